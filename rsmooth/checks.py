@@ -1,0 +1,46 @@
+"""Checks of what users hand in, each with an error that says what was expected, what came, and what to do."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+
+def check_sigma(sigma: float, *, allow_zero: bool = False) -> float:
+    """Sigma as a finite float > 0 (or >= 0); ValueError otherwise."""
+    value = float(sigma)
+    if not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
+        raise ValueError(f"expected a finite sigma > 0 in [0,1] pixel units, got {sigma!r}; give it e.g. as 0.25")
+    return value
+
+
+def check_alpha(alpha: float) -> float:
+    """The failure probability as a float in (0, 1); ValueError otherwise."""
+    value = float(alpha)
+    if not 0.0 < value < 1.0:
+        raise ValueError(f"expected a failure probability alpha in (0, 1), got {alpha!r}; 0.001 is customary")
+    return value
+
+
+def check_images(x: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
+    """Images must be a floating (B, C, H, W) tensor with finite values within ``bounds``; ValueError otherwise."""
+    if x.ndim != 4 or not x.is_floating_point():
+        raise ValueError(f"expected floating-point images (B, C, H, W), got {x.dtype} {tuple(x.shape)}; "
+                         "divide uint8 images by 255 and add the batch dimension")
+    if x.numel() == 0:
+        return
+    low, high = torch.aminmax(x)
+    if not (low >= bounds[0] and high <= bounds[1]):  # also catches NaN
+        raise ValueError(f"expected images in [{bounds[0]:g}, {bounds[1]:g}], got values from {low:.4g} to {high:.4g}; "
+                         "put the normalisation into the model (rsmooth.models.Normalize), not into the images")
+
+
+def check_labels(y: Tensor, batch: int, num_classes: int) -> None:
+    """Labels must be an integer (B,) tensor within 0..num_classes-1; ValueError otherwise."""
+    if y.ndim != 1 or len(y) != batch or y.is_floating_point() or y.is_complex() or y.dtype == torch.bool:
+        raise ValueError(f"expected {batch} integer labels (B,), got {y.dtype} {tuple(y.shape)}")
+    if batch and not (int(y.min()) >= 0 and int(y.max()) < num_classes):
+        raise ValueError(f"expected labels within 0..{num_classes - 1}, got {int(y.min())}..{int(y.max())}; "
+                         "check num_classes of the SmoothedClassifier")

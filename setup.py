@@ -1,0 +1,39 @@
+"""Metadata and dependencies of rsmooth; tool settings stand in pyproject.toml."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "rsmooth" / "_version.py").read_text(encoding="utf-8"))
+
+setup(
+    name="rsmooth",
+    version=VERSION.group(1) if VERSION else "0",
+    description="Train, attack and certify randomized-smoothing classifiers (SmoothAdv and beyond)",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    python_requires=">=3.10",
+    packages=find_packages(include=["rsmooth", "rsmooth.*"]),
+    package_data={"rsmooth": ["py.typed", "**/*.yaml"]},
+    install_requires=[
+        "torch>=2.6",  # earlier releases execute code from a checkpoint in spite of weights_only=True (CVE-2025-32434)
+        "torchvision>=0.21",
+        "numpy>=1.26",
+        "scipy>=1.13",
+        "foolbox>=3.3.4",
+        "scikit-learn>=1.4",
+        "jsonargparse[signatures]>=4.35",
+        "tqdm>=4.66",
+        "matplotlib>=3.8",
+        "safetensors>=0.4.3",
+    ],
+    extras_require={
+        "dev": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11",
+                "types-PyYAML"],
+        "tensorboard": ["tensorboard"],
+    },
+    entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},
+)
