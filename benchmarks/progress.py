@@ -29,11 +29,11 @@ class Progress:
             found = stage_progress(folder)
             if found is None or not self._terminal:
                 continue
-            stage, done, total = found
+            stage, unit, done, total = found
             if name not in self._bars or self._bars[name][0] != stage:
                 self._drop(name)
-                self._bars[name] = (stage, tqdm(total=total, initial=done, desc=f"{name}: {stage}", file=sys.stderr,
-                                                position=self._free(), leave=False))
+                self._bars[name] = (stage, tqdm(total=total, initial=done, desc=f"{name}: {stage}", unit=unit, 
+                                                file=sys.stderr, position=self._free(), leave=False))
             bar = self._bars[name][1]
             bar.total = total
             bar.update(done - bar.n)
@@ -61,14 +61,27 @@ class Progress:
         return next(place for place in range(1, len(taken) + 2) if place not in taken)
 
 
-def stage_progress(folder: Path) -> tuple[str, int, int] | None:
-    """(stage, done, total) of an arm at work: epochs trained or images certified; None before its first stage."""
+def stage_progress(folder: Path) -> tuple[str, str, float, float] | None:
+    """(stage, unit, done, total) of an arm at work: epochs or seconds of training, or images; None before its first."""
     state = _read_json(folder / STATE)
     if not state:
         return None
-    if state["stage"] == "train":
-        return "train", _count(folder / "metrics.jsonl", b'"epoch"'), state["total"]
-    return "certify", _count(folder / "certificates.jsonl", b'"image"'), state["total"]
+    if state["stage"] == "certify":
+        done: float = sum(_count(path, b'"image"') for path in folder.glob("certificates*.jsonl"))
+    elif state["unit"] == "s":
+        done = _seconds_trained(folder / "metrics.jsonl")
+    else:
+        done = _count(folder / "metrics.jsonl", b'"epoch"')
+    return state["stage"], state["unit"], min(done, state["total"]), state["total"]
+
+
+def _seconds_trained(path: Path) -> float:
+    """As the last finished epoch has it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0.0
+    return float(json.loads(lines[-1])["seconds"]) if lines else 0.0
 
 
 def _count(path: Path, mark: bytes) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -102,7 +103,7 @@ def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> 
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with (folder / "output.txt").open("ab") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment,
-                                   cwd=Path(__file__).parent.parent)
+                                   start_new_session=True, cwd=Path(__file__).parent.parent)
     return Running(arm, folder, process)
 
 
@@ -118,12 +119,14 @@ def _settle(item: Running, outcome: Outcome) -> None:
 
 
 def _end(running: list[Running]) -> None:
-    """Stop what still runs, as after Ctrl-C: each process keeps its checkpoint and journal."""
+    """Stop what still runs, as Ctrl-C would: each process saves the step under way. They have sessions of their own,
+    so that a Ctrl-C in the terminal reaches each of them once, from here.
+    """
     for item in running:
-        item.process.terminate()
+        item.process.send_signal(signal.SIGINT)
     for item in running:
         try:
-            item.process.wait(timeout=20)
+            item.process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             item.process.kill()
 
