@@ -26,6 +26,7 @@ from rsmooth.noise.keys import PROTOCOL, Key, check_counters
 from rsmooth.noise.philox import (
     BLOCKS_WORTH_COMPILING,
     SMALLEST_COMPILED_CALL,
+    U64,
     as_uint64,
     compiled_pairs,
     device_keys,
@@ -114,13 +115,13 @@ class GridSampler:
         return lazy(ids, samples, keys, cuts, table, lowest, values) if noise is None else noise
 
 
-def decide(limits: Thresholds, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int16]:
-    """k of each uniform 64-bit word, by binary search: the definition, without a table."""
+def decide(limits: Thresholds, words: U64) -> npt.NDArray[np.int16]:
+    """The k of each uniform 64-bit word, by binary search: the definition, without a table."""
     return (np.searchsorted(limits.values, words, side="right") + limits.lowest).astype(np.int16)
 
 
 def guide_table(limits: Thresholds) -> npt.NDArray[np.int16]:
-    """k of every 16 leading bits, UNDECIDED where the trailing bits have a say: int16 (65536,)."""
+    """The k of every 16 leading bits, UNDECIDED where the trailing bits have a say: int16 (65536,)."""
     first = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
     low, high = decide(limits, first), decide(limits, first + np.uint64(2**48 - 1))
     return np.where(low == high, low, np.int16(UNDECIDED))
@@ -185,7 +186,10 @@ def add_grid_noise(images: Tensor, noise: Tensor) -> Tensor:
     if images.dtype != torch.uint8 or noise.dtype != torch.int16:
         raise ValueError(f"expected uint8 images and int16 noise, got {images.dtype} and {noise.dtype}; "
                          'images off the 8-bit grid need noise="float"')
-    if torch.broadcast_shapes(images.shape, noise.shape) != noise.shape:
-        raise ValueError(f"expected images that broadcast to the noise {tuple(noise.shape)}, got {tuple(images.shape)}")
+    try:
+        images = images.expand_as(noise)
+    except RuntimeError:
+        raise ValueError(f"expected images that broadcast to the noise's {tuple(noise.shape)}, "
+                         f"got {tuple(images.shape)}") from None
     # A divisor on the device: CUDA would multiply by the reciprocal of a plain number, which rounds differently.
     return (images + noise).to(torch.float32).div_(torch.full((), 255.0, device=noise.device))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -89,7 +90,7 @@ def _total_variation(errors: list[int], lost: int) -> Fraction:
     slack = 4 * (len(errors) + 2) * SLACK
     if not errors:  # sigma so small that k is always 0
         return Fraction(2 * lost + slack, 2**BITS)
-    one_side = sum(abs(a - b) for a, b in zip(errors, errors[1:], strict=False)) + abs(errors[-1] + lost) + lost
+    one_side = sum(abs(a - b) for a, b in pairwise(errors)) + abs(errors[-1] + lost) + lost
     return Fraction(abs(errors[0]) + one_side + slack, 2**BITS)  # the cell k = 0 has twice the error of the first tail
 
 
@@ -107,6 +108,7 @@ def upper_tail(x: Fraction) -> int:
         odd += 2
         term = (term * square >> BITS) // odd
         total += term
-    exponent = DIGITS.divide(Decimal(-square), Decimal(2 ** (BITS + 1)))
+    exponent = DIGITS.divide(Decimal(-square), Decimal(1 << BITS + 1))
     density = DIGITS.divide(DIGITS.exp(exponent), SQRT_TWO_PI)
-    return (1 << (BITS - 1)) - (int(DIGITS.multiply(density, Decimal(2 ** (2 * BITS)))) * total >> 2 * BITS)
+    half = 1 << (BITS - 1)
+    return half - (int(DIGITS.multiply(density, Decimal(1 << 2 * BITS))) * total >> 2 * BITS)
