@@ -1,0 +1,68 @@
+"""Small networks that train in seconds on a CPU, and the exchange of a model's head."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Sequence
+
+from torch import nn
+
+from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.registry import MODELS
+
+
+@MODELS.register("small-cnn")
+def small_cnn(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3,
+              width: int = 32) -> Classifier:
+    """Three 3x3 convolutions with batch norm, 2x2 mean pooling, linear: for 8x8 digits and quick CIFAR runs.
+
+    width: channels of the first layer; the others have twice as many. Any image size from 4x4 on.
+    """
+    if width < 1:
+        raise ValueError(f"expected width >= 1, got {width}")
+    net = nn.Sequential(
+        *_convolution(in_channels, width, stride=1),
+        *_convolution(width, 2 * width, stride=2),
+        *_convolution(2 * width, 2 * width, stride=1),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * width, num_classes),
+    )
+    return Classifier(net, normalize, in_channels)
+
+
+@MODELS.register("mlp")
+def mlp(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 1, image_size: int = 8,
+        hidden: Sequence[int] = (128,)) -> Classifier:
+    """Fully connected ReLU network on square images; hidden=() makes it a linear classifier.
+
+    hidden: widths of the hidden layers. image_size: height and width of the images.
+    """
+    widths = [in_channels * image_size**2, *hidden]
+    layers: list[nn.Module] = [nn.Flatten()]
+    for before, after in itertools.pairwise(widths):
+        layers += [nn.Linear(before, after), nn.ReLU()]
+    return Classifier(nn.Sequential(*layers, nn.Linear(widths[-1], num_classes)), normalize, in_channels)
+
+
+def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
+    """A copy of the model whose last linear layer is a fresh one with num_classes outputs; for fine-tuning.
+
+    The copy's ``architecture``, if it has one, says num_classes too. ValueError for a model without a linear layer.
+    """
+    model = copy.deepcopy(model)
+    heads = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
+    if not heads:
+        raise ValueError(f"expected a model with a linear layer to replace, got {type(model).__name__}")
+    name, old = heads[-1]
+    head = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
+    model.set_submodule(name, head.to(old.weight.device, old.weight.dtype))
+    if isinstance(model, Classifier) and model.architecture is not None:
+        model.architecture["options"]["num_classes"] = num_classes
+    return model
+
+
+def _convolution(in_width: int, width: int, stride: int) -> list[nn.Module]:
+    convolution = nn.Conv2d(in_width, width, 3, stride=stride, padding=1, bias=False)
+    return [convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
