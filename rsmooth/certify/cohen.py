@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from rsmooth.certify.bounds import binomial_p_value
@@ -53,7 +52,7 @@ def prediction(n: int, alpha: float) -> Procedure:
     Abstains unless a two-sided binomial test at alpha tells the two most frequent answers apart; copies without finite
     logits count as an answer of their own, which is never predicted.
     """
-    votes = yield Votes("predict", n)
+    votes = yield Votes("estimate", n)
     label = int(votes[:-1].argmax())
     top, second = int(votes[label]), int(np.delete(votes, label).max())
     p_value = binomial_p_value(top, second) if top > second else 1.0

@@ -23,6 +23,7 @@ from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import Slice, VotePool
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes import Outcome, Procedure, Votes
+from rsmooth.noise import expect_noise
 from rsmooth.smoothed import SmoothedClassifier
 
 # A round costs the device one synchronisation and is what a kill loses; its number of passes follows the time it takes.
@@ -183,5 +184,6 @@ def open_pool(g: SmoothedClassifier, shape: torch.Size, settings: CertifySetting
     profile: how the network is to be executed; None chooses.
     """
     noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
+    expect_noise(int(samples * shape.numel()))
     network = choose_network(g, shape, settings, samples) if profile is None else FixedBatchNetwork(g, profile)
     return VotePool(network, noise, shape)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rsmooth.certify.settings import Noise
 from rsmooth.checks import check_sigma
-from rsmooth.noise import GridSampler, derive_key, gaussian
+from rsmooth.noise import GridSampler, add_grid_noise, derive_key, gaussian
 
 
 class NoisyImages(ABC):
@@ -49,7 +49,7 @@ class GridImages(NoisyImages):
     def points(self, purpose: str, images: Tensor, ids: Tensor, samples: Tensor) -> Tensor:
         noise = self.sampler.sample(derive_key(self.seed, purpose), ids, samples, tuple(images.shape[1:]),
                                     images.device)
-        return noise.add_(images).to(torch.float32).mul_(1 / 255)
+        return add_grid_noise(images, noise)
 
     def record(self) -> dict[str, Any]:
         return {"kind": "grid", "sampler": self.sampler.tag, "total_variation": self.total_variation}

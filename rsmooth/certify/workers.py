@@ -62,8 +62,9 @@ def certify_with_workers(g: SmoothedClassifier, data: ImageData | FolderData, se
 
 def _start(job: Path, worker: int) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    return subprocess.Popen([sys.executable, "-m", "rsmooth.certify.workers", str(job), str(worker)], text=True,
-                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, start_new_session=True)
+    program = "import sys; from rsmooth.certify.workers import main; main(*sys.argv[1:])"
+    return subprocess.Popen([sys.executable, "-c", program, str(job), str(worker)], text=True, env=environment,
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
 
 def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
@@ -105,12 +106,14 @@ def _work(job: Path, worker: int, pipe: IO[str]) -> None:
 
 
 def _end_with_parent() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os._exit(1)
 
 
-if __name__ == "__main__":
-    pipe_to_parent = os.fdopen(os.dup(1), "w")
+def main(job: str, worker: str) -> None:
+    """The life of one worker process: what ``_start`` runs."""
+    pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a model prints must not mix with the events
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _work(Path(sys.argv[1]), int(sys.argv[2]), pipe_to_parent)
+    _work(Path(job), int(worker), pipe)
