@@ -6,16 +6,21 @@ Importing this package registers the data sets in ``rsmooth.registry.DATASETS``.
 from rsmooth.data.cifar10 import cifar10
 from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.digits import digits
-from rsmooth.data.images import DataSplits, ImageData
+from rsmooth.data.files import FolderData
+from rsmooth.data.folder import folder
+from rsmooth.data.images import ImageData
 from rsmooth.data.npz import npz
+from rsmooth.data.splits import DataSplits
 from rsmooth.registry import DATASETS
 
 __all__ = [
     "DataSplits",
+    "FolderData",
     "ImageData",
     "as_image_data",
     "cifar10",
     "digits",
+    "folder",
     "load_dataset",
     "npz",
     "to_unit",

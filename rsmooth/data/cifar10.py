@@ -7,7 +7,8 @@ import os
 import torch
 import torchvision
 
-from rsmooth.data.images import DataSplits, ImageData, carve_validation
+from rsmooth.data.images import ImageData
+from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.registry import DATASETS
 
 

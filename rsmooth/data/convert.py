@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from typing import Any
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 import torch
@@ -11,7 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from rsmooth.checks import check_images
+from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+
+Convertible: TypeAlias = ImageData | tuple[Any, Any] | list[Any] | Dataset[Any]
+
+GRID_TOLERANCE = 1e-4  # in grey levels: what float32 rounding of k / 255 leaves, and more
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -19,29 +24,42 @@ def to_unit(images: Tensor) -> Tensor:
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
-def as_image_data(data: Any, num_classes: int | None = None) -> ImageData:
+@overload
+def as_image_data(data: FolderData, num_classes: int | None = None) -> FolderData: ...
+@overload
+def as_image_data(data: Convertible, num_classes: int | None = None) -> ImageData: ...
+def as_image_data(data: Convertible | FolderData, num_classes: int | None = None) -> ImageData | FolderData:
     """ImageData from (images, labels) tensors or arrays, a TensorDataset, or any map-style Dataset of (x, y).
 
     Images: uint8, or floating-point in [0, 1]; (N, C, H, W), (N, H, W, C) with 1 or 3 channels last, or (N, H, W).
-    Floating-point images on the 8-bit grid become uint8. num_classes: by default the largest label + 1. The index is
-    the position. ValueError for anything else. ImageData passes through.
+    Floating-point images on the 8-bit grid (to 1e-4 of a level) become uint8. num_classes: by default the largest
+    label + 1. The index is the position. ImageData and FolderData pass through. ValueError for anything else.
     """
-    if isinstance(data, ImageData):
+    if isinstance(data, (ImageData, FolderData)):
         if num_classes not in (None, data.num_classes):
-            raise ValueError(f"expected data of {num_classes} classes, got {data.num_classes} in {data}")
+            raise ValueError(f"expected data of {num_classes} classes, got {data}; check num_classes")
         return data
-    name = "tensors"
-    if isinstance(data, TensorDataset):
-        data = data.tensors
-    elif isinstance(data, Dataset):
-        name, data = type(data).__name__, _gather(data)
-    if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise ValueError("expected ImageData, (images, labels), or a data set of such pairs, got "
-                         f"{type(data).__name__}")
-    images, labels = _at_rest(torch.as_tensor(data[0])), as_labels(data[1])
+    name = type(data).__name__ if isinstance(data, Dataset) else "tensors"
+    images, labels = _arrays(data)
+    images = _at_rest(images)
     if num_classes is None:
         num_classes = int(labels.max()) + 1 if len(labels) else 0
     return ImageData(images, labels, torch.arange(len(images), device=images.device), num_classes, name, "train")
+
+
+def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
+    """Images as they come, labels int64 (N,)."""
+    if isinstance(data, TensorDataset):
+        data = list(data.tensors)
+    if isinstance(data, (tuple, list)) and len(data) == 2:
+        images = data[0] if isinstance(data[0], Tensor) else torch.from_numpy(np.array(data[0]))
+        return images, as_labels(data[1])
+    if isinstance(data, Dataset) and isinstance(data, Sized) and len(data):
+        pairs = [data[i] for i in range(len(data))]
+        images = torch.stack([x if isinstance(x, Tensor) else torch.from_numpy(np.array(x)) for x, _ in pairs])
+        return images, torch.tensor([int(y) for _, y in pairs])
+    raise ValueError("expected ImageData, (images, labels), or a map-style data set of such pairs that is not empty, "
+                     f"got {type(data).__name__}")
 
 
 def as_labels(values: Any) -> Tensor:
@@ -63,22 +81,12 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 def _at_rest(images: Tensor) -> Tensor:
+    """Images (N, C, H, W) in uint8 if they lie on its grid, else float32."""
     if images.ndim == 3 or (images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3)):
         images = channels_first(images)
     if images.dtype == torch.uint8:
         return images
     check_images(images)
-    levels = (images.double() * 255).round()
-    on_grid = bool(((levels / 255).to(images.dtype) == images).all())
-    return levels.to(torch.uint8) if on_grid else images.float()
-
-
-def _gather(dataset: Dataset[Any]) -> tuple[Tensor, Tensor]:
-    """All pairs of a map-style data set, stacked."""
-    if not isinstance(dataset, Sized):
-        raise ValueError(f"expected a map-style data set with a length, got {type(dataset).__name__}")
-    pairs = [dataset[i] for i in range(len(dataset))]
-    if not pairs:
-        raise ValueError(f"expected a data set with images, got an empty {type(dataset).__name__}")
-    images = torch.stack([torch.as_tensor(x if isinstance(x, Tensor) else np.array(x)) for x, _ in pairs])
-    return images, torch.tensor([int(y) for _, y in pairs])
+    levels = images.double() * 255
+    on_grid = bool((levels - levels.round()).abs().max() < GRID_TOLERANCE) if len(images) else True
+    return levels.round().to(torch.uint8) if on_grid else images.float()

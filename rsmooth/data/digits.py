@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from rsmooth.data.images import DataSplits, ImageData, carve_validation
+from rsmooth.data.images import ImageData
+from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.registry import DATASETS
 
 TEST_IMAGES = 500

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from rsmooth.data.convert import as_labels, channels_first
-from rsmooth.data.images import DataSplits, ImageData, carve_validation
+from rsmooth.data.images import ImageData
+from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.registry import DATASETS
 
 
@@ -33,7 +35,7 @@ def npz(path: str | os.PathLike[str], num_classes: int | None = None, augment: b
     if len(shapes) != 1:
         raise ValueError(f"expected images of one shape in {path}, got {shapes}")
     channels, height, width = shapes.pop()
-    classes = num_classes or 1 + max(int(labels.max()) for _, labels in present)
+    classes = num_classes if num_classes is not None else 1 + max(int(labels.max()) for _, labels in present)
     splits = {split: None if pair is None else
               ImageData(*pair, torch.arange(len(pair[1])), classes, path.stem, split) for split, pair in arrays.items()}
     train, held_out = splits["train"], None
@@ -50,8 +52,9 @@ def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = {name: file[name] for name in (f"x_{split}", f"y_{split}") if name in file.files}
-    except (zipfile.BadZipFile, ValueError, AttributeError) as error:
-        raise ValueError(f"expected an .npz file of plain arrays, got {path}: {error}") from error
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"expected an .npz file of plain arrays, got {path}, which cannot be read so: {error}"
+                         ) from error
     if not found:
         return None
     if len(found) == 1:
@@ -60,4 +63,7 @@ def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(f"expected x_{split} as uint8 (N, H, W, C) or (N, H, W), got {images.dtype} {images.shape} "
                          f"in {path}")
+    if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
+        raise ValueError(f"expected x_{split} with channels last, got {images.shape} in {path}; transpose it with "
+                         ".transpose(0, 2, 3, 1)")
     return channels_first(torch.from_numpy(images)), labels

@@ -5,10 +5,11 @@ Importing this package registers the models in ``rsmooth.registry.MODELS``.
 
 from rsmooth.models.checkpoints import atomic_save, load_checkpoint, load_weights
 from rsmooth.models.folding import fold_batchnorm, refold
+from rsmooth.models.head import replace_head
 from rsmooth.models.imagenet import resnet50
 from rsmooth.models.normalize import NORMALIZATIONS, Classifier, Normalization, Normalize
 from rsmooth.models.resnet import CifarResNet, resnet8, resnet20, resnet110
-from rsmooth.models.small import mlp, replace_head, small_cnn
+from rsmooth.models.small import mlp, small_cnn
 from rsmooth.models.wide import resnet9
 
 __all__ = [

@@ -64,7 +64,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
 
 
 def load_checkpoint(path: str | os.PathLike[str], *, normalize: Normalization = "unknown", arch: str | None = None,
-                    num_classes: int | None = None) -> nn.Module:
+                    num_classes: int | None = None) -> Classifier:
     """A model in eval mode from a published checkpoint, a dict of epoch, arch, state_dict and optimizer.
 
     Cohen et al. 2019 and Salman et al. 2019 publish such files, and so do most methods after them.
@@ -85,7 +85,9 @@ def load_checkpoint(path: str | os.PathLike[str], *, normalize: Normalization = 
     if num_classes not in (None, classes):
         raise ValueError(f"expected a model of {num_classes} classes, got {classes} in {path}; leave num_classes out, "
                          "or exchange the last layer with rsmooth.models.replace_head")
-    model: Classifier = MODELS.create(name, num_classes=classes, normalize=normalize)
+    model = MODELS.create(name, num_classes=classes, normalize=normalize)
+    if not isinstance(model, Classifier):
+        raise ValueError(f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a {type(model).__name__}")
     load_weights(model[1], weights, source=str(path))
     return model.eval()
 

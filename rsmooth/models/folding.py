@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from itertools import chain
 from typing import NamedTuple
 
 import torch
@@ -30,6 +31,14 @@ class _Pair(NamedTuple):
     batchnorm: str
 
 
+class _Triple(NamedTuple):
+    """A folded convolution and the two layers that it stands for."""
+
+    folded: FoldedConv2d
+    convolution: nn.Conv2d
+    batchnorm: nn.BatchNorm2d
+
+
 @torch.no_grad()
 def fold_batchnorm(model: nn.Module) -> nn.Module:
     """An eval-mode copy of the model with batch norm folded into convolutions; the same function up to rounding.
@@ -39,11 +48,12 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
     works), it shares no memory with the model, and ``refold`` brings it up to date.
     """
     folded = copy.deepcopy(model).eval().requires_grad_(False)
-    for pair in _find_pairs(folded):
-        convolution = folded.get_submodule(pair.convolution)
-        assert isinstance(convolution, nn.Conv2d)
-        folded.set_submodule(pair.convolution, _with_bias(convolution, pair.batchnorm))
-        folded.set_submodule(pair.batchnorm, nn.Identity())
+    paths = Counter(id(layer) for _, layer in folded.named_modules(remove_duplicate=False))
+    for pair in list(_find_pairs(folded)):
+        convolution, batchnorm = _plain(folded.get_submodule(pair.convolution), folded.get_submodule(pair.batchnorm))
+        if paths[id(convolution)] == paths[id(batchnorm)] == 1:  # by a second path it would be used as it was
+            folded.set_submodule(pair.convolution, _with_bias(convolution, pair.batchnorm))
+            folded.set_submodule(pair.batchnorm, nn.Identity())
     refold(folded, model)
     return folded
 
@@ -56,44 +66,38 @@ def refold(folded: nn.Module, model: nn.Module) -> None:
     No tensor is reallocated, so compiled code and captured graphs see the new values. Layers of equal shape are
     computed together: a few kernels for each shape, not for each layer.
     """
-    pairs = [_Pair(name, layer.batchnorm) for name, layer in folded.named_modules() if isinstance(layer, FoldedConv2d)]
-    targets, sources = _unfolded_tensors(folded, model, pairs)
-    groups: dict[tuple[object, ...], list[_Pair]] = defaultdict(list)
-    for pair in pairs:
-        convolution, batchnorm = _layers(model, pair)
-        groups[(convolution.weight.shape, convolution.weight.dtype, convolution.weight.device, batchnorm.eps,
-                convolution.bias is None, batchnorm.affine)].append(pair)
+    sources = dict(model.named_modules(remove_duplicate=False))
+    copies: list[tuple[Tensor, Tensor]] = []  # target, source
+    groups: dict[tuple[object, ...], list[_Triple]] = defaultdict(list)
+    for name, layer in folded.named_modules():
+        if isinstance(layer, FoldedConv2d):
+            convolution, batchnorm = _plain(sources[name], sources[layer.batchnorm])
+            kind = (convolution.weight.shape, convolution.weight.dtype, convolution.weight.device,
+                    convolution.bias is None, batchnorm.affine, batchnorm.eps)
+            groups[kind].append(_Triple(layer, convolution, batchnorm))
+        else:
+            own = chain(layer.named_parameters(recurse=False), layer.named_buffers(recurse=False))
+            copies += [(tensor, getattr(sources[name], field)) for field, tensor in own]
     for group in groups.values():
-        weights, biases = _folded_tensors([_layers(model, pair) for pair in group])
-        for pair, weight, bias in zip(group, weights, biases, strict=True):
-            layer = folded.get_submodule(pair.convolution)
-            assert isinstance(layer, FoldedConv2d)
-            targets += [layer.weight, _present(layer.bias)]
-            sources += [weight, bias]
-    torch._foreach_copy_(targets, sources)
+        for triple, weight, bias in zip(group, *_folded_tensors(group), strict=True):
+            copies += [(triple.folded.weight, weight), (_present(triple.folded.bias), bias)]
+    if copies:
+        torch._foreach_copy_([target for target, _ in copies], [source for _, source in copies])
 
 
-def _folded_tensors(layers: list[tuple[nn.Conv2d, nn.BatchNorm2d]]) -> tuple[Tensor, Tensor]:
+def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
     """Weights (L, O, I, k, k) and biases (L, O) of L equally shaped convolutions with their batch norms folded in."""
-    mean = torch.stack([_present(batchnorm.running_mean) for _, batchnorm in layers])
-    scale = (torch.stack([_present(batchnorm.running_var) for _, batchnorm in layers]) + layers[0][1].eps).rsqrt()
+    convolutions, batchnorms = [t.convolution for t in group], [t.batchnorm for t in group]
+    mean = torch.stack([_present(layer.running_mean) for layer in batchnorms])
+    scale = (torch.stack([_present(layer.running_var) for layer in batchnorms]) + batchnorms[0].eps).rsqrt()
     shift = torch.zeros_like(mean)
-    if layers[0][1].affine:
-        scale = scale * torch.stack([batchnorm.weight for _, batchnorm in layers])
-        shift = torch.stack([batchnorm.bias for _, batchnorm in layers])
-    if layers[0][0].bias is not None:
-        mean = mean - torch.stack([_present(convolution.bias) for convolution, _ in layers])
-    weight = torch.stack([convolution.weight for convolution, _ in layers])
+    if batchnorms[0].affine:
+        scale = scale * torch.stack([layer.weight for layer in batchnorms])
+        shift = torch.stack([layer.bias for layer in batchnorms])
+    if convolutions[0].bias is not None:
+        mean = mean - torch.stack([_present(layer.bias) for layer in convolutions])
+    weight = torch.stack([layer.weight for layer in convolutions])
     return weight * scale[:, :, None, None, None], shift - mean * scale
-
-
-def _unfolded_tensors(folded: nn.Module, model: nn.Module, pairs: list[_Pair]) -> tuple[list[Tensor], list[Tensor]]:
-    """Targets and sources of all parameters and buffers that folding left alone."""
-    replaced = {f"{pair.convolution}.{name}" for pair in pairs for name in ("weight", "bias")}
-    present = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    left = {name: tensor for name, tensor in (*folded.named_parameters(), *folded.named_buffers())
-            if name not in replaced}
-    return list(left.values()), [present[name] for name in left]
 
 
 def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
@@ -104,11 +108,12 @@ def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
         for name, child in model.named_children():
             yield from _find_pairs(child, f"{prefix}{name}.")
         return
-    calls = Counter(node.target for node in graph.nodes)
+    uses = Counter(str(node.target).rpartition(".")[0] if node.op == "get_attr" else str(node.target)
+                   for node in graph.nodes)
     for node in graph.nodes:
         feeder = node.args[0] if node.args else None
         if (node.op == "call_module" and isinstance(feeder, fx.Node) and feeder.op == "call_module"
-                and calls[node.target] == calls[feeder.target] == 1 and len(feeder.users) == 1
+                and uses[str(node.target)] == uses[str(feeder.target)] == 1 and len(feeder.users) == 1
                 and _foldable(model.get_submodule(str(feeder.target)), model.get_submodule(str(node.target)))):
             yield _Pair(f"{prefix}{feeder.target}", f"{prefix}{node.target}")
 
@@ -137,8 +142,7 @@ def _with_bias(convolution: nn.Conv2d, batchnorm: str) -> FoldedConv2d:
     return layer.eval().requires_grad_(False)
 
 
-def _layers(model: nn.Module, pair: _Pair) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
-    convolution, batchnorm = model.get_submodule(pair.convolution), model.get_submodule(pair.batchnorm)
+def _plain(convolution: nn.Module, batchnorm: nn.Module) -> tuple[nn.Conv2d, nn.BatchNorm2d]:
     assert isinstance(convolution, nn.Conv2d)
     assert isinstance(batchnorm, nn.BatchNorm2d)
     return convolution, batchnorm

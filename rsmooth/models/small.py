@@ -1,8 +1,7 @@
-"""Small networks that train in seconds on a CPU, and the exchange of a model's head."""
+"""Small networks that train in seconds on a CPU."""
 
 from __future__ import annotations
 
-import copy
 import itertools
 from collections.abc import Sequence
 
@@ -44,23 +43,6 @@ def mlp(num_classes: int = 10, normalize: Normalization = None, in_channels: int
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
     return Classifier(nn.Sequential(*layers, nn.Linear(widths[-1], num_classes)), normalize, in_channels)
-
-
-def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
-    """A copy of the model whose last linear layer is a fresh one with num_classes outputs; for fine-tuning.
-
-    The copy's ``architecture``, if it has one, says num_classes too. ValueError for a model without a linear layer.
-    """
-    model = copy.deepcopy(model)
-    heads = [(name, layer) for name, layer in model.named_modules() if isinstance(layer, nn.Linear)]
-    if not heads:
-        raise ValueError(f"expected a model with a linear layer to replace, got {type(model).__name__}")
-    name, old = heads[-1]
-    head = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
-    model.set_submodule(name, head.to(old.weight.device, old.weight.dtype))
-    if isinstance(model, Classifier) and model.architecture is not None:
-        model.architecture["options"]["num_classes"] = num_classes
-    return model
 
 
 def _convolution(in_width: int, width: int, stride: int) -> list[nn.Module]:

@@ -31,7 +31,7 @@ def resnet9(num_classes: int = 10, normalize: Normalization = None, in_channels:
         _convolution(width, 2 * width), nn.MaxPool2d(2), _Residual(2 * width),
         _convolution(2 * width, 4 * width), nn.MaxPool2d(2),
         _convolution(4 * width, 4 * width), nn.MaxPool2d(2), _Residual(4 * width),
-        nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(4 * width, num_classes),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, num_classes),
     )
     initialise_convolutions(net)
     return Classifier(net, normalize, in_channels)
