@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,6 @@ class Preset:
     threads: int | None = None
     ablate_from: str | None = None
     data: str | None = None
-    tiny: dict[str, Any] = field(default_factory=dict)
 
 
 def preset_names() -> list[str]:
@@ -112,11 +111,7 @@ def ablation(preset: Preset, what: str) -> Preset:
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``change`` laid over it, mapping by mapping; a null replaces what was there.
-
-    A named part that gets another name starts afresh, since options belong to their entry; ``keep`` is not needed
-    where the name stays.
-    """
+    """``base`` with ``change`` laid over it, mapping by mapping; a null replaces what was there."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)

@@ -32,7 +32,7 @@ class Progress:
             stage, unit, done, total = found
             if name not in self._bars or self._bars[name][0] != stage:
                 self._drop(name)
-                self._bars[name] = (stage, tqdm(total=total, initial=done, desc=f"{name}: {stage}", unit=unit, 
+                self._bars[name] = (stage, tqdm(total=total, initial=done, desc=f"{name}: {stage}", unit=unit,
                                                 file=sys.stderr, position=self._free(), leave=False))
             bar = self._bars[name][1]
             bar.total = total

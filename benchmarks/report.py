@@ -82,9 +82,9 @@ def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
         told = "Ours are on other images than any published table: read across with care."
     else:
         told = f"All rows that state it are on {subset:,} images of the test set, ours on the same ones."
-    lines = ["## Beside the published tables", "", f"{told} Rows marked measured were computed here from our own records; "
-             "rows marked quoted are others' figures (benchmarks/reference/), and their networks, epochs and hardware "
-             "differ from ours.", "",
+    lines = ["## Beside the published tables", "",
+             f"{told} Rows marked measured were computed here from our own records; rows marked quoted are others' "
+             "figures (benchmarks/reference/), and their networks, epochs and hardware differ from ours.", "",
              "| | method | σ | images | " + " | ".join(f"{radius:g}" for radius in radii) + " | ACR | table |",
              "|---|---|---:|---:|" + "---:|" * (len(radii) + 1) + "---|"]
     lines += [_measured(row) for row in made.table.rows if row.name != "constant classifier"]
@@ -141,4 +141,5 @@ def _machines(folders: Sequence[Path]) -> str:
 def _machine(made: dict[str, Any]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in made["versions"].items() if number)
     where = made["gpu"] or f"{made['cpu']}, {made['threads']} of {made['cores']} threads"
-    return f"{where}; Python {made['python']}, {versions}; commit {made['commit']}; `{made['command']}`; {made['date'][:10]}"
+    return (f"{where}; Python {made['python']}, {versions}; commit {made['commit']}; `{made['command']}`; "
+            f"{made['date'][:10]}")

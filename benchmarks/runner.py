@@ -31,7 +31,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Which arms are finished, which were stopped by the time limit, and which failed (with the end of their output)."""
+    """Which arms are finished, which the time limit stopped, and which failed (with the end of their output)."""
 
     finished: list[str]
     stopped: list[str]
@@ -124,11 +124,11 @@ def _end(running: list[Running]) -> None:
     """
     for item in running:
         item.process.send_signal(signal.SIGINT)
+    patience = time.monotonic() + 60
+    while any(item.process.poll() is None for item in running) and time.monotonic() < patience:
+        time.sleep(POLL_SECONDS)
     for item in running:
-        try:
-            item.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            item.process.kill()
+        item.process.kill()
 
 
 def _over(deadline: float | None) -> bool:

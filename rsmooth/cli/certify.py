@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rsmooth.cli.images import choose_images
-from rsmooth.cli.runs import CERTIFICATES, EXPORT, load_model
+from rsmooth.cli.runs import CERTIFICATES, load_model
 from rsmooth.cli.values import PixelValue, PixelValues, Spec
 
 
@@ -13,7 +13,7 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
             max: int | None = None, images: list[int] | None = None, n: int = 100_000, n0: int = 100,
             alpha: float = 0.001, mode: str = "fixed", radius: PixelValue | None = None,
             radii: PixelValues | None = None, tolerance: PixelValue | None = None, target: str = "predict",
-            seed: int = 0, noise: str = "grid", precision: str = "auto", batch_size: int | None = None,
+            seed: int = 0, noise: str = "grid", precision: str = "auto", compile: str = "auto", batch_size: int | None = None,
             workers: int | None = None, device: str = "auto", weights: str = "last",
             checkpoint: Path | None = None, normalize: str | None = None, sigma: PixelValue | None = None,
             out: Path | None = None, progress: bool = True) -> None:
@@ -36,8 +36,9 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
         target: predict (choose the class from n0 samples) or label (test the true label)
         seed: seed of the noise
         noise: grid (exact, on the 8-bit grid) or float (as published)
-        precision: auto, float32 or bfloat16
-        batch_size: images a forward pass
+        precision: auto, float32, bfloat16 or float16
+        compile: whether to compile the network: auto, always or never
+        batch_size: noisy images a forward pass
         workers: one-thread worker processes on a CPU
         device: cpu, cuda, or auto
         weights: last or best weights of the run folder
@@ -47,22 +48,26 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
         out: the journal to write; default: certificates.jsonl in the run folder
         progress: show a progress bar
     """
-    from rsmooth.certify import CertifySettings, average_certified_radius, certified_accuracy, certify_dataset, write_log
+    from rsmooth.certify import CertifySettings, average_certified_radius, certified_accuracy, certify_dataset
 
     data = choose_images(dataset, source, split=split, skip=skip, limit=max, only=images)
     g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma,
                    num_classes=data.num_classes, device=device)
-    journal = out or _default_journal(source)
+    journal = _journal(source, out)
     settings = CertifySettings(n0=n0, n=n, alpha=alpha, mode=mode, radius=radius, radii=radii, tolerance=tolerance,
-                               target=target, seed=seed, noise=noise, precision=precision, batch_size=batch_size)
+                               target=target, seed=seed, noise=noise, precision=precision, compile=compile,
+                               batch_size=batch_size)
     log = certify_dataset(g, data, journal, settings, workers=workers, progress=progress)
-    write_log(log, journal.parent / EXPORT if journal.name == CERTIFICATES else journal.with_suffix(".tsv"))
     clean = 100 * certified_accuracy(log, [0.0])[0]
     print(f"{len(log.idx)} images certified in {log.time.sum():.1f} s: accuracy {clean:.1f} % at radius 0, average "
           f"certified radius {average_certified_radius(log):.4f}; see rsmooth report {journal}")
 
 
-def _default_journal(source: Path | None) -> Path:
+def _journal(source: Path | None, out: Path | None) -> Path:
+    if out is not None and out.suffix != ".jsonl":
+        raise ValueError(f"expected the journal as a file that ends in .jsonl, got {out}")
+    if out is not None:
+        return out
     if source is None or not source.is_dir():
         raise ValueError(f"expected --out FILE.jsonl, since {source or 'a checkpoint'} is no run folder to write to")
     return source / CERTIFICATES

@@ -65,7 +65,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     """A YAML scalar as the annotation asks: 64/255 or 1e-3 to float, 3 to int or float; others as they are."""
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
-    if value is None and type(None) in kinds or isinstance(value, bool) and bool in kinds:
+    if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
         return value
     if isinstance(value, str) and str not in kinds and float in kinds:
         try:

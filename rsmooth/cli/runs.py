@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from rsmooth import SmoothedClassifier
 
-CONFIG, MODEL, BEST, CERTIFICATES, EXPORT = "config.yaml", "model.pt", "best.pt", "certificates.jsonl", "certificates.tsv"
+CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
 
 
 def claim(run: Path, config: dict[str, Any]) -> None:
