@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -33,6 +30,7 @@ if TYPE_CHECKING:
 History = list[dict[str, float | int | str]]
 Callback = Callable[[int, int], None]
 LOOK_EVERY = 50  # steps between two looks at what needs the device or the other processes to be waited for
+JUDGED_AFTER = 100  # steps; a classifier that has hardly begun may well answer one class
 PROBE_IMAGES = 64
 
 
@@ -200,13 +198,15 @@ class _Run:
                 self.best = held_out.accuracy
                 self._save_model("best.pt")
         self.history.append(row)
-        bar.set_postfix(loss=f"{totals.mean_loss:.3f}", accuracy=f"{row.get('validation_accuracy', totals.accuracy):.3f}")
+        shown = row.get("validation_accuracy", totals.accuracy)
+        bar.set_postfix(loss=f"{totals.mean_loss:.3f}", accuracy=f"{shown:.3f}")
         self.epoch, self.step = self.epoch + 1, 0
         self.stepper.meter.totals.zero_()
         self._save()
 
     def _guard(self, totals: Totals, where: str) -> None:
-        if self.progress + 1 > min(self.trainer.warmup_epochs, self.trainer.epochs - 1):
+        past_warmup = int(self.progress) >= min(self.trainer.warmup_epochs, self.trainer.epochs - 1)
+        if past_warmup and self.steps_done >= JUDGED_AFTER:
             guards.check_collapse(totals.predicted, totals.labels, self.epoch, where)
 
     def _save_model(self, name: str) -> None:

@@ -24,7 +24,7 @@ class Meter:
 
     @torch.no_grad()
     def add(self, losses: Tensor, log_probs: Tensor, y: Tensor) -> None:
-        """losses (B,), log_probs (B, M, K), labels (B,)."""
+        """Count a mini-batch in: losses (B,), log_probs (B, M, K), labels (B,)."""
         predicted = log_probs.argmax(dim=2)
         head = torch.stack([losses.sum().double(), (predicted == y[:, None]).sum().double()])
         self.totals[:2] += head

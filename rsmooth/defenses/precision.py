@@ -26,7 +26,7 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Precision:
-    """ "auto" as "bfloat16" or "float32", whichever trains a copy of ``base`` faster on images like x (B, C, H, W)."""
+    """The precision asked for; "auto" becomes what trains a copy of ``base`` faster on images like x (B, C, H, W)."""
     if precision != "auto":
         return precision
     trial = copy.deepcopy(base).train()

@@ -101,11 +101,15 @@ class _Reader(Dataset[Images]):
 def as_source(
     data: ImageData | FolderData, draws: Draws, *, device: torch.device, augment: bool | None, workers: int
 ) -> Source:
-    """The data as a source of training images; augment None means crop and flip where the images have colour."""
+    """The data as a source of training images."""
     if isinstance(data, FolderData):
         return Streamed(data, draws, workers, device)
-    crop = augment if augment is not None else data.images.shape[1] == 3
-    return Resident(data.images.to(device), data.labels.to(device), data.index.to(device), draws, crop)
+    return Resident(data.images.to(device), data.labels.to(device), data.index.to(device), draws, crops(data, augment))
+
+
+def crops(data: ImageData, augment: bool | None) -> bool:
+    """Whether to crop and flip; None means where the images have colour (a flipped digit is no digit)."""
+    return data.images.shape[1] == 3 if augment is None else augment
 
 
 @dataclass(frozen=True)

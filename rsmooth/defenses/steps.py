@@ -81,5 +81,5 @@ def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
 
 
 def _around(base: nn.Module, g: SmoothedClassifier) -> SmoothedClassifier:
-    """g with another base."""
+    """The smoothed classifier of another base, otherwise like g."""
     return SmoothedClassifier(base, g.sigma, g.num_classes, num_noise=g.num_noise)
