@@ -29,9 +29,9 @@ class DDN(GradientAttack):
 
     Under noise, adversarial means that the majority of the samples votes so, and the direction is the gradient of the
     objective (Salman et al. 2019, arXiv:1906.04584, section 2.2). The smallest adversarial iterate is kept; the last
-    one is never evaluated, and an image that is misclassified already comes back unchanged, as published. Unlike
-    there, the first step has length 1 (the cosine runs from 1 to 0.01), and rounding never leads beyond epsilon.
-    A gradient that vanishes is replaced by a fixed random direction.
+    one is never evaluated, and an image that is misclassified already comes back unchanged, as published. The step
+    length falls from 1 along a cosine towards 0.01 (under current PyTorch the published code skips the 1). Unlike
+    there, rounding never leads beyond epsilon. A gradient that vanishes is replaced by a fixed random direction.
     """
 
     gamma: float = 0.05
@@ -64,7 +64,7 @@ class DDN(GradientAttack):
             better = adversarial & (norm <= best_norm)
             best, best_norm = torch.where(better, delta, best), torch.where(better, norm, best_norm)
 
-            nu = torch.minimum(nu * torch.where(adversarial, 1 - self.gamma, 1 + self.gamma), largest)
+            nu = torch.where(adversarial, nu * (1 - self.gamma), nu * (1 + self.gamma)).minimum(largest)
             delta = delta + _cosine(step, self.steps) * l2.unit(at.gradient, plateau)
             delta = self._into_box(x, l2.unit(delta) * nu, bounds)
         if self.fallback == "last":

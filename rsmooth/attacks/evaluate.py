@@ -32,10 +32,11 @@ def empirical_accuracy(
     """The fraction of images (B, C, H, W) that g still classifies as y (B,) after ``attack``.
 
     Each image is attacked once, with num_noise samples; g then answers by majority of n fresh noise samples, without
-    abstention (the lowest label in a tie). batch_size: most noisy copies in one pass through the base classifier.
-    Salman et al. 2019 (arXiv:1906.04584), section 4.3. ValueError for an empty batch or a targeted attack.
+    abstention (the lowest label in a tie). batch_size: most noisy copies in one pass through the base classifier (or
+    num_noise, where that is more). The experiment of Salman et al. 2019 (arXiv:1906.04584), section 4.3.
+    Raises ValueError for an empty batch, a targeted attack, or NaN logits.
     """
-    _check(g, x, y, attack)
+    _check(g, x, y, attack, num_noise, n, batch_size)
     correct = 0
     for part in _parts(len(x), batch_size // num_noise):
         x_adv = attack(g, x[part], y[part], num_noise=num_noise, generator=generator)
@@ -60,7 +61,7 @@ def attack_radius(
     0.0 for an image that g misclassifies already, infinity for one that withstands them all. The attack's own epsilon
     is replaced by each of ``epsilons``; votes and arguments as in ``empirical_accuracy``.
     """
-    _check(g, x, y, attack)
+    _check(g, x, y, attack, num_noise, n, batch_size)
     radius = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
     for part in _parts(len(x), batch_size // num_noise):
         standing = part[(_vote(g, x[part], n, batch_size, generator) == y[part]).cpu()]
@@ -97,10 +98,16 @@ def _parts(total: int, size: int) -> Iterator[Tensor]:
         yield positions[start : start + max(size, 1)]
 
 
-def _check(g: SmoothedClassifier, x: Tensor, y: Tensor, attack: Attack) -> None:
+def _check(
+    g: SmoothedClassifier, x: Tensor, y: Tensor, attack: Attack, num_noise: int, n: int, batch_size: int
+) -> None:
     check_images(x)
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch")
     if attack.targeted:
         raise ValueError(f"expected an untargeted attack, since y are the true labels, got {attack!r}")
+    if num_noise < 1:
+        raise ValueError(f"expected num_noise >= 1, got {num_noise}")
+    if n < 1 or batch_size < 1:
+        raise ValueError(f"expected n >= 1 and batch_size >= 1, got n={n} and batch_size={batch_size}")
