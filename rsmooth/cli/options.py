@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 import types
 import typing
 from typing import Any
@@ -67,6 +68,8 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     kinds = typing.get_args(hint) if union else (hint,)
     if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
         return value
+    if hint is None and isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value):  # behind **options
+        return float(pixel_value(value))
     if isinstance(value, str) and str not in kinds and float in kinds:
         try:
             return float(pixel_value(value))
