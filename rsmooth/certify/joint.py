@@ -2,8 +2,8 @@
 
 The tests are of H0: p <= p0 for growing p0, at the same looks, each at level alpha, with acceptance thresholds that
 grow with p0 at every look. If any acceptance on a stream with vote share p is wrong, the stream has crossed the
-thresholds of some p0 >= p, hence those of the smallest such p0 too, which happens with probability at most alpha. So all
-acceptances of a stream are right *together* with probability 1 - alpha, and nothing is paid for the number of tests.
+thresholds of some p0 >= p, hence those of the smallest such p0 too, which happens with probability at most alpha. So
+all acceptances of a stream are right *together* with probability 1 - alpha; nothing is paid for the number of tests.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The stopping rules of the certification modes: fixed n, one radius, a grid of radii, the full radius to a tolerance."""
+"""The stopping rules of the modes: fixed n, one radius, a grid of radii, the full radius to a tolerance."""
 
 from __future__ import annotations
 
