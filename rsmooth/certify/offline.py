@@ -38,7 +38,7 @@ def recertify(log: CertificationLog, *, alpha: float | None = None, statements: 
     if statements < 1:
         raise ValueError(f"expected at least one statement, got {statements}")
     level = check_alpha(log.provenance["alpha"] if alpha is None else alpha) / statements
-    return _from_votes(log, tested_class(log), level, {"alpha": level, "statements": statements})
+    return _from_votes(log, class_under_test(log), level, {"alpha": level, "statements": statements})
 
 
 def radii_in_norm(log: CertificationLog, norm: str, dimension: int) -> FloatArray:
@@ -50,10 +50,10 @@ def radii_in_norm(log: CertificationLog, norm: str, dimension: int) -> FloatArra
     if dimension < 1:
         raise ValueError(f"expected the number of values of an image (C * H * W), got dimension={dimension}")
     if norm in ("l1", "l2"):
-        return log.radius.copy()
+        return np.array(log.radius)
     if norm != "linf":
         raise ValueError(f"expected norm l1, l2 or linf, got {norm!r}")
-    return np.asarray(np.nextafter(log.radius / math.sqrt(dimension), 0.0))  # the division may have rounded up
+    return log.radius / math.sqrt(dimension) * (1.0 - 1e-15)  # the root and the division may have rounded up
 
 
 def append_samples(log: CertificationLog, more: CertificationLog, *, looked: bool,
@@ -62,8 +62,8 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
 
     ``looked``: whether the results of ``log`` were known when ``more`` was decided on. If not, the pooled votes are one
     fixed sample and keep the alpha of ``log``. If they were, sampling on is a second chance, and a second test at the
-    same alpha would nearly double the failure probability; then ``alpha`` is the total, of which the test of ``log`` has
-    spent its share, and the pooled votes are tested at the rest.
+    same alpha would nearly double the failure probability; then ``alpha`` is the total, of which the test of ``log``
+    has spent its share, and the pooled votes are tested at the rest.
 
     The class of each image stays that which ``log`` tested. Raises RecordError, with the reason, where the votes cannot
     be pooled: sequential runs, another sigma, model or noise, the same noise again, other images, no alpha left.
@@ -83,10 +83,10 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
     pooled = replace(log, **votes, time=log.time + more.time)
     change = {"n": int(log.provenance["n"]) + int(more.provenance["n"]), "alpha": level, "alpha_spent": total,
               "seeds": [*_seeds(log), *_seeds(more)]}
-    return _from_votes(pooled, tested_class(log), level, change)
+    return _from_votes(pooled, class_under_test(log), level, change)
 
 
-def tested_class(log: CertificationLog) -> IntArray:
+def class_under_test(log: CertificationLog) -> IntArray:
     """The class (N,) that each image's estimation votes were drawn to test: the label, or the winner of the selection.
 
     Raises RecordError where the log does not tell: for an abstention without selection votes.
