@@ -47,7 +47,7 @@ class GridSampler:
     """Draws k = round(255 e), e ~ N(0, sigma^2), exactly: the same integers on every device, batch and order.
 
     sigma: in [0, 1] pixel units, a decimal string or a float, which stands for the decimal it prints as: 0.25 and
-    "0.25" are one. ValueError unless it is finite, > 0 and small enough for 16-bit noise (up to about 13).
+    "0.25" are one. ValueError unless it is finite and within (0, 13], the range of 16-bit noise.
     fingerprint: hash of the thresholds. tag: what a record has to hold about the noise beside seed and purpose.
     """
 
@@ -91,8 +91,9 @@ class GridSampler:
         return noise.view(len(ids), *shape)
 
     def _on_cpu(self, key: Key, ids: Tensor, samples: Tensor, values: int) -> npt.NDArray[np.int16]:
-        leading = sample_pairs(key, ids, samples, 0, -(-values // 8)).numpy().view(np.uint16)
-        leading = leading.reshape(len(ids), -1)[:, :values]
+        blocks = -(-values // 8)
+        leading = sample_pairs(key, ids, samples, 0, blocks).numpy().view(np.uint16)
+        leading = leading.reshape(len(ids), 8 * blocks)[:, :values]
         noise = self._table.take(leading)
         flat = noise.reshape(-1)
         open_ = np.flatnonzero(flat == UNDECIDED)
