@@ -57,7 +57,7 @@ class Ranks:
             return base
         on_gpu = next(base.parameters()).is_cuda
         if on_gpu:
-            base = nn.SyncBatchNorm.convert_sync_batchnorm(_same_tensors(base))
+            base = nn.SyncBatchNorm.convert_sync_batchnorm(_same_tensors(base))  # type: ignore[no-untyped-call]
         return DistributedDataParallel(base, gradient_as_bucket_view=True)
 
 

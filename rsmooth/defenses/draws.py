@@ -32,7 +32,7 @@ class Draws:
         key = derive_key(self.seed, "train-noise", self.stream, epoch)
         samples = torch.arange(copies, device=ids.device).repeat(len(ids))
         flat = gaussian(key, ids.repeat_interleave(copies), samples, tuple(shape), ids.device)
-        return flat.unflatten(0, (len(ids), copies)).mul_(sigma)
+        return flat.view(len(ids), copies, *shape).mul_(sigma)
 
     def integers(self, ids: Tensor, epoch: int, bounds: tuple[int, ...]) -> Tensor:
         """Uniform integers for each image: column j lies in 0..bounds[j]-1; (B,) -> (B, len(bounds)) int64."""

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from rsmooth.data import FolderData, ImageData, as_image_data, to_unit
 from rsmooth.defenses import guards
 from rsmooth.defenses.base import Precision, Trainer, TrainingData, describe
+from rsmooth.defenses.board import Board
 from rsmooth.defenses.checkpoint import Interruption, RunFolder
 from rsmooth.defenses.distributed import Ranks, joined, local_device
 from rsmooth.defenses.draws import Draws
@@ -47,6 +48,8 @@ def train(
     callback: Callback | None,
 ) -> History:
     """What ``Trainer.fit`` does; see there."""
+    if trainer.tensorboard and run_dir is None:
+        raise ValueError("expected a run_dir for tensorboard=True, got none; the events are written into it")
     device = local_device(next(g.parameters()).device)
     g.to(device)
     guards.remark(trainer, g.sigma)
@@ -98,11 +101,19 @@ class _Run:
         steps = len(self._plan())
         with tqdm(total=self.trainer.epochs * steps, initial=self.epoch * steps + self.step, disable=not show,
                   unit="step", dynamic_ncols=True) as bar:
+            board = self._board()
             while not self._finished():
                 self._train_epoch(bar)
                 self._end_epoch(bar)
+                if board is not None:
+                    board.write(self.history[-1])
         self.g.eval()
         self._save_model("model.pt")
+
+    def _board(self) -> Board | None:
+        if not self.trainer.tensorboard or self.folder is None or not self.ranks.first:
+            return None
+        return Board(self.folder.path / "tensorboard", purge_from=self.epoch)
 
     def _plan(self) -> list[Step]:
         return plan_epoch(self.sources, self.epoch, self.trainer.batch_size, self.trainer.num_noise)
@@ -168,7 +179,7 @@ class _Run:
         """Save where a signal or the time asks for it, and see that the loss is still a number."""
         look = self.steps_done % LOOK_EVERY == 0
         if look:
-            guards.check_finite(float(self.stepper.meter.totals[0]), self.epoch)
+            guards.check_loss(float(self.stepper.meter.totals[0]), self.epoch)
         if self.folder is None or (self.ranks.size > 1 and not look):
             return
         stop = self.interruption.received is not None
@@ -182,7 +193,7 @@ class _Run:
 
     def _end_epoch(self, bar: tqdm[Any]) -> None:
         totals = Totals(self.stepper.meter, self.ranks)
-        guards.check_finite(totals.loss, self.epoch)
+        guards.check_loss(totals.loss, self.epoch)
         row: dict[str, float | int | str] = {
             "epoch": self.epoch, "train_loss": totals.mean_loss, "train_accuracy": totals.accuracy,
             "epsilon": self.epsilon, "lr": self.lr, "images": int(totals.images), "steps": self.step,
@@ -218,8 +229,7 @@ class _Run:
         if self.folder is None:
             return
         totals = self.ranks.total(self.stepper.meter.totals)
-        for name, parameter in self.g.base.named_parameters():
-            guards.check_finite(float(parameter.sum()), self.epoch, f"weight in {name}")
+        guards.check_weights(self.g.base, self.epoch)
         if self.ranks.first:
             self.folder.save(self.state(totals))
         self.last_saved = time.monotonic()

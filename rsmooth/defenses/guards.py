@@ -6,6 +6,8 @@ import math
 import warnings
 from collections.abc import Sequence
 
+from torch import nn
+
 from rsmooth.attacks import DDN
 from rsmooth.defenses.base import Trainer
 
@@ -17,11 +19,19 @@ class TrainingCollapsed(RuntimeError):  # noqa: N818 (says what happened)
     """The loss is no longer finite, or the classifier answers one class whatever the image."""
 
 
-def check_finite(value: float, epoch: int, what: str = "loss") -> None:
-    """TrainingCollapsed unless the value is finite."""
-    if not math.isfinite(value):
-        raise TrainingCollapsed(f"expected a finite {what}, got {value} in epoch {epoch}; the steps have become too "
-                                f"large: {REMEDY}")
+def check_loss(total: float, epoch: int) -> None:
+    """TrainingCollapsed unless the loss, summed over the epoch so far, is finite."""
+    if not math.isfinite(total):
+        raise TrainingCollapsed(f"expected a finite loss, got a sum of {total} in epoch {epoch}; the steps have "
+                                f"become too large: {REMEDY}")
+
+
+def check_weights(base: nn.Module, epoch: int) -> None:
+    """TrainingCollapsed unless all weights are finite, so that no checkpoint is overwritten with broken ones."""
+    broken = [name for name, weight in base.named_parameters() if not bool(weight.detach().isfinite().all())]
+    if broken:
+        raise TrainingCollapsed(f"expected finite weights, got NaN or infinity in {', '.join(broken[:5])} in epoch "
+                                f"{epoch}; the steps have become too large: {REMEDY}")
 
 
 def check_collapse(predicted: Sequence[float], labels: Sequence[float], epoch: int, where: str) -> None:

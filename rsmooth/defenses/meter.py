@@ -39,7 +39,7 @@ class Totals:
     """What a meter has summed up over all processes, as plain numbers."""
 
     def __init__(self, meter: Meter, ranks: Ranks) -> None:
-        numbers = ranks.total(meter.totals).tolist()
+        numbers: list[float] = ranks.total(meter.totals).tolist()
         self.loss, self.right, self.predictions, self.images = numbers[:SUMS]
         self.predicted = numbers[SUMS : SUMS + meter.num_classes]
         self.labels = numbers[SUMS + meter.num_classes :]
@@ -73,7 +73,7 @@ def evaluate(
 
 
 def _batches(count: int, batch_size: int, ranks: Ranks) -> Iterator[Tensor]:
-    for positions in torch.arange(count).split(batch_size):
+    for positions in torch.split(torch.arange(count), batch_size):
         share = ranks.share(positions)
         if len(share):
             yield share

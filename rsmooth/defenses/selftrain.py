@@ -76,7 +76,7 @@ def pseudo_label(
     training = teacher.training
     teacher.eval()
     parts = [_mean_softmax(teacher, images, positions, Draws(seed, UNLABELLED), device)
-             for positions in torch.arange(len(images)).split(batch_size)]
+             for positions in torch.split(torch.arange(len(images)), batch_size)]
     teacher.train(training)
     probabilities = torch.cat(parts).cpu()
     best, labels = probabilities.max(dim=1)

@@ -20,8 +20,11 @@ Images = tuple[Tensor, Tensor, Tensor]  # x (B, C, H, W) float32 in [0, 1], targ
 class Source(Protocol):
     """A stream of training images of one kind, with its own draws and the weight of its loss."""
 
-    draws: Draws
-    weight: float
+    @property
+    def draws(self) -> Draws: ...
+
+    @property
+    def weight(self) -> float: ...
 
     def __len__(self) -> int: ...
 
@@ -49,7 +52,7 @@ class Resident:
             return
         # One transfer for the whole epoch; splitting on the device copies nothing.
         positions = torch.cat(list(shares)).to(self.images.device)
-        for chosen in positions.split([len(share) for share in shares]):
+        for chosen in torch.split(positions, [len(share) for share in shares]):
             images, ids = self.images.index_select(0, chosen), self.ids.index_select(0, chosen)
             if self.augment:
                 images = crop_and_flip(images, ids, epoch, self.draws)
@@ -126,7 +129,7 @@ def plan_epoch(sources: Sequence[Source], epoch: int, batch_size: int, num_noise
     Every image of the first source comes once, in batches of ``batch_size``, each batch in ``num_noise`` mini-batches
     of one step (the last ones may be smaller; none is dropped). Every further source gives one batch after each.
     """
-    main = list(sources[0].draws.order(len(sources[0]), epoch).split(batch_size))
+    main = list(torch.split(sources[0].draws.order(len(sources[0]), epoch), batch_size))
     turns = [main] + [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
     return [
         Step(which, part)
@@ -141,4 +144,4 @@ def _enough(source: Source, epoch: int, count: int, batch_size: int) -> list[Ten
     """``count`` whole batches of a source: the first of this epoch's order, or several orders where it is short."""
     rounds = -(-count * batch_size // len(source))
     orders = [source.draws.order(len(source), epoch * rounds + turn) for turn in range(rounds)]
-    return list(torch.cat(orders)[: count * batch_size].split(batch_size))
+    return list(torch.split(torch.cat(orders)[: count * batch_size], batch_size))

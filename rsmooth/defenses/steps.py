@@ -56,7 +56,7 @@ class Stepper:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
-        (losses.sum() * scale).backward()
+        torch.autograd.backward(losses.sum() * scale)
         if self.trainer.clip_grad_norm is not None:
             clip_grad_norm_(self.parameters, self.trainer.clip_grad_norm)
         self.optimizer.step()
@@ -73,11 +73,11 @@ def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
 def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
     """Within this context the convolutions' weights lie channels last, if asked; afterwards as torch has them."""
     if channels_last:
-        base.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        base.to(memory_format=torch.channels_last)
     try:
         yield
     finally:
-        base.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+        base.to(memory_format=torch.contiguous_format)
 
 
 def _around(base: nn.Module, g: SmoothedClassifier) -> SmoothedClassifier:

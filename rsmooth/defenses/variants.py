@@ -96,7 +96,7 @@ class NoiseThenPerturb(Trainer):
         assert attack is not None
         noisy = (x.unsqueeze(1) + noise).flatten(0, 1)
         labels = y.repeat_interleave(noise.shape[1])
-        return attack(g, noisy, labels, bounds=None, validate=False).unflatten(0, noise.shape[:2])
+        return attack(g, noisy, labels, bounds=None, validate=False).view_as(noise)
 
 
 @TRAINERS.register("smoothadv")

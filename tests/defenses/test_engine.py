@@ -62,7 +62,7 @@ OPTIONS = {
     "attack": None, "num_noise": 1, "train_loss": "smoothadv", "epochs": 3, "batch_size": 8, "lr": 0.02,
     "momentum": 0.5, "weight_decay": 0.1, "schedule": "one-cycle", "lr_step_epochs": 2, "lr_gamma": 0.5,
     "warmup_epochs": 3, "clip_grad_norm": 0.01, "augment": True, "seed": 1, "precision": "bfloat16",
-    "budget_seconds": 0.05,
+    "budget_seconds": 0.3,
 }
 BASELINE: dict[str, Any] = {"attack": ATTACK, "num_noise": 2, "epochs": 2, "batch_size": 12, "lr": 0.05,
                             "lr_step_epochs": 1, "warmup_epochs": 1}
