@@ -29,6 +29,8 @@ from rsmooth.certify.stream import Event, certify_positions
 from rsmooth.data import FolderData, ImageData
 from rsmooth.smoothed import SmoothedClassifier
 
+_PROGRAM = "import sys; from rsmooth.certify.workers import main; main(*sys.argv[1:])"
+
 
 def check_portable(g: SmoothedClassifier) -> None:
     """ValueError unless another process can import the classes that the model is made of."""
@@ -63,8 +65,7 @@ def certify_with_workers(g: SmoothedClassifier, data: ImageData | FolderData, se
 
 def _start(job: Path, worker: int) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    program = "import sys; from rsmooth.certify.workers import main; main(*sys.argv[1:])"
-    return subprocess.Popen([sys.executable, "-c", program, str(job), str(worker)], text=True, env=environment,
+    return subprocess.Popen([sys.executable, "-c", _PROGRAM, str(job), str(worker)], text=True, env=environment,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
 
