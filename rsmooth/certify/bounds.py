@@ -54,17 +54,21 @@ def check_radius(radius: float) -> float:
     return value
 
 
+def smallest_n(alpha: float) -> int:
+    """Smallest n whose unanimous votes are significant at alpha in PREDICT's two-sided test, 2 * 2^-n <= alpha."""
+    return math.ceil(math.log2(2.0 / check_alpha(alpha)) - 1e-12)
+
+
 def check_n(n: int, alpha: float) -> int:
     """The number of samples n; ValueError where even unanimous votes would not be significant at alpha.
 
-    The bar is PREDICT's two-sided test, 2 * 2^-n <= alpha. CERTIFY's one-sided bound alone would pass one vote earlier,
-    with a radius next to nothing (at n=10, alpha=0.001: 0.003 sigma), so one bar serves both.
+    The bar is ``smallest_n``. CERTIFY's one-sided bound would pass one vote below it, with a radius next to nothing (at
+    n=10, alpha=0.001: 0.003 sigma), so that one bar serves both.
     """
-    smallest = math.ceil(math.log2(2.0 / check_alpha(alpha)) - 1e-12)
-    if n < smallest:
+    if n < smallest_n(alpha):
         raise ValueError(
-            f"expected n >= {smallest} at alpha={alpha:g}, got n={n}; even unanimous votes would not be significant, "
-            "so draw more samples or allow a larger alpha"
+            f"expected n >= {smallest_n(alpha)} at alpha={alpha:g}, got n={n}; even unanimous votes would not be "
+            "significant, so draw more samples or allow a larger alpha"
         )
     return n
 
@@ -132,6 +136,16 @@ def radius_from_counts(
     return _float_if_scalar(np.maximum(radius * (1.0 - RELATIVE_MARGIN) - ABSOLUTE_MARGIN, 0.0))
 
 
+def null_share(sigma: float, radius: float, *, total_variation: float = 0.0) -> float:
+    """Phi(radius / sigma) + total_variation, rounded up: a class with a larger vote share holds within ``radius``.
+
+    1.0 where no number of samples can show that.
+    """
+    miss_rate = float(special.ndtr(-check_radius(radius) / check_sigma(sigma))) * (1.0 - RELATIVE_MARGIN)
+    miss_rate -= check_total_variation(total_variation)
+    return math.nextafter(1.0 - miss_rate, 1.0) if miss_rate > 1e-15 else 1.0
+
+
 def max_radius(sigma: float, n: int, alpha: float, *, total_variation: float = 0.0) -> float:
     """The largest radius that n samples can certify: that of unanimous votes."""
     return radius_from_counts(n, n, sigma, alpha, total_variation=total_variation)
@@ -155,18 +169,15 @@ def hits_needed(sigma: float, radius: float, n: int, alpha: float, *, total_vari
 
 
 def minimal_n(sigma: float, radius: float, alpha: float, *, total_variation: float = 0.0) -> int:
-    """Smallest n whose unanimous votes certify ``radius``; ValueError where no n does."""
-    wanted = check_radius(radius)
-    miss_rate = float(special.ndtr(-wanted / check_sigma(sigma))) - check_total_variation(total_variation)
-    if miss_rate <= 1e-15:
+    """Smallest n that ``check_n`` passes and whose unanimous votes certify ``radius``; ValueError where no n does."""
+    share = null_share(sigma, radius, total_variation=total_variation)
+    if share == 1.0:
         raise ValueError(
-            f"expected a radius that some n certifies, got {radius:g} at sigma={sigma:g} (tail probability "
-            f"{miss_rate + total_variation:.1e}, noise sampler's total variation {total_variation:.1e}); "
-            "use a larger sigma or a smaller radius"
+            f"expected a radius that some n certifies, got {radius:g} at sigma={sigma:g} "
+            f"(total variation of the noise sampler {total_variation:.1e}); use a larger sigma or a smaller radius"
         )
-    # alpha^(1/n) >= 1 - miss_rate up to the downward rounding, which the exact check settles
-    n = max(1, math.floor(math.log(check_alpha(alpha)) / math.log1p(-miss_rate)) - 1)
-    while not 0.0 < max_radius(sigma, n, alpha, total_variation=total_variation) >= wanted:
+    n = max(smallest_n(alpha), math.floor(math.log(alpha) / math.log(share)) - 1)
+    while max_radius(sigma, n, alpha, total_variation=total_variation) < radius:
         n += 1
     return n
 
