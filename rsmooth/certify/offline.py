@@ -50,10 +50,10 @@ def radii_in_norm(log: CertificationLog, norm: str, dimension: int) -> FloatArra
     if dimension < 1:
         raise ValueError(f"expected the number of values of an image (C * H * W), got dimension={dimension}")
     if norm in ("l1", "l2"):
-        return log.radius.copy()
+        return np.array(log.radius)
     if norm != "linf":
         raise ValueError(f"expected norm l1, l2 or linf, got {norm!r}")
-    return np.asarray(np.nextafter(log.radius / math.sqrt(dimension), 0.0))  # the division may have rounded up
+    return log.radius / math.sqrt(dimension) * (1.0 - 1e-15)  # the root and the division may have rounded up
 
 
 def append_samples(log: CertificationLog, more: CertificationLog, *, looked: bool,
@@ -62,8 +62,8 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
 
     ``looked``: whether the results of ``log`` were known when ``more`` was decided on. If not, the pooled votes are one
     fixed sample and keep the alpha of ``log``. If they were, sampling on is a second chance, and a second test at the
-    same alpha would nearly double the failure probability; then ``alpha`` is the total, of which the test of ``log`` has
-    spent its share, and the pooled votes are tested at the rest.
+    same alpha would nearly double the failure probability; then ``alpha`` is the total, of which the test of ``log``
+    has spent its share, and the pooled votes are tested at the rest.
 
     The class of each image stays that which ``log`` tested. Raises RecordError, with the reason, where the votes cannot
     be pooled: sequential runs, another sigma, model or noise, the same noise again, other images, no alpha left.
