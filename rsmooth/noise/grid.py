@@ -26,6 +26,7 @@ from rsmooth.noise.keys import PROTOCOL, Key, check_counters
 from rsmooth.noise.philox import (
     BLOCKS_WORTH_COMPILING,
     SMALLEST_COMPILED_CALL,
+    U64,
     as_uint64,
     compiled_pairs,
     device_keys,
@@ -46,7 +47,7 @@ class GridSampler:
     """Draws k = round(255 e), e ~ N(0, sigma^2), exactly: the same integers on every device, batch and order.
 
     sigma: in [0, 1] pixel units, a decimal string or a float, which stands for the decimal it prints as: 0.25 and
-    "0.25" are one. ValueError unless it is finite, > 0 and small enough for 16-bit noise (up to about 13).
+    "0.25" are one. ValueError unless it is finite and within (0, 13], the range of 16-bit noise.
     fingerprint: hash of the thresholds. tag: what a record has to hold about the noise beside seed and purpose.
     """
 
@@ -90,8 +91,9 @@ class GridSampler:
         return noise.view(len(ids), *shape)
 
     def _on_cpu(self, key: Key, ids: Tensor, samples: Tensor, values: int) -> npt.NDArray[np.int16]:
-        leading = sample_pairs(key, ids, samples, 0, -(-values // 8)).numpy().view(np.uint16)
-        leading = leading.reshape(len(ids), -1)[:, :values]
+        blocks = -(-values // 8)
+        leading = sample_pairs(key, ids, samples, 0, blocks).numpy().view(np.uint16)
+        leading = leading.reshape(len(ids), 8 * blocks)[:, :values]
         noise = self._table.take(leading)
         flat = noise.reshape(-1)
         open_ = np.flatnonzero(flat == UNDECIDED)
@@ -114,13 +116,13 @@ class GridSampler:
         return lazy(ids, samples, keys, cuts, table, lowest, values) if noise is None else noise
 
 
-def decide(limits: Thresholds, words: npt.NDArray[np.uint64]) -> npt.NDArray[np.int16]:
-    """k of each uniform 64-bit word, by binary search: the definition, without a table."""
+def decide(limits: Thresholds, words: U64) -> npt.NDArray[np.int16]:
+    """The k of each uniform 64-bit word, by binary search: the definition, without a table."""
     return (np.searchsorted(limits.values, words, side="right") + limits.lowest).astype(np.int16)
 
 
 def guide_table(limits: Thresholds) -> npt.NDArray[np.int16]:
-    """k of every 16 leading bits, UNDECIDED where the trailing bits have a say: int16 (65536,)."""
+    """The k of every 16 leading bits, UNDECIDED where the trailing bits have a say: int16 (65536,)."""
     first = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
     low, high = decide(limits, first), decide(limits, first + np.uint64(2**48 - 1))
     return np.where(low == high, low, np.int16(UNDECIDED))
@@ -185,7 +187,10 @@ def add_grid_noise(images: Tensor, noise: Tensor) -> Tensor:
     if images.dtype != torch.uint8 or noise.dtype != torch.int16:
         raise ValueError(f"expected uint8 images and int16 noise, got {images.dtype} and {noise.dtype}; "
                          'images off the 8-bit grid need noise="float"')
-    if torch.broadcast_shapes(images.shape, noise.shape) != noise.shape:
-        raise ValueError(f"expected images that broadcast to the noise {tuple(noise.shape)}, got {tuple(images.shape)}")
+    try:
+        images = images.expand_as(noise)
+    except RuntimeError:
+        raise ValueError(f"expected images that broadcast to the noise's {tuple(noise.shape)}, "
+                         f"got {tuple(images.shape)}") from None
     # A divisor on the device: CUDA would multiply by the reciprocal of a plain number, which rounds differently.
     return (images + noise).to(torch.float32).div_(torch.full((), 255.0, device=noise.device))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ STEP = BITS - 64  # how far the 64 bits of a threshold stand above the last bit 
 DIGITS = Context(prec=60)
 PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803")
 SQRT_TWO_PI = DIGITS.sqrt(DIGITS.multiply(PI, Decimal(2)))
-LARGEST_STEP = 32_512  # 32,767 - 255: a pixel plus the noise stays within int16
+LARGEST_SIGMA = 13  # the noise reaches 9.2 * 255 * sigma; a pixel plus the noise has to stay within int16
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,9 @@ def decimal_sigma(sigma: float | str) -> Decimal:
 @lru_cache(maxsize=64)
 def thresholds(sigma: Decimal) -> Thresholds:
     """The thresholds of N(0, sigma^2) on the grid of 1/255; ValueError if the noise would leave int16."""
+    if sigma > LARGEST_SIGMA:
+        raise ValueError(f"expected sigma up to {LARGEST_SIGMA} (the noise is held in 16 bits), got {sigma}; sigma is "
+                         "in [0,1] pixel units")
     upper: list[int] = []  # nint(2^64 P(K > j)) for j = 0, 1, ... while it is not 0
     errors: list[int] = []  # what the rounding added to each P(K > j)
     while True:
@@ -65,8 +69,6 @@ def thresholds(sigma: Decimal) -> Thresholds:
             break
         upper.append(count)
         errors.append((count << STEP) - tail)
-        if len(upper) > LARGEST_STEP:
-            raise ValueError(f"expected sigma small enough for 16-bit noise (up to about 13), got {sigma}")
     # By symmetry P(K <= -j-1) = P(K > j); the two halves join between k = -1 and k = 0.
     values = np.array(upper[::-1] + [2**64 - count for count in upper], dtype=np.uint64)
     return Thresholds(values, -len(upper), _total_variation(errors, tail))
@@ -89,7 +91,7 @@ def _total_variation(errors: list[int], lost: int) -> Fraction:
     slack = 4 * (len(errors) + 2) * SLACK
     if not errors:  # sigma so small that k is always 0
         return Fraction(2 * lost + slack, 2**BITS)
-    one_side = sum(abs(a - b) for a, b in zip(errors, errors[1:], strict=False)) + abs(errors[-1] + lost) + lost
+    one_side = sum(abs(a - b) for a, b in pairwise(errors)) + abs(errors[-1] + lost) + lost
     return Fraction(abs(errors[0]) + one_side + slack, 2**BITS)  # the cell k = 0 has twice the error of the first tail
 
 
@@ -100,13 +102,14 @@ def upper_tail(x: Fraction) -> int:
     """
     if x > 14:
         return 0  # 1 - Phi(14) < 2^-146
-    square = math.floor(x * x * 2**BITS)
-    term = total = math.floor(x * 2**BITS)
+    square = math.floor(x * x * (1 << BITS))
+    term = total = math.floor(x * (1 << BITS))
     odd = 1
     while term:
         odd += 2
         term = (term * square >> BITS) // odd
         total += term
-    exponent = DIGITS.divide(Decimal(-square), Decimal(2 ** (BITS + 1)))
+    exponent = DIGITS.divide(Decimal(-square), Decimal(1 << BITS + 1))
     density = DIGITS.divide(DIGITS.exp(exponent), SQRT_TWO_PI)
-    return (1 << (BITS - 1)) - (int(DIGITS.multiply(density, Decimal(2 ** (2 * BITS)))) * total >> 2 * BITS)
+    fine = int(DIGITS.multiply(density, Decimal(1 << 2 * BITS)))  # the sum is large where the density is small
+    return (1 << BITS - 1) - (fine * total >> 2 * BITS)
