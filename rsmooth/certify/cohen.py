@@ -15,10 +15,11 @@ from torch import Tensor
 from rsmooth.certify.bounds import binomial_p_value
 from rsmooth.certify.engine import Task, drive, open_pool
 from rsmooth.certify.images import image_ids, stored_images
+from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import VotePool
 from rsmooth.certify.progress import ProgressBar
 from rsmooth.certify.results import Certificates, Predictions
-from rsmooth.certify.sequential import StoppingRule
+from rsmooth.certify.rules import StoppingRule
 from rsmooth.certify.settings import CertifySettings, Compile, Mode, Noise, Precision
 from rsmooth.certify.votes import ABSTAIN, Outcome, Procedure, Votes
 from rsmooth.checks import check_labels
@@ -81,11 +82,13 @@ def certify(g: SmoothedClassifier, x: Tensor, *, n0: int = 100, n: int = 100_000
     if labels is not None:
         check_labels(labels, len(x), g.num_classes)
     images = stored_images(x, noise)
-    pool = open_pool(g, images.shape[1:], settings, settings.expected_samples(len(images)))
-    rule = settings.rule(g.sigma, pool.noise.total_variation)
-    outcomes = _run(pool, images, index, progress,
+    ids = image_ids(images, index)
+    source = noisy_images(noise, g.sigma, seed, images.shape[1:])
+    rule = settings.rule(g.sigma, source.total_variation)
+    pool = open_pool(g, source, images.shape[1:], settings, settings.expected_samples(len(images)))
+    outcomes = _run(pool, images, ids, progress,
                     lambda at: certification(rule, n0, None if labels is None else int(labels[at])))
-    provenance = {"sigma": g.sigma, **settings.statement(), "noise": pool.noise.record(),
+    provenance = {"sigma": g.sigma, **settings.statement(), "noise": source.record(),
                   "numerics": pool.network.profile.record()}
     return Certificates.of(outcomes, g.num_classes, provenance)
 
@@ -101,16 +104,17 @@ def predict(g: SmoothedClassifier, x: Tensor, *, n: int = 1000, alpha: float = 1
     settings = CertifySettings(n0=1, n=n, alpha=alpha, seed=seed, noise=noise, precision=precision, compile=compile,
                                batch_size=batch_size, device=device)
     images = stored_images(x, noise)
-    pool = open_pool(g, images.shape[1:], settings, float(n * len(images)))
-    return Predictions.of(_run(pool, images, index, progress, lambda at: prediction(n, alpha)), g.num_classes)
+    ids = image_ids(images, index)
+    source = noisy_images(noise, g.sigma, seed, images.shape[1:])
+    pool = open_pool(g, source, images.shape[1:], settings, float(n * len(images)))
+    return Predictions.of(_run(pool, images, ids, progress, lambda at: prediction(n, alpha)), g.num_classes)
 
 
-def _run(pool: VotePool, images: Tensor, index: Tensor | None, progress: bool,
+def _run(pool: VotePool, images: Tensor, ids: Tensor, progress: bool,
          procedure: Callable[[int], Procedure]) -> list[Outcome]:
     """The outcome of each image, in the order of the images."""
-    ids = image_ids(images, index).tolist()
     outcomes: dict[int, Outcome] = {}
-    tasks = (Task(at, ids[at], images[at], procedure(at)) for at in range(len(images)))
+    tasks = (Task(at, int(ids[at]), images[at], procedure(at)) for at in range(len(images)))
     with ProgressBar(len(images), progress) as bar:
         for turn in drive(pool, tasks):
             outcomes.update({task.position: task.outcome for task in turn.finished})

@@ -1,7 +1,7 @@
 """Certifying a data set into a journal that survives every interruption, on one process or many.
 
-Every finished image is on disk as soon as it is known, and the votes of unfinished ones every few seconds. A run that is
-started again, with any number of workers or ranks, reads the journals of all earlier ones and draws only what is missing.
+Every finished image is on disk as soon as it is known, and the votes of unfinished ones every few seconds. A run that
+is started again, with any number of workers or ranks, reads all journals and draws only what is missing.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from rsmooth.certify.errors import RecordError
 from rsmooth.certify.images import stored_images
 from rsmooth.certify.journal import Journal
 from rsmooth.certify.numerics import Profile, pass_seconds, recall_profile
+from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import VotePool
 from rsmooth.certify.progress import ProgressBar
 from rsmooth.certify.records import write_log
@@ -85,16 +86,18 @@ def _open_pool(g: SmoothedClassifier, data: ImageData | FolderData, settings: Ce
                world: int) -> VotePool:
     """The pool with the numerics of earlier runs where there are any, so that all votes are of one function."""
     shape = stored_images(data.batch([0])[0], settings.noise).shape[1:]
+    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
+    settings.rule(g.sigma, noise.total_variation)  # an n that cannot certify is refused before any vote
     samples = settings.expected_samples(len(data)) / world
     recorded = shards.numerics()
     if recorded is None and world == 1:
-        return open_pool(g, shape, settings, samples)
+        return open_pool(g, noise, shape, settings, samples)
     if recorded is None:
-        chosen = open_pool(g, shape, settings, samples)
+        chosen = open_pool(g, noise, shape, settings, samples)
         recorded = agree(shards.path.with_suffix(".numerics.json"), chosen.network.profile.record())
         if recorded == chosen.network.profile.record():
             return chosen
-    return open_pool(g, shape, settings, samples, recall_profile(g, shape, settings, Profile(**recorded)))
+    return open_pool(g, noise, shape, settings, samples, recall_profile(g, shape, settings, Profile(**recorded)))
 
 
 def _worker_count(g: SmoothedClassifier, settings: CertifySettings, pool: VotePool, images: int, workers: int | None,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmooth.certify.numerics import FixedBatchNetwork, Profile, choose_network
-from rsmooth.certify.points import noisy_images
+from rsmooth.certify.points import NoisyImages
 from rsmooth.certify.pool import Slice, VotePool
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes import Outcome, Procedure, Votes
@@ -146,7 +146,7 @@ def drive(pool: VotePool, tasks: Iterator[Task]) -> Iterator[Round]:
         work = _plan(running, tasks, passes * pool.network.batch)
         samples = sum(piece.stop - piece.start for _, piece in work)
         start = time.perf_counter()
-        votes = pool.count([piece for _, piece in work]) if work else []
+        votes = pool.count([piece for _, piece in work])
         seconds = time.perf_counter() - start
         for (task, piece), row in zip(work, votes, strict=True):
             share = (piece.stop - piece.start) / samples
@@ -177,13 +177,12 @@ def _plan(running: list[Task], tasks: Iterator[Task], room: int) -> list[tuple[T
     return work
 
 
-def open_pool(g: SmoothedClassifier, shape: torch.Size, settings: CertifySettings, samples: float,
-              profile: Profile | None = None) -> VotePool:
+def open_pool(g: SmoothedClassifier, noise: NoisyImages, shape: torch.Size, settings: CertifySettings,
+              samples: float, profile: Profile | None = None) -> VotePool:
     """The votes of g on images (C, H, W) = ``shape``, for a run of about ``samples`` noisy images.
 
     profile: how the network is to be executed; None chooses.
     """
-    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
     expect_noise(int(samples * shape.numel()))
     network = choose_network(g, shape, settings, samples) if profile is None else FixedBatchNetwork(g, profile)
     return VotePool(network, noise, shape)

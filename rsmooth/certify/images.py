@@ -31,14 +31,14 @@ def stored_images(x: Tensor, noise: Noise) -> Tensor:
     levels = x.double() * 255
     distance = float((levels - levels.round()).abs().max()) if x.numel() else 0.0
     if distance > GRID_TOLERANCE:
-        raise ValueError(f"expected 8-bit images (multiples of 1/255) with noise='grid', got values {distance:.3g} of a "
-                         "level away from them; round the images to 8 bits, or choose noise='float', which is not "
+        raise ValueError(f"expected 8-bit images (multiples of 1/255) with noise='grid', got values {distance:.3g} of "
+                         "a level away from them; round the images to 8 bits, or choose noise='float', which is not "
                          "sound in floating point")
     return levels.round().to(torch.uint8)
 
 
 def image_ids(images: Tensor, index: Tensor | None) -> Tensor:
-    """What identifies each image in the noise: int64 (B,), ``index`` if given, or else 63 bits of the content's hash."""
+    """What identifies each image in the noise: int64 (B,), ``index`` if given, else 63 bits of the content's hash."""
     if index is not None:
         if index.shape != (len(images),) or index.is_floating_point() or (len(index) > 0 and int(index.min()) < 0):
             raise ValueError(f"expected an index of {len(images)} integers >= 0 (B,), "

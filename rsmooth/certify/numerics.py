@@ -65,7 +65,7 @@ class FixedBatchNetwork:
         self.device = torch.device(profile.device)
         self._dtype: torch.dtype = getattr(torch, profile.dtype)
         net = fold_batchnorm(g.base).to(self.device, self._dtype)
-        net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        net = net.to(memory_format=torch.channels_last)
         self._net: Callable[[Tensor], Tensor] = net
         if profile.compiled == "inductor":
             self._net = torch.compile(net, dynamic=False, options={
@@ -80,7 +80,8 @@ class FixedBatchNetwork:
             raise ValueError(f"expected logits ({self.batch}, {self.num_classes}) from the base classifier, "
                              f"got {tuple(logits.shape)}; check num_classes")
         finite = torch.isfinite(logits).all(dim=1)
-        return torch.where(finite, logits.argmax(dim=1), self.num_classes)
+        votes: Tensor = torch.where(finite, logits.argmax(dim=1), self.num_classes)
+        return votes
 
 
 class _CudaGraph:
@@ -89,6 +90,8 @@ class _CudaGraph:
     def __init__(self, net: nn.Module) -> None:
         self._net = net
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._input: Tensor
+        self._output: Tensor
 
     def __call__(self, points: Tensor) -> Tensor:
         if self._graph is None:
@@ -100,7 +103,7 @@ class _CudaGraph:
 
     def _capture(self, points: Tensor) -> None:
         self._input = points.clone()
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):  # allocations and library handles come into being before the capture
@@ -172,7 +175,7 @@ def pass_seconds(network: FixedBatchNetwork, shape: torch.Size) -> float:
 
 
 def recall_profile(g: SmoothedClassifier, shape: torch.Size, settings: CertifySettings, recorded: Profile) -> Profile:
-    """The profile of a run that goes on: what the settings and this machine say, and the record where they leave it open.
+    """The profile of a run that goes on: what settings and machine say, and the record where they leave it open.
 
     Where it differs from the record, the journal refuses the run.
     """
@@ -200,12 +203,12 @@ def _plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: CertifySe
 
 
 def default_batch(shape: torch.Size, on_gpu: bool) -> int:
-    """Noisy images in a pass: 128 CIFAR-sized ones stay within a core's cache, a GPU is full with 4,096."""
-    pixels = (4096 if on_gpu else 128) * 3 * 32 * 32
-    return max(8 if on_gpu else 4, min(4096 if on_gpu else 128, pixels // max(1, shape.numel())))
+    """Noisy images in a pass: as many as 128 CIFAR images on a core (its cache holds them), as 4,096 on a GPU."""
+    values = (4096 if on_gpu else 128) * 3 * 32 * 32
+    return max(4, min(4096 if on_gpu else 1024, values // max(1, shape.numel())))
 
 
 def _has_fast_bfloat16(device: str) -> bool:
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

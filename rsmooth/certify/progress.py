@@ -15,6 +15,7 @@ class ProgressBar:
     """
 
     def __init__(self, images: int, shown: bool, *, done: int = 0, samples_each: int | None = None) -> None:
+        self._images = images
         self._samples_each = samples_each
         self._finished, self._samples, self._start = done, 0, time.perf_counter()
         self._first = done
@@ -27,7 +28,7 @@ class ProgressBar:
         self._samples += samples
         at = float(self._finished)
         if self._samples_each is not None:
-            at = min(self._bar.total, self._first + self._samples / self._samples_each)
+            at = min(self._images, self._first + self._samples / self._samples_each)
         rate = self._samples / max(time.perf_counter() - self._start, 1e-9)
         self._bar.set_postfix_str(f"{rate:,.0f} samples/s", refresh=False)
         self._bar.update(at - self._bar.n)

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from rsmooth.certify.bounds import check_n
-from rsmooth.certify.sequential import AnytimeRule, FixedRule, GridRule, RadiusRule, StoppingRule
+from rsmooth.certify.rules import AnytimeRule, FixedRule, GridRule, RadiusRule, StoppingRule
 from rsmooth.checks import check_alpha
 
 Mode = Literal["fixed", "radius", "grid", "anytime"]

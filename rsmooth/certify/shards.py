@@ -37,11 +37,8 @@ class Shards:
 
     def numerics(self) -> dict[str, Any] | None:
         """The numerics profile of the earlier runs, None where there is none."""
-        for _, contents in self._contents():
-            if contents.header is not None:
-                numerics: dict[str, Any] = contents.header["numerics"]
-                return numerics
-        return None
+        headers = [contents.header for _, contents in self._contents() if contents.header is not None]
+        return headers[0].get("numerics") if headers else None
 
     def read(self, header: Mapping[str, Any]) -> tuple[set[int], dict[int, Drawn]]:
         """The indices of finished images, and the most votes that any journal holds of the others.

@@ -1,8 +1,8 @@
 """Worker processes on a CPU: one thread each, which beats one process of many threads on networks this small.
 
-The parent hands each worker its share of the images and receives events over a pipe; only the parent writes the journal.
-The workers are fresh interpreters that import nothing of the caller's script. They end when the parent does, however it
-ends, because their standard input closes.
+The parent hands each worker its share of the images and receives events over a pipe; the parent alone writes the
+journal. The workers are fresh interpreters that import nothing of the caller's script. They end when the parent does,
+however it ends, because their standard input closes.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ import torch
 from rsmooth.certify.engine import Drawn, open_pool
 from rsmooth.certify.journal import canonical_json
 from rsmooth.certify.numerics import Profile
+from rsmooth.certify.points import noisy_images
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.stream import Event, certify_positions
 from rsmooth.data import FolderData, ImageData
 from rsmooth.smoothed import SmoothedClassifier
+
+_PROGRAM = "import sys; from rsmooth.certify.workers import main; main(*sys.argv[1:])"
 
 
 def check_portable(g: SmoothedClassifier) -> None:
@@ -62,8 +65,7 @@ def certify_with_workers(g: SmoothedClassifier, data: ImageData | FolderData, se
 
 def _start(job: Path, worker: int) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    program = "import sys; from rsmooth.certify.workers import main; main(*sys.argv[1:])"
-    return subprocess.Popen([sys.executable, "-c", program, str(job), str(worker)], text=True, env=environment,
+    return subprocess.Popen([sys.executable, "-c", _PROGRAM, str(job), str(worker)], text=True, env=environment,
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
 
 
@@ -89,9 +91,9 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
         elif event.wait() == 0:
             running -= 1
         else:
-            raise RuntimeError(f"expected a worker process to finish, but it died with exit status {event.returncode}; "
-                               "finished images are kept: run the same again to go on, with fewer workers if memory ran "
-                               "out")
+            raise RuntimeError(f"expected a worker process to finish, but it died with status {event.returncode}; "
+                               "finished images are kept: run the same again to go on, with fewer workers if memory "
+                               "ran out")
 
 
 def _work(job: Path, worker: int, pipe: IO[str]) -> None:
@@ -99,7 +101,9 @@ def _work(job: Path, worker: int, pipe: IO[str]) -> None:
     torch.set_num_threads(1)
     g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
     shape = data.batch([0])[0].shape[1:]
-    pool = open_pool(g, shape, settings, 0.0, profile)
+    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
+    forecast = settings.expected_samples(len(content["positions"][worker]))
+    pool = open_pool(g, noise, shape, settings, forecast, profile)
     for kind, payload in certify_positions(pool, data, settings, content["positions"][worker], content["drawn"]):
         pipe.write(f"[{json.dumps(kind)},{canonical_json(payload)}]\n")
         pipe.flush()

@@ -50,7 +50,7 @@ def npz(path: str | os.PathLike[str], num_classes: int | None = None, augment: b
 def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Images (N, C, H, W) and labels (N,) of one split, or None if the file has neither."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             found = {name: file[name] for name in (f"x_{split}", f"y_{split}") if name in file.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(f"expected an .npz file of plain arrays, got {path}, which cannot be read so: {error}"

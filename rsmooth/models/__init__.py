@@ -3,7 +3,7 @@
 Importing this package registers the models in ``rsmooth.registry.MODELS``.
 """
 
-from rsmooth.models.checkpoints import atomic_save, load_checkpoint, load_weights
+from rsmooth.models.checkpoints import atomic_save, load_checkpoint, load_weights, safe_load
 from rsmooth.models.folding import fold_batchnorm, refold
 from rsmooth.models.head import replace_head
 from rsmooth.models.imagenet import resnet50
@@ -30,5 +30,6 @@ __all__ = [
     "resnet20",
     "resnet50",
     "resnet110",
+    "safe_load",
     "small_cnn",
 ]

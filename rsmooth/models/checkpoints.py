@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -38,6 +37,21 @@ def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def safe_load(path: str | os.PathLike[str]) -> Any:
+    """What torch.save wrote to a file, on the CPU, read without running code from it.
+
+    ValueError, with the likely reason, for a file that is damaged, of another kind, or holds more than tensors and
+    plain values; OSError as usual for one that is absent or must not be read.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # on bytes of another kind the unpickler fails in a dozen ways
+        raise ValueError(f"expected a checkpoint of plain tensors and values, got {path}, which {_nature(Path(path))}; "
+                         "download it again, or convert it with the code that wrote it") from error
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
@@ -78,7 +92,7 @@ def load_checkpoint(path: str | os.PathLike[str], *, normalize: Normalization = 
             'Cohen et al., fine-tuned and self-trained ones), "cifar10-center" (mean only: SmoothAdv models trained '
             'from scratch), "imagenet" or "imagenet-center" likewise, (mean, std) of your own, or None. Wrong '
             "constants give no error but a poor accuracy: try it on some test images")
-    content = _read(Path(path))
+    content = _read_published(Path(path))
     weights = {_net_key(name): tensor for name, tensor in content["state_dict"].items()}
     name = _registered_name(arch or content.get("arch"), path)
     classes = _count_classes(weights, path)
@@ -92,17 +106,15 @@ def load_checkpoint(path: str | os.PathLike[str], *, normalize: Normalization = 
     return model.eval()
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The published dict in a file, opened without executing code from it."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        raise ValueError(f"expected a checkpoint of plain tensors and values, got {path}, which {_nature(path)}; "
-                         "download it again, or convert it with the code that wrote it") from error
+def _read_published(path: Path) -> dict[str, Any]:
+    """The published dict in a file."""
+    content = safe_load(path)
+    if isinstance(content, dict) and "format" in content:
+        raise ValueError(f"expected a published checkpoint, got {path} in the format {content['format']!r}; open it "
+                         "with SmoothedClassifier.load")
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"expected a dict of arch and state_dict in {path}, got {found}; a file by "
-                         "SmoothedClassifier.save is opened by SmoothedClassifier.load")
+        raise ValueError(f"expected a dict of arch and state_dict in {path}, got {found}")
     return content
 
 

@@ -53,7 +53,7 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
         convolution, batchnorm = _plain(folded.get_submodule(pair.convolution), folded.get_submodule(pair.batchnorm))
         if paths[id(convolution)] == paths[id(batchnorm)] == 1:  # by a second path it would be used as it was
             folded.set_submodule(pair.convolution, _with_bias(convolution, pair.batchnorm))
-            folded.set_submodule(pair.batchnorm, nn.Identity())
+            folded.set_submodule(pair.batchnorm, nn.Identity().eval())
     refold(folded, model)
     return folded
 
@@ -126,6 +126,8 @@ def _foldable(convolution: nn.Module, batchnorm: nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
+    proxy_buffer_attributes = True  # so that a forward which reads statistics by itself is seen
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Normalize) or super().is_leaf_module(m, module_qualified_name)
 

@@ -26,6 +26,8 @@ def resnet9(num_classes: int = 10, normalize: Normalization = None, in_channels:
 
     width: channels of the first layer, a multiple of 8 runs best; later stages have 2, 4 and 4 times as many.
     """
+    if width < 1:
+        raise ValueError(f"expected width >= 1, got {width}")
     net = nn.Sequential(
         _convolution(in_channels, width),
         _convolution(width, 2 * width), nn.MaxPool2d(2), _Residual(2 * width),
