@@ -1,7 +1,5 @@
 """``rsmooth certify``: a trained or published model to a record of certificates."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rsmooth.cli.images import choose_images

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import re
@@ -57,6 +58,8 @@ def describe_options(entry: Any) -> list[tuple[str, str, str]]:
 
 def _hints(entry: Any) -> dict[str, Any]:
     try:
+        if dataclasses.is_dataclass(entry):  # its fields may come from several modules, each with names of its own
+            return typing.get_type_hints(entry)
         return typing.get_type_hints(entry.__init__ if inspect.isclass(entry) else entry)
     except (NameError, TypeError, AttributeError):  # a plug-in's annotations need not resolve here
         return {}

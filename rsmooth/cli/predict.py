@@ -1,7 +1,5 @@
 """``rsmooth predict``: certifiable predictions for image files or for a data set."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from pathlib import Path
@@ -61,7 +59,7 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
 
 
 def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, split: str, skip: int,
-          limit: int | None) -> tuple[list[str], Tensor, Tensor, Tensor | None]:
+          limit: int | None) -> "tuple[list[str], Tensor, Tensor, Tensor | None]":
     """Names, uint8 pixels (N, C, H, W), noise indices and, for a data set, labels."""
     import torch
 
@@ -75,7 +73,7 @@ def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, s
     return [str(i) for i in data.index.tolist()], pixels, data.index, labels
 
 
-def read_images(files: list[Path]) -> tuple[list[str], Tensor]:
+def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
     """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that differ."""
     import numpy as np
     import torch

@@ -1,7 +1,5 @@
 """``rsmooth train``: from a configuration to a run folder with a trained model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +57,7 @@ def train(run: Path, sigma: PixelValue, dataset: Spec = "digits", model: Spec | 
     built.fit(g, splits.train, validation=splits.validation, unlabelled=extra, run_dir=run, progress=progress)
 
 
-def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None) -> Trainer:
+def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None) -> "Trainer":
     """The trainer of a spec, given the attack of another; its options go over the preset's, seed is its default seed."""
     import rsmooth.attacks
     import rsmooth.defenses  # noqa: F401 - enter attacks and trainers into their registries
@@ -73,7 +71,7 @@ def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | N
     return built
 
 
-def build_model(model: Spec, splits: DataSplits) -> Any:
+def build_model(model: Spec, splits: "DataSplits") -> Any:
     """The base classifier of a spec, told the data's classes, shape and normalisation where the spec leaves them open."""
     import rsmooth.models  # noqa: F401 - enters the models into their registry
     from rsmooth.registry import MODELS
@@ -86,7 +84,7 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
 
 
 def pseudo_labels(unlabelled: Spec | None, teacher: Path | None, weight: float, soft: bool, confidence: float,
-                  seed: int, device: torch.device) -> PseudoLabels | None:
+                  seed: int, device: "torch.device") -> "PseudoLabels | None":
     """The training images of a data set as a teacher labels them; None where there is no such data set."""
     if unlabelled is None and teacher is None:
         return None
@@ -101,8 +99,8 @@ def pseudo_labels(unlabelled: Spec | None, teacher: Path | None, weight: float, 
                         seed=seed)
 
 
-def _starting_point(model: Spec | None, init_from: Path | None, splits: DataSplits, sigma: float,
-                    seed: int) -> SmoothedClassifier:
+def _starting_point(model: Spec | None, init_from: Path | None, splits: "DataSplits", sigma: float,
+                    seed: int) -> "SmoothedClassifier":
     """A new model, or a trained one with a fresh head; weights drawn from ``seed``."""
     import torch
 

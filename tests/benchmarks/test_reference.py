@@ -18,7 +18,7 @@ def test_tables_parse_and_hold_possible_numbers(name: str) -> None:
         assert row.sigma is None or row.sigma in (0.12, 0.25, 0.5, 1.0)
         assert row.images in (None, 427, 500, 10_000)
         assert all(0 <= radius <= 3.5 for radius in row.accuracy)
-        assert all(4 <= percent <= 100 for percent in row.accuracy.values())
+        assert all(3 <= percent <= 100 for percent in row.accuracy.values())
         assert row.accuracy or row.acr is not None
 
 
