@@ -46,7 +46,7 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
     names, pixels, index, labels = _read(images, dataset, source, split, skip, max)
     g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma,
                    num_classes=num_classes, device=device)
-    rows = []
+    rows: list[list[object]] = []
     for start in range(0, len(names), batch_size):
         stop = start + batch_size
         x = to_unit(pixels[start:stop]).to(next(g.parameters()).device)
@@ -55,7 +55,7 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
             rows.append([name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"])
     if labels is not None:
         rows = [[*row, int(label)] for row, label in zip(rows, labels.tolist(), strict=True)]
-    _write([["image", "prediction", "p_value"] + (["label"] if labels is not None else []), *rows], out)
+    _write([["image", "prediction", "p_value", *(["label"] if labels is not None else [])], *rows], out)
 
 
 def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, split: str, skip: int,

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.presets import ABLATIONS, Preset, ablation, ablation_names, load_preset, merge, preset_names, select_arms
+from benchmarks import presets
+from benchmarks.presets import Preset, ablation, ablation_names, load_preset, merge, preset_names, select_arms
 from rsmooth.certify import CertifySettings
 from rsmooth.cli.train import build_model, build_trainer
 from rsmooth.data import DataSplits
@@ -47,7 +48,7 @@ def test_every_ablation_varies_just_what_it_says(what: str) -> None:
     preset = ablation(load_preset("digits"), what)
     check_arms(preset)
     base = next(arm for arm in load_preset("digits").arms if arm.name == "smoothadv")
-    changes = yaml.safe_load(ABLATIONS.read_text())[what]["arms"]
+    changes = yaml.safe_load(presets.ABLATIONS.read_text())[what]["arms"]
     for arm in preset.arms:
         assert arm.as_dict() == merge(base.as_dict(), changes[arm.name] or {})
     assert len({str(arm.as_dict()) for arm in preset.arms}) == len(preset.arms)
