@@ -38,7 +38,7 @@ def recertify(log: CertificationLog, *, alpha: float | None = None, statements: 
     if statements < 1:
         raise ValueError(f"expected at least one statement, got {statements}")
     level = check_alpha(log.provenance["alpha"] if alpha is None else alpha) / statements
-    return _from_votes(log, tested_class(log), level, {"alpha": level, "statements": statements})
+    return _from_votes(log, class_under_test(log), level, {"alpha": level, "statements": statements})
 
 
 def radii_in_norm(log: CertificationLog, norm: str, dimension: int) -> FloatArray:
@@ -83,10 +83,10 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
     pooled = replace(log, **votes, time=log.time + more.time)
     change = {"n": int(log.provenance["n"]) + int(more.provenance["n"]), "alpha": level, "alpha_spent": total,
               "seeds": [*_seeds(log), *_seeds(more)]}
-    return _from_votes(pooled, tested_class(log), level, change)
+    return _from_votes(pooled, class_under_test(log), level, change)
 
 
-def tested_class(log: CertificationLog) -> IntArray:
+def class_under_test(log: CertificationLog) -> IntArray:
     """The class (N,) that each image's estimation votes were drawn to test: the label, or the winner of the selection.
 
     Raises RecordError where the log does not tell: for an abstention without selection votes.

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Sequence
@@ -22,6 +23,8 @@ from numpy.typing import NDArray
 
 from rsmooth.certify.certification_log import COLUMNS
 from rsmooth.certify.errors import RecordError
+
+logger = logging.getLogger(__name__)
 
 _INTEGER = re.compile(r"-?[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -50,6 +53,8 @@ def read_table(path: Path) -> Table:
                           f"no UTF-8 ({error.reason}); is this a certification log?") from None
     if lines[-1] == "":
         lines.pop()
+    else:
+        logger.warning("%s: the last line has no end; if the table was cut off, its last time may be too short", path)
     lines = [line.removesuffix("\r") for line in lines]
     if not lines or tuple(lines[0].split("\t")) != COLUMNS:
         raise RecordError(f"{path}, line 1: expected the tab-separated header {' '.join(COLUMNS)}, got "

@@ -70,7 +70,8 @@ def _write(folder: Path, runs: Sequence[Run], counted: Sequence[Run], table: Tab
 
 def _explained(table: str) -> str:
     return (f"{table}\nAccuracies in %, each ± its standard error over the images. clean: correct and not abstained; "
-            "r: certified at that l2 radius too. ACR: average certified radius. certification: summed over the images.\n")
+            "r: certified at that l2 radius too. ACR: average certified radius. certification: time, summed over the "
+            "images.\n")
 
 
 def _envelope(runs: Sequence[Run], table: Table) -> str:

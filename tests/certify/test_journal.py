@@ -91,7 +91,7 @@ def test_lines_of_another_run_are_refused(tmp_path):
         other.append("image", RECORDS[0])
     mine, theirs = path.read_bytes().splitlines(), (tmp_path / "b").read_bytes().splitlines()
     path.write_bytes(b"\n".join([mine[0], theirs[1]]) + b"\n")
-    with pytest.raises(RecordError, match="line 2: .* from another run"):
+    with pytest.raises(RecordError, match=r"line 2: .* from another run"):
         parse_journal(path)
 
 
