@@ -1,0 +1,56 @@
+"""Who draws what: the key of a stream and the counter of a block, so that no two draws ever share a word."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+
+import torch
+from torch import Tensor
+
+PROTOCOL = 1
+"""Version of the noise: raised whenever the same seed would give other values; it is part of every key."""
+
+PURPOSES = ("select", "estimate", "randomized-cp", "train-noise", "augment", "attack", "init")
+
+Key = tuple[int, int]
+
+if sys.byteorder != "little":  # words are split into 16-bit halves by reinterpreting memory
+    raise ImportError("expected a little-endian machine; the noise would silently differ on this one")
+
+
+def derive_key(seed: int, purpose: str, *context: int) -> Key:
+    """The two 32-bit words of a Philox key: the first 8 bytes of SHA-256(seed, purpose, protocol version, context).
+
+    purpose: one of PURPOSES; streams of two purposes share nothing. context: further non-negative integers that
+    separate streams of one purpose, such as the epoch. ValueError for another purpose or a negative context.
+    """
+    if purpose not in PURPOSES:
+        raise ValueError(f"expected a purpose among {', '.join(PURPOSES)}, got {purpose!r}")
+    if any(value < 0 for value in context):
+        raise ValueError(f"expected non-negative context integers, got {context}")
+    fields = [str(int(seed)), purpose, str(PROTOCOL), *(str(int(value)) for value in context)]
+    digest = hashlib.sha256("|".join(fields).encode("ascii")).digest()
+    return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
+
+
+def check_counters(image_ids: Tensor, sample_ids: Tensor) -> None:
+    """Image ids must be int64 (B,) >= 0 and sample ids int64 (B,) within 0..2^32-1; ValueError otherwise.
+
+    A counter that does not fit its field would repeat the noise of another image or sample.
+    """
+    for name, ids in (("image_ids", image_ids), ("sample_ids", sample_ids)):
+        if ids.dtype != torch.int64 or ids.ndim != 1:
+            raise ValueError(f"expected {name} as int64 (B,), got {ids.dtype} {tuple(ids.shape)}")
+    if image_ids.shape != sample_ids.shape:
+        raise ValueError(f"expected as many sample_ids as image_ids ({len(image_ids)}), got {len(sample_ids)}; "
+                         "give one pair for each row of the noise")
+    if image_ids.device != sample_ids.device:
+        raise ValueError(f"expected image_ids and sample_ids on one device, got {image_ids.device} and "
+                         f"{sample_ids.device}")
+    if image_ids.is_cuda and torch.cuda.is_current_stream_capturing():
+        return  # reading a value back would break the capture; the warm-up call has checked
+    if bool(((image_ids < 0) | (sample_ids < 0) | (sample_ids >= 2**32)).any()):
+        raise ValueError("expected image_ids >= 0 and sample_ids within 0..2^32-1, got image_ids from "
+                         f"{int(image_ids.min())} and sample_ids from {int(sample_ids.min())} to "
+                         f"{int(sample_ids.max())}")
