@@ -1,0 +1,82 @@
+"""Registries: names, errors, and a real plug-in package that joins through entry points."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from rsmooth import ATTACKS, DATASETS, MODELS, OBJECTIVES, TRAINERS, Registry, RegistryError
+
+ALL = [ATTACKS, DATASETS, MODELS, OBJECTIVES, TRAINERS]
+
+
+@pytest.mark.parametrize("registry", ALL, ids=lambda r: r.kind)
+def test_every_entry_is_described_in_one_line(registry):
+    assert registry.names() == sorted(registry.names())
+    for name in registry.names():
+        assert name == name.lower(), "registry names are lower case with hyphens"
+        assert "_" not in name, "registry names are lower case with hyphens"
+        assert len(registry.describe(name)) > 10
+
+
+def test_a_taken_name_is_refused():
+    registry = Registry("thing", "rsmooth.tests")
+    registry.register("one")(dict)
+    with pytest.raises(RegistryError, match="expected a new thing name, got 'one'"):
+        registry.register("one")(list)
+    assert registry.create("one", a=1) == {"a": 1}
+
+
+def test_an_unknown_name_gets_the_close_matches():
+    with pytest.raises(RegistryError, match="expected a registered trainer, got 'smoothadvv'; did you mean 'smoothadv"):
+        TRAINERS.create("smoothadvv")
+    with pytest.raises(RegistryError, match="known: .*gaussian"):
+        TRAINERS.get("zzzzzz")
+    assert "gaussian" in TRAINERS
+    assert "zzzzzz" not in TRAINERS
+
+
+def test_models_remember_how_they_were_built():
+    model = MODELS.create("small-cnn", num_classes=10, in_channels=1)
+    assert model.architecture == {"name": "small-cnn", "options": {"num_classes": 10, "in_channels": 1}}
+
+
+PLUGIN = '''
+"""A third party's objective, a constant, and an entry that fails to load."""
+
+def flat(log_probs, y):
+    """A constant objective, for a test of plug-ins."""
+    return log_probs.sum(dim=(1, 2)) * 0
+'''
+
+
+def build_wheel(folder: Path) -> Path:
+    """A minimal wheel, written by hand: an installer needs no build tools and no network for it."""
+    wheel = folder / "rsmooth_tiny-1.0-py3-none-any.whl"
+    info = "rsmooth_tiny-1.0.dist-info"
+    entry_points = "[rsmooth.objectives]\ntiny-flat = rsmooth_tiny:flat\ntiny-broken = rsmooth_tiny:missing\n"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr("rsmooth_tiny.py", PLUGIN)
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: rsmooth-tiny\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/entry_points.txt", entry_points)
+        archive.writestr(f"{info}/RECORD", "")
+    return wheel
+
+
+def test_an_installed_plugin_joins(tmp_path, monkeypatch):
+    site = tmp_path / "site"
+    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--disable-pip-version-check",
+                    "--target", str(site), str(build_wheel(tmp_path))], check=True)
+    assert "tiny-flat" not in OBJECTIVES
+    monkeypatch.syspath_prepend(str(site))
+    assert "tiny-flat" in OBJECTIVES.names()
+    assert OBJECTIVES.get("tiny-flat").__module__ == "rsmooth_tiny"
+    assert OBJECTIVES.describe("tiny-flat") == "A constant objective, for a test of plug-ins."
+    with pytest.raises(AttributeError, match="missing"):
+        OBJECTIVES.get("tiny-broken")
+    monkeypatch.undo()
+    OBJECTIVES._entries.pop("tiny-flat")
+    assert "tiny-flat" not in OBJECTIVES

@@ -1,0 +1,95 @@
+"""SmoothedClassifier: noise, log G, frozen noise, and its checks."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.smoothed import SmoothedClassifier
+
+
+def linear(classes: int = 3, dtype: torch.dtype = torch.float64) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Flatten(), nn.Linear(12, classes)).to(dtype)
+
+
+def images(batch: int = 4) -> torch.Tensor:
+    return torch.rand(batch, 3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+
+def test_noise_has_shape_and_scale():
+    g = SmoothedClassifier(linear(), sigma=0.5, num_classes=3)
+    noise = g.sample_noise(images(8), 2000, torch.Generator().manual_seed(0))
+    assert noise.shape == (8, 2000, 3, 2, 2)
+    # 192,000 draws: the mean has standard error .0011, the deviation .0008; bounds at 6 of them (false alarm 4e-9)
+    assert abs(noise.mean().item()) < 0.007
+    assert abs(noise.std().item() - 0.5) < 0.005
+
+
+def test_forward_is_the_log_of_the_mean_softmax():
+    g = SmoothedClassifier(linear(), sigma=0.5, num_classes=3, num_noise=7)
+    x = images()
+    with g.frozen_noise(3):
+        out = g(x)
+    noise = g.sample_noise(x, 7, torch.Generator().manual_seed(3))
+    mean = torch.stack([g.base(x + noise[:, i]).softmax(1) for i in range(7)]).mean(0)
+    torch.testing.assert_close(out, mean.log(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(out.exp().sum(1), torch.ones(4, dtype=torch.float64))
+
+
+def test_noise_is_fresh_outside_and_fixed_inside_frozen_noise():
+    g = SmoothedClassifier(linear(), sigma=0.5, num_classes=3)
+    x = images()
+    assert not torch.equal(g(x), g(x))
+    with g.frozen_noise(0):
+        first = g(x)
+        assert torch.equal(first, g(x))
+    with g.frozen_noise(1):
+        assert not torch.equal(first, g(x))
+    with g.frozen_noise(0, num_noise=2):
+        assert not torch.equal(first, g(x))
+    assert g.num_noise == 16
+    assert not torch.equal(g(x), g(x))
+
+
+def test_frozen_noise_ends_with_an_error_too():
+    g = SmoothedClassifier(linear(), sigma=0.5, num_classes=3)
+    with pytest.raises(RuntimeError, match="stop"), g.frozen_noise(0, 3):
+        raise RuntimeError("stop")
+    assert g.num_noise == 16
+    assert not torch.equal(g(images()), g(images()))
+
+
+def test_sigma_zero_is_the_base_classifier():
+    g = SmoothedClassifier(linear(), sigma=0.0, num_classes=3)
+    torch.testing.assert_close(g(images()), g.base(images()).log_softmax(1), rtol=0, atol=1e-12)
+
+
+def test_low_precision_logits_are_reduced_in_float32():
+    g = SmoothedClassifier(linear(dtype=torch.bfloat16), sigma=0.1, num_classes=3)
+    log_probs = g.log_probs(images().bfloat16().unsqueeze(1))
+    assert log_probs.dtype == torch.float32
+    assert log_probs.exp().sum().item() == pytest.approx(4, abs=1e-5)
+
+
+@pytest.mark.parametrize("sigma", [-0.1, math.nan, math.inf])
+def test_bad_sigma(sigma):
+    with pytest.raises(ValueError, match="expected a finite sigma"):
+        SmoothedClassifier(linear(), sigma=sigma, num_classes=3)
+
+
+def test_wrong_class_count():
+    g = SmoothedClassifier(linear(4), sigma=0.1, num_classes=3)
+    with pytest.raises(ValueError, match=r"expected logits \(N, 3\)"):
+        g(images())
+    with pytest.raises(ValueError, match="num_classes >= 2"):
+        SmoothedClassifier(linear(), sigma=0.1, num_classes=1)
+    with pytest.raises(ValueError, match="num_noise >= 1"):
+        SmoothedClassifier(linear(), sigma=0.1, num_classes=3, num_noise=0)
+
+
+def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path):
+    with pytest.raises(ValueError, match=r"MODELS\.create"):
+        SmoothedClassifier(linear(), sigma=0.1, num_classes=3).save(tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
