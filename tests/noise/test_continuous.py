@@ -54,7 +54,7 @@ def test_uniform_integers_scale_64_bits(bound):
 
 def test_uniform_integers_carry_from_the_low_word(monkeypatch):
     low, high = 2**32 - 1, 0x55555555  # 3 * high fills its 32 bits, so that what 3 * low carries over decides
-    monkeypatch.setattr("rsmooth.noise.gaussian.philox_words", lambda *_: torch.tensor([[low, high], [0, high]]))
+    monkeypatch.setattr("rsmooth.noise.continuous.philox_words", lambda *_: torch.tensor([[low, high], [0, high]]))
     assert uniform_integers(KEY, IMAGES[:2], SAMPLES[:2], 3).tolist() == [1, 0]
 
 
