@@ -124,8 +124,8 @@ def base_accuracy_under_noise(log: CertificationLog) -> float:
 def majority_accuracy(log: CertificationLog) -> float:
     """Accuracy of the smoothed classifier's majority vote, certified or not; ties go to the lowest class.
 
-    Above ``certified_accuracy`` at r = 0 by the images on which the vote was right, but too close to be sure. RecordError
-    for a log without counts.
+    Above ``certified_accuracy`` at r = 0 by the images on which the vote was right, but too close to be sure.
+    RecordError for a log without counts.
     """
     if log.counts is None:
         raise _no_votes()
