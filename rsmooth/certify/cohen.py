@@ -19,8 +19,8 @@ from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import VotePool
 from rsmooth.certify.progress import ProgressBar
 from rsmooth.certify.results import Certificates, Predictions
-from rsmooth.certify.rules import StoppingRule
 from rsmooth.certify.settings import CertifySettings, Compile, Mode, Noise, Precision
+from rsmooth.certify.stopping import StoppingRule
 from rsmooth.certify.votes import ABSTAIN, Outcome, Procedure, Votes
 from rsmooth.checks import check_labels
 from rsmooth.smoothed import SmoothedClassifier

@@ -25,7 +25,6 @@ from rsmooth.certify.numerics import Profile, pass_seconds, recall_profile
 from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import VotePool
 from rsmooth.certify.progress import ProgressBar
-from rsmooth.certify.records import write_log
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.shards import Shards, agree, rank_and_world
 from rsmooth.certify.stream import Event, certify_positions
@@ -69,7 +68,7 @@ def certify_dataset(g: SmoothedClassifier, data: ImageData | FolderData, path: s
                 record.append(kind, payload)
     log = shards.merged()
     if len(log) == len(data):
-        write_log(log, journal.with_suffix(".tsv"))
+        shards.export(log)
     elif world == 1:
         raise RecordError(f"expected {len(data)} images in {journal}, got {len(log)}; run it again")
     return log

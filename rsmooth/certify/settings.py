@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
 from rsmooth.certify.bounds import check_n
-from rsmooth.certify.rules import AnytimeRule, FixedRule, GridRule, RadiusRule, StoppingRule
+from rsmooth.certify.rules import stopping_rule
+from rsmooth.certify.stopping import StoppingRule
 from rsmooth.checks import check_alpha
 
 Mode = Literal["fixed", "radius", "grid", "anytime"]
@@ -19,7 +20,6 @@ Compile = Literal["auto", "always", "never"]
 # Share of n that an image needs on average: it only sizes the pay-off of compiling and of worker processes. Measured on
 # the published CIFAR-10 vote counts of Gaussian and SmoothAdv models at sigma 0.25 to 1.
 EXPECTED_SHARE: dict[Mode, float] = {"fixed": 1.0, "radius": 0.03, "grid": 0.25, "anytime": 0.5}
-OPTION_OF_MODE = {"radius": "radius", "grid": "radii", "anytime": "tolerance"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +35,7 @@ class CertifySettings:
     precision: "auto" uses bfloat16 where a large run is faster with it; the others are taken as said.
     compile: whether the network is compiled; "auto" does it where the run is long enough to gain from it.
     batch_size: noisy images in a pass; None chooses. device: None is that of the model.
-    ValueError for values out of range, and for an option that the mode does not use or lacks.
+    ValueError for values out of range; ``rule`` raises it for an option that the mode does not use or lacks.
     """
 
     n0: int = 100
@@ -64,25 +64,13 @@ class CertifySettings:
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(f"expected {name} to be one of {', '.join(get_args(choices))}, "
                                  f"got {getattr(self, name)!r}")
-        for mode, option in OPTION_OF_MODE.items():
-            if (getattr(self, option) is not None) != (mode == self.mode):
-                raise ValueError(f"expected {option} with mode={mode!r} and with no other, "
-                                 f"got mode={self.mode!r} and {option}={getattr(self, option)!r}")
         if self.radii is not None:
             object.__setattr__(self, "radii", tuple(float(radius) for radius in self.radii))
 
     def rule(self, sigma: float, total_variation: float) -> StoppingRule:
         """When an image's sampling stops and what is certified then; ValueError where n can never certify."""
-        if self.mode == "radius":
-            assert self.radius is not None
-            return RadiusRule(sigma, self.radius, self.alpha, self.n, total_variation=total_variation)
-        if self.mode == "grid":
-            assert self.radii is not None
-            return GridRule(sigma, tuple(self.radii), self.alpha, self.n, total_variation=total_variation)
-        if self.mode == "anytime":
-            assert self.tolerance is not None
-            return AnytimeRule(sigma, self.alpha, self.n, self.tolerance, total_variation=total_variation)
-        return FixedRule(sigma, self.n, self.alpha, total_variation=total_variation)
+        return stopping_rule(self.mode, sigma, self.n, self.alpha, radius=self.radius, radii=self.radii,
+                             tolerance=self.tolerance, total_variation=total_variation)
 
     def expected_samples(self, images: int) -> float:
         """A rough forecast of how many noisy images the base classifier will see."""
@@ -93,5 +81,5 @@ class CertifySettings:
         values = asdict(self)
         for execution in ("precision", "compile", "batch_size", "device", "noise"):
             del values[execution]
-        options = {name: values.pop(name) for name in OPTION_OF_MODE.values()}
+        options = {name: values.pop(name) for name in ("radius", "radii", "tolerance")}
         return {**values, "mode_options": {name: value for name, value in options.items() if value is not None}}

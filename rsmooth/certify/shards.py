@@ -11,10 +11,11 @@ from typing import Any
 
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.engine import Drawn
-from rsmooth.certify.errors import RecordError
+from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import JournalContents, describe_difference, parse_journal
+from rsmooth.certify.locking import FileLock
 from rsmooth.certify.merge import merge
-from rsmooth.certify.records import read_log
+from rsmooth.certify.records import read_log, write_log
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -67,6 +68,18 @@ class Shards:
         """The certificates of all journals; RecordError where two contradict each other."""
         return merge([read_log(path) for path, contents in self._contents()
                       if any(entry.kind == "image" for entry in contents.entries)])
+
+    def export(self, log: CertificationLog) -> None:
+        """Write the published table and its provenance, unless another rank is just writing the same."""
+        table = self.path.with_suffix(".tsv")
+        try:
+            lock = FileLock(table)
+        except LockedError:
+            return
+        try:
+            write_log(log, table)
+        finally:
+            lock.release()
 
     def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
         for path in (self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl"))):

@@ -155,8 +155,9 @@ def test_float_noise_is_another_stream_and_says_so() -> None:
 
 
 @pytest.mark.parametrize(("options", "message"), [
-    ({"n": 5}, "n >= 11"), ({"n0": 0}, "n0 >= 1"), ({"alpha": 0.0}, "alpha in"), ({"mode": "radius"}, "radius"),
-    ({"radius": 0.5}, "radius with mode"), ({"mode": "fast"}, "mode to be one of"), ({"noise": "fine"}, "noise to be"),
+    ({"n": 5}, "n >= 11"), ({"n0": 0}, "n0 >= 1"), ({"alpha": 0.0}, "alpha in"),
+    ({"mode": "radius"}, "expected radius for mode"),
+    ({"radius": 0.5}, "got radius"), ({"mode": "fast"}, "mode to be one of"), ({"noise": "fine"}, "noise to be"),
     ({"batch_size": 0}, "batch_size >= 1"), ({"precision": "int8"}, "precision to be"),
     ({"labels": torch.tensor([7])}, "labels within"), ({"index": torch.tensor([-1])}, "integers >= 0"),
 ])

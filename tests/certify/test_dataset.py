@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from rsmooth.certify import CertificationLog, CertifySettings, certify_dataset, read_log, stream
+from rsmooth.certify.certification_log import VOTES
 from rsmooth.certify.cohen import certify
 from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import CRASH_VARIABLE, Journal, parse_journal
@@ -65,7 +65,7 @@ def exit_codes(*processes: Any) -> list[int]:
 def same(log: CertificationLog, reference: CertificationLog) -> bool:
     """Equal in everything but the time."""
     return all(np.array_equal(getattr(log, name), getattr(reference, name))
-               for name in ("idx", "label", "predict", "radius", "correct", "counts", "selection", "samples", "invalid"))
+               for name in ("idx", "label", "predict", "radius", "correct", *VOTES))
 
 
 def test_record_holds_what_certify_returns(reference: CertificationLog, tmp_path: Path) -> None:
@@ -164,6 +164,10 @@ def test_workers_and_ranks_agree_and_resume_each_other(tmp_path: Path, reference
     assert names == {"certificates.jsonl", *(f"certificates.rank{rank}-of-3.jsonl" for rank in range(3))}
 
 
+def test_workers_certify_as_one_process_does(tmp_path: Path, reference: CertificationLog) -> None:
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False), reference)
+
+
 def test_killed_run_with_workers_resumes_with_two_ranks(tmp_path: Path, reference: CertificationLog) -> None:
     parent = launch(tmp_path, workers=2)
     journal = tmp_path / "certificates.jsonl"
@@ -244,10 +248,9 @@ def test_models_of_the_script_itself_stay_in_one_process(monkeypatch: pytest.Mon
 
 
 @pytest.fixture(autouse=True)
-def outside_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def outside_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RANK", "WORLD_SIZE", CRASH_VARIABLE):
         monkeypatch.delenv(name, raising=False)
-    yield
 
 
 def test_rank_out_of_range_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
