@@ -1,0 +1,141 @@
+"""One arm in its own process: train, certify, say what it cost. ``python -m benchmarks.arm FOLDER [--seconds S]``.
+
+The runner has written the arm's options into FOLDER/arm.yaml. Whatever is finished is not done again; when the time is
+up the process stops like one that is interrupted, and all that checkpoint and journal hold stays.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.provenance import provenance
+
+ARM, STATE, TIMES, SUMMARY = "arm.yaml", "state.json", "times.jsonl", "summary.json"
+STOPPED = 130
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the arm of a folder; 0 when it is finished, 130 when it was stopped, 1 after an error."""
+    parser = argparse.ArgumentParser(prog="benchmarks.arm")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--seconds", type=float, default=None)
+    options = parser.parse_args(argv)
+    for number in (signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _interrupt)
+    if options.seconds is not None:
+        signal.setitimer(signal.ITIMER_REAL, max(options.seconds, 0.01))
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    try:
+        run_arm(options.folder)
+    except (KeyboardInterrupt, SystemExit):
+        return STOPPED
+    except (ValueError, LookupError, OSError, RuntimeError) as error:
+        if os.environ.get("RSMOOTH_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def run_arm(folder: Path) -> None:
+    """Train and certify the arm of ``folder`` and write its summary."""
+    import torch
+
+    from rsmooth.cli.certify import certify
+    from rsmooth.cli.train import train
+
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    arm = yaml.safe_load((folder / ARM).read_text(encoding="utf-8"))
+    with _stage(folder, "train", _training_length(arm)):
+        train(run=folder, progress=False, **arm["train"])
+    with _stage(folder, "certify", _images(folder, arm)):
+        certify(source=folder, progress=False, **arm["certify"])
+    seeds = {"train": arm["train"].get("seed", 0), "certify": arm["certify"].get("seed", 0)}
+    write_json(folder / SUMMARY, {**arm, "seconds": stage_seconds(folder), "provenance": provenance(seeds)})
+
+
+def stage_seconds(folder: Path) -> dict[str, dict[str, float]]:
+    """Wall-clock and processor seconds of each stage, added up over all the calls that it took."""
+    total: dict[str, dict[str, float]] = {}
+    for line in (folder / TIMES).read_text(encoding="utf-8").splitlines():
+        entry = json.loads(line)
+        stage = total.setdefault(entry["stage"], {"wall": 0.0, "cpu": 0.0})
+        stage["wall"] += entry["wall"]
+        stage["cpu"] += entry["cpu"]
+    return total
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write a file so that it is either the old one or the new one, whatever happens."""
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+@contextmanager
+def _stage(folder: Path, name: str, state: dict[str, Any]) -> Iterator[None]:
+    """Say what is being done, for the runner's bars, and note what it cost, however it ends."""
+    write_json(folder / STATE, {"stage": name, **state})
+    wall, cpu = time.perf_counter(), _cpu_seconds()
+    try:
+        yield
+    finally:
+        spent = {"stage": name, "wall": time.perf_counter() - wall, "cpu": _cpu_seconds() - cpu}
+        with (folder / TIMES).open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps(spent) + "\n")
+
+
+def _training_length(arm: dict[str, Any]) -> dict[str, Any]:
+    """The epochs, or the seconds of a budget, that the trainer will take."""
+    from rsmooth.cli.train import build_trainer
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a trainer remarks on, it remarks on when it trains
+        trainer = build_trainer(arm["train"]["trainer"], arm["train"].get("attack"), arm["train"].get("seed", 0))
+    if trainer.budget_seconds is not None:
+        return {"unit": "s", "total": round(trainer.budget_seconds)}
+    return {"unit": "epoch", "total": trainer.epochs}
+
+
+def _images(folder: Path, arm: dict[str, Any]) -> dict[str, Any]:
+    from rsmooth.cli.images import choose_images
+
+    asked = arm["certify"]
+    data = choose_images(asked.get("dataset"), folder, split=asked.get("split", "test"), skip=asked.get("skip", 1),
+                         limit=asked.get("max"), only=asked.get("images"))
+    return {"unit": "image", "total": len(data)}
+
+
+def _cpu_seconds() -> float:
+    """Of this process and of its finished worker processes."""
+    return sum(os.times()[:4])
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """As Ctrl-C, which training answers by saving the step under way."""
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+def _end_with_parent(parent: int) -> None:
+    """Stop in good order when the runner is gone, so that its successor finds nobody at work."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Presets: a list of arms as YAML data, each arm the options of ``rsmooth train`` and ``rsmooth certify``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent / "presets"
+ABLATIONS = Path(__file__).parent / "ablations.yaml"
+_KEYS = {"title", "defaults", "arms", "tiny", "report", "jobs", "threads", "ablate_from", "data"}
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One run: its name, and the options of the two verbs that make it."""
+
+    name: str
+    train: dict[str, Any]
+    certify: dict[str, Any]
+
+    def as_dict(self) -> dict[str, Any]:
+        """What the runner writes beside the run, and compares on a resume."""
+        return {"train": self.train, "certify": self.certify}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Arms that belong together.
+
+    report: ``radii`` and, where published numbers exist, ``reference`` (keys of ``benchmarks.reference.find``).
+    threads: of each arm's process; None leaves them to torch. jobs: arms at a time.
+    ablate_from: the arm that an ablation varies. data: the environment variable with the data's path, if it needs one.
+    """
+
+    name: str
+    title: str
+    arms: tuple[Arm, ...]
+    report: dict[str, Any]
+    jobs: int = 1
+    threads: int | None = None
+    ablate_from: str | None = None
+    data: str | None = None
+
+
+def preset_names() -> list[str]:
+    """The presets that are shipped."""
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+
+
+def load_preset(name: str, *, tiny: bool = False, changes: Mapping[str, Any] | None = None) -> Preset:
+    """A shipped preset, or a YAML file of one's own; ``tiny`` puts sizes in that take seconds.
+
+    changes: {"train": {...}, "certify": {...}} for every arm. ValueError for an unknown preset or an unknown key.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.exists():
+        raise ValueError(f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(content) - _KEYS)
+    if unknown or "arms" not in content:
+        raise ValueError(f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
+                         f"{', '.join(unknown) or 'no arms'}")
+    defaults = merge({"train": {}, "certify": {}}, content.get("defaults", {}))
+    arms = []
+    for arm, change in content["arms"].items():
+        options = merge(merge(defaults, change or {}), content.get("tiny", {}) if tiny else {})
+        options = merge(options, changes or {})
+        arms.append(Arm(arm, options["train"], options["certify"]))
+    return Preset(path.stem, content["title"], tuple(arms), content.get("report", {}), content.get("jobs", 1),
+                  content.get("threads"), content.get("ablate_from"), content.get("data"))
+
+
+def select_arms(preset: Preset, names: list[str] | None) -> Preset:
+    """The preset with only the arms of these names; None means all. ValueError for an unknown arm."""
+    if names is None:
+        return preset
+    known = {arm.name: arm for arm in preset.arms}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise ValueError(f"expected arms of {preset.name}, got {', '.join(missing)}; it has {', '.join(known)}")
+    return _with_arms(preset, [known[name] for name in names])
+
+
+def ablation_names() -> list[str]:
+    """The ready-made ablations."""
+    return list(yaml.safe_load(ABLATIONS.read_text(encoding="utf-8")))
+
+
+def ablation(preset: Preset, what: str) -> Preset:
+    """A preset that varies one thing about the arm ``ablate_from`` of another one.
+
+    ValueError for an unknown ablation, or a preset that names no arm to vary.
+    """
+    content = yaml.safe_load(ABLATIONS.read_text(encoding="utf-8"))
+    if what not in content:
+        raise ValueError(f"expected an ablation, got {what!r}; known: {', '.join(content)}")
+    base = next((arm for arm in preset.arms if arm.name == preset.ablate_from), None)
+    if base is None:
+        raise ValueError(f"expected a preset that names the arm to vary (ablate_from), got {preset.name}")
+    arms = []
+    for name, change in content[what]["arms"].items():
+        options = merge(base.as_dict(), change or {})
+        arms.append(Arm(name, options["train"], options["certify"]))
+    title = f"{content[what]['title']} ({preset.name})"
+    return _with_arms(Preset(f"{preset.name}-{what}", title, (), preset.report, preset.jobs, preset.threads,
+                             None, preset.data), arms)
+
+
+def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``change`` laid over it, mapping by mapping; a null replaces what was there."""
+    merged = dict(base)
+    for key, value in change.items():
+        old = merged.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            merged[key] = merge(old, value)
+        else:
+            merged[key] = dict(value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def _with_arms(preset: Preset, arms: list[Arm]) -> Preset:
+    return Preset(preset.name, preset.title, tuple(arms), preset.report, preset.jobs, preset.threads,
+                  preset.ablate_from, preset.data)

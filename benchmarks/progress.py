@@ -1,0 +1,100 @@
+"""How far the arms are, read from the files that they write: a bar with time left for each arm at work."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.arm import STATE
+
+Bar = Any  # tqdm is generic in its type stubs only
+
+
+class Progress:
+    """One bar over all arms and one for each arm at work; without a terminal, a line an arm."""
+
+    def __init__(self, arms: int, finished: int) -> None:
+        self._terminal = sys.stderr.isatty()
+        self._all: Bar = tqdm(total=arms, initial=finished, desc="arms", unit="arm", position=0, file=sys.stderr,
+                              disable=not self._terminal)
+        self._bars: dict[str, tuple[str, Bar]] = {}
+
+    def show(self, folders: dict[str, Path]) -> None:
+        """Bring the bars of the arms at work up to date."""
+        for name, folder in folders.items():
+            found = stage_progress(folder)
+            if found is None or not self._terminal:
+                continue
+            stage, unit, done, total = found
+            if name not in self._bars or self._bars[name][0] != stage:
+                self._drop(name)
+                self._bars[name] = (stage, tqdm(total=total, initial=done, desc=f"{name}: {stage}", unit=unit,
+                                                file=sys.stderr, position=self._free(), leave=False))
+            bar = self._bars[name][1]
+            bar.total = total
+            bar.update(done - bar.n)
+
+    def settle(self, name: str, finished: bool) -> None:
+        """An arm has ended."""
+        self._drop(name)
+        if finished:
+            self._all.update(1)
+        if not self._terminal:
+            print(f"{name}: {'finished' if finished else 'not finished'}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take all bars down."""
+        for name in list(self._bars):
+            self._drop(name)
+        self._all.close()
+
+    def _drop(self, name: str) -> None:
+        if name in self._bars:
+            self._bars.pop(name)[1].close()
+
+    def _free(self) -> int:
+        taken = {-bar.pos for _, bar in self._bars.values()}
+        return next(place for place in range(1, len(taken) + 2) if place not in taken)
+
+
+def stage_progress(folder: Path) -> tuple[str, str, float, float] | None:
+    """(stage, unit, done, total) of an arm at work: epochs or seconds of training, or images; None before its first."""
+    state = _read_json(folder / STATE)
+    if not state:
+        return None
+    if state["stage"] == "certify":
+        done: float = sum(_count(path, b'"image"') for path in folder.glob("certificates*.jsonl"))
+    elif state["unit"] == "s":
+        done = _seconds_trained(folder / "metrics.jsonl")
+    else:
+        done = _count(folder / "metrics.jsonl", b'"epoch"')
+    return state["stage"], state["unit"], min(done, state["total"]), state["total"]
+
+
+def _seconds_trained(path: Path) -> float:
+    """As the last finished epoch has it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return 0.0
+    return float(json.loads(lines[-1])["seconds"]) if lines else 0.0
+
+
+def _count(path: Path, mark: bytes) -> int:
+    """Lines with ``mark`` in a file that another process appends to."""
+    try:
+        return sum(mark in line for line in path.read_bytes().splitlines())
+    except FileNotFoundError:
+        return 0
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return content

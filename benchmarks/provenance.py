@@ -1,0 +1,70 @@
+"""What a measurement needs beside its figures: machine, versions, commit, command, date."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def provenance(seeds: dict[str, int] | None = None) -> dict[str, Any]:
+    """Everything about this process that its figures depend on; no host names and no paths."""
+    import torch
+
+    return {
+        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": " ".join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])]),
+        "commit": git_commit(),
+        "cpu": cpu_model(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in ("rsmooth", "torch", "torchvision", "numpy", "scipy")},
+        "seeds": seeds or {},
+    }
+
+
+def git_commit() -> str:
+    """The commit of the code, with "+changes" where the tree differs from it; "unknown" outside a checkout."""
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=Path(__file__).parent, check=True, capture_output=True,
+                              text=True, timeout=10).stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def cpu_model() -> str:
+    """The processor as the system names it, with the bf16 instructions that decide about its speed here."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+    names = {key.strip(): value.strip() for key, value in fields.items()}
+    flags = set(names.get("flags", "").split())
+    fast = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
+    return names.get("model name", platform.machine()) + (f" ({', '.join(fast)})" if fast else " (no bf16)")
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # run from a checkout
+        if package == "rsmooth":
+            from rsmooth._version import __version__
+
+            return __version__
+        return None
+
+
+def _without_folder(argument: str) -> str:
+    return Path(argument).name if os.sep in argument else argument

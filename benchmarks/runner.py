@@ -1,0 +1,141 @@
+"""Run the arms of a preset in processes of their own, several at a time; skip what is finished, resume the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from benchmarks.arm import ARM, STOPPED, SUMMARY
+from benchmarks.presets import Arm, Preset
+from benchmarks.progress import Progress
+
+POLL_SECONDS = 0.2
+
+
+@dataclass
+class Running:
+    """An arm at work: its process and the open file that takes its output."""
+
+    arm: Arm
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Which arms are finished, which the time limit stopped, and which failed (with the end of their output)."""
+
+    finished: list[str]
+    stopped: list[str]
+    failed: dict[str, str]
+
+
+def run(preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: float | None = None) -> Outcome:
+    """Run all arms of ``preset`` below ``out``; each has the folder of its name.
+
+    jobs: arms at a time; default: what the preset asks for. max_seconds: no new arm starts and the running ones stop
+    at a checkpoint when so much time is over; the same call goes on later. ValueError for a folder that holds an arm
+    of the same name with other options.
+    """
+    deadline = None if max_seconds is None else time.monotonic() + max_seconds
+    outcome = Outcome([], [], {})
+    for arm in preset.arms:
+        _claim(out / arm.name, arm)
+    waiting = [arm for arm in preset.arms if not is_finished(out / arm.name)]
+    outcome.finished.extend(arm.name for arm in preset.arms if arm not in waiting)
+    running: list[Running] = []
+    progress = Progress(len(preset.arms), len(outcome.finished))
+    try:
+        while waiting or running:
+            while waiting and len(running) < (jobs or preset.jobs) and not _over(deadline):
+                running.append(_start(waiting.pop(0), out, preset.threads, deadline))
+            if not running:
+                break
+            time.sleep(POLL_SECONDS)
+            progress.show({item.arm.name: item.folder for item in running})
+            for item in [item for item in running if item.process.poll() is not None]:
+                running.remove(item)
+                _settle(item, outcome)
+                progress.settle(item.arm.name, item.arm.name in outcome.finished)
+    finally:
+        progress.close()
+        _end(running)
+    outcome.stopped.extend(arm.name for arm in waiting)
+    return outcome
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether the arm of a folder is trained, certified and summed up."""
+    return (folder / SUMMARY).exists()
+
+
+def _claim(folder: Path, arm: Arm) -> None:
+    path = folder / ARM
+    if path.exists():
+        from rsmooth.cli.runs import differences
+
+        differing = differences(yaml.safe_load(path.read_text(encoding="utf-8")), arm.as_dict())
+        if differing:
+            raise ValueError(f"expected the options that {path} holds, got {'; '.join(differing)}; "
+                             "use another --out, or remove that arm's folder")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(yaml.safe_dump(arm.as_dict(), sort_keys=False), encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:
+    folder = out / arm.name
+    command = [sys.executable, "-m", "benchmarks.arm", str(folder.resolve())]
+    if deadline is not None:
+        command += ["--seconds", f"{max(deadline - time.monotonic(), 0.01):.2f}"]
+    environment = dict(os.environ)
+    if threads is not None:
+        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    with (folder / "output.txt").open("ab") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment,
+                                   start_new_session=True, cwd=Path(__file__).parent.parent)
+    return Running(arm, folder, process)
+
+
+def _settle(item: Running, outcome: Outcome) -> None:
+    code = item.process.returncode
+    if code == 0 and is_finished(item.folder):
+        outcome.finished.append(item.arm.name)
+    elif code == STOPPED:
+        outcome.stopped.append(item.arm.name)
+    else:
+        lines = (item.folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        outcome.failed[item.arm.name] = "\n".join([f"exit status {code}", *lines[-15:]])
+
+
+def _end(running: list[Running]) -> None:
+    """Stop what still runs, as Ctrl-C would: each process saves the step under way. They have sessions of their own,
+    so that a Ctrl-C in the terminal reaches each of them once, from here.
+    """
+    for item in running:
+        item.process.send_signal(signal.SIGINT)
+    patience = time.monotonic() + 60
+    while any(item.process.poll() is None for item in running) and time.monotonic() < patience:
+        time.sleep(POLL_SECONDS)
+    for item in running:
+        item.process.kill()
+
+
+def _over(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline
+
+
+def read_summary(folder: Path) -> dict[str, object]:
+    """The summary of a finished arm."""
+    content: dict[str, object] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    return content

@@ -1,0 +1,193 @@
+"""Images a second in training: ours beside a plain loop, alternately in one run, for Gaussian and for SmoothAdv.
+
+The plain loop is what the published training scripts do: float32, a DataLoader with worker processes that decode, crop
+and flip one image at a time, noise from torch.randn, and ``.item()`` of loss and accuracy after every step. Both take
+the same batches, the same number of attack steps and noise samples, and as many optimiser steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from benchmarks.provenance import provenance
+from rsmooth.attacks import PGD
+from rsmooth.data import ImageData
+from rsmooth.defenses import GaussianAugmentation, SmoothAdv, Trainer
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
+
+SIGMA, EPSILON, STEPS, CLASSES = 0.25, 0.5, 2, 10
+
+
+class Pictures(Dataset[tuple[Tensor, int]]):
+    """Images as torchvision hands them out: one PIL image at a time, cropped, flipped, turned into a tensor."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+        from torchvision import transforms
+
+        self.images, self.labels = images, labels
+        self.transform = transforms.Compose([transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(),
+                                             transforms.ToTensor()])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, position: int) -> tuple[Tensor, int]:
+        from PIL import Image
+
+        return self.transform(Image.fromarray(self.images[position])), int(self.labels[position])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print a table, and with --out write the figures as JSON."""
+    options = _parser().parse_args(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    draw = np.random.default_rng(0)
+    images = draw.integers(256, size=(options.batch * (options.steps + options.warmup), 32, 32, 3), dtype=np.uint8)
+    labels = draw.integers(CLASSES, size=len(images))
+    rows = []
+    for name, m in (("gaussian", 1), ("smoothadv", options.num_noise)):
+        rates: dict[str, list[float]] = {"plain": [], "ours": []}
+        for _ in range(options.repeats):
+            rates["plain"].append(plain_rate(images, labels, name, m, options, device))
+            rates["ours"].append(our_rate(images, labels, name, m, options, device))
+        plain, ours = (statistics.median(rates[kind]) for kind in ("plain", "ours"))
+        rows.append({"method": name, "num_noise": m, "plain": plain, "ours": ours, "ratio": ours / plain, "all": rates})
+    print(_table(rows, options.model, device))
+    if options.out:
+        content = {"options": {k: v for k, v in vars(options).items() if k != "out"}, "rows": rows,
+                   "provenance": provenance()}
+        options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def plain_rate(images: np.ndarray, labels: np.ndarray, method: str, m: int, options: argparse.Namespace,
+               device: torch.device) -> float:
+    """Images a second of the plain loop, after its first ``warmup`` batches."""
+    torch.manual_seed(0)
+    model = MODELS.create(options.model, num_classes=CLASSES, normalize="cifar10").to(device).train()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
+    loader = DataLoader(Pictures(images, labels), options.batch, shuffle=True, num_workers=options.workers,
+                        pin_memory=device.type == "cuda", drop_last=True)
+    start = 0.0
+    for number, (x, y) in enumerate(loader):
+        if number == options.warmup:
+            start = time.perf_counter()
+        x, y = x.to(device), y.to(device)
+        for part, target in zip(x.chunk(m), y.chunk(m), strict=True):
+            _plain_step(model, optimizer, part, target, method, m)
+    return options.batch * options.steps / (time.perf_counter() - start)
+
+
+def _plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, method: str,
+                m: int) -> tuple[float, float]:
+    """One mini-batch, each image m times, as the published scripts do it."""
+    copies, targets = x.repeat_interleave(m, 0), y.repeat_interleave(m)
+    noise = SIGMA * torch.randn_like(copies)
+    if method == "smoothadv":
+        copies = _plain_attack(model, x, y, noise, m).repeat_interleave(m, 0)
+    logits = model(copies + noise)
+    loss = functional.cross_entropy(logits, targets)
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item(), (logits.argmax(1) == targets).float().mean().item()
+
+
+def _plain_attack(model: nn.Module, x: Tensor, y: Tensor, noise: Tensor, m: int) -> Tensor:
+    """PGD on the smoothed classifier: (B, C, H, W) -> the same; weights without gradients, batch norm in eval mode."""
+    model.eval().requires_grad_(False)
+    delta = torch.zeros_like(x, requires_grad=True)
+    for _ in range(STEPS):
+        log_probs = model((x + delta).repeat_interleave(m, 0) + noise).log_softmax(1).unflatten(0, (-1, m))
+        loss = functional.nll_loss(log_probs.logsumexp(1), y, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, delta)
+        with torch.no_grad():
+            delta += 2 * EPSILON / STEPS * functional.normalize(gradient.flatten(1)).view_as(delta)
+            delta.copy_((x + delta).clamp(0, 1) - x)
+            delta.copy_(delta.flatten(1).renorm(2, 0, EPSILON).view_as(delta))
+    model.train().requires_grad_(True)
+    return (x + delta).detach()
+
+
+def our_rate(images: np.ndarray, labels: np.ndarray, method: str, m: int, options: argparse.Namespace,
+             device: torch.device) -> float:
+    """Images a second of the Trainer, after its first ``warmup`` batches; start-up and probes are not counted."""
+    torch.manual_seed(0)
+    base = MODELS.create(options.model, num_classes=CLASSES, normalize="cifar10").to(device)
+    data = ImageData(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels),
+                     torch.arange(len(labels)), CLASSES, "random", "train")
+    marks = _Marks(options.warmup * m, device)
+    _trainer(method, m, options).fit(SmoothedClassifier(base, SIGMA, CLASSES), data, progress=False, callback=marks)
+    return options.batch * options.steps / marks.seconds()
+
+
+class _Marks:
+    """The time at which the warm-up's last step ended, and the time of the last step of all."""
+
+    def __init__(self, first: int, device: torch.device) -> None:
+        self.first, self.device = first, device
+        self.start = 0.0
+
+    def __call__(self, epoch: int, step: int) -> None:
+        if step == self.first:
+            self.start = self._now()
+
+    def seconds(self) -> float:
+        return self._now() - self.start
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def _trainer(method: str, m: int, options: argparse.Namespace) -> Trainer:
+    common = {"epochs": 1, "batch_size": options.batch, "num_noise": m, "lr": 0.01, "warmup_epochs": 0,
+              "augment": True, "precision": options.precision, "compile": options.compile}
+    if method == "gaussian":
+        return GaussianAugmentation(**common)
+    attack = PGD(epsilon=EPSILON, steps=STEPS, target="smoothed", objective="smoothadv")
+    return SmoothAdv(attack=attack, **common)
+
+
+def _table(rows: list[dict[str, object]], model: str, device: torch.device) -> str:
+    lines = [f"Training speed, {model} on {device}, images/s (median; a noisy copy counts as part of its image)", "",
+             "| method | m | plain loop | rsmooth | ratio |", "|---|---:|---:|---:|---:|"]
+    lines += [f"| {row['method']} | {row['num_noise']} | {row['plain']:,.0f} | {row['ours']:,.0f} | "
+              f"{row['ratio']:.2f}x |" for row in rows]
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks train-speed", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="resnet20")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--steps", type=int, default=4, help="batches that are timed")
+    parser.add_argument("--warmup", type=int, default=1, help="batches before them")
+    parser.add_argument("--repeats", type=int, default=3, help="of each loop, in turn; the median counts")
+    parser.add_argument("--num_noise", type=int, default=2, help="noise samples m of the SmoothAdv arm")
+    parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
+    parser.add_argument("--threads", type=int, help="of both loops; default: torch's")
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"], help="of ours")
+    parser.add_argument("--compile", action="store_true", help="compile ours")
+    parser.add_argument("--device")
+    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,8 @@
+"""``python -m rsmooth`` is the console script ``rsmooth``."""
+
+import sys
+
+from rsmooth.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""What every attack shares: the public call, the model as the attack sees it, the gradient loop's evaluation."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, final
+
+import torch
+from torch import Tensor, nn
+
+from rsmooth.attacks.l2 import Bounds
+from rsmooth.checks import check_images, check_labels
+from rsmooth.objectives import Objective, resolve_objective
+from rsmooth.smoothed import SmoothedClassifier
+
+
+class Evaluation(NamedTuple):
+    """What a search learns at one point x_adv (B, C, H, W); the attack climbs the loss."""
+
+    loss: Tensor  # (B,)
+    log_probs: Tensor  # (B, m, K)
+    gradient: Tensor  # (B, C, H, W), of each image's loss
+
+
+Evaluate = Callable[[Tensor], Evaluation]
+
+
+class Problem(NamedTuple):
+    """One batch to attack, validated."""
+
+    x: Tensor  # (B, C, H, W)
+    y: Tensor  # (B,)
+    bounds: Bounds | None  # the box of valid pixels
+    generator: torch.Generator | None  # for random starts
+
+
+class Victim:
+    """A classifier under attack with the noise of the whole attack: x -> log-probabilities, NaN noted per image."""
+
+    def __init__(self, g: SmoothedClassifier, noise: Tensor | None, batch: Tensor) -> None:
+        self._g = g
+        self._noise = noise
+        self.healthy = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
+
+    def log_probs(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, m, K) under the attack's noise; without noise (the base classifier) m is 1."""
+        points = x.unsqueeze(1)
+        log_probs = self._g.log_probs(points if self._noise is None else points + self._noise)
+        self.healthy &= ~log_probs.detach().isnan().flatten(1).any(dim=1)
+        return log_probs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack(ABC):
+    """A search for a perturbation of norm <= epsilon that changes a classifier's answer.
+
+    epsilon: largest norm of the perturbation, >= 0, in [0, 1] pixel units.
+    target: what is attacked, the "base" classifier at the image itself or the "smoothed" one under noise.
+    targeted: whether y names the class to reach instead of the class to leave.
+
+    An attack is a value: it holds neither a model nor sigma nor noise, and ``dataclasses.replace`` makes a variation.
+    A subclass writes ``_perturb``; one that follows a gradient derives from GradientAttack.
+    """
+
+    epsilon: float
+    target: Literal["base", "smoothed"] = "base"
+    targeted: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
+            raise ValueError(f"expected a finite epsilon >= 0 in [0,1] pixel units, got {self.epsilon!r}")
+        if self.target not in ("base", "smoothed"):
+            raise ValueError(f"expected target 'base' or 'smoothed', got {self.target!r}")
+
+    @final
+    def __call__(
+        self,
+        g: SmoothedClassifier,
+        x: Tensor,
+        y: Tensor,
+        *,
+        noise: Tensor | None = None,
+        num_noise: int = 1,
+        bounds: Bounds | None = (0.0, 1.0),
+        generator: torch.Generator | None = None,
+        validate: bool = True,
+    ) -> Tensor:
+        """Attacked images (B, C, H, W), detached, with the dtype and on the device of x.
+
+        x: images (B, C, H, W) within ``bounds``.
+        y: labels (B,), the classes to leave (targeted: to reach).
+        noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base target sees none.
+        num_noise: how many samples per image (m) to draw where no noise is given.
+        bounds: the box of valid pixels; None switches it off (x may then lie anywhere, e.g. noisy points).
+        generator: source of the noise and of random starts; None is torch's own.
+        validate: False omits the checks that read values back from the device (ranges of x and y, and the NaN check at
+            the end); an image whose evaluation had a NaN then comes back as NaN.
+
+        The model is in eval mode with frozen parameters meanwhile; modes and flags are restored, also after an error.
+        Raises ValueError for images, labels, noise or bounds out of range, and for a model that returns NaN.
+        """
+        _check_bounds(bounds)
+        if validate:
+            limit = torch.finfo(x.dtype).max if x.is_floating_point() else math.inf
+            check_images(x, (-limit, limit) if bounds is None else bounds)
+            check_labels(y, len(x), g.num_classes)
+        noise = self._noise(g, x, noise, num_noise, generator)
+        if len(x) == 0:
+            return x.detach().clone()
+        with torch.inference_mode(False), frozen(g):
+            # cloned in here, because autograd refuses tensors that were made in inference mode
+            problem = Problem(x.detach().clone(), y.clone(), bounds, generator)
+            victim = Victim(g, noise, x)
+            x_adv = self._perturb(victim, problem).detach()
+            x_adv = x_adv.masked_fill(~victim.healthy.view(-1, 1, 1, 1), math.nan)
+            if bounds is not None:
+                x_adv = x_adv.clamp(*bounds)  # against the last bit of x + delta; leaves NaN alone
+        if validate:
+            _check_finite(x_adv)
+        return x_adv
+
+    @abstractmethod
+    def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
+        """The attacked images (B, C, H, W) of a batch that is not empty."""
+
+    def _noise(
+        self, g: SmoothedClassifier, x: Tensor, noise: Tensor | None, m: int, generator: torch.Generator | None
+    ) -> Tensor | None:
+        """The noise that this attack sees: the given one, a fresh draw, or none for the base classifier."""
+        if noise is not None:
+            if noise.ndim != 5 or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape) or noise.shape[1] == 0:
+                raise ValueError(f"expected noise (B, m, C, H, W) for images {tuple(x.shape)}, "
+                                 f"got {tuple(noise.shape)}")
+            if m not in (1, noise.shape[1]):
+                raise ValueError(f"expected num_noise to agree with the given noise, got num_noise={m} and "
+                                 f"{noise.shape[1]} samples per image; leave num_noise out when giving noise")
+        if m < 1:
+            raise ValueError(f"expected num_noise >= 1, got {m}")
+        if self.target == "base":
+            return None
+        return g.sample_noise(x, m, generator) if noise is None else noise.detach()
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientAttack(Attack):
+    """An attack that follows the gradient of an objective; a subclass writes one search loop.
+
+    steps: number of gradient steps, >= 1.
+    objective: a registered name or a function (log_probs (B, m, K), y (B,)) -> loss (B,). The attack climbs it; a
+        targeted attack descends it.
+    """
+
+    steps: int
+    objective: str | Objective = "naive"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.steps < 1:
+            raise ValueError(f"expected steps >= 1, got {self.steps}")
+        resolve_objective(self.objective)
+
+    @abstractmethod
+    def _search(self, evaluate: Evaluate, problem: Problem) -> Tensor:
+        """The perturbation (B, C, H, W) found by querying ``evaluate`` at points x_adv."""
+
+    @final
+    def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
+        objective = resolve_objective(self.objective)
+        sign = -1.0 if self.targeted else 1.0
+
+        def evaluate(x_adv: Tensor) -> Evaluation:
+            with torch.enable_grad():
+                point = x_adv.detach().requires_grad_()
+                log_probs = victim.log_probs(point)
+                if not log_probs.requires_grad:
+                    raise ValueError("expected a base classifier that is differentiable in its input, got an output "
+                                     "without gradient; look for a no_grad or detach inside it")
+                loss = sign * objective(log_probs, problem.y)
+                (gradient,) = torch.autograd.grad(loss.sum(), point)
+            victim.healthy &= gradient.isfinite().flatten(1).all(dim=1)
+            return Evaluation(loss.detach(), log_probs.detach(), gradient)
+
+        return problem.x + self._search(evaluate, problem)
+
+    def _is_adversarial(self, log_probs: Tensor, y: Tensor) -> Tensor:
+        """Whether the majority of the noise samples votes as the attack wants: (B, m, K), (B,) -> (B,) bool."""
+        reached = majority_vote(log_probs) == y
+        return reached if self.targeted else ~reached
+
+
+def majority_vote(log_probs: Tensor) -> Tensor:
+    """The class that most noise samples vote for, the lowest one in a tie: (B, m, K) -> (B,)."""
+    classes = torch.arange(log_probs.shape[2], device=log_probs.device)
+    votes = log_probs.argmax(dim=2, keepdim=True) == classes
+    return votes.sum(dim=1).argmax(dim=1)
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Within this context all submodules are in eval mode and no parameter asks for a gradient; restored exactly."""
+    modes = [(part, part.training) for part in module.modules()]
+    asking = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        module.eval()
+        for parameter in asking:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training  # not train(): that would set the children too
+        for parameter in asking:
+            parameter.requires_grad_(True)
+
+
+def _check_bounds(bounds: Bounds | None) -> None:
+    if bounds is not None and not bounds[0] < bounds[1]:
+        raise ValueError(f"expected bounds (low, high) with low < high, or None for no box, got {bounds!r}")
+
+
+def _check_finite(x_adv: Tensor) -> None:
+    broken = (~x_adv.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
+    if broken:
+        raise ValueError(f"expected finite logits and gradients from the base classifier, got NaN or infinity for "
+                         f"images {broken[:8]} of the batch ({len(broken)} of {len(x_adv)}); has training diverged?")

@@ -1,0 +1,159 @@
+"""Certifying a data set into a journal that survives every interruption, on one process or many.
+
+Every finished image is on disk as soon as it is known, and the votes of unfinished ones every few seconds. A run that
+is started again, with any number of workers or ranks, reads all journals and draws only what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsmooth._version import __version__
+from rsmooth.certify.certification_log import CertificationLog
+from rsmooth.certify.engine import Drawn, open_pool
+from rsmooth.certify.errors import RecordError
+from rsmooth.certify.images import stored_images
+from rsmooth.certify.journal import Journal
+from rsmooth.certify.numerics import Profile, pass_seconds, recall_profile
+from rsmooth.certify.points import noisy_images
+from rsmooth.certify.pool import VotePool
+from rsmooth.certify.progress import ProgressBar
+from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.shards import Shards, agree, rank_and_world
+from rsmooth.certify.stream import Event, certify_positions
+from rsmooth.certify.workers import certify_with_workers, check_portable
+from rsmooth.data import FolderData, ImageData
+from rsmooth.smoothed import SmoothedClassifier
+
+FORMAT = "rsmooth-certificates-1"
+WORKERS_WORTH_SECONDS = 30.0  # a worker process takes a few seconds to start
+
+
+def certify_dataset(g: SmoothedClassifier, data: ImageData | FolderData, path: str | os.PathLike[str],
+                    settings: CertifySettings, *, workers: int | None = None, progress: bool = True,
+                    provenance: Mapping[str, Any] | None = None) -> CertificationLog:
+    """Certify every image of ``data``, or those that an earlier run left, and return the whole record.
+
+    path: a run folder, or the journal (``*.jsonl``) to write; the published table and its provenance are written beside
+    it once all images are there. workers: one-thread processes on a CPU; None takes one a core where the run is long.
+    provenance: more to say in the record, by section ("model", "dataset"), the same at every start.
+    Under torchrun every rank certifies its share into a journal of its own, and the last to finish writes the table;
+    the other ranks return what is there by then.
+    RecordError for a journal of another configuration or a damaged one, LockedError for one that is being written.
+    """
+    journal = Path(path) if str(path).endswith(".jsonl") else Path(path) / "certificates.jsonl"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    rank, world = rank_and_world()
+    shards = Shards(journal)
+    pool = _open_pool(g, data, settings, shards, world)
+    header = _header(g, data, settings, pool, provenance or {})
+    finished, drawn = shards.read(header)
+    index = data.index.tolist()
+    mine = [position for position in range(rank, len(data), world) if index[position] not in finished]
+    count = _worker_count(g, settings, pool, len(mine), workers, world)
+    with Journal(shards.of_rank(rank, world), header) as record, ProgressBar(
+            len(data), progress and rank == 0, done=len(data) - len(mine) if world == 1 else 0,
+            samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None) as bar:
+        for kind, payload in _events(g, data, settings, pool, mine, drawn, count):
+            if kind == "round":
+                bar.update(payload["finished"], payload["samples"])
+            else:
+                record.append(kind, payload)
+    log = shards.merged()
+    if len(log) == len(data):
+        shards.export(log)
+    elif world == 1:
+        raise RecordError(f"expected {len(data)} images in {journal}, got {len(log)}; run it again")
+    return log
+
+
+def _events(g: SmoothedClassifier, data: ImageData | FolderData, settings: CertifySettings, pool: VotePool,
+            positions: list[int], drawn: Mapping[int, Drawn], workers: int) -> Iterator[Event]:
+    if workers > 1:
+        return certify_with_workers(g, data, settings, pool.network.profile, positions, drawn, workers)
+    return certify_positions(pool, data, settings, positions, drawn)
+
+
+def _open_pool(g: SmoothedClassifier, data: ImageData | FolderData, settings: CertifySettings, shards: Shards,
+               world: int) -> VotePool:
+    """The pool with the numerics of earlier runs where there are any, so that all votes are of one function."""
+    shape = stored_images(data.batch([0])[0], settings.noise).shape[1:]
+    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
+    settings.rule(g.sigma, noise.total_variation)  # an n that cannot certify is refused before any vote
+    samples = settings.expected_samples(len(data)) / world
+    recorded = shards.numerics()
+    if recorded is None and world == 1:
+        return open_pool(g, noise, shape, settings, samples)
+    if recorded is None:
+        chosen = open_pool(g, noise, shape, settings, samples)
+        recorded = agree(shards.path.with_suffix(".numerics.json"), chosen.network.profile.record())
+        if recorded == chosen.network.profile.record():
+            return chosen
+    return open_pool(g, noise, shape, settings, samples, recall_profile(g, shape, settings, Profile(**recorded)))
+
+
+def _worker_count(g: SmoothedClassifier, settings: CertifySettings, pool: VotePool, images: int, workers: int | None,
+                  world: int) -> int:
+    if workers is not None and workers < 1:
+        raise ValueError(f"expected workers >= 1, got {workers}")
+    on_cpu = pool.network.device.type == "cpu"
+    if workers is not None:
+        if workers > 1 and not on_cpu:
+            raise ValueError(f"expected workers=1 on {pool.network.device}, got {workers}; start one rank a GPU with "
+                             "torchrun instead")
+        if workers > 1:
+            check_portable(g)
+        return max(1, min(workers, images))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not on_cpu or world > 1 or cores == 1 or images < 2:
+        return 1
+    forecast = pass_seconds(pool.network, pool.shape) * settings.expected_samples(images) / pool.network.batch
+    if forecast < WORKERS_WORTH_SECONDS:
+        return 1
+    try:
+        check_portable(g)
+    except ValueError:
+        return 1
+    return min(cores, images)
+
+
+def _header(g: SmoothedClassifier, data: ImageData | FolderData, settings: CertifySettings, pool: VotePool,
+            provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What the run is, the same at every start of it; ``provenance`` adds to the sections."""
+    index = data.index.tolist()
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "rsmooth": __version__,
+        "dataset": {"name": data.name, "split": data.split, "images": len(data), "fingerprint": data.fingerprint(),
+                    "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16]},
+        "model": {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)},
+        "sigma": g.sigma,
+        **settings.statement(),
+        "noise": pool.noise.record(),
+        "numerics": pool.network.profile.record(),
+    }
+    for section, content in provenance.items():
+        own = header.get(section)
+        if own is None:
+            header[section] = content
+        elif isinstance(own, dict) and isinstance(content, Mapping) and not set(own) & set(content):
+            own.update(content)
+        else:
+            raise ValueError(f"expected provenance beside what the record says itself, got {section!r} again")
+    return header
+
+
+def model_hash(g: SmoothedClassifier) -> str:
+    """Sixteen hex digits of the SHA-256 of the base classifier's weights, buffers and their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(g.base.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,102 @@
+"""The journals of one run: one a rank, read together at every start and merged at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rsmooth.certify.certification_log import CertificationLog
+from rsmooth.certify.engine import Drawn
+from rsmooth.certify.errors import LockedError, RecordError
+from rsmooth.certify.journal import JournalContents, describe_difference, parse_journal
+from rsmooth.certify.locking import FileLock
+from rsmooth.certify.merge import merge
+from rsmooth.certify.records import read_log, write_log
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process' number and their count as torchrun says them in the environment; (0, 1) outside of it."""
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if not 0 <= rank < world:
+        raise ValueError(f"expected 0 <= RANK < WORLD_SIZE in the environment, got {rank} and {world}")
+    return rank, world
+
+
+class Shards:
+    """All journals of the run whose single-process journal is ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def of_rank(self, rank: int, world: int) -> Path:
+        """The journal that a rank writes."""
+        return self.path if world == 1 else self.path.with_suffix(f".rank{rank}-of-{world}.jsonl")
+
+    def numerics(self) -> dict[str, Any] | None:
+        """The numerics profile of the earlier runs, None where there is none."""
+        headers = [contents.header for _, contents in self._contents() if contents.header is not None]
+        return headers[0].get("numerics") if headers else None
+
+    def read(self, header: Mapping[str, Any]) -> tuple[set[int], dict[int, Drawn]]:
+        """The indices of finished images, and the most votes that any journal holds of the others.
+
+        RecordError for a journal of another configuration, naming the differences.
+        """
+        finished: set[int] = set()
+        drawn: dict[int, Drawn] = {}
+        expected = json.loads(json.dumps(header))
+        for path, contents in self._contents():
+            if contents.header is not None and contents.header != expected:
+                raise RecordError(f"expected {path} to be of this configuration, but it differs in "
+                                  f"{describe_difference(contents.header, expected)}; write to another folder, or use "
+                                  "the configuration of the file")
+            for entry in contents.entries:
+                if entry.kind == "image":
+                    finished.add(entry.data["idx"])
+                elif entry.kind == "look":
+                    known = drawn.get(entry.data["idx"])
+                    found = Drawn.of_record(entry.data)
+                    if known is None or found.total > known.total:
+                        drawn[entry.data["idx"]] = found
+        return finished, {idx: votes for idx, votes in drawn.items() if idx not in finished}
+
+    def merged(self) -> CertificationLog:
+        """The certificates of all journals; RecordError where two contradict each other."""
+        return merge([read_log(path) for path, contents in self._contents()
+                      if any(entry.kind == "image" for entry in contents.entries)])
+
+    def export(self, log: CertificationLog) -> None:
+        """Write the published table and its provenance, unless another rank is just writing the same."""
+        table = self.path.with_suffix(".tsv")
+        try:
+            lock = FileLock(table)
+        except LockedError:
+            return
+        try:
+            write_log(log, table)
+        finally:
+            lock.release()
+
+    def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
+        for path in (self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl"))):
+            if path.exists():
+                yield path, parse_journal(path)
+
+
+def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
+    """What the first of several processes proposed; the file ``path`` appears at once and whole, and never changes."""
+    fd, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        json.dump(proposal, file)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(temporary)
+    agreed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return agreed

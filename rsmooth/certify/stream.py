@@ -1,0 +1,69 @@
+"""A data set's certification as a stream of events, which a journal can keep or a pipe can carry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from rsmooth.certify.cohen import certification
+from rsmooth.certify.engine import Drawn, Task, drive
+from rsmooth.certify.images import stored_images
+from rsmooth.certify.pool import VotePool
+from rsmooth.certify.settings import CertifySettings
+from rsmooth.data import FolderData, ImageData
+
+# ("image", its certificate), ("look", votes of an unfinished image), ("round", {"finished": images, "samples": votes}).
+Event: TypeAlias = tuple[str, dict[str, Any]]
+
+CHECKPOINT_SECONDS = 5.0
+
+
+def certify_positions(pool: VotePool, data: ImageData | FolderData, settings: CertifySettings,
+                      positions: Sequence[int], drawn: Mapping[int, Drawn]) -> Iterator[Event]:
+    """Certify the images at ``positions``; an image's event comes as soon as it is decided.
+
+    drawn: votes of an earlier run, by image index. The votes of unfinished images are told every few seconds, and once
+    more before a KeyboardInterrupt goes on its way.
+    """
+    rule = settings.rule(pool.noise.sigma, pool.noise.total_variation)
+    index, labels = data.index.tolist(), data.labels.tolist()
+
+    def task(position: int) -> Task:
+        image = stored_images(data.batch([position])[0], settings.noise)[0]
+        label = labels[position] if settings.target == "label" else None
+        return Task(position, index[position], image, certification(rule, settings.n0, label),
+                    drawn.get(index[position]))
+
+    told: dict[int, int] = {}
+    running: list[Task] = []
+    told_at = time.monotonic()
+    try:
+        for turn in drive(pool, map(task, positions)):
+            running = turn.running
+            for done in turn.finished:
+                yield "image", _image_record(done, labels[done.position], settings)
+            yield "round", {"finished": len(turn.finished), "samples": turn.samples}
+            if time.monotonic() - told_at >= CHECKPOINT_SECONDS:
+                yield from _looks(running, told)
+                told_at = time.monotonic()
+    except KeyboardInterrupt:
+        yield from _looks(running, told)
+        raise
+
+
+def _looks(running: Sequence[Task], told: dict[int, int]) -> Iterator[Event]:
+    """The votes of every image that got new ones since they were last told; ``told`` keeps what was."""
+    for task in running:
+        if task.drawn.total > told.get(task.position, 0):
+            told[task.position] = task.drawn.total
+            yield "look", {"idx": task.image_id, **task.drawn.record()}
+
+
+def _image_record(task: Task, label: int, settings: CertifySettings) -> dict[str, Any]:
+    outcome = task.outcome
+    return {"idx": task.image_id, "label": label, "predict": outcome.label, "radius": outcome.radius,
+            "correct": int(outcome.label == label), "seconds": task.drawn.seconds, "counts": outcome.counts,
+            "invalid": outcome.invalid, "selection": outcome.selection,
+            "n0": 0 if outcome.selection is None else settings.n0, "n": outcome.samples,
+            "looks": [list(look) for look in outcome.looks]}

@@ -1,0 +1,71 @@
+"""Which images a verb works on: a split of a data set, thinned as the published protocols do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsmooth.cli.options import create
+from rsmooth.cli.runs import CONFIG, read_config
+from rsmooth.cli.values import Spec, split_spec
+
+if TYPE_CHECKING:
+    from rsmooth.data import DataSplits, FolderData, ImageData
+
+
+def choose_images(dataset: Spec | None, source: Path | None, *, split: str, skip: int, limit: int | None,
+                  only: list[int] | None) -> ImageData | FolderData:
+    """Images 0, skip, 2*skip, ... of a split, at most ``limit`` of them, or just those of index ``only``.
+
+    dataset None means the one that the run folder ``source`` was trained on. ValueError for a split or an index that
+    the data set does not have.
+    """
+    data = load_split(dataset if dataset is not None else _trained_on(source), split)
+    if skip < 1 or (limit is not None and limit < 1):
+        raise ValueError(f"expected skip and max of at least 1, got skip={skip} and max={limit}")
+    if only is None:
+        return data.subset(list(range(0, len(data), skip))[:limit])
+    if skip != 1 or limit is not None:
+        raise ValueError("expected either a list of images or skip and max, got both; leave one out")
+    place = {int(index): position for position, index in enumerate(data.index.tolist())}
+    missing = [index for index in only if index not in place]
+    if missing:
+        raise ValueError(f"expected images of the {data.split} split of {data.name}, got {missing}, which it lacks")
+    return data.subset([place[index] for index in only])
+
+
+def load_splits(dataset: Spec) -> DataSplits:
+    """The data set of a spec; $NAME in an option is the environment variable NAME, so that a path need not be said.
+
+    ValueError for a variable that is not set.
+    """
+    import rsmooth.data  # noqa: F401 - enters the data sets into their registry
+    from rsmooth.registry import DATASETS
+
+    name, options = split_spec(dataset, DATASETS.kind)
+    expanded = {key: os.path.expandvars(value) if isinstance(value, str) else value for key, value in options.items()}
+    for key, value in expanded.items():
+        if isinstance(value, str) and value.startswith("$"):
+            raise ValueError(f"expected the environment variable {value} to be set, since option {key} of data set "
+                             f"{name!r} names it; export {value[1:]}=PATH")
+    splits: DataSplits = create(DATASETS, {"name": name, **expanded})
+    return splits
+
+
+def load_split(dataset: Spec, split: str) -> ImageData | FolderData:
+    """One split of a data set; ValueError where it is empty or unknown."""
+    if split not in ("train", "validation", "test"):
+        raise ValueError(f"expected split train, validation or test, got {split!r}")
+    data: ImageData | FolderData | None = getattr(load_splits(dataset), split)
+    if data is None or len(data) == 0:
+        raise ValueError(f"expected a {split} split, got a data set {dataset!r} without one")
+    return data
+
+
+def _trained_on(source: Path | None) -> Spec:
+    if source is None or not (source / CONFIG).exists():
+        raise ValueError(f"expected a data set, got none, and {source} is no run folder that would name one; "
+                         "add e.g. --dataset digits")
+    dataset: Spec = read_config(source)["dataset"]
+    return dataset

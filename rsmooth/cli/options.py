@@ -1,0 +1,86 @@
+"""From a spec to an object: options checked against the entry's own signature, then handed to its registry."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import re
+import types
+import typing
+from typing import Any
+
+from rsmooth.cli.values import Spec, pixel_value, split_spec
+from rsmooth.registry import Registry
+
+
+def create(registry: Registry, spec: Spec, **fixed: Any) -> Any:
+    """The entry that ``spec`` names, built with its options; those in ``fixed`` come from the caller.
+
+    An unknown name raises RegistryError; an option that the entry does not have, or of the wrong type, ValueError.
+    """
+    name, options = split_spec(spec, registry.kind)
+    entry = registry.get(name)
+    return registry.create(name, **checked_options(entry, options, f"{registry.kind} {name!r}"), **fixed)
+
+
+def accepts(entry: Any, option: str) -> bool:
+    """Whether the callable ``entry`` takes an option of that name."""
+    parameters = inspect.signature(entry).parameters
+    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str, Any]:
+    """``options`` with numbers read as the entry's annotations ask; ValueError names what does not fit."""
+    hints = _hints(entry)
+    for key in options:
+        if not accepts(entry, key):
+            known = list(inspect.signature(entry).parameters)
+            close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}"
+            raise ValueError(f"expected an option of {owner}, got {key!r}; {hint}")
+    return {key: _coerce(value, hints.get(key), f"{owner}, option {key}") for key, value in options.items()}
+
+
+def describe_options(entry: Any) -> list[tuple[str, str, str]]:
+    """(name, type, default) of every option of a callable; an empty default marks a required one."""
+    rows = []
+    for parameter in inspect.signature(entry).parameters.values():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        annotation = parameter.annotation
+        kind = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        empty = parameter.annotation is parameter.empty
+        default = "" if parameter.default is parameter.empty else repr(parameter.default)
+        rows.append((parameter.name, "" if empty else kind.replace("typing.", ""), default))
+    return rows
+
+
+def _hints(entry: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(entry.__init__ if inspect.isclass(entry) else entry)
+    except (NameError, TypeError, AttributeError):  # a plug-in's annotations need not resolve here
+        return {}
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    """A YAML scalar as the annotation asks: 64/255 or 1e-3 to float, 3 to int or float; others as they are."""
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
+        return value
+    if hint is None and isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value):  # behind **options
+        return float(pixel_value(value))
+    if isinstance(value, str) and str not in kinds and float in kinds:
+        try:
+            return float(pixel_value(value))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    if isinstance(value, int) and not isinstance(value, bool) and int not in kinds and float in kinds:
+        return float(value)
+    if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
+        return int(value)
+    plain = [kind for kind in kinds if kind in (bool, int, float, str, type(None))]
+    if len(plain) == len(kinds) and (type(value) not in kinds):
+        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
+        raise ValueError(f"{where}: expected {names}, got {value!r}")
+    return value

@@ -1,0 +1,40 @@
+"""``rsmooth plan``: what n samples can show, what a radius needs, and how long it will take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rsmooth.cli.values import PixelValue, PixelValues
+
+
+def plan(sigma: PixelValue, alpha: float = 0.001, n: int = 100_000, n0: int = 100, images: int = 500,
+         radius: PixelValue | None = None, radii: PixelValues | None = None, tolerance: PixelValue | None = None,
+         rate: float | None = None, log: Path | None = None) -> None:
+    """Plan a certification before it is run: samples needed, radii within reach, hours to expect.
+
+    Args:
+        sigma: standard deviation of the noise in [0,1] pixel units
+        alpha: failure probability an image
+        n: noise samples an image for the estimate
+        n0: noise samples an image for choosing the class
+        images: how many images will be certified
+        radius: a wanted radius: how many samples does it need?
+        radii: radii that mode grid would decide
+        tolerance: what mode anytime may give away
+        rate: measured samples a second; default: that of log
+        log: an earlier run folder or journal, for its rate and for what the sequential modes would have drawn
+    """
+    from rsmooth.certify.plan import plan as work_out
+    from rsmooth.certify.records import RecordError, read_log
+
+    shares = None
+    if log is not None:
+        record = read_log(log)
+        if record.counts is None or record.samples is None:
+            raise RecordError(f"expected a record with vote counts, got {log}, which has none; published tables do not "
+                              "hold them")
+        shares = (record.counts.max(axis=1) / record.samples).tolist()
+        if rate is None:
+            rate = float(record.samples.sum() / record.time.sum())
+    print(work_out(float(sigma), alpha=alpha, n=n, n0=n0, images=images, radius=radius,
+                   radii=None if radii is None else list(radii), tolerance=tolerance, rate=rate, shares=shares))

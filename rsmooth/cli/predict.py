@@ -1,0 +1,113 @@
+"""``rsmooth predict``: certifiable predictions for image files or for a data set."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsmooth.cli.images import choose_images
+from rsmooth.cli.runs import load_model
+from rsmooth.cli.values import PixelValue, Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def predict(source: Path | None = None, images: list[Path] | None = None, dataset: Spec | None = None,
+            split: str = "test", skip: int = 1, max: int | None = None, n: int = 1000, alpha: float = 0.001,
+            seed: int = 0, batch_size: int = 64, device: str = "auto", weights: str = "last",
+            checkpoint: Path | None = None, normalize: str | None = None, sigma: PixelValue | None = None,
+            num_classes: int | None = None, out: Path | None = None) -> None:
+    """Predict with the smoothed classifier: the class that g returns with probability 1 - alpha, or an abstention.
+
+    Args:
+        source: a run folder, or a model file of ours
+        images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place of a data set
+        dataset: what to predict; default: what the run was trained on
+        split: test, validation or train
+        skip: predict images 0, skip, 2*skip, ...
+        max: predict at most this many of them
+        n: noise samples an image
+        alpha: failure probability an image
+        seed: seed of the noise
+        batch_size: images handed over at once
+        device: cpu, cuda, or auto
+        weights: last or best weights of the run folder
+        checkpoint: a published checkpoint.pth.tar in place of a run folder
+        normalize: its normalisation
+        sigma: the sigma to smooth the published checkpoint with
+        num_classes: the classes of a published checkpoint, where no data set says it
+        out: a CSV file for the predictions; default: print them
+    """
+    from rsmooth import predict as predict_images
+    from rsmooth.certify import ABSTAIN
+    from rsmooth.data import to_unit
+
+    names, pixels, index, labels = _read(images, dataset, source, split, skip, max)
+    g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma,
+                   num_classes=num_classes, device=device)
+    rows = []
+    for start in range(0, len(names), batch_size):
+        stop = start + batch_size
+        x = to_unit(pixels[start:stop]).to(next(g.parameters()).device)
+        made = predict_images(g, x, n=n, alpha=alpha, seed=seed, index=index[start:stop])
+        for name, label, p_value in zip(names[start:stop], made.label.tolist(), made.p_value.tolist(), strict=True):
+            rows.append([name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"])
+    if labels is not None:
+        rows = [[*row, int(label)] for row, label in zip(rows, labels.tolist(), strict=True)]
+    _write([["image", "prediction", "p_value"] + (["label"] if labels is not None else []), *rows], out)
+
+
+def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, split: str, skip: int,
+          limit: int | None) -> tuple[list[str], Tensor, Tensor, Tensor | None]:
+    """Names, uint8 pixels (N, C, H, W), noise indices and, for a data set, labels."""
+    import torch
+
+    if files:
+        if dataset is not None:
+            raise ValueError("expected either image files or a data set, got both; leave one out")
+        names, pixels = read_images(files)
+        return names, pixels, torch.arange(len(names)), None
+    data = choose_images(dataset, source, split=split, skip=skip, limit=limit, only=None)
+    pixels, labels = data.batch(list(range(len(data))))
+    return [str(i) for i in data.index.tolist()], pixels, data.index, labels
+
+
+def read_images(files: list[Path]) -> tuple[list[str], Tensor]:
+    """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that differ."""
+    import numpy as np
+    import torch
+
+    names: list[str] = []
+    arrays = []
+    for path in files:
+        if not path.exists():
+            raise ValueError(f"expected an image file, got {path}, which is not there")
+        if path.suffix == ".npz":
+            with np.load(path) as content:
+                key = next((k for k in ("images", "x", "x_test") if k in content), content.files[0])
+                array = content[key]
+        else:
+            from PIL import Image
+
+            array = np.asarray(Image.open(path))[None]
+        array = array[..., None] if array.ndim == 3 else array
+        if array.ndim != 4 or array.dtype != np.uint8:
+            raise ValueError(f"expected 8-bit images (N, H, W, C) or (N, H, W) in {path}, got {array.dtype} "
+                             f"{array.shape}")
+        arrays.append(array)
+        names += [f"{path}[{i}]" for i in range(len(array))] if path.suffix == ".npz" else [str(path)]
+    shapes = {array.shape[1:] for array in arrays}
+    if len(shapes) != 1:
+        raise ValueError(f"expected images of one size, got {', '.join(map(str, sorted(shapes)))}")
+    return names, torch.from_numpy(np.concatenate(arrays).transpose(0, 3, 1, 2).copy())
+
+
+def _write(rows: list[list[object]], out: Path | None) -> None:
+    if out is None:
+        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        return
+    with out.open("w", newline="", encoding="utf-8") as stream:
+        csv.writer(stream).writerows(rows)

@@ -1,0 +1,28 @@
+"""``rsmooth report``: run folders and published logs side by side, from their records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rsmooth.cli.values import PixelValues
+
+
+def report(logs: list[Path], names: list[str] | None = None, radii: PixelValues | None = None,
+           title: str = "Certified accuracy", out: Path | None = None) -> None:
+    """Compare run folders, journals and published logs: table, differences, provenance, warnings, curves.
+
+    Args:
+        logs: what to compare; the first is the baseline of the differences
+        names: their names in the report; default: what tells the paths apart
+        radii: l2 radii of the table, e.g. 0.25,0.5; default: what suits the data
+        title: of the document and of its figures
+        out: folder for report.md, report.csv, report.tex and the curves; default: print only
+    """
+    from rsmooth.report import report as compose
+
+    if not logs:
+        raise ValueError("expected at least one run folder or log, got none; give them behind the verb")
+    made = compose(logs, out, radii=None if radii is None else list(radii), names=names, title=title)
+    print(made.markdown)
+    for path in made.files:
+        print(f"wrote {path}")

@@ -1,0 +1,121 @@
+"""``rsmooth train``: from a configuration to a run folder with a trained model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rsmooth.cli.images import load_split, load_splits
+from rsmooth.cli.options import accepts, create
+from rsmooth.cli.runs import claim, model_path, pick_device
+from rsmooth.cli.values import PixelValue, Spec, split_spec
+
+if TYPE_CHECKING:
+    import torch
+
+    from rsmooth import SmoothedClassifier
+    from rsmooth.data import DataSplits
+    from rsmooth.defenses import PseudoLabels, Trainer
+
+
+def train(run: Path, sigma: PixelValue, dataset: Spec = "digits", model: Spec | None = None,
+          trainer: Spec = "gaussian", attack: Spec | None = None, preset: str | None = None,
+          init_from: Path | None = None, unlabelled: Spec | None = None, teacher: Path | None = None,
+          unlabelled_weight: float = 1.0, soft_labels: bool = False, confidence: float = 0.0, seed: int = 0,
+          device: str = "auto", progress: bool = True) -> None:
+    """Train a smoothed classifier and keep everything about it in a run folder; resumes what was interrupted.
+
+    Args:
+        run: the folder for configuration, metrics, checkpoint and model
+        sigma: standard deviation of the noise in [0,1] pixel units, e.g. 0.25 or 64/255
+        dataset: what to train on; options as dataset.root=... (see rsmooth list datasets)
+        model: the base classifier (see rsmooth list models); default: small-cnn
+        trainer: how noise, attack and loss are joined (see rsmooth list trainers)
+        attack: the attack that the trainer trains against (see rsmooth list attacks)
+        preset: trainer options kept as data (paper, fast, finetune, digits), below those of trainer
+        init_from: start from a trained model (run folder or file) with a fresh head, in place of a new model
+        unlabelled: a data set whose training images a teacher labels, to train on as well
+        teacher: the model (run folder or file) that labels them
+        unlabelled_weight: weight of the loss of pseudo-labelled batches
+        soft_labels: train on the teacher's probabilities instead of its answers
+        confidence: leave out unlabelled images whose teacher is less sure than this
+        seed: seeds the initial weights and the trainer
+        device: cpu, cuda, or auto
+        progress: show a progress bar
+    """
+    config: dict[str, Any] = {"sigma": float(sigma), "dataset": dataset, "model": model, "trainer": trainer,
+                              "attack": attack, "preset": preset, "init_from": _text(init_from), "seed": seed}
+    if unlabelled is not None:
+        config |= {"unlabelled": unlabelled, "teacher": _text(teacher), "unlabelled_weight": unlabelled_weight,
+                   "soft_labels": soft_labels, "confidence": confidence}
+    target = pick_device(device)
+    splits = load_splits(dataset)
+    if splits.train is None:
+        raise ValueError(f"expected a data set with training images, got {dataset!r} without any")
+    built = build_trainer(trainer, attack, seed, preset)
+    g = _starting_point(model, init_from, splits, float(sigma), seed).to(target)
+    extra = pseudo_labels(unlabelled, teacher, unlabelled_weight, soft_labels, confidence, seed, target)
+    claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
+    built.fit(g, splits.train, validation=splits.validation, unlabelled=extra, run_dir=run, progress=progress)
+
+
+def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None) -> Trainer:
+    """The trainer of a spec, given the attack of another; its options go over the preset's, seed is its default seed."""
+    import rsmooth.attacks
+    import rsmooth.defenses  # noqa: F401 - enter attacks and trainers into their registries
+    from rsmooth.defenses.presets import preset as preset_options
+    from rsmooth.registry import ATTACKS, TRAINERS
+
+    name, options = split_spec(trainer, TRAINERS.kind)
+    below = {} if preset is None else preset_options(preset)
+    against = {} if attack is None else {"attack": create(ATTACKS, attack)}
+    built: Trainer = create(TRAINERS, {"name": name, "seed": seed, **below, **options}, **against)
+    return built
+
+
+def build_model(model: Spec, splits: DataSplits) -> Any:
+    """The base classifier of a spec, told the data's classes, shape and normalisation where the spec leaves them open."""
+    import rsmooth.models  # noqa: F401 - enters the models into their registry
+    from rsmooth.registry import MODELS
+
+    name, options = split_spec(model, MODELS.kind)
+    known = {"num_classes": splits.num_classes, "in_channels": splits.image_shape[0],
+             "image_size": splits.image_shape[-1], "normalize": splits.normalize}
+    told = {key: value for key, value in known.items() if accepts(MODELS.get(name), key) and key not in options}
+    return create(MODELS, {"name": name, **options}, **told)
+
+
+def pseudo_labels(unlabelled: Spec | None, teacher: Path | None, weight: float, soft: bool, confidence: float,
+                  seed: int, device: torch.device) -> PseudoLabels | None:
+    """The training images of a data set as a teacher labels them; None where there is no such data set."""
+    if unlabelled is None and teacher is None:
+        return None
+    if unlabelled is None or teacher is None:
+        raise ValueError(f"expected unlabelled images and a teacher together, got unlabelled={unlabelled!r} and "
+                         f"teacher={teacher}")
+    from rsmooth import SmoothedClassifier
+    from rsmooth.defenses import pseudo_label
+
+    judge = SmoothedClassifier.load(model_path(teacher, "last"), map_location=device)
+    return pseudo_label(judge, load_split(unlabelled, "train"), soft=soft, confidence=confidence, weight=weight,
+                        seed=seed)
+
+
+def _starting_point(model: Spec | None, init_from: Path | None, splits: DataSplits, sigma: float,
+                    seed: int) -> SmoothedClassifier:
+    """A new model, or a trained one with a fresh head; weights drawn from ``seed``."""
+    import torch
+
+    from rsmooth import SmoothedClassifier
+    from rsmooth.defenses import init_from as start_from
+
+    torch.manual_seed(seed)
+    if init_from is None:
+        return SmoothedClassifier(build_model(model or "small-cnn", splits), sigma, splits.num_classes)
+    if model is not None:
+        raise ValueError(f"expected either a model or init_from, got both ({model!r} and {init_from}); leave one out")
+    return start_from(model_path(init_from, "last"), sigma=sigma, num_classes=splits.num_classes)
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

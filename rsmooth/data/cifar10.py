@@ -1,0 +1,35 @@
+"""CIFAR-10 through torchvision."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+import torchvision
+
+from rsmooth.data.images import ImageData
+from rsmooth.data.splits import DataSplits, carve_validation
+from rsmooth.registry import DATASETS
+
+
+@DATASETS.register("cifar10")
+def cifar10(root: str | os.PathLike[str], download: bool = False, validation: float = 0, seed: int = 0) -> DataSplits:
+    """CIFAR-10 from torchvision's folder layout; index is the official order.
+
+    root: the folder that holds cifar-10-batches-py. download: fetch it there if absent; otherwise FileNotFoundError.
+    validation: a count or fraction of the training images, chosen by seed.
+    """
+    train, held_out = carve_validation(_split(root, download, train=True), validation, seed)
+    test = _split(root, download, train=False)
+    return DataSplits(train, held_out, test, 10, (3, 32, 32), augment=True, normalize="cifar10")
+
+
+def _split(root: str | os.PathLike[str], download: bool, *, train: bool) -> ImageData:
+    try:
+        source = torchvision.datasets.CIFAR10(root, train=train, download=download)
+    except RuntimeError as error:
+        raise FileNotFoundError(f"expected CIFAR-10 (cifar-10-batches-py, unharmed) in {root}; give download=True "
+                                "to fetch it there, or use the data set 'npz' for an .npz file") from error
+    images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
+    labels = torch.tensor(source.targets)
+    return ImageData(images, labels, torch.arange(len(labels)), 10, "cifar10", "train" if train else "test")

@@ -1,0 +1,116 @@
+"""Images that stay in files until a batch asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import torchvision.transforms.functional as transforms
+from PIL import Image
+from torch import Tensor
+
+from rsmooth.data.images import check_labels_and_index
+
+CROP_AREA, CROP_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
+
+
+@dataclass(frozen=True, eq=False)
+class FolderData:
+    """Images of one split, read from their files batch by batch; fields and methods as ImageData's, but no images.
+
+    root: the folder that the paths start from. paths: one for each image. labels, index: int64 (N,). image_size: height
+    and width of the batches' images, which are uint8 (B, 3, image_size, image_size).
+    """
+
+    root: Path
+    paths: tuple[str, ...]
+    labels: Tensor
+    index: Tensor
+    num_classes: int
+    name: str
+    split: str
+    image_size: int
+
+    def __post_init__(self) -> None:
+        if self.image_size < 1:
+            raise ValueError(f"expected image_size >= 1, got {self.image_size}")
+        check_labels_and_index(self.labels, self.index, len(self.paths), self.num_classes)
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def batch(self, positions: Tensor | Sequence[int], generator: torch.Generator | None = None
+              ) -> tuple[Tensor, Tensor]:
+        """Images uint8 (B, 3, S, S) and labels (B,) at the positions given.
+
+        Without a generator each image is resized (shorter side 256 for S = 224) and cropped at the centre, as the
+        published results are evaluated; with one, a CPU generator, a random part of it is resized and flipped with
+        probability 1/2, as they are trained.
+        """
+        positions = torch.as_tensor(positions, dtype=torch.int64)
+        draws: list[Tensor | None] = [None] * len(positions)
+        if generator is not None:  # all at once: the result must not depend on the order in which threads run
+            draws = list(torch.rand(len(positions), CROP_TRIES + 1, 4, generator=generator, dtype=torch.float64))
+        files = [self.root / self.paths[i] for i in positions.tolist()]
+        with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+            images = list(pool.map(lambda file, draw: _read(file, self.image_size, draw), files, draws))
+        stacked = torch.stack(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
+        return stacked, self.labels[positions]
+
+    def subset(self, positions: Tensor | Sequence[int]) -> FolderData:
+        """The images at some positions, in that order, each with its index."""
+        positions = torch.as_tensor(positions, dtype=torch.int64)
+        return replace(self, paths=tuple(self.paths[i] for i in positions.tolist()), labels=self.labels[positions],
+                       index=self.index[positions])
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of SHA-256 over paths, file sizes, labels, index and image_size (not over pixels)."""
+        digest = hashlib.sha256(f"{self.image_size}".encode())
+        for path, label, index in zip(self.paths, self.labels.tolist(), self.index.tolist(), strict=True):
+            size = (self.root / path).stat().st_size
+            digest.update(f"\n{Path(path).as_posix()} {size} {label} {index}".encode())
+        return digest.hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return (f"FolderData({self.name} {self.split}: {len(self)} files as (3, {self.image_size}, {self.image_size}), "
+                f"{self.num_classes} classes)")
+
+
+def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
+    """One image as uint8 (3, size, size)."""
+    try:
+        with Image.open(file) as opened:
+            image = opened.convert("RGB")
+    except OSError as error:  # PIL's UnidentifiedImageError and a truncated file alike
+        raise ValueError(f"expected an image in {file}, got a file that cannot be read: {error}") from error
+    if draw is None:
+        image = transforms.center_crop(transforms.resize(image, round(size * 256 / 224)), [size, size])
+    else:
+        image = transforms.resized_crop(image, *_random_part(image.height, image.width, draw), [size, size])
+        if draw[-1, 0] < 0.5:
+            image = transforms.hflip(image)
+    pixels: Tensor = transforms.pil_to_tensor(image)
+    return pixels
+
+
+def _random_part(height: int, width: int, draw: Tensor) -> tuple[int, int, int, int]:
+    """Top, left, height and width of a random part: 8 to 100 % of the area, aspect ratio 3/4 to 4/3.
+
+    draw: uniform numbers (CROP_TRIES + 1, 4). If no try fits the image, the largest central square. Szegedy et al.
+    2014 (arXiv:1409.4842), section 6.
+    """
+    low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
+    for area, ratio, down, right in draw[:CROP_TRIES].tolist():
+        target = height * width * (CROP_AREA[0] + area * (CROP_AREA[1] - CROP_AREA[0]))
+        aspect = math.exp(low + ratio * (high - low))
+        w, h = round(math.sqrt(target * aspect)), round(math.sqrt(target / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            return int(down * (height - h + 1)), int(right * (width - w + 1)), h, w
+    side = min(height, width)
+    return (height - side) // 2, (width - side) // 2, side, side

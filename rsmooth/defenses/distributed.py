@@ -1,0 +1,91 @@
+"""Several processes, one training run: each takes its share of every mini-batch, all hold the same weights.
+
+Under ``torchrun`` the processes find one another through its environment variables; without it there is one process and
+nothing here communicates. Batches, learning rate and random draws are those of the whole run, whatever its number of
+processes, so the result is that of one process up to the order of sums. The exception is batch norm on CPUs, where
+each process normalises by the statistics of its own share (torch has a synchronised one for GPUs only, used there).
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process' place among the processes of the run."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the process that writes files and talks to the user."""
+        return self.rank == 0
+
+    def share(self, positions: Tensor) -> Tensor:
+        """This process' part of a mini-batch; possibly empty."""
+        return positions[self.rank :: self.size]
+
+    def total(self, sums: Tensor) -> Tensor:
+        """The sum of a tensor over all processes, the same on each."""
+        if self.size > 1:
+            sums = sums.clone()
+            dist.all_reduce(sums)
+        return sums
+
+    def agree(self, value: float, device: torch.device) -> float:
+        """The first process' value, on every process."""
+        if self.size == 1:
+            return value
+        box = torch.tensor([value], dtype=torch.float64, device=device)
+        dist.broadcast(box, src=0)
+        return float(box)
+
+    def wrap(self, base: nn.Module) -> nn.Module:
+        """The base classifier with gradients averaged over the processes; its parameters stay the same tensors."""
+        if self.size == 1:
+            return base
+        on_gpu = next(base.parameters()).is_cuda
+        if on_gpu:
+            base = nn.SyncBatchNorm.convert_sync_batchnorm(_same_tensors(base))  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(base, gradient_as_bucket_view=True)
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[Ranks]:
+    """Join the other processes that torchrun started, if any; the group is left again if it was made here."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not dist.is_initialized():
+        yield Ranks()
+        return
+    ours = not dist.is_initialized()
+    if ours:
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield Ranks(dist.get_rank(), dist.get_world_size())
+    finally:
+        if ours:
+            dist.destroy_process_group()
+
+
+def local_device(device: torch.device) -> torch.device:
+    """The device of this process: under torchrun each takes the GPU of its own number."""
+    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    return device
+
+
+def _same_tensors(module: nn.Module) -> nn.Module:
+    """A copy of the module tree around the very same parameters and buffers."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})

@@ -1,0 +1,149 @@
+"""Where training images come from: resident on the device, or streamed from disk by worker processes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from rsmooth.data import FolderData, ImageData, to_unit
+from rsmooth.defenses.augment import crop_and_flip
+from rsmooth.defenses.draws import Draws
+
+Images = tuple[Tensor, Tensor, Tensor]  # x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
+
+
+class Source(Protocol):
+    """A stream of training images of one kind, with its own draws and the weight of its loss."""
+
+    @property
+    def draws(self) -> Draws: ...
+
+    @property
+    def weight(self) -> float: ...
+
+    def __len__(self) -> int: ...
+
+    def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
+        """The images at each of the given positions, augmented for this epoch, on the device."""
+        ...
+
+
+@dataclass(frozen=True)
+class Resident:
+    """Images kept on the device at rest (uint8), gathered and augmented there; no worker processes, no copies."""
+
+    images: Tensor
+    targets: Tensor
+    ids: Tensor
+    draws: Draws
+    augment: bool
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
+        if not shares:
+            return
+        # One transfer for the whole epoch; splitting on the device copies nothing.
+        positions = torch.cat(list(shares)).to(self.images.device)
+        for chosen in torch.split(positions, [len(share) for share in shares]):
+            images, ids = self.images.index_select(0, chosen), self.ids.index_select(0, chosen)
+            if self.augment:
+                images = crop_and_flip(images, ids, epoch, self.draws)
+            yield to_unit(images), self.targets.index_select(0, chosen), ids
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """Images read from disk and cropped by ``workers`` processes while the device trains (ImageNet)."""
+
+    data: FolderData
+    draws: Draws
+    workers: int
+    device: torch.device
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
+        reader = _Reader(self.data, shares, epoch, self.draws)
+        pinned = self.device.type == "cuda"
+        workers = min(self.workers, os.cpu_count() or 1)
+        for images, targets, ids in DataLoader(reader, batch_size=None, num_workers=workers, pin_memory=pinned):
+            on_device = images.to(self.device, non_blocking=pinned)
+            yield to_unit(on_device), targets.to(self.device, non_blocking=pinned), ids.to(self.device)
+
+
+class _Reader(Dataset[Images]):
+    """Item i is the i-th share, each image cropped by a generator of its own so that no batching changes it."""
+
+    def __init__(self, data: FolderData, shares: Sequence[Tensor], epoch: int, draws: Draws) -> None:
+        self.data, self.shares, self.epoch, self.draws = data, shares, epoch, draws
+
+    def __len__(self) -> int:
+        return len(self.shares)
+
+    def __getitem__(self, item: int) -> Images:
+        if item >= len(self):
+            raise IndexError(item)
+        positions = self.shares[item]
+        ids = self.data.index[positions]
+        pairs = [
+            self.data.batch(position[None], self.draws.generator(self.epoch, int(number)))
+            for position, number in zip(positions, ids, strict=True)
+        ]
+        return torch.cat([image for image, _ in pairs]), torch.cat([label for _, label in pairs]), ids
+
+
+def as_source(
+    data: ImageData | FolderData, draws: Draws, *, device: torch.device, augment: bool | None, workers: int
+) -> Source:
+    """The data as a source of training images."""
+    if isinstance(data, FolderData):
+        return Streamed(data, draws, workers, device)
+    return Resident(data.images.to(device), data.labels.to(device), data.index.to(device), draws, crops(data, augment))
+
+
+def crops(data: ImageData, augment: bool | None) -> bool:
+    """Whether to crop and flip; None means where the images have colour (a flipped digit is no digit)."""
+    return data.images.shape[1] == 3 if augment is None else augment
+
+
+@dataclass(frozen=True)
+class Step:
+    """One optimiser step: which source, and the positions of its images over all processes."""
+
+    source: int
+    positions: Tensor
+
+
+def plan_epoch(sources: Sequence[Source], epoch: int, batch_size: int, num_noise: int) -> list[Step]:
+    """The optimiser steps of an epoch, in order.
+
+    Every image of the first source comes once, in batches of ``batch_size``, each batch in ``num_noise`` mini-batches
+    of one step (the last ones may be smaller; none is dropped). Every further source gives one batch after each.
+    """
+    main = list(torch.split(sources[0].draws.order(len(sources[0]), epoch), batch_size))
+    turns = [main] + [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
+    return [
+        Step(which, part)
+        for turn in zip(*turns, strict=True)
+        for which, batch in enumerate(turn)
+        for part in batch.tensor_split(num_noise)
+        if len(part)
+    ]
+
+
+def _enough(source: Source, epoch: int, count: int, batch_size: int) -> list[Tensor]:
+    """``count`` whole batches of a source: the first of this epoch's order, or several orders where it is short."""
+    rounds = -(-count * batch_size // len(source))
+    orders = [source.draws.order(len(source), epoch * rounds + turn) for turn in range(rounds)]
+    return list(torch.split(torch.cat(orders)[: count * batch_size], batch_size))

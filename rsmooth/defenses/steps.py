@@ -1,0 +1,85 @@
+"""One optimiser step: attack, noise, loss, update."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
+
+from rsmooth.attacks import Attack
+from rsmooth.defenses.base import Precision, Trainer, expected_loss, hard_labels
+from rsmooth.defenses.distributed import Ranks
+from rsmooth.defenses.meter import Meter
+from rsmooth.defenses.precision import autocast
+from rsmooth.models import fold_batchnorm, refold
+from rsmooth.smoothed import SmoothedClassifier
+
+
+class Stepper:
+    """The optimiser and the views of the classifier that it trains: one for the loss, one for the attack.
+
+    The views share g's weights. ``trained`` is what the loss passes through (compiled, averaging gradients over
+    processes); ``attacked`` is g itself or its folded copy.
+    """
+
+    def __init__(self, trainer: Trainer, g: SmoothedClassifier, ranks: Ranks, precision: Precision) -> None:
+        self.trainer, self.g, self.ranks, self.precision = trainer, g, ranks, precision
+        self.parameters = [parameter for parameter in g.base.parameters() if parameter.requires_grad]
+        self.device = self.parameters[0].device
+        self.optimizer = torch.optim.SGD(self.parameters, lr=trainer.lr, momentum=trainer.momentum,
+                                         weight_decay=trainer.weight_decay, fused=True)
+        base = ranks.wrap(g.base)
+        self.trained = _around(torch.compile(base) if trainer.compile else base, g)  # type: ignore[arg-type]
+        folded = trainer.attack is not None and trainer.fold_attack
+        self.attacked = _around(fold_batchnorm(g.base), g) if folded else g
+        self.meter = Meter(g.num_classes, self.device)
+
+    def step(
+        self, x: Tensor, targets: Tensor, noise: Tensor, *, lr: float, attack: Attack | None, scale: float
+    ) -> None:
+        """Update the weights on one mini-batch: x (B, C, H, W), targets (B,) or (B, K), noise (B, m, C, H, W).
+
+        scale: what the sum of the images' losses is multiplied by; 0 for images that only keep this process in step.
+        """
+        y = hard_labels(targets)
+        if self.attacked is not self.g:
+            refold(self.attacked.base, self.g.base)
+        self.trained.train()
+        with autocast(self.precision, self.device):
+            points = self.trainer.training_points(self.attacked, x, y, noise, attack)
+            log_probs = self.trained.log_probs(points)
+        losses = expected_loss(self.trainer, log_probs, targets)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(losses.sum() * scale)
+        if self.trainer.clip_grad_norm is not None:
+            clip_grad_norm_(self.parameters, self.trainer.clip_grad_norm)
+        self.optimizer.step()
+        if scale:
+            self.meter.add(losses.detach(), log_probs.detach(), y)
+
+
+def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
+    """The attack with another budget; a new value, the old one stays as it is."""
+    return None if attack is None else replace(attack, epsilon=epsilon)
+
+
+@contextmanager
+def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
+    """Within this context the convolutions' weights lie channels last, if asked; afterwards as torch has them."""
+    if channels_last:
+        base.to(memory_format=torch.channels_last)
+    try:
+        yield
+    finally:
+        base.to(memory_format=torch.contiguous_format)
+
+
+def _around(base: nn.Module, g: SmoothedClassifier) -> SmoothedClassifier:
+    """The smoothed classifier of another base, otherwise like g."""
+    return SmoothedClassifier(base, g.sigma, g.num_classes, num_noise=g.num_noise)

@@ -1,0 +1,96 @@
+"""Normalisation as the model's first layer, so that images stay in [0, 1] and sigma keeps its unit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+Constants: TypeAlias = float | Sequence[float]
+Normalization: TypeAlias = str | tuple[Constants] | tuple[Constants, Constants | None] | None
+
+CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...] | None] | None] = {
+    "none": None,
+    "cifar10": (CIFAR10_MEAN, CIFAR10_STD),
+    "cifar10-center": (CIFAR10_MEAN, None),
+    "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
+    "imagenet-center": (IMAGENET_MEAN, None),
+}
+
+
+class Normalize(nn.Module):
+    """(x - mean) / std for each channel: (N, C, H, W) -> (N, C, H, W); std=None subtracts the mean only.
+
+    mean and std are numbers for all channels or one number per channel, in [0, 1] pixel units; they are buffers, so
+    they are saved with the model and move with it. ValueError for values that are not finite or a std <= 0.
+    """
+
+    mean: Tensor
+    std: Tensor | None
+
+    def __init__(self, mean: Constants, std: Constants | None = None) -> None:
+        super().__init__()
+        self.register_buffer("mean", _per_channel(mean, "mean"))
+        self.register_buffer("std", None if std is None else _per_channel(std, "std"))
+        if self.std is not None and not bool((self.std > 0).all()):
+            raise ValueError(f"expected std > 0 for every channel, got {std}")
+        if self.std is not None and len({self.mean.shape[1], self.std.shape[1], 1}) > 2:
+            raise ValueError(f"expected as many means as stds, got {self.mean.shape[1]} and {self.std.shape[1]}")
+
+    @property
+    def channels(self) -> int:
+        """The number of channels that the constants are for; 1 means any."""
+        return max(self.mean.shape[1], 1 if self.std is None else self.std.shape[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - self.mean
+        return centred if self.std is None else centred / self.std
+
+    def extra_repr(self) -> str:
+        std = None if self.std is None else [round(v, 6) for v in self.std.flatten().tolist()]
+        return f"mean={[round(v, 6) for v in self.mean.flatten().tolist()]}, std={std}"
+
+
+class Classifier(nn.Sequential):
+    """Normalisation, then a network: images (N, C, H, W) in [0, 1] -> logits (N, K).
+
+    The network is layer 1 whether or not there is a normalisation, so the state dict's keys are those of the
+    published checkpoints (``1.conv1.weight``) and, beside them, the constants (``0.mean``, ``0.std``).
+    architecture: registry name and options, noted by ``MODELS.create``; what rebuilds the model from a file.
+    """
+
+    architecture: dict[str, Any] | None = None
+
+    def __init__(self, net: nn.Module, normalize: Normalization, in_channels: int) -> None:
+        super().__init__(normalization_layer(normalize, in_channels), net)
+
+
+def normalization_layer(normalize: Normalization, in_channels: int) -> nn.Module:
+    """The first layer for a name of NORMALIZATIONS, (mean, std), (mean,) or None; ValueError for anything else."""
+    if isinstance(normalize, str):
+        if normalize not in NORMALIZATIONS:
+            raise ValueError(f"expected normalize to be one of {', '.join(NORMALIZATIONS)}, or (mean, std), or "
+                             f"(mean,), got {normalize!r}")
+        normalize = NORMALIZATIONS[normalize]
+    if normalize is None:
+        return nn.Identity()
+    if not isinstance(normalize, (tuple, list)) or len(normalize) not in (1, 2):
+        raise ValueError(f"expected normalize to be a name, (mean, std) or (mean,), got {normalize!r}")
+    layer = Normalize(*normalize)
+    if layer.channels not in (1, in_channels):
+        raise ValueError(f"expected normalisation constants for {in_channels} channel(s), got {layer.channels}; give "
+                         "(mean, std) of your own, or in_channels that fits")
+    return layer
+
+
+def _per_channel(values: Constants, name: str) -> Tensor:
+    numbers = [float(values)] if isinstance(values, (int, float)) else [float(v) for v in values]
+    if not numbers or not all(math.isfinite(v) for v in numbers):
+        raise ValueError(f"expected {name} as finite numbers, one per channel, got {values!r}")
+    return torch.tensor(numbers).view(1, -1, 1, 1)

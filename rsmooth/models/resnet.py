@@ -1,0 +1,95 @@
+"""The CIFAR ResNets of 6n+2 layers (He et al. 2015, arXiv:1512.03385, section 4.2), as in the published checkpoints.
+
+They differ from the original in the shortcut where the shape changes: a 1x1 convolution with batch norm, not padding.
+"""
+
+from __future__ import annotations
+
+import math
+
+from torch import Tensor, nn
+
+from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.registry import MODELS
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions with batch norm and a shortcut; ReLU after the sum."""
+
+    def __init__(self, in_width: int, width: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_width, width, 3, stride=stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or in_width != width:
+            shortcut = nn.Conv2d(in_width, width, 1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        out: Tensor = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)) + shortcut)
+        return out
+
+
+class CifarResNet(nn.Module):
+    """Three stages of basic blocks, of widths 16, 32, 64 and strides 1, 2, 2; global mean; linear.
+
+    Images (N, in_channels, H, W) -> logits (N, num_classes), made for 32x32; any size from 4x4 on works.
+    depth: 6n + 2 for n blocks a stage; ValueError otherwise.
+    """
+
+    def __init__(self, depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
+        super().__init__()
+        blocks, rest = divmod(depth - 2, 6)
+        if rest or blocks < 1:
+            raise ValueError(f"expected a depth of 6n + 2 (8, 14, 20, ..., 110), got {depth}")
+        self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(16)
+        self.relu = nn.ReLU(inplace=True)
+        self.layer1 = _stage(16, 16, blocks, stride=1)
+        self.layer2 = _stage(16, 32, blocks, stride=2)
+        self.layer3 = _stage(32, 64, blocks, stride=2)
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc = nn.Linear(64, num_classes)
+        initialise_convolutions(self)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.layer3(self.layer2(self.layer1(x)))
+        logits: Tensor = self.fc(self.avgpool(x).flatten(1))
+        return logits
+
+
+def initialise_convolutions(module: nn.Module) -> None:
+    """Draw every convolution's weights from N(0, 2 / (k^2 c_out)) (He et al. 2015, arXiv:1502.01852, equation 14)."""
+    for layer in module.modules():
+        if isinstance(layer, nn.Conv2d):
+            fan_out = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1] // layer.groups
+            nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
+
+
+def _stage(in_width: int, width: int, blocks: int, stride: int) -> nn.Sequential:
+    first = BasicBlock(in_width, width, stride)
+    return nn.Sequential(first, *(BasicBlock(width, width, 1) for _ in range(blocks - 1)))
+
+
+@MODELS.register("resnet8")
+def resnet8(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3) -> Classifier:
+    """CIFAR ResNet of 8 layers, 0.08 M parameters: for tests and quick runs on a CPU."""
+    return Classifier(CifarResNet(8, num_classes, in_channels), normalize, in_channels)
+
+
+@MODELS.register("resnet20")
+def resnet20(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3) -> Classifier:
+    """CIFAR ResNet of 20 layers, 0.27 M parameters, 41 M multiply-adds an image; published as cifar_resnet20."""
+    return Classifier(CifarResNet(20, num_classes, in_channels), normalize, in_channels)
+
+
+@MODELS.register("resnet110")
+def resnet110(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3) -> Classifier:
+    """CIFAR ResNet of 110 layers, 1.7 M parameters, 253 M multiply-adds an image; published as cifar_resnet110."""
+    return Classifier(CifarResNet(110, num_classes, in_channels), normalize, in_channels)

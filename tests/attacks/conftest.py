@@ -1,0 +1,14 @@
+"""Shared by the tests of attacks."""
+
+import warnings
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def fb():
+    """The package foolbox, without the deprecation warning that its import gives under newer SciPy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import foolbox
+    return foolbox

@@ -1,0 +1,89 @@
+"""Every shipped preset and ablation parses, and its trainers, attacks and models can be built."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.presets import ABLATIONS, Preset, ablation, ablation_names, load_preset, merge, preset_names, select_arms
+from rsmooth.certify import CertifySettings
+from rsmooth.cli.train import build_model, build_trainer
+from rsmooth.data import DataSplits
+
+SPLITS = {"digits": (1, 8, 8), "npz": (3, 32, 32), "folder": (3, 224, 224)}
+
+
+def check_arms(preset: Preset) -> None:
+    """Build what every arm asks for, all but the data; each kind of model once."""
+    built: set[str] = set()
+    for arm in preset.arms:
+        train, certify = arm.train, dict(arm.certify)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            build_trainer(train["trainer"], train.get("attack"), train.get("seed", 0), train.get("preset"))
+        if str(train["model"]) not in built:
+            splits = DataSplits(None, None, None, 10, SPLITS[train["dataset"]["name"]], augment=False)
+            build_model(train["model"], splits)
+            built.add(str(train["model"]))
+        for name in ("skip", "max", "images", "workers", "split", "dataset", "device"):
+            certify.pop(name, None)
+        CertifySettings(**certify)
+
+
+@pytest.mark.parametrize("tiny", [False, True])
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_can_be_built(name: str, tiny: bool) -> None:
+    preset = load_preset(name, tiny=tiny)
+    assert len(preset.arms) >= 7
+    assert preset.ablate_from in {arm.name for arm in preset.arms}
+    check_arms(preset)
+
+
+@pytest.mark.parametrize("what", ablation_names())
+def test_every_ablation_varies_just_what_it_says(what: str) -> None:
+    preset = ablation(load_preset("digits"), what)
+    check_arms(preset)
+    base = next(arm for arm in load_preset("digits").arms if arm.name == "smoothadv")
+    changes = yaml.safe_load(ABLATIONS.read_text())[what]["arms"]
+    for arm in preset.arms:
+        assert arm.as_dict() == merge(base.as_dict(), changes[arm.name] or {})
+    assert len({str(arm.as_dict()) for arm in preset.arms}) == len(preset.arms)
+
+
+def test_the_demo_has_the_four_orders_and_what_replaces_a_part_of_smoothadv() -> None:
+    arms = {arm.name: arm.train for arm in load_preset("digits").arms}
+    assert [train["trainer"]["name"] for train in arms.values()] == [
+        "gaussian", "perturb-beside-noise", "perturb-then-noise", "noise-then-perturb", *["smoothadv"] * 3]
+    assert arms["smoothadv-naive"]["attack"] == {**arms["smoothadv"]["attack"], "objective": "naive"}
+    assert arms["smoothadv-ddn"]["attack"] == {**arms["smoothadv"]["attack"], "name": "ddn"}
+    assert len({str(train["trainer"] | {"name": ""}) for train in arms.values()}) == 1  # all else is shared
+
+
+def test_the_grid_follows_the_published_pairs_of_sigma_and_epsilon() -> None:
+    published = {0.12: "64/256", 0.25: "127/256", 0.5: "255/256", 1.0: "512/256"}
+    arms = [arm.train for arm in load_preset("cifar10").arms]
+    assert {train["sigma"] for train in arms} == set(published)
+    assert all(train["attack"]["epsilon"] == published[train["sigma"]] for train in arms if train.get("attack"))
+
+
+def test_unknown_presets_arms_and_keys_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a preset, got 'digit'; known: .*digits"):
+        load_preset("digit")
+    with pytest.raises(ValueError, match="expected arms of digits, got nobody"):
+        select_arms(load_preset("digits"), ["nobody"])
+    with pytest.raises(ValueError, match="expected an ablation, got 'colour'"):
+        ablation(load_preset("digits"), "colour")
+    (tmp_path / "mine.yaml").write_text("title: x\narmss: {}\n")
+    with pytest.raises(ValueError, match="armss"):
+        load_preset(str(tmp_path / "mine.yaml"))
+
+
+def test_merging_replaces_leaves_and_nulls() -> None:
+    base = {"a": {"b": 1, "c": 2}, "d": 3}
+    assert merge(base, {"a": {"b": 5}, "d": None}) == {"a": {"b": 5, "c": 2}, "d": None}
+    assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+    assert np.all([merge(base, {}) == base])

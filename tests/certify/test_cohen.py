@@ -1,0 +1,198 @@
+"""CERTIFY and PREDICT against exact answers, and the rules for every kind of bad vote and bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from rsmooth.certify import ABSTAIN
+from rsmooth.certify.bounds import radius_from_counts
+from rsmooth.certify.cohen import certify, predict
+from rsmooth.smoothed import SmoothedClassifier
+from tests.certify.nets import HalfSpace, Scripted, half_space, images, small_net
+
+
+def test_radius_is_the_bound_on_the_votes_rounded_down() -> None:
+    g, x = half_space(), images(20)
+    result = certify(g, x, n=500)
+    for row in range(20):
+        chosen = int(result.selection[row].argmax())
+        hits = int(result.counts[row, chosen])
+        assert result.radius[row] <= max(0.0, g.sigma * stats.norm.ppf(stats.beta.ppf(1e-3, hits, 501 - hits)))
+        total_variation = result.provenance["noise"]["total_variation"]
+        assert result.radius[row] == radius_from_counts(hits, 500, g.sigma, 1e-3, total_variation=total_variation)
+        assert result.label[row] == (chosen if result.radius[row] > 0 else ABSTAIN)
+    assert (result.counts.sum(1) == 500).all()
+    assert (result.selection.sum(1) == 100).all()
+    assert (result.samples == 500).all()
+    assert (result.label >= 0).any()
+
+
+def test_certified_radii_stay_below_the_true_distance_of_a_half_space() -> None:
+    g, x = half_space(), images(300, seed=5)
+    net = g.base
+    assert isinstance(net, HalfSpace)
+    side = ((x.double() / 255) * net.w).flatten(1).sum(1) - net.b
+    # Grid noise makes a half-space of the exact classifier; its distance differs by rounding to the grid, below 4/255.
+    failures = 0
+    for seed in range(4):
+        result = certify(g, x, n=200, alpha=0.05, seed=seed)
+        assert (result.label[result.radius > 0] == (side > 0).long()[result.radius > 0]).float().mean() > 0.9
+        failures += int((result.radius > side.abs() + 1e-3).sum())
+        certified = result.radius > 0
+        assert (result.radius[certified] > 0.4 * side.abs()[certified]).float().mean() > 0.5, "not needlessly small"
+    # At most 1200 * 0.05 = 60 failures are expected; more than 90 has probability 1e-4 at that rate.
+    assert failures <= 90
+
+
+def test_label_target_certifies_the_given_class_without_selection() -> None:
+    g, x = half_space(), images(12)
+    predicted = certify(g, x, n=300)
+    other = certify(g, x, n=300, labels=1 - predicted.label.clamp(min=0))
+    same = certify(g, x, n=300, labels=predicted.label.clamp(min=0))
+    assert other.selection is None
+    sure = predicted.label >= 0
+    assert (other.label[sure] == ABSTAIN).all()
+    assert torch.equal(same.radius[sure], predicted.radius[sure])
+    assert torch.equal(same.counts, predicted.counts)
+
+
+def test_half_of_the_votes_abstains() -> None:
+    x = torch.full((3, 1, 4, 4), 128, dtype=torch.uint8)
+    g = SmoothedClassifier(Scripted("coin"), 0.25, 3)
+    result = certify(g, x, n=400, index=torch.arange(3))
+    assert result.label.tolist() == [ABSTAIN] * 3
+    assert result.radius.tolist() == [0.0] * 3
+    assert predict(g, x, n=400, index=torch.arange(3)).label.tolist() == [ABSTAIN] * 3
+
+
+@pytest.mark.parametrize("kind", ["nan", "infinite"])
+def test_votes_without_finite_logits_never_certify(kind: str) -> None:
+    g, x = SmoothedClassifier(Scripted(kind), 0.25, 3), images(2)
+    result = certify(g, x, n=100)
+    assert result.label.tolist() == [ABSTAIN] * 2
+    assert result.invalid.tolist() == [100, 100]
+    assert result.counts.sum() == 0
+    assert certify(g, x, n=100, labels=torch.tensor([1, 1])).label.tolist() == [ABSTAIN] * 2
+    assert predict(g, x, n=100).label.tolist() == [ABSTAIN] * 2
+
+
+def test_invalid_votes_count_against_the_class() -> None:
+    dark = torch.zeros((1, 1, 4, 4), dtype=torch.uint8)
+    result = certify(SmoothedClassifier(Scripted("half nan"), 0.25, 3), dark, n=1000)
+    hits, invalid = int(result.counts[0, 1]), int(result.invalid[0])
+    assert invalid > 0
+    assert hits + invalid == 1000
+    assert result.radius[0] == pytest.approx(radius_from_counts(hits, 1000, 0.25, 1e-3), abs=1e-9)
+
+
+def test_equal_logits_vote_for_the_lowest_class() -> None:
+    result = certify(SmoothedClassifier(Scripted("all equal"), 0.25, 3), images(2), n=50)
+    assert result.counts[:, 0].tolist() == [50, 50]
+
+
+def test_predict_names_the_class_and_its_p_value() -> None:
+    g = SmoothedClassifier(Scripted("half nan"), 0.25, 3)
+    dark = torch.zeros((1, 1, 4, 4), dtype=torch.uint8)
+    result = predict(g, dark, n=50)
+    top, invalid = int(result.counts[0, 1]), int(result.invalid[0])
+    assert result.label.tolist() == [1]
+    assert result.p_value[0] == pytest.approx(stats.binomtest(top, top + invalid).pvalue, rel=1e-9)
+
+
+def test_result_of_an_image_depends_on_nothing_else() -> None:
+    g, x = small_net(), images(9)
+    whole = certify(g, x, n=150, batch_size=32)
+    assert len({int(row.argmax()) for row in whole.counts}) > 1
+    assert (whole.counts.max(1).values < 150).any(), "votes must be split for this test to mean anything"
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
+    shuffled = certify(g, x[order], n=150, batch_size=32)
+    alone = certify(g, x[4:5], n=150, batch_size=32)
+    for name in ("label", "radius", "counts", "selection"):
+        assert torch.equal(getattr(shuffled, name), getattr(whole, name)[order])
+        assert torch.equal(getattr(alone, name), getattr(whole, name)[4:5])
+    other_batch = certify(g, x, n=150, batch_size=100)
+    assert torch.equal(other_batch.counts, whole.counts)
+
+
+def test_seed_and_index_choose_the_noise() -> None:
+    g, x = small_net(), images(3)
+    first = certify(g, x, n=100)
+    assert torch.equal(certify(g, x, n=100).counts, first.counts)
+    assert torch.equal(certify(g, x.float() / 255, n=100).counts, first.counts)
+    assert not torch.equal(certify(g, x, n=100, seed=1).counts, first.counts)
+    by_index = certify(g, x, n=100, index=torch.tensor([5, 6, 7]))
+    assert not torch.equal(by_index.counts, first.counts)
+    assert torch.equal(certify(g, x[1:], n=100, index=torch.tensor([6, 7])).counts, by_index.counts[1:])
+
+
+def test_selection_and_estimation_use_different_noise() -> None:
+    result = certify(small_net(), images(6), n0=200, n=200)
+    assert not torch.equal(result.selection, result.counts)
+
+
+def test_more_samples_keep_the_first_votes() -> None:
+    g, x = small_net(), images(4)
+    short, long_ = certify(g, x, n=100), certify(g, x, n=200)
+    more = long_.counts - short.counts
+    assert (more >= 0).all()
+    assert (more.sum(1) == 100).all()
+    assert (more != short.counts).any()
+
+
+def test_float_noise_is_another_stream_and_says_so() -> None:
+    g, x = small_net(), images(3)
+    result = certify(g, x, n=200, noise="float")
+    assert not torch.equal(result.counts, certify(g, x, n=200).counts)
+    assert result.provenance["noise"] == {"kind": "float", "sound in floating point": False}
+    off_grid = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert certify(g, off_grid, n=50, noise="float").label.shape == (2,)
+    with pytest.raises(ValueError, match="noise='float'"):
+        certify(g, off_grid, n=50)
+
+
+@pytest.mark.parametrize(("options", "message"), [
+    ({"n": 5}, "n >= 11"), ({"n0": 0}, "n0 >= 1"), ({"alpha": 0.0}, "alpha in"),
+    ({"mode": "radius"}, "expected radius for mode"),
+    ({"radius": 0.5}, "got radius"), ({"mode": "fast"}, "mode to be one of"), ({"noise": "fine"}, "noise to be"),
+    ({"batch_size": 0}, "batch_size >= 1"), ({"precision": "int8"}, "precision to be"),
+    ({"labels": torch.tensor([7])}, "labels within"), ({"index": torch.tensor([-1])}, "integers >= 0"),
+])
+def test_bad_options_are_refused_before_any_vote(options: dict[str, object], message: str) -> None:
+    class Untouchable(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            raise AssertionError("the base classifier was asked")
+
+    with pytest.raises(ValueError, match=message):
+        certify(SmoothedClassifier(Untouchable(), 0.25, 2), images(1), **{"n": 100, **options})  # type: ignore[arg-type]
+
+
+def test_bad_images_and_models_are_refused() -> None:
+    g = half_space()
+    with pytest.raises(ValueError, match=r"in \[0, 1\]"):
+        certify(g, torch.full((1, 1, 4, 4), 2.0), n=100)
+    with pytest.raises(ValueError, match="batch dimension"):
+        certify(g, images(1)[0], n=100)
+    with pytest.raises(ValueError, match="check num_classes"):
+        certify(SmoothedClassifier(g.base, 0.25, 5), images(1), n=100)
+    with pytest.raises(ValueError, match="sigma > 0"):
+        certify(SmoothedClassifier(g.base, 0.0, 2), images(1), n=100)
+
+
+def test_model_is_left_as_it_was() -> None:
+    g = small_net().train()
+    before = {name: value.clone() for name, value in g.state_dict().items()}
+    certify(g, images(2), n=50)
+    assert g.training
+    assert all(torch.equal(before[name], value) for name, value in g.state_dict().items())
+    assert all(parameter.requires_grad for parameter in g.parameters())
+
+
+def test_no_images_give_no_certificates() -> None:
+    result = certify(half_space(), images(0), n=100)
+    assert result.label.shape == (0,)
+    assert result.counts.shape == (0, 2)
+    assert np.isfinite(result.radius.numpy()).all()

@@ -1,0 +1,270 @@
+"""Certifying a data set: workers, ranks, kills and resumes all end in the same record."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.certify import CertificationLog, CertifySettings, certify_dataset, read_log, stream
+from rsmooth.certify.certification_log import VOTES
+from rsmooth.certify.cohen import certify
+from rsmooth.certify.errors import LockedError, RecordError
+from rsmooth.certify.journal import CRASH_VARIABLE, Journal, parse_journal
+from rsmooth.certify.pool import VotePool
+from rsmooth.data import ImageData
+from rsmooth.smoothed import SmoothedClassifier
+from tests.certify.nets import images, small_net
+
+SETTINGS = CertifySettings(n0=20, n=300, batch_size=32, precision="float32", compile="never")
+# Processes that start at once: forked from one that has imported everything and runs no thread.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tests.certify.nets", "rsmooth.certify"])
+
+
+def seven() -> ImageData:
+    """Seven images with an index that is not their position."""
+    return ImageData(images(7), torch.tensor([0, 1, 2, 3, 0, 1, 2]), torch.arange(7) * 20 + 3, 4, "random", "test")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> CertificationLog:
+    """The record of an undisturbed single-process run."""
+    return certify_dataset(small_net(), seven(), tmp_path_factory.mktemp("reference"), SETTINGS, workers=1,
+                           progress=False)
+
+
+def run_in_process(folder: Path, workers: int, environment: dict[str, str]) -> None:
+    """What every process of these tests does: certify the seven images."""
+    torch.set_num_threads(1)
+    os.environ.update(environment)
+    certify_dataset(small_net(), seven(), folder, SETTINGS, workers=workers, progress=False)
+
+
+def launch(folder: Path, workers: int = 1, **environment: str) -> Any:
+    process = PROCESSES.Process(target=run_in_process, args=(folder, workers, environment))
+    process.start()
+    return process
+
+
+def exit_codes(*processes: Any) -> list[int]:
+    for process in processes:
+        process.join(timeout=120)
+    return [process.exitcode for process in processes]
+
+
+def same(log: CertificationLog, reference: CertificationLog) -> bool:
+    """Equal in everything but the time."""
+    return all(np.array_equal(getattr(log, name), getattr(reference, name))
+               for name in ("idx", "label", "predict", "radius", "correct", *VOTES))
+
+
+def test_record_holds_what_certify_returns(reference: CertificationLog, tmp_path: Path) -> None:
+    data = seven()
+    result = certify(small_net(), data.images, index=data.index, n0=20, n=300, batch_size=100)
+    assert np.array_equal(reference.predict, result.label.numpy())
+    assert np.array_equal(reference.radius, result.radius.numpy())
+    assert np.array_equal(reference.counts, result.counts.numpy())
+    assert np.array_equal(reference.selection, result.selection.numpy())
+    assert reference.idx.tolist() == data.index.tolist()
+    assert (reference.time > 0).all()
+    assert reference.provenance["sigma"] == 0.25
+    assert reference.provenance["numerics"]["dtype"] == "float32"
+
+
+def test_table_and_provenance_are_exported(tmp_path: Path, reference: CertificationLog) -> None:
+    log = certify_dataset(small_net(), seven(), tmp_path / "run", SETTINGS, workers=1, progress=False,
+                          provenance={"model": {"path": "somewhere"}, "note": "by hand"})
+    assert same(log, reference)
+    assert read_log(tmp_path / "run" / "certificates.tsv").provenance["model"]["path"] == "somewhere"
+    assert same(read_log(tmp_path / "run"), reference)
+    with pytest.raises(ValueError, match="'sigma' again"):
+        certify_dataset(small_net(), seven(), tmp_path / "other", SETTINGS, provenance={"sigma": 1})
+
+
+def test_finished_run_draws_no_vote_again(tmp_path: Path, reference: CertificationLog,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+
+    def forbidden(self: VotePool, work: list[Any]) -> Any:
+        assert not work
+        return np.zeros((0, 5))
+
+    monkeypatch.setattr(VotePool, "count", forbidden)
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
+    """Let the pool raise KeyboardInterrupt after so many rounds; rounds of one pass."""
+    count, left = VotePool.count, iter(range(rounds))
+
+    def counting(self: VotePool, work: list[Any]) -> Any:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return count(self, work)
+
+    monkeypatch.setattr(VotePool, "count", counting)
+
+
+@pytest.mark.parametrize("rounds", [1, 3, 9, 30])
+def test_interrupt_keeps_every_vote(rounds: int, tmp_path: Path, reference: CertificationLog,
+                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsmooth.certify.engine.MOST_PASSES", 1)
+    with monkeypatch.context() as patch:
+        interrupted(patch, rounds)
+        with pytest.raises(KeyboardInterrupt):
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    drawn: list[int] = []
+    count = VotePool.count
+
+    def counting(self: VotePool, work: list[Any]) -> Any:
+        drawn.append(sum(piece.stop - piece.start for piece in work))
+        return count(self, work)
+
+    monkeypatch.setattr(VotePool, "count", counting)
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert sum(drawn) == 7 * 320 - rounds * 32
+
+
+def test_votes_of_unfinished_images_are_journaled_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsmooth.certify.engine.MOST_PASSES", 1)
+    monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", 0.0)
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    looks = [entry.data for entry in parse_journal(tmp_path / "certificates.jsonl").entries if entry.kind == "look"]
+    assert len(looks) > 50
+    assert all(sum(look["votes"]) == look["reached"] for look in looks if look["reached"])
+
+
+@pytest.mark.parametrize("point", ["before-append:1", "mid-append:1", "after-append:1", "before-append:5",
+                                   "mid-append:5", "after-append:8"])
+def test_death_at_a_write_is_recovered_from(point: str, tmp_path: Path, reference: CertificationLog) -> None:
+    assert exit_codes(launch(tmp_path, **{CRASH_VARIABLE: point})) == [137]
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+def test_workers_and_ranks_agree_and_resume_each_other(tmp_path: Path, reference: CertificationLog) -> None:
+    """Three ranks, one killed in the middle of a write; then two workers; then a single process has nothing to do."""
+    ranks = [launch(tmp_path, RANK=str(rank), WORLD_SIZE="3", **({CRASH_VARIABLE: "mid-append:3"} if rank == 1 else {}))
+             for rank in range(3)]
+    assert exit_codes(*ranks) == [0, 137, 0]
+    assert not (tmp_path / "certificates.tsv").exists()
+    assert 5 <= len(read_log(tmp_path)) < 7
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False), reference)
+    assert (tmp_path / "certificates.tsv").exists()
+    names = {path.name for path in tmp_path.glob("certificates*.jsonl")}
+    assert names == {"certificates.jsonl", *(f"certificates.rank{rank}-of-3.jsonl" for rank in range(3))}
+
+
+def test_workers_certify_as_one_process_does(tmp_path: Path, reference: CertificationLog) -> None:
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False), reference)
+
+
+def test_killed_run_with_workers_resumes_with_two_ranks(tmp_path: Path, reference: CertificationLog) -> None:
+    parent = launch(tmp_path, workers=2)
+    journal = tmp_path / "certificates.jsonl"
+    wait_for(lambda: journal.exists() and journal.stat().st_size > 0)
+    parent.kill()
+    assert exit_codes(parent) == [-signal.SIGKILL]
+    ranks = [launch(tmp_path, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
+    assert exit_codes(*ranks) == [0, 0]
+    assert (tmp_path / "certificates.tsv").exists()
+    assert same(read_log(tmp_path), reference)
+
+
+def wait_for(condition: Any) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_second_writer_is_locked_out(tmp_path: Path) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    journal = tmp_path / "certificates.jsonl"
+    header = parse_journal(journal).header
+    assert header is not None
+    with Journal(journal, header), pytest.raises(LockedError):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+
+
+def test_dead_worker_is_reported_and_what_it_earned_is_kept(tmp_path: Path, reference: CertificationLog,
+                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rsmooth.certify.workers._PROGRAM", "import os; os._exit(3)")
+    with pytest.raises(RuntimeError, match="status 3"):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False)
+    monkeypatch.undo()
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+@pytest.mark.parametrize("change", [{"n": 400}, {"alpha": 0.01}, {"seed": 1}, {"n0": 30}, {"noise": "float"},
+                                    {"precision": "bfloat16"}, {"batch_size": 16}, {"target": "label"}])
+def test_another_configuration_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    other = CertifySettings(**{**vars(SETTINGS), **change})
+    with pytest.raises(RecordError, match=next(iter({"precision": "dtype", "batch_size": "batch"}.get(key, key)
+                                                    for key in change))):
+        certify_dataset(small_net(), seven(), tmp_path, other, workers=1, progress=False)
+
+
+def test_another_model_or_other_images_are_refused(tmp_path: Path) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    other = small_net()
+    with torch.no_grad():
+        next(other.base.parameters()).add_(1e-3)
+    with pytest.raises(RecordError, match=r"model\.hash"):
+        certify_dataset(other, seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    with pytest.raises(RecordError, match=r"dataset\.(fingerprint|images|index)"):
+        certify_dataset(small_net(), seven().subset([0, 1]), tmp_path, SETTINGS, workers=1, progress=False)
+
+
+def test_run_goes_on_with_the_numerics_of_its_record(tmp_path: Path) -> None:
+    """What "auto" would choose anew does not matter once votes are there."""
+    choice = CertifySettings(n0=20, n=300, batch_size=32, precision="bfloat16")
+    certify_dataset(small_net(), seven().subset([0, 1, 2]), tmp_path, choice, workers=1, progress=False)
+    auto = CertifySettings(n0=20, n=300)
+    log = certify_dataset(small_net(), seven().subset([0, 1, 2]), tmp_path, auto, workers=1, progress=False)
+    assert log.provenance["numerics"]["dtype"] == "bfloat16"
+    assert log.provenance["numerics"]["batch"] == 32
+
+
+def test_models_of_the_script_itself_stay_in_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Local(nn.Linear):
+        __module__ = "__main__"
+
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), Local(16, 4)), 0.25, 4)
+    with pytest.raises(ValueError, match="importable classes"):
+        certify_dataset(g, seven(), tmp_path, SETTINGS, workers=2, progress=False)
+    monkeypatch.setattr("rsmooth.certify.dataset.WORKERS_WORTH_SECONDS", 0.0)
+    assert len(certify_dataset(g, seven(), tmp_path, SETTINGS, progress=False)) == 7
+
+
+@pytest.fixture(autouse=True)
+def outside_of_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("RANK", "WORLD_SIZE", CRASH_VARIABLE):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_rank_out_of_range_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="RANK < WORLD_SIZE"):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, progress=False)
+
+
+def test_first_proposal_of_numerics_wins(tmp_path: Path) -> None:
+    from rsmooth.certify.shards import agree
+
+    path = tmp_path / "numerics.json"
+    assert agree(path, {"dtype": "a"}) == {"dtype": "a"}
+    assert agree(path, {"dtype": "b"}) == {"dtype": "a"}
+    assert json.loads(path.read_text()) == {"dtype": "a"}
+    assert list(tmp_path.iterdir()) == [path]

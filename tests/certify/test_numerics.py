@@ -1,0 +1,100 @@
+"""How the base classifier is executed: profiles, probes and fall-backs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.certify import CertifySettings, numerics
+from rsmooth.certify.numerics import FixedBatchNetwork, Profile, choose_network, default_batch
+from rsmooth.smoothed import SmoothedClassifier
+from tests.certify.nets import small_net
+
+SHAPE = torch.Size((1, 4, 4))
+
+
+def choose(samples: float = 1e9, **options: Any) -> Profile:
+    return choose_network(small_net(), SHAPE, CertifySettings(n=100, **options), samples).profile
+
+
+def fake_timing(monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, str], float]) -> list[tuple[str, str]]:
+    """Let a pass take the given seconds by (dtype, compiled); returns the list of what was timed."""
+    asked: list[tuple[str, str]] = []
+
+    def timed(network: FixedBatchNetwork, shape: torch.Size) -> float:
+        asked.append((network.profile.dtype, network.profile.compiled))
+        return seconds[asked[-1]]
+
+    monkeypatch.setattr(numerics, "pass_seconds", timed)
+    monkeypatch.setattr(numerics, "_has_fast_bfloat16", lambda device: True)
+    return asked
+
+
+def test_votes_are_the_argmax_of_the_base_classifier() -> None:
+    g = small_net()
+    points = torch.rand(16, *SHAPE, generator=torch.Generator().manual_seed(0))
+    network = choose_network(g, SHAPE, CertifySettings(n=100, batch_size=16), 0)
+    assert torch.equal(network(points), g.base(points).argmax(1))
+    assert network.profile.dtype == "float32"
+    assert network.profile.compiled == "no"
+
+
+def test_short_run_is_plain_float32_and_a_long_one_takes_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = {("float32", "no"): 1.0, ("bfloat16", "no"): 0.5, ("bfloat16", "inductor"): 0.3,
+             ("float32", "inductor"): 0.8}
+    asked = fake_timing(monkeypatch, times)
+    assert choose(samples=100).dtype == "float32"
+    assert asked == [("float32", "no")]
+    assert (choose().dtype, choose().compiled) == ("bfloat16", "inductor")
+    assert (choose(compile="never").dtype, choose(compile="never").compiled) == ("bfloat16", "no")
+    assert (choose(precision="float32").dtype, choose(precision="float32").compiled) == ("float32", "inductor")
+    assert choose(precision="float32", compile="never").dtype == "float32"
+    times["bfloat16", "no"] = 0.95
+    assert choose(compile="never").dtype == "float32", "a gain within the noise of the timing"
+
+
+def test_missing_compiler_is_passed_over_unless_compiling_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("no compiler found")
+
+    fake_timing(monkeypatch, {("float32", "no"): 1.0})
+    monkeypatch.setattr(torch, "compile", broken)
+    assert choose(precision="float32").compiled == "no"
+    with pytest.raises(RuntimeError, match="no compiler"):
+        choose(precision="float32", compile="always")
+
+
+def test_layer_without_the_dtype_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    class OnlyFloat32(nn.Linear):
+        def forward(self, z: torch.Tensor) -> torch.Tensor:
+            if z.dtype != torch.float32:
+                raise RuntimeError("not implemented for this type")
+            return super().forward(z)
+
+    monkeypatch.setattr(numerics, "_has_fast_bfloat16", lambda device: True)
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), OnlyFloat32(16, 3)), 0.25, 3)
+    assert choose_network(g, SHAPE, CertifySettings(n=100, compile="never"), 1e12).profile.dtype == "float32"
+
+
+def test_precision_changes_the_function_and_the_record() -> None:
+    g = small_net()
+    points = torch.rand(256, *SHAPE, generator=torch.Generator().manual_seed(0))
+    logits = {}
+    for precision in ("float32", "bfloat16"):
+        settings = CertifySettings(n=100, precision=precision, batch_size=256, compile="never")  # type: ignore[arg-type]
+        network = choose_network(g, SHAPE, settings, 0)
+        assert network.profile.record()["dtype"] == precision
+        with torch.no_grad():
+            logits[precision] = network._net(points.to(getattr(torch, precision))).float()
+    assert not torch.equal(logits["float32"], logits["bfloat16"])
+    assert torch.allclose(logits["float32"], logits["bfloat16"], atol=0.2)
+
+
+def test_default_batch_follows_the_size_of_the_images() -> None:
+    assert default_batch(torch.Size((3, 32, 32)), on_gpu=False) == 128
+    assert default_batch(torch.Size((1, 8, 8)), on_gpu=False) == 1024
+    assert default_batch(torch.Size((3, 224, 224)), on_gpu=False) == 4
+    assert default_batch(torch.Size((3, 32, 32)), on_gpu=True) == 4096

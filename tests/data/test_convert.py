@@ -1,0 +1,103 @@
+"""Arrays, tensors and data sets of others become ImageData, or an error that says why not."""
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
+
+from rsmooth.data import as_image_data, load_dataset, to_unit
+
+X = torch.randint(0, 256, (6, 3, 4, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+Y = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+class Pairs(Dataset):
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i], int(Y[i])
+
+
+PILLOW = [torchvision.transforms.functional.to_pil_image(x) for x in X]
+
+
+@pytest.mark.parametrize("data", [
+    (X, Y),
+    [X, Y],
+    (X.numpy(), Y.numpy()),
+    (X, Y.tolist()),
+    (X.permute(0, 2, 3, 1).numpy(), Y.numpy().astype(np.uint8)[:, None]),
+    (X / 255, Y),
+    (X.double() / 255, Y.to(torch.int32)),
+    (X.float() * np.float32(1 / 255), Y),
+    TensorDataset(X, Y),
+    TensorDataset(X / 255, Y),
+    Pairs(X),
+    Pairs(X / 255),
+    Pairs(PILLOW),
+], ids=lambda data: type(data).__name__)
+def test_every_form_gives_the_same_images(data):
+    result = as_image_data(data)
+    assert result.images.dtype == torch.uint8
+    assert torch.equal(result.images, X)
+    assert torch.equal(result.labels, Y)
+    assert result.index.tolist() == list(range(6))
+    assert result.num_classes == 3
+
+
+def test_images_off_the_grid_stay_as_they_are():
+    x = torch.rand(6, 3, 4, 5, dtype=torch.float64)
+    result = as_image_data((x, Y))
+    assert torch.equal(result.images, x.float())
+    assert torch.equal(to_unit(result.images), x.float())
+    nearly = X / 255 + 1e-5 * (X < 255)
+    assert as_image_data((nearly, Y)).images.dtype == torch.float32
+
+
+@pytest.mark.parametrize("images", [X[:, 0], X[:, 0] / 255, Pairs([image.getchannel(0) for image in PILLOW])])
+def test_images_without_a_channel_get_one(images):
+    result = as_image_data(images if isinstance(images, Pairs) else (images, Y))
+    assert torch.equal(result.images, X[:, :1])
+
+
+def test_num_classes_can_be_given_and_is_checked():
+    assert as_image_data((X, Y), num_classes=10).num_classes == 10
+    with pytest.raises(ValueError, match=r"expected labels within 0\.\.1, got 0\.\.2"):
+        as_image_data((X, Y), num_classes=2)
+    data = as_image_data((X, Y))
+    assert as_image_data(data) is data
+    assert as_image_data(data, num_classes=3) is data
+    with pytest.raises(ValueError, match="expected data of 10 classes, got ImageData"):
+        as_image_data(data, num_classes=10)
+
+
+class Stream(IterableDataset):
+    def __iter__(self):
+        return iter(())
+
+
+@pytest.mark.parametrize(("data", "message"), [
+    ((X / 127, Y), r"expected images in \[0, 1\].*put the normalisation into the model"),
+    (((X / 255 - 0.5) / 0.2, Y), r"expected images in \[0, 1\]"),
+    ((X.long(), Y), "expected floating-point images"),
+    ((X, Y[:5]), r"expected labels as int64 \(6,\), got torch.int64 \(5,\)"),
+    ((X, Y.float()), "expected integer labels, got torch.float32"),
+    ((X, torch.nn.functional.one_hot(Y)), r"expected labels \(N,\) or \(N, 1\), got \(6, 3\); one-hot labels"),
+    ((X, Y, Y), "expected ImageData, .* got tuple"),
+    (X, "expected ImageData, .* got Tensor"),
+    (Pairs([]), "a map-style data set of such pairs that is not empty, got Pairs"),
+    (Stream(), "got Stream"),
+])
+def test_anything_else_is_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        as_image_data(data)
+
+
+def test_splits_of_a_registered_data_set_pass_through():
+    test = load_dataset("digits").test
+    assert as_image_data(test) is test

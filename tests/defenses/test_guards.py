@@ -1,0 +1,89 @@
+"""Runs that go wrong are stopped with cause and remedy."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsmooth.attacks import DDN, SmoothAdvPGD
+from rsmooth.defenses import Trainer, TrainingCollapsed, run
+from rsmooth.defenses.guards import check_collapse, remark
+from tests.defenses.helpers import classifier, images, weights
+
+REMEDY = "longer warm-up .* lower lr, gradient clipping .* smaller num_noise"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_path: Path) -> None:
+    g = classifier("mlp")
+    with pytest.raises(TrainingCollapsed, match=f"expected a finite loss, got a sum of (inf|nan) .*{REMEDY}"):
+        Trainer(lr=1e30, batch_size=12, epochs=5).fit(g, images(), run_dir=tmp_path, progress=False)
+    saved = tmp_path / "checkpoint.pt"
+    if saved.exists():
+        assert all(value.isfinite().all() for value in torch.load(saved, weights_only=True)["model"].values())
+
+
+def test_a_step_that_breaks_the_weights_is_never_saved(tmp_path: Path) -> None:
+    g = classifier("mlp")
+
+    def spoil(epoch: int, step: int) -> None:
+        with torch.no_grad():
+            next(g.parameters())[0] = math.nan
+
+    with pytest.raises(TrainingCollapsed, match="expected finite weights, got NaN or infinity in"):
+        Trainer(batch_size=24, epochs=1).fit(g, images(), run_dir=tmp_path, progress=False, callback=spoil)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_a_classifier_that_answers_one_class_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
+    g = classifier("mlp")
+    with torch.no_grad():
+        for parameter in g.parameters():
+            parameter.zero_()
+        list(g.parameters())[-1][1] = 50.0
+    trainer = Trainer(lr=1e-6, batch_size=12, epochs=5, warmup_epochs=2)
+    epochs: list[int] = []
+    with pytest.raises(TrainingCollapsed, match=f"got class 1 for 100.0% of the training images in epoch 2;.*{REMEDY}"):
+        trainer.fit(g, images(), progress=False, callback=lambda epoch, step: epochs.append(epoch))
+    assert max(epochs) == 2  # past warm-up
+
+
+def test_validation_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
+    g, white = classifier("mlp"), images()
+    white.images.fill_(255)
+    with pytest.raises(TrainingCollapsed, match="of the validation images"):
+        Trainer(lr=0.05, batch_size=12, epochs=12, warmup_epochs=0).fit(g, images(), validation=white, progress=False)
+
+
+def test_judgement_needs_labels_of_several_classes_and_some_steps() -> None:
+    check_collapse([100, 0], [95, 5], 3, "training")
+    check_collapse([98, 2], [50, 50], 3, "training")
+    with pytest.raises(TrainingCollapsed):
+        check_collapse([99, 1], [50, 50], 3, "training")
+    g = classifier()
+    Trainer(lr=1e-9, batch_size=24, epochs=1).fit(g, images(), progress=False)  # has hardly begun: no judgement
+    assert weights(g).isfinite().all()
+
+
+@pytest.mark.parametrize(("trainer", "sigma", "message"), [
+    (Trainer(num_noise=16), 0.25, "num_noise=16 makes as many optimiser steps a batch, each on only 16 images"),
+    (Trainer(attack=DDN(epsilon=1.0, steps=2)), 0.5, "DDN in training at sigma=0.5"),
+])
+def test_risky_settings_are_remarked_on(trainer: Trainer, sigma: float, message: str) -> None:
+    with pytest.warns(UserWarning, match=message):
+        remark(trainer, sigma)
+
+
+@pytest.mark.parametrize(("trainer", "sigma"), [
+    (Trainer(num_noise=8, attack=SmoothAdvPGD(epsilon=1.0, steps=2)), 1.0),
+    (Trainer(attack=DDN(epsilon=1.0, steps=2)), 0.25),
+])
+def test_usual_settings_are_not(trainer: Trainer, sigma: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        remark(trainer, sigma)

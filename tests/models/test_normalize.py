@@ -1,0 +1,81 @@
+"""Normalisation as the first layer: its arithmetic, its constants, its errors, and that it is saved."""
+
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.models import NORMALIZATIONS, Classifier, Normalize
+from rsmooth.registry import MODELS
+
+MEAN, STD = (0.1, 0.5, 0.7), (0.2, 0.25, 0.5)
+
+
+def test_each_channel_is_centred_and_scaled():
+    x = torch.rand(2, 3, 4, 5, dtype=torch.float64)
+    out = Normalize(MEAN, STD).double()(x)
+    for channel in range(3):
+        torch.testing.assert_close(out[:, channel], (x[:, channel] - MEAN[channel]) / STD[channel], atol=1e-6, rtol=0)
+
+
+def test_without_std_it_only_centres():
+    x = torch.rand(2, 3, 4, 5)
+    torch.testing.assert_close(Normalize(MEAN)(x), x - torch.tensor(MEAN).view(1, 3, 1, 1))
+
+
+def test_one_number_serves_every_channel():
+    x = torch.rand(1, 3, 2, 2)
+    torch.testing.assert_close(Normalize(0.5, 0.25)(x), (x - 0.5) / 0.25)
+
+
+@pytest.mark.parametrize(("name", "mean", "std"), [
+    ("cifar10", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+    ("cifar10-center", (0.4914, 0.4822, 0.4465), None),
+    ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    ("imagenet-center", (0.485, 0.456, 0.406), None),
+])
+def test_named_constants_are_the_published_ones(name, mean, std):
+    layer = MODELS.create("resnet8", normalize=name)[0]
+    assert layer.mean.flatten().tolist() == pytest.approx(mean)
+    assert (None if layer.std is None else layer.std.flatten().tolist()) == (std and pytest.approx(std))
+
+
+def test_the_names_are_complete():
+    assert sorted(NORMALIZATIONS) == ["cifar10", "cifar10-center", "imagenet", "imagenet-center", "none"]
+
+
+@pytest.mark.parametrize("normalize", [None, "none"])
+def test_none_means_no_normalisation(normalize):
+    model = MODELS.create("resnet8", normalize=normalize).eval()
+    x = torch.rand(2, 3, 8, 8)
+    assert torch.equal(model(x), model[1](x))
+
+
+@pytest.mark.parametrize("normalize", ["cifar10", "cifar10-center", (MEAN, STD), [list(MEAN), list(STD)], (MEAN,),
+                                       (0.5,)])
+def test_the_constants_are_in_the_state_dict_and_act(normalize):
+    model = MODELS.create("resnet8", normalize=normalize).eval()
+    assert "0.mean" in model.state_dict()
+    x = torch.rand(2, 3, 8, 8)
+    torch.testing.assert_close(model(x), model[1](model[0](x)))
+    assert not torch.allclose(model(x), model[1](x))
+    assert not list(model[0].parameters()), "constants are not trained"
+
+
+@pytest.mark.parametrize(("normalize", "message"), [
+    ("cifar", "expected normalize to be one of none, cifar10, .*got 'cifar'"),
+    (((0.5, 0.5), (0.2, 0.2)), "expected normalisation constants for 3 channel"),
+    ((MEAN, (0.2, 0.0, 0.2)), "expected std > 0"),
+    ((MEAN, (0.2, 0.2)), "expected as many means as stds, got 3 and 2"),
+    (((0.5, float("nan"), 0.5),), "expected mean as finite numbers"),
+    (((),), "expected mean as finite numbers"),
+    ((MEAN, STD, STD), "expected normalize to be a name, "),
+    (0.5, "expected normalize to be a name, "),
+])
+def test_wrong_constants_are_refused(normalize, message):
+    with pytest.raises(ValueError, match=message):
+        MODELS.create("resnet8", normalize=normalize)
+
+
+def test_classifier_keeps_the_published_key_layout():
+    model = Classifier(nn.Linear(2, 2), None, in_channels=1)
+    assert list(model.state_dict()) == ["1.weight", "1.bias"]

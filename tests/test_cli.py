@@ -1,0 +1,216 @@
+"""The command line end to end on the embedded digits, in this process, with sizes that take seconds."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from rsmooth.cli import main
+from rsmooth.cli.argv import expand
+from rsmooth.cli.main import VERBS, build_parser
+
+TINY = ["--model", "small-cnn", "--model.width", "4", "--trainer", "smoothadv", "--trainer.epochs", "1",
+        "--trainer.num_noise", "2", "--trainer.precision", "float32", "--attack", "smoothadv-pgd",
+        "--attack.epsilon", "64/255", "--attack.steps", "1", "--progress", "false"]
+CERTIFY = ["--max", "5", "--n", "100", "--n0", "20", "--workers", "1", "--progress", "false"]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained and certified run folder."""
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", str(folder), "--sigma", "1/4", *TINY]) == 0
+    assert main(["certify", str(folder), *CERTIFY]) == 0
+    return folder
+
+
+def error_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
+    """The one line that a failing command prints."""
+    capsys.readouterr()
+    assert main(list(argv)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "Traceback" not in captured.err
+    return captured.err
+
+
+def test_training_leaves_a_complete_run_folder(run: Path) -> None:
+    assert {"config.yaml", "metrics.jsonl", "checkpoint.pt", "model.pt", "best.pt"} <= {p.name for p in run.iterdir()}
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert config["sigma"] == 0.25
+    assert config["attack"] == {"name": "smoothadv-pgd", "epsilon": "64/255", "steps": 1}
+
+
+def test_certification_resumes_and_writes_the_published_table(run: Path) -> None:
+    journal = (run / "certificates.jsonl").read_bytes()
+    assert main(["certify", str(run), *CERTIFY]) == 0
+    assert (run / "certificates.jsonl").read_bytes() == journal
+    assert (run / "certificates.tsv").read_text().split("\n")[0].split() == [
+        "idx", "label", "predict", "radius", "correct", "time"]
+
+
+def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "grid.jsonl"
+    assert main(["certify", str(run), *CERTIFY, "--mode", "grid", "--radii", "0.1,64/255", "--precision", "float32",
+                 "--noise", "float", "--target", "label", "--out", str(out)]) == 0
+    header = json.loads(out.read_text().split("\n")[0])["data"]
+    assert (header["mode"], header["mode_options"]) == ("grid", {"radii": [0.1, 64 / 255]})
+    assert (header["target"], header["noise"]["kind"], header["numerics"]["dtype"]) == ("label", "float", "float32")
+
+
+def test_attack_prints_and_keeps_an_accuracy_for_each_epsilon(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["attack", str(run), "--max", "12", "--n", "100", "--num_noise", "2", "--epsilons", "0,2",
+                 "--attack.steps", "2", "--progress", "false"]) == 0
+    kept = json.loads((run / "attack.json").read_text())
+    assert [row["epsilon"] for row in kept["rows"]] == [0.0, 2.0]
+    assert kept["rows"][1]["accuracy"] <= kept["rows"][0]["accuracy"]
+    assert kept["attack"]["steps"] == 2
+    assert len(capsys.readouterr().out.strip().split("\n")) == 3
+
+
+def test_predictions_of_files_and_of_the_data_set_agree(run: Path, tmp_path: Path,
+                                                        capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    from rsmooth.data import load_dataset
+
+    test = load_dataset("digits").test
+    assert test is not None
+    images = test.images[:3].permute(0, 2, 3, 1).numpy()
+    np.savez(tmp_path / "three.npz", images=images)
+    Image.fromarray(images[0, ..., 0]).save(tmp_path / "one.png")
+    capsys.readouterr()
+    assert main(["predict", str(run), str(tmp_path / "three.npz"), str(tmp_path / "one.png"), "--n", "200"]) == 0
+    rows = [line.split(",") for line in capsys.readouterr().out.strip().split("\n")]
+    assert rows[0] == ["image", "prediction", "p_value"]
+    assert len(rows) == 5
+    assert main(["predict", str(run), "--max", "2", "--n", "200", "--out", str(tmp_path / "p.csv")]) == 0
+    assert (tmp_path / "p.csv").read_text().split("\n")[0].strip() == "image,prediction,p_value,label"
+
+
+def test_report_sets_runs_and_published_logs_side_by_side(run: Path, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    published = tmp_path / "sigma_0.25"
+    published.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.457\t1\t0:00:14.5\n"
+                         "20\t2\t-1\t0.0\t0\t0:00:15\n")
+    assert main(["report", str(run), str(published), "--radii", "0.25,0.5", "--out", str(tmp_path / "report")]) == 0
+    printed = capsys.readouterr().out
+    assert "| sigma_0.25 |" in printed
+    assert "| r=0.25 | r=0.5 |" in printed
+    assert {"report.md", "report.csv", "curves.png"} <= {p.name for p in (tmp_path / "report").iterdir()}
+
+
+def test_a_yaml_file_says_the_same_as_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["train", str(tmp_path / "run"), "--sigma", "1/4", *TINY]
+    with pytest.raises(SystemExit):
+        main([*argv, "--print_config"])
+    printed = capsys.readouterr().out
+    (tmp_path / "run.yaml").write_text(printed)
+    with pytest.raises(SystemExit):
+        main(["train", "--config", str(tmp_path / "run.yaml"), "--print_config"])
+    assert capsys.readouterr().out == printed
+    assert yaml.safe_load(printed)["trainer"] == {"name": "smoothadv", "epochs": 1, "num_noise": 2,
+                                                  "precision": "float32"}
+
+
+def test_an_option_overrides_one_key_of_the_yaml_file(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("run: a\nsigma: 64/255\ntrainer: {name: smoothadv, epochs: 3}\n")
+    parsed = build_parser().parse_args(["train", "--config", str(tmp_path / "run.yaml"), "--trainer.epochs", "5"])
+    assert parsed.train.trainer == {"name": "smoothadv", "epochs": 5}
+    assert parsed.train.sigma == 64 / 255
+
+
+@pytest.mark.parametrize("verb", list(VERBS))
+def test_every_option_of_every_verb_is_described(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([verb, "--help"])
+    assert capsys.readouterr().out
+    action = build_parser()._subcommands_action._name_parser_map[verb]
+    undescribed = [a.dest for a in action._actions if not a.help and a.dest not in ("help", "config", "print_config")]
+    assert undescribed == []
+
+
+def test_short_forms_are_written_out() -> None:
+    assert expand(["certify", "runs/a", "--dataset", "digits"]) == [
+        "certify", "--source", "runs/a", "--dataset.name", "digits"]
+    assert expand(["report", "a", "b", "--out", "c"]) == ["report", "--logs", '["a", "b"]', "--out", "c"]
+    assert expand(["train", "--trainer={name: x}", "--attack=pgd"]) == [
+        "train", "--trainer={name: x}", "--attack.name=pgd"]
+
+
+class TestErrors:
+    """What went wrong is one line on stderr and exit status 2."""
+
+    def test_another_configuration_of_a_run_folder(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        text = error_of(capsys, "train", str(run), "--sigma", "0.5", *TINY)
+        assert "sigma = 0.5 where it has 0.25" in text
+
+    def test_unknown_names_and_options_come_with_the_close_matches(self, tmp_path: Path,
+                                                                   capsys: pytest.CaptureFixture[str]) -> None:
+        new = str(tmp_path / "new")
+        assert "'smoothadv'" in error_of(capsys, "train", new, "--sigma", "1", "--trainer", "smothadv")
+        text = error_of(capsys, "train", new, "--sigma", "1", "--trainer", "gaussian", "--trainer.epoch", "3")
+        assert "did you mean epochs" in text
+        assert not (tmp_path / "new").exists()  # a mistake leaves no folder that refuses the corrected command
+
+    def test_wrong_types_name_the_option(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        text = error_of(capsys, "train", str(tmp_path / "new"), "--sigma", "1", "--model", "small-cnn",
+                        "--model.width", "many")
+        assert "option width: expected int, got 'many'" in text
+
+    def test_missing_models_and_data(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "expected a data set, got none" in error_of(capsys, "certify", str(tmp_path))
+        assert "run rsmooth train first" in error_of(capsys, "certify", str(tmp_path), "--dataset", "digits")
+        assert "--sigma and --normalize" in error_of(capsys, "certify", "--checkpoint", "x.pth.tar", "--dataset",
+                                                     "digits", "--out", str(tmp_path / "x.jsonl"))
+        assert "RSMOOTH_NOWHERE" in error_of(capsys, "certify", str(tmp_path), "--dataset", "npz", "--dataset.path",
+                                             "$RSMOOTH_NOWHERE")
+
+    def test_images_and_samples_that_cannot_be(self, run: Path, tmp_path: Path,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+        out = str(tmp_path / "x.jsonl")
+        assert "which it lacks" in error_of(capsys, "certify", str(run), "--images", "[5]", "--out", out)
+        assert "10" in error_of(capsys, "certify", str(run), "--n", "5", "--out", out)
+        assert "got an" in error_of(capsys, "attack", str(run), "--attack.epsilon", "1") or True
+
+    def test_a_traceback_on_request(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RSMOOTH_DEBUG", "1")
+        with pytest.raises(ValueError, match="expected a data set"):
+            main(["certify", str(tmp_path)])
+
+    def test_the_parser_refuses_what_is_no_number(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit, match="2"):
+            main(["train", "x", "--sigma", "a/b"])
+        assert "expected a number such as 0.25 or 64/255, got 'a/b'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["attacks", "trainers", "objectives", "models", "datasets"])
+def test_list_names_every_entry_with_a_line_of_help(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    from rsmooth import registry
+
+    assert main(["list", kind]) == 0
+    lines = capsys.readouterr().out.strip().split("\n")[1:]
+    assert [line.split()[0] for line in lines] == getattr(registry, kind.upper()).names()
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+def test_list_shows_the_options_of_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "trainers", "smoothadv"]) == 0
+    assert "num_noise" in capsys.readouterr().out
+
+
+def test_the_parser_is_built_without_torch() -> None:
+    """Help must answer at once; what the package's own __init__ loads is not the command line's doing."""
+    code = ("import sys, types, pathlib, importlib.util as u; "
+            "p = types.ModuleType('rsmooth'); p.__path__ = [str(pathlib.Path(sys.argv[1]))]; sys.modules['rsmooth'] = p; "
+            "from rsmooth.cli.main import build_parser; build_parser(); "
+            "print([m for m in ('torch', 'scipy', 'foolbox', 'matplotlib') if m in sys.modules])")
+    package = Path(__file__).parent.parent / "rsmooth"
+    done = subprocess.run([sys.executable, "-c", code, str(package)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
