@@ -1,4 +1,4 @@
-"""The ImageNet preset on a generated folder of 224x224 pictures: ResNet-50, one SmoothAdv arm, through to certificates."""
+"""The ImageNet preset on a generated folder of 224x224 pictures: ResNet-50, one SmoothAdv arm, to the certificates."""
 
 from __future__ import annotations
 
