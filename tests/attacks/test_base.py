@@ -169,7 +169,10 @@ def test_without_bounds_the_box_is_off_but_numbers_must_be_finite():
         attack(g, x, y)
     with pytest.raises(ValueError, match="expected images"):
         attack(g, x.index_fill(3, torch.tensor(1), torch.inf), y, bounds=None)
-    assert attack(g, x, y, bounds=(-2.0, 2.0)).min() >= -2
+    assert_close(attack(g, x, y, bounds=(-4.0, 4.0)), x_adv)
+    boxed = attack(g, x, y, bounds=(-0.5, 1.5))
+    assert -0.5 <= boxed.min() < 0
+    assert 1 < boxed.max() <= 1.5
     with pytest.raises(ValueError, match=r"expected bounds \(low, high\) with low < high"):
         attack(g, x, y, bounds=(1.0, 0.0))
 
@@ -297,6 +300,16 @@ def test_modes_flags_gradients_and_statistics_are_left_as_they_were(attack, fail
     assert all(torch.equal(after[3][key], before[3][key]) for key in before[3])
 
 
+def test_frozen_restores_a_module_shared_by_parents_in_other_modes():
+    shared = nn.Dropout(0.5)
+    module = nn.Sequential(nn.Sequential(shared), nn.Sequential(shared))
+    module[0].eval()
+    assert (module[0].training, shared.training, module[1].training) == (False, False, True)
+    with frozen(module):
+        assert not module[1].training
+    assert (module[0].training, shared.training, module[1].training) == (False, False, True)
+
+
 def test_frozen_restores_after_a_model_that_refuses_eval_mode():
     class Stubborn(nn.Linear):
         def train(self, mode=True):
@@ -325,7 +338,8 @@ def test_nan_logits_yield_no_number(attack):
     assert unchecked[[0, 2]].isfinite().all()
 
 
-def test_a_gradient_that_is_not_finite_yields_no_number():
+@pytest.mark.parametrize("attack", [PGD(epsilon=0.1, steps=1), DDN(epsilon=0.1, steps=1)])
+def test_a_gradient_that_is_not_finite_yields_no_number(attack):
     class Root(nn.Module):
         def forward(self, x):
             return ((x.flatten(1)[:, :2] - 0.25) ** 2).sqrt()  # the chain rule gives 0 * infinity at 0
@@ -333,7 +347,7 @@ def test_a_gradient_that_is_not_finite_yields_no_number():
     g, x = SmoothedClassifier(Root(), 0.0, 2), torch.full((2, 1, 1, 3), 0.25, dtype=torch.float64)
     x[1] = 0.5
     with pytest.raises(ValueError, match=r"images \[0\] of the batch"):
-        PGD(epsilon=0.1, steps=1)(g, x, torch.zeros(2, dtype=torch.int64))
+        attack(g, x, torch.zeros(2, dtype=torch.int64))
 
 
 def test_masked_classes_are_no_nan():
