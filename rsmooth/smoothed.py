@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rsmooth._version import __version__
 from rsmooth.checks import check_sigma
-from rsmooth.models import atomic_save, load_weights
+from rsmooth.models import atomic_save, load_weights, safe_load
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"
@@ -59,7 +59,7 @@ class SmoothedClassifier(nn.Module):
                              f"got {tuple(logits.shape)}; check num_classes")
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
-        return logits.log_softmax(dim=1).unflatten(0, points.shape[:2])
+        return logits.log_softmax(dim=1).reshape(*points.shape[:2], self.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """log G(x), the log of the mean softmax over num_noise copies: (B, C, H, W) -> (B, K).
@@ -108,7 +108,7 @@ class SmoothedClassifier(nn.Module):
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, map_location: str | torch.device = "cpu") -> SmoothedClassifier:
         """Read a file that ``save`` wrote; ValueError for a file of another kind or weights that do not fit."""
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        content = safe_load(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"expected a model written by SmoothedClassifier.save, got {path}; published checkpoints "
                              "are opened by rsmooth.models.load_checkpoint")
