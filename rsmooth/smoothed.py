@@ -53,7 +53,7 @@ class SmoothedClassifier(nn.Module):
 
         A class count other than num_classes raises ValueError.
         """
-        logits = self.base(points.flatten(0, 1))
+        logits: Tensor = self.base(points.flatten(0, 1))
         if logits.ndim != 2 or logits.shape[1] != self.num_classes:
             raise ValueError(f"expected logits (N, {self.num_classes}) from the base classifier, "
                              f"got {tuple(logits.shape)}; check num_classes")
@@ -62,7 +62,7 @@ class SmoothedClassifier(nn.Module):
         return logits.log_softmax(dim=1).reshape(*points.shape[:2], self.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """log G(x), the log of the mean softmax over num_noise copies: (B, C, H, W) -> (B, K).
+        """Give log G(x), the log of the mean softmax over num_noise copies: (B, C, H, W) -> (B, K).
 
         The cross-entropy of it is the SmoothAdv loss, so that every cross-entropy attack of every library is a
         SmoothAdv attack on this module. The noise is fresh in every call, unless within ``frozen_noise``.
