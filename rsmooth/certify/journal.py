@@ -91,6 +91,8 @@ class Journal:
 
         Raises OSError when the disk refuses; the file then ends with the record before.
         """
+        if kind == "header":
+            raise ValueError("expected a kind of record other than 'header', which only the first line is")
         text = canonical_json(data)
         self._write(kind, text)
         self._entries.append(Entry(kind, json.loads(text), self._next_line - 1))
@@ -184,8 +186,7 @@ def parse_journal(path: str | Path) -> JournalContents:
         record = _decode(line, f"{path}, line {number}")
         if header is None:
             header, config = record["data"], config_hash(record["data"])
-        in_place = (record["seq"], record["config"], record["kind"] == "header") == (number - 1, config, number == 1)
-        if not in_place:
+        if (record["seq"], record["config"]) != (number - 1, config):
             raise RecordError(f"{path}, line {number}: expected record {number - 1} of configuration {config}, got a "
                               f"{record['kind']} record {record['seq']} of {record['config']}; lines are missing, "
                               "moved or from another run: restore the file from a copy, or start a new run folder")

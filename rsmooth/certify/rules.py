@@ -22,7 +22,7 @@ from rsmooth.certify.bounds import (
     upper_confidence_bound,
 )
 from rsmooth.certify.joint import JointTest, joint_design
-from rsmooth.certify.sequential import Stream, default_looks, samples_to_accept, spending
+from rsmooth.certify.sequential import default_looks, samples_to_accept, spending
 from rsmooth.certify.stopping import Decision, Hits, StoppingRule
 from rsmooth.checks import check_sigma
 
@@ -45,9 +45,6 @@ class FixedRule(StoppingRule):
     @property
     def looks(self) -> tuple[int, ...]:
         return (self.n,)
-
-    def expected_samples(self, p: float) -> float:
-        return float(self.n)
 
     def _judge(self, hits: Hits) -> Decision:
         radius = radius_from_counts(int(hits[0]), self.n, self.sigma, self.alpha, total_variation=self.total_variation)
@@ -78,9 +75,6 @@ class _TestingRule(StoppingRule):
         """Tests of p <= Phi(radius / sigma), moved up by the sampler's total variation, for the decided radii."""
         shares = [null_share(self.sigma, radius, total_variation=self.total_variation) for radius in self.decided_radii]
         return joint_design(shares, self.looks, self.alpha, final_share=self.final_share, power_loss=self.power_loss)
-
-    def expected_samples(self, p: float) -> float:
-        return self.test.outcome(p)[0]
 
     def _needed(self, radius: float) -> float:
         share = null_share(self.sigma, radius, total_variation=self.total_variation)
@@ -191,14 +185,6 @@ class AnytimeRule(StoppingRule):
     def levels(self) -> tuple[float, ...]:
         """The failure probability of each look's bound; they sum to alpha."""
         return spending(self.alpha, len(self.looks), self.final_share)
-
-    def expected_samples(self, p: float) -> float:
-        stream, drawn, samples = Stream(p), 0, 0.0
-        for look, size in enumerate(self.looks):
-            stream.draw(size - drawn)
-            drawn = size
-            samples += size * stream.stop_where(self._settled(look, stream.hits))
-        return samples
 
     def _radius(self, look: int, hits: Hits) -> NDArray[np.float64]:
         size, level = self.looks[look], self.levels[look]

@@ -66,11 +66,6 @@ class Stream:
         self.low = low  # the hits that mass[0] stands for
         self.mass = np.ones(1) if mass is None else mass
 
-    @property
-    def hits(self) -> NDArray[np.int64]:
-        """The hits that the entries of ``mass`` stand for."""
-        return np.arange(self.low, self.low + self.mass.size)
-
     def draw(self, samples: int) -> None:
         """Let every running stream draw so many samples more."""
         low, step = _binomial(samples, self.p)
@@ -94,12 +89,6 @@ class Stream:
         stopped = float(self.mass[:drop].sum())
         self.mass = self.mass[drop:]
         self.low += drop
-        return stopped
-
-    def stop_where(self, settled: NDArray[np.bool_]) -> float:
-        """Stop the streams whose hits are marked; their probability."""
-        stopped = float(self.mass[settled].sum())
-        self.mass = np.where(settled, 0.0, self.mass)
         return stopped
 
     def part(self, first: int, last: int) -> Stream:

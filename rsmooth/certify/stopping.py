@@ -41,10 +41,6 @@ class StoppingRule(ABC):
         """Growing cumulative sample sizes at which an image is judged; at the last one it is decided."""
 
     @abstractmethod
-    def expected_samples(self, p: float) -> float:
-        """Exact mean number of samples that an image whose class has the vote share p takes."""
-
-    @abstractmethod
     def _judge(self, hits: Hits) -> Decision | None:
         """The decision from the hits at the looks so far, None to go on."""
 

@@ -18,7 +18,7 @@ from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.smoothed import SmoothedClassifier
 
 if TYPE_CHECKING:
-    from rsmooth.defenses.engine import Callback, History
+    from rsmooth.defenses.run import Callback, History
     from rsmooth.defenses.selftrain import PseudoLabels
 
 TrainingData = ImageData | FolderData | tuple[Any, Any] | Dataset[Any]
@@ -146,7 +146,7 @@ class Trainer:
         Returns the metrics of each epoch. Raises TrainingCollapsed when the loss is not finite or the classifier has
         come to answer one class only. Under torchrun every process calls this and takes its share of each batch.
         """
-        from rsmooth.defenses.engine import train
+        from rsmooth.defenses.engine import train  # it builds on this module
 
         return train(self, g, train_data, validation=validation, unlabelled=unlabelled, run_dir=run_dir,
                      resume=resume, progress=progress, callback=callback)

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 
@@ -70,7 +70,7 @@ class Interruption:
     """
 
     def __init__(self, active: bool) -> None:
-        self.received: int | None = None
+        self.received = 0  # the signal's number
         self._active = active and threading.current_thread() is threading.main_thread()
         self._handlers: dict[int, Any] = {}
 
@@ -84,9 +84,10 @@ class Interruption:
     ) -> None:
         self._restore()
 
-    def end(self, advice: str) -> None:
-        """Raise what the signal noted would have raised, with advice on how to go on."""
-        if self.received == signal.SIGTERM:
+    @staticmethod
+    def end(number: int, advice: str) -> NoReturn:
+        """Raise what the signal would have raised, with advice on how to go on."""
+        if number == signal.SIGTERM:
             raise SystemExit(f"stopped by SIGTERM; {advice}")
         raise KeyboardInterrupt(advice)
 

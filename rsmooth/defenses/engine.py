@@ -1,37 +1,27 @@
-"""The training run: epochs, metrics, validation, checkpoints."""
+"""Setting up a training run: data, processes, precision, and the state that it goes on from."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
 
 from rsmooth.data import FolderData, ImageData, as_image_data, to_unit
 from rsmooth.defenses import guards
 from rsmooth.defenses.base import Precision, Trainer, TrainingData, describe
-from rsmooth.defenses.board import Board
 from rsmooth.defenses.checkpoint import Interruption, RunFolder
 from rsmooth.defenses.distributed import Ranks, joined, local_device
 from rsmooth.defenses.draws import Draws
-from rsmooth.defenses.meter import Totals, evaluate
 from rsmooth.defenses.precision import resolve_precision
-from rsmooth.defenses.schedules import TrainingClock, learning_rates, warmed_up
-from rsmooth.defenses.sources import Images, Source, Step, as_source, plan_epoch
-from rsmooth.defenses.steps import Stepper, memory_format, with_epsilon
+from rsmooth.defenses.run import Callback, History, Run
+from rsmooth.defenses.sources import as_source
+from rsmooth.defenses.steps import memory_format
 from rsmooth.smoothed import SmoothedClassifier
 
 if TYPE_CHECKING:
     from rsmooth.defenses.selftrain import PseudoLabels
 
-History = list[dict[str, float | int | str]]
-Callback = Callable[[int, int], None]
-LOOK_EVERY = 50  # steps between two looks at what needs the device or the other processes to be waited for
-JUDGED_AFTER = 100  # steps; a classifier that has hardly begun may well answer one class
 PROBE_IMAGES = 64
 
 
@@ -64,198 +54,16 @@ def train(
         config["unlabelled"] = unlabelled.fingerprint()
     folder = None if run_dir is None else _folder(run_dir, config, g)
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with random_state, joined(device) as ranks, Interruption(folder is not None and ranks.first) as interruption:
+    with random_state, joined(device) as ranks, Interruption(folder is not None) as interruption:
         torch.manual_seed(trainer.seed)  # for dropout and the like; all draws of our own are keyed
         saved = folder.load() if folder is not None and resume else None
-        precision = saved["precision"] if saved else resolve_precision(trainer.precision, g.base, _sample(data, device))
+        precision = saved["precision"] if saved else _precision(trainer, g, data, ranks, device)
         with memory_format(g.base, trainer.channels_last):
-            run = _Run(trainer, g, sources, held_out, folder, ranks, precision, interruption, callback, device)
+            run = Run(trainer, g, sources, held_out, folder, ranks, precision, interruption, callback, device)
             if saved:
                 run.restore(saved)
             run.go(progress and ranks.first)
     return run.history
-
-
-class _Run:
-    """A training run between its start and its end, all state in ``state``/``restore``."""
-
-    def __init__(self, trainer: Trainer, g: SmoothedClassifier, sources: Sequence[Source],
-                 validation: ImageData | FolderData | None, folder: RunFolder | None, ranks: Ranks,
-                 precision: Precision, interruption: Interruption, callback: Callback | None,
-                 device: torch.device) -> None:
-        self.trainer, self.g, self.sources, self.validation = trainer, g, sources, validation
-        self.folder, self.ranks, self.precision = folder, ranks, precision
-        self.interruption, self.callback, self.device = interruption, callback, device
-        self.stepper = Stepper(trainer, g, ranks, precision)
-        self.lr_at = learning_rates(trainer.schedule, lr=trainer.lr, epochs=trainer.epochs,
-                                    lr_step_epochs=trainer.lr_step_epochs, lr_gamma=trainer.lr_gamma)
-        self.clock = TrainingClock(trainer.budget_clock)
-        self.epoch, self.step, self.steps_done = 0, 0, 0
-        self.progress, self.lr, self.epsilon = 0.0, trainer.lr, 0.0
-        self.history: History = []
-        self.best = -1.0
-        self.last_saved = time.monotonic()
-
-    def go(self, show: bool) -> None:
-        """Train to the end and write the model."""
-        steps = len(self._plan())
-        with tqdm(total=self.trainer.epochs * steps, initial=self.epoch * steps + self.step, disable=not show,
-                  unit="step", dynamic_ncols=True) as bar:
-            board = self._board()
-            while not self._finished():
-                self._train_epoch(bar)
-                self._end_epoch(bar)
-                if board is not None:
-                    board.write(self.history[-1])
-        self.g.eval()
-        self._save_model("model.pt")
-
-    def _board(self) -> Board | None:
-        if not self.trainer.tensorboard or self.folder is None or not self.ranks.first:
-            return None
-        return Board(self.folder.path / "tensorboard", purge_from=self.epoch)
-
-    def _plan(self) -> list[Step]:
-        return plan_epoch(self.sources, self.epoch, self.trainer.batch_size, self.trainer.num_noise)
-
-    def _train_epoch(self, bar: tqdm[Any]) -> None:
-        """The epoch's steps from ``self.step`` on, or as many as the budget allows."""
-        plan = self._plan()
-        rest = plan[self.step :]
-        with self.clock.running():
-            for planned, images in zip(rest, self._images(rest), strict=True):
-                self._locate(len(plan))
-                self._update(planned, images)
-                self.step += 1
-                self.steps_done += 1
-                bar.update()
-                if self.callback is not None:
-                    self.callback(self.epoch, self.step)
-                self._between_steps()
-                if self._finished():
-                    break
-
-    def _images(self, steps: Sequence[Step]) -> Iterator[Images]:
-        """This process' share of each step's images; one image where that would be none."""
-        streams = [
-            source.batches([self._share(step) for step in steps if step.source == which], self.epoch)
-            for which, source in enumerate(self.sources)
-        ]
-        for step in steps:
-            yield next(streams[step.source])
-
-    def _share(self, step: Step) -> Tensor:
-        share = self.ranks.share(step.positions)
-        return share if len(share) else step.positions[:1]
-
-    def _locate(self, steps: int) -> None:
-        """Set progress, learning rate and the attack's budget for the step to come."""
-        self.progress = self.epoch + self.step / steps
-        if self.trainer.budget_seconds is not None:
-            self.progress = self._used() / self.trainer.budget_seconds * self.trainer.epochs
-        self.lr = self.lr_at(self.progress)
-        if self.trainer.attack is not None:
-            self.epsilon = warmed_up(self.trainer.attack.epsilon, int(self.progress), self.trainer.warmup_epochs)
-
-    def _update(self, planned: Step, images: Images) -> None:
-        x, targets, ids = images
-        source = self.sources[planned.source]
-        noise = source.draws.noise(ids, self.epoch, self.trainer.num_noise, x.shape[1:], self.g.sigma)
-        present = len(self.ranks.share(planned.positions)) > 0
-        # DDP averages over processes what must be the mean over images, however unequal the shares.
-        scale = source.weight * self.ranks.size / len(planned.positions) if present else 0.0
-        attack = with_epsilon(self.trainer.attack, self.epsilon)
-        self.stepper.step(x, targets, noise, lr=self.lr, attack=attack, scale=scale)
-
-    def _used(self) -> float:
-        return self.ranks.agree(self.clock.seconds, self.device)
-
-    def _finished(self) -> bool:
-        if self.trainer.budget_seconds is not None:
-            return self._used() >= self.trainer.budget_seconds
-        return self.epoch >= self.trainer.epochs
-
-    def _between_steps(self) -> None:
-        """Save where a signal or the time asks for it, and see that the loss is still a number."""
-        look = self.steps_done % LOOK_EVERY == 0
-        if look:
-            guards.check_loss(float(self.stepper.meter.totals[0]), self.epoch)
-        if self.folder is None or (self.ranks.size > 1 and not look):
-            return
-        stop = self.interruption.received is not None
-        due = time.monotonic() - self.last_saved >= self.trainer.checkpoint_seconds
-        if self.ranks.agree(float(stop or due), self.device):
-            with self.clock.paused():
-                self._save()
-        if stop:
-            self.interruption.end(f"saved after step {self.step} of epoch {self.epoch}; call fit again with "
-                                  f"run_dir={str(self.folder.path)!r} to go on from there")
-
-    def _end_epoch(self, bar: tqdm[Any]) -> None:
-        totals = Totals(self.stepper.meter, self.ranks)
-        guards.check_loss(totals.loss, self.epoch)
-        row: dict[str, float | int | str] = {
-            "epoch": self.epoch, "train_loss": totals.mean_loss, "train_accuracy": totals.accuracy,
-            "epsilon": self.epsilon, "lr": self.lr, "images": int(totals.images), "steps": self.step,
-            "seconds": self.clock.seconds, "precision": self.precision,
-        }
-        self._guard(totals, "training")
-        if self.validation is not None:
-            held_out = evaluate(self.g, self.validation, seed=self.trainer.seed, batch_size=4 * self.trainer.batch_size,
-                                device=self.device, ranks=self.ranks)
-            self._guard(held_out, "validation")
-            row |= {"validation_loss": held_out.mean_loss, "validation_accuracy": held_out.accuracy}
-            if held_out.accuracy > self.best:
-                self.best = held_out.accuracy
-                self._save_model("best.pt")
-        self.history.append(row)
-        shown = row.get("validation_accuracy", totals.accuracy)
-        bar.set_postfix(loss=f"{totals.mean_loss:.3f}", accuracy=f"{shown:.3f}")
-        self.epoch, self.step = self.epoch + 1, 0
-        self.stepper.meter.totals.zero_()
-        self._save()
-
-    def _guard(self, totals: Totals, where: str) -> None:
-        past_warmup = int(self.progress) >= min(self.trainer.warmup_epochs, self.trainer.epochs - 1)
-        if past_warmup and self.steps_done >= JUDGED_AFTER:
-            guards.check_collapse(totals.predicted, totals.labels, self.epoch, where)
-
-    def _save_model(self, name: str) -> None:
-        if self.folder is not None and self.ranks.first:
-            self.g.save(self.folder.path / name)
-
-    def _save(self) -> None:
-        """Write the checkpoint, if there is a folder, from the first process."""
-        if self.folder is None:
-            return
-        totals = self.ranks.total(self.stepper.meter.totals)
-        guards.check_weights(self.g.base, self.epoch)
-        if self.ranks.first:
-            self.folder.save(self.state(totals))
-        self.last_saved = time.monotonic()
-
-    def state(self, totals: Tensor) -> dict[str, Any]:
-        """All that the run goes on from, as plain values and tensors."""
-        return {
-            "model": self.g.base.state_dict(), "optimizer": self.stepper.optimizer.state_dict(), "totals": totals,
-            "epoch": self.epoch, "step": self.step, "steps_done": self.steps_done, "progress": self.progress,
-            "lr": self.lr, "epsilon": self.epsilon, "history": self.history, "best": self.best,
-            "seconds": self.clock.seconds, "precision": self.precision, "random_state": torch.get_rng_state(),
-            "device_random_state": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
-        }
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where ``state`` was taken."""
-        self.g.base.load_state_dict(state["model"])
-        self.stepper.optimizer.load_state_dict(state["optimizer"])
-        if self.ranks.first:
-            self.stepper.meter.totals.copy_(state["totals"])
-        for name in ("epoch", "step", "steps_done", "progress", "lr", "epsilon", "history", "best"):
-            setattr(self, name, state[name])
-        self.clock = TrainingClock(self.trainer.budget_clock, state["seconds"])
-        torch.set_rng_state(state["random_state"])
-        if self.device.type == "cuda" and state["device_random_state"] is not None:
-            torch.cuda.set_rng_state(state["device_random_state"], self.device)
 
 
 def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderData:
@@ -275,7 +83,10 @@ def _folder(run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedCla
     return RunFolder(run_dir, {**config, "architecture": repr(g.base.architecture)})
 
 
-def _sample(data: ImageData | FolderData, device: torch.device) -> Tensor:
-    """A few images to time the classifier on."""
+def _precision(
+    trainer: Trainer, g: SmoothedClassifier, data: ImageData | FolderData, ranks: Ranks, device: torch.device
+) -> Precision:
+    """The first process' choice, timed on a few images."""
     images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES)))
-    return to_unit(images.to(device))
+    chosen = resolve_precision(trainer.precision, g.base, to_unit(images.to(device)))
+    return "bfloat16" if ranks.agree(float(chosen == "bfloat16"), device) else "float32"

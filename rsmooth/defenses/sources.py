@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -75,7 +76,8 @@ class Streamed:
     def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
         reader = _Reader(self.data, shares, epoch, self.draws)
         pinned = self.device.type == "cuda"
-        for images, targets, ids in DataLoader(reader, batch_size=None, num_workers=self.workers, pin_memory=pinned):
+        workers = min(self.workers, os.cpu_count() or 1)
+        for images, targets, ids in DataLoader(reader, batch_size=None, num_workers=workers, pin_memory=pinned):
             on_device = images.to(self.device, non_blocking=pinned)
             yield to_unit(on_device), targets.to(self.device, non_blocking=pinned), ids.to(self.device)
 

@@ -1,6 +1,6 @@
 """Counter-based noise: a value depends on (seed, purpose, image, sample) and on nothing else."""
 
-from rsmooth.noise.gaussian import gaussian, uniform_integers
+from rsmooth.noise.continuous import gaussian, uniform_integers
 from rsmooth.noise.grid import GridSampler, add_grid_noise, compilation_status, expect_noise
 from rsmooth.noise.keys import PROTOCOL, PURPOSES, Key, derive_key
 from rsmooth.noise.philox import philox_words

@@ -5,7 +5,7 @@ sum alone, so the certificate of continuous Gaussian noise holds for it, which i
 (Voracek and Hein 2023, "Sound randomized smoothing in floating-point arithmetic"; there in section 4).
 
 A value is decided by a uniform 64-bit word: k = (number of thresholds <= word) + lowest. Its 16 leading bits decide
-alone except in a bucket that some threshold cuts (0.5 to 3 % of all words), so they are drawn eight to a Philox block
+alone except in a bucket that some threshold cuts (0.4 % of all words at sigma 0.12, 2.6 % at 1), so they are drawn eight to a Philox block
 and looked up in a table; the 48 trailing bits come from blocks of their own, evaluated only where they are needed:
 
     leading bits of value v: half v mod 8 (low halves first) of block v div 8

@@ -47,10 +47,13 @@ def _about_settings(runs: Sequence[Run]) -> list[str]:
 
 def _about_run(run: Run) -> list[str]:
     found = []
+    data, noise = run.setting("dataset"), run.setting("noise")
+    if isinstance(data, dict) and data.get("images", 0) > len(run.log):
+        found.append(f"{run.name}: unfinished, {len(run.log):,} of {data['images']:,} images are there.")
     if run.setting("mode") in ("radius", "grid"):
         found.append(f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; its ACR, and its "
                      "curve between them, are lower bounds.")
-    if isinstance(run.setting("noise"), dict) and run.setting("noise").get("kind") == "float":
+    if isinstance(noise, dict) and noise.get("kind") == "float":
         found.append(f"{run.name}: float noise, whose certificates floating-point rounding can break.")
     if predicted_classes(run.log) <= 1:
         found.append(f"{run.name}: the model has collapsed, it predicts {predicted_classes(run.log)} class.")

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsmooth.certify.accuracy import best_runs, label_probability_quantiles
+from rsmooth.certify.accuracy import (
+    base_accuracy_under_noise,
+    best_runs,
+    certified_accuracy,
+    label_probability_quantiles,
+    majority_accuracy,
+)
 from rsmooth.certify.records import image_difference
 from rsmooth.certify.statistics import accuracy_interval, compare, false_certificates, radius_interval
 from rsmooth.report.caveats import caveats
@@ -122,8 +128,13 @@ def _differences(runs: Sequence[Run], radii: Sequence[float]) -> str:
 def _probabilities(runs: Sequence[Run]) -> str:
     if not runs:
         return ""
-    lines = ["## Probability of the true class under noise\n", _row("method", *(f"{100 * q:g} %" for q in QUANTILES)),
-             _rule(len(QUANTILES) + 1)]
+    kinds = ("base classifier under noise", "majority vote", "certified (r=0)")
+    lines = ["## Three accuracies\n", _row("method", *kinds), _rule(4)]
+    for run in runs:
+        values = (base_accuracy_under_noise(run.log), majority_accuracy(run.log), certified_accuracy(run.log, 0.0))
+        lines.append(_row(run.name, *(f"{100 * value:.1f}" for value in values)))
+    lines += ["\n## Probability of the true class under noise\n",
+              _row("method", *(f"{100 * q:g} %" for q in QUANTILES)), _rule(len(QUANTILES) + 1)]
     lines += [_row(run.name, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES))) for run in runs]
     return "\n".join([*lines, "", "Quantiles over all images, abstained and misclassified ones included: ACR can be "
                                  "raised on easy images alone, this distribution shows the others too.\n"])

@@ -62,7 +62,7 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
         at = ndtri(np.clip(share, floor, 1 - floor))
         still = 100 * (1 - np.arange(len(share)) / len(share))
         axes.plot(at, still, drawstyle="steps-pre", label=run.name, **_line(number))
-    ticks = np.array([1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999])
+    ticks = np.array([1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999])
     axes.axvline(0, color=INK, linewidth=1, linestyle=":")
     axes.set_xticks(ndtri(ticks), [f"{tick:g}" for tick in ticks])
     axes.set(ylim=(0, 100), xlabel="probability of the true class under noise", ylabel="images with at least that (%)")
@@ -81,19 +81,21 @@ def attack_gap_figure(certified: ArrayLike, attacked: ArrayLike, *, title: str =
                          f"{proof.shape} and {broken.shape}, {int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN")
     figure, axes = _axes(title)
     found = np.isfinite(broken)
-    top = 1.08 * max(float(proof.max(initial=0.0)), float(broken[found].max(initial=0.0)), 1e-9)
+    right = 1.05 * max(float(proof.max(initial=0.0)), 1e-9)
+    top = 1.05 * max(right, float(broken[found].max(initial=0.0)))
     false = found & (broken < proof)
-    axes.plot([0, top], [0, top], color=INK, linewidth=1.2, linestyle=":", label="certified = attacked")
-    for chosen, height, colour, mark, name in (
-        (found & ~false, broken, COLOURS[0], "o", "attack found above the certified radius"),
-        (~found, np.full_like(proof, top), COLOURS[2], "^", "no attack found"),
-        (false, broken, CONTRADICTION, "X", "contradicts the certificate"),
+    axes.plot([0, right], [0, right], color=INK, linewidth=1.2, linestyle=":", label="certified = attacked")
+    for chosen, height, colour, mark, size, name in (
+        (found & ~false, broken, COLOURS[0], "o", 20, "attack found above the certified radius"),
+        (~found, np.full_like(proof, top), COLOURS[2], "^", 24, "no attack found"),
+        (false, broken, CONTRADICTION, "X", 60, "contradicts the certificate"),
     ):
-        axes.scatter(proof[chosen], height[chosen], s=22, marker=mark, color=colour, alpha=0.65, linewidths=0,
-                     clip_on=False, label=f"{name} ({int(chosen.sum())})")
-    axes.set(xlim=(0, top), ylim=(0, top))
+        axes.scatter(proof[chosen], height[chosen], s=size, marker=mark, color=colour, alpha=0.65, linewidths=0,
+                     clip_on=False, zorder=3, label=f"{name} ({int(chosen.sum())})")
+    axes.set(xlim=(0, right), ylim=(0, top))
     axes.set(xlabel=r"certified $\ell_2$ radius", ylabel=r"smallest successful attack, $\ell_2$")
-    _legend(axes, 4, place="lower right")
+    # Points lie above the diagonal, so the space beside the axes is better than a corner that a contradiction may need.
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=9)
     return figure
 
 
@@ -132,6 +134,6 @@ def _line(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number % len(STYLES)], "linewidth": 1.8}
 
 
-def _legend(axes: Any, entries: int, place: str = "upper right") -> None:
-    axes.legend(loc=place, frameon=True, framealpha=0.85, edgecolor="none", fontsize=9 if entries <= 8 else 7.5,
+def _legend(axes: Any, entries: int) -> None:
+    axes.legend(loc="upper right", frameon=True, framealpha=0.85, edgecolor="none", fontsize=9 if entries <= 8 else 7.5,
                 handlelength=3.2)

@@ -7,6 +7,7 @@ from scipy.integrate import trapezoid
 from rsmooth.certify.accuracy import (
     abstention_rate,
     average_certified_radius,
+    base_accuracy_under_noise,
     best_runs,
     certified_accuracy,
     constant_classifier_accuracy,
@@ -15,6 +16,7 @@ from rsmooth.certify.accuracy import (
     label_probability,
     label_probability_quantiles,
     linf_certified_accuracy,
+    majority_accuracy,
     predicted_classes,
 )
 from rsmooth.certify.records import CertificationLog, RecordError
@@ -107,5 +109,13 @@ def test_label_probability_counts_votes_for_the_true_class():
     log = log_of([0, 0, 1], [0, 1, 0], [0.1, 0.1, 0.1], counts=counts, samples=[10, 10, 10])
     np.testing.assert_array_equal(label_probability(log), [0.9, 0.2, 0.2])
     np.testing.assert_allclose(label_probability_quantiles(log, [0, 0.5, 1]), [0.2, 0.2, 0.9])
-    with pytest.raises(RecordError, match="expected a log with vote counts"):
-        label_probability(LOG)
+    assert base_accuracy_under_noise(log) == pytest.approx(1.3 / 3)
+    for function in (label_probability, base_accuracy_under_noise, majority_accuracy):
+        with pytest.raises(RecordError, match="expected a log with vote counts"):
+            function(LOG)
+
+
+def test_majority_votes_count_without_a_certificate():
+    log = log_of([0, 1, 1], [-1, 1, -1], [0, 0.1, 0], counts=[[6, 4], [0, 10], [5, 4]], samples=[10, 10, 10])
+    assert majority_accuracy(log) == 2 / 3
+    assert certified_accuracy(log, 0.0) == 1 / 3

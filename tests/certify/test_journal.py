@@ -43,6 +43,11 @@ def test_what_is_written_is_read(tmp_path):
     assert texts(path)[-1]["votes"] == [3, 4]
 
 
+def test_there_is_one_header(tmp_path):
+    with Journal(tmp_path / "j", HEADER) as journal, pytest.raises(ValueError, match="other than 'header'"):
+        journal.append("header", HEADER)
+
+
 def test_every_line_is_json_and_lies_on_disk_at_once(tmp_path):
     with Journal(tmp_path / "j", HEADER) as journal:
         journal.append("image", RECORDS[0])

@@ -20,7 +20,7 @@ from tests.defenses.helpers import classifier, images, weights
 ROOT = Path(__file__).parents[2]
 # 13 images, batches of 4 in mini-batches of 2: the last step has a single image, which leaves one process without any.
 COUNT, OPTIONS = 13, {"num_noise": 2, "epochs": 3, "batch_size": 4, "lr": 0.05, "warmup_epochs": 2,
-                      "precision": "float32"}
+                      "precision": "float32", "checkpoint_seconds": 1e-9}
 SCRIPT = """
 import os, sys
 from pathlib import Path

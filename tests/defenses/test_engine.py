@@ -41,7 +41,8 @@ def test_equals_a_plain_loop_written_from_the_published_recipe() -> None:
     assert torch.allclose(trained(trainer), weights(g), atol=1e-5)
 
 
-@pytest.mark.parametrize(("count", "batch_size", "m", "steps"), [(24, 8, 1, 3), (24, 8, 2, 6), (10, 4, 3, 8), (5, 4, 4, 5)])
+@pytest.mark.parametrize(("count", "batch_size", "m", "steps"),
+                         [(24, 8, 1, 3), (24, 8, 2, 6), (10, 4, 3, 8), (5, 4, 4, 5)])
 def test_m_steps_a_batch_and_no_image_dropped(count: int, batch_size: int, m: int, steps: int) -> None:
     calls: list[tuple[int, int]] = []
     trainer = Trainer(num_noise=m, epochs=2, batch_size=batch_size, lr=0.01)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rsmooth.attacks import DDN, SmoothAdvPGD
-from rsmooth.defenses import Trainer, TrainingCollapsed, engine
+from rsmooth.defenses import Trainer, TrainingCollapsed, run
 from rsmooth.defenses.guards import check_collapse, remark
 from tests.defenses.helpers import classifier, images, weights
 
@@ -39,7 +39,7 @@ def test_a_step_that_breaks_the_weights_is_never_saved(tmp_path: Path) -> None:
 
 
 def test_a_classifier_that_answers_one_class_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "JUDGED_AFTER", 1)
+    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
     g = classifier("mlp")
     with torch.no_grad():
         for parameter in g.parameters():
@@ -53,7 +53,7 @@ def test_a_classifier_that_answers_one_class_is_stopped(monkeypatch: pytest.Monk
 
 
 def test_validation_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "JUDGED_AFTER", 1)
+    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
     g, white = classifier("mlp"), images()
     white.images.fill_(255)
     with pytest.raises(TrainingCollapsed, match="of the validation images"):

@@ -38,6 +38,7 @@ def test_run_folders_bring_votes_costs_and_provenance(tmp_path):
     assert ("- a: 4 images; σ 0.25, n0 10, n 1000, α 0.001, mode fixed, target predict, seed 0, data digits, split "
             "test, noise grid, fingerprint abc, model 123; false certificates: at most 0.004 expected, at most 1 with "
             "probability 99.9 %.") in made.markdown
+    assert "| a | 77.5 | 100.0 | 75.0 |" in made.markdown
     assert "| b | 0.4000 | 0.4000 | 0.6500 | 0.9000 | 0.9000 |" in made.markdown
     assert {"probabilities.png", "probabilities.pdf"} < {path.name for path in made.files}
     assert "probabilities.png" in (tmp_path / "out" / "report.md").read_text()

@@ -52,6 +52,12 @@ def test_uniform_integers_scale_64_bits(bound):
     assert drawn.tolist() == [(low + (high << 32)) * bound >> 64 for low, high in words]
 
 
+def test_uniform_integers_carry_from_the_low_word(monkeypatch):
+    low, high = 2**32 - 1, 0x55555555  # 3 * high fills its 32 bits, so that what 3 * low carries over decides
+    monkeypatch.setattr("rsmooth.noise.continuous.philox_words", lambda *_: torch.tensor([[low, high], [0, high]]))
+    assert uniform_integers(KEY, IMAGES[:2], SAMPLES[:2], 3).tolist() == [1, 0]
+
+
 def test_uniform_integers_are_uniform_and_differ_by_counter():
     # A correct generator fails at one seed in 10^5, three times.
     ids, key = torch.arange(20_000), derive_key(2, "augment", 0)
