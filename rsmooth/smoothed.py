@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from rsmooth._version import __version__
 from rsmooth.checks import check_sigma
-from rsmooth.models import atomic_save, load_weights
+from rsmooth.models import atomic_save, load_weights, safe_load
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"
@@ -53,16 +53,16 @@ class SmoothedClassifier(nn.Module):
 
         A class count other than num_classes raises ValueError.
         """
-        logits = self.base(points.flatten(0, 1))
+        logits: Tensor = self.base(points.flatten(0, 1))
         if logits.ndim != 2 or logits.shape[1] != self.num_classes:
             raise ValueError(f"expected logits (N, {self.num_classes}) from the base classifier, "
                              f"got {tuple(logits.shape)}; check num_classes")
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
-        return logits.log_softmax(dim=1).unflatten(0, points.shape[:2])
+        return logits.log_softmax(dim=1).reshape(*points.shape[:2], self.num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """log G(x), the log of the mean softmax over num_noise copies: (B, C, H, W) -> (B, K).
+        """Give log G(x), the log of the mean softmax over num_noise copies: (B, C, H, W) -> (B, K).
 
         The cross-entropy of it is the SmoothAdv loss, so that every cross-entropy attack of every library is a
         SmoothAdv attack on this module. The noise is fresh in every call, unless within ``frozen_noise``.
@@ -108,7 +108,7 @@ class SmoothedClassifier(nn.Module):
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, map_location: str | torch.device = "cpu") -> SmoothedClassifier:
         """Read a file that ``save`` wrote; ValueError for a file of another kind or weights that do not fit."""
-        content = torch.load(path, map_location=map_location, weights_only=True)
+        content = safe_load(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"expected a model written by SmoothedClassifier.save, got {path}; published checkpoints "
                              "are opened by rsmooth.models.load_checkpoint")

@@ -97,7 +97,7 @@ def test_predictions_of_files_and_of_the_data_set_agree(run: Path, tmp_path: Pat
 def test_report_sets_runs_and_published_logs_side_by_side(run: Path, tmp_path: Path,
                                                           capsys: pytest.CaptureFixture[str]) -> None:
     published = tmp_path / "sigma_0.25"
-    published.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.457\t1\t0:00:14.5\n"
+    published.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.457\t1\t0:00:14.500000\n"
                          "20\t2\t-1\t0.0\t0\t0:00:15\n")
     assert main(["report", str(run), str(published), "--radii", "0.25,0.5", "--out", str(tmp_path / "report")]) == 0
     printed = capsys.readouterr().out

@@ -112,7 +112,7 @@ class Attack(ABC):
         if len(x) == 0:
             return x.detach().clone()
         with torch.inference_mode(False), frozen(g):
-            # cloned in here, because autograd refuses tensors that were made in inference mode
+            # inference_mode(False) also turns gradients on; cloned, because autograd refuses inference-mode tensors
             problem = Problem(x.detach().clone(), y.clone(), bounds, generator)
             victim = Victim(g, noise, x)
             x_adv = self._perturb(victim, problem).detach()
@@ -173,14 +173,13 @@ class GradientAttack(Attack):
         sign = -1.0 if self.targeted else 1.0
 
         def evaluate(x_adv: Tensor) -> Evaluation:
-            with torch.enable_grad():
-                point = x_adv.detach().requires_grad_()
-                log_probs = victim.log_probs(point)
-                if not log_probs.requires_grad:
-                    raise ValueError("expected a base classifier that is differentiable in its input, got an output "
-                                     "without gradient; look for a no_grad or detach inside it")
-                loss = sign * objective(log_probs, problem.y)
-                (gradient,) = torch.autograd.grad(loss.sum(), point)
+            point = x_adv.detach().requires_grad_()
+            log_probs = victim.log_probs(point)
+            if not log_probs.requires_grad:
+                raise ValueError("expected a base classifier that is differentiable in its input, got an output "
+                                 "without gradient; look for a no_grad or detach inside it")
+            loss = sign * objective(log_probs, problem.y)
+            (gradient,) = torch.autograd.grad(loss.sum(), point)
             victim.healthy &= gradient.isfinite().flatten(1).all(dim=1)
             return Evaluation(loss.detach(), log_probs.detach(), gradient)
 

@@ -30,7 +30,7 @@ def check_counts(successes: Counts | Count, n: Counts | Count) -> tuple[Counts, 
     """Both as int64 arrays of one shape; ValueError unless they are integers with 0 <= successes <= n and n >= 1."""
     hits, total = np.asarray(successes), np.asarray(n)
     for name, values in (("successes", hits), ("n", total)):
-        if not np.issubdtype(values.dtype, np.integer):
+        if values.dtype.kind not in "iu":
             raise ValueError(f"expected integer {name}, got {values.dtype}; hand over vote counts, not shares")
     hits, total = np.broadcast_arrays(hits.astype(np.int64), total.astype(np.int64))
     if (total < 1).any() or (hits < 0).any() or (hits > total).any():
@@ -82,12 +82,8 @@ def upper_confidence_bound(successes: Counts | Count, n: Counts | Count, alpha: 
 
     Accurate to the last digits where the bound is small, so bounds near p = 1 are taken through the misses.
     """
-    alpha = check_alpha(alpha)
     hits, total = check_counts(successes, n)
-    inner = np.where((hits == 0) | (hits == total), 1, hits)  # a harmless argument where the limits below apply
-    bound = special.betainccinv(inner + 1.0, np.maximum(total - inner, 1.0), alpha)
-    bound = np.where(hits == 0, -np.expm1(math.log(alpha) / total), bound)
-    return _float_if_scalar(np.where(hits == total, 1.0, bound))
+    return _float_if_scalar(_upper_bound(hits, total, check_alpha(alpha)))
 
 
 @overload
@@ -97,7 +93,7 @@ def lower_confidence_bound(successes: Counts, n: Counts | Count, alpha: float) -
 def lower_confidence_bound(successes: Counts | Count, n: Counts | Count, alpha: float) -> float | Floats:
     """Smallest p not refuted by so many successes: solves P(Bin(n, p) >= successes) = alpha; 0 at successes = 0."""
     hits, total = check_counts(successes, n)
-    return _float_if_scalar(1.0 - np.asarray(upper_confidence_bound(total - hits, total, alpha)))
+    return _float_if_scalar(1.0 - _upper_bound(total - hits, total, check_alpha(alpha)))
 
 
 @overload
@@ -131,7 +127,7 @@ def radius_from_counts(
     ideal Gaussian over a whole image; each vote share moves by no more than that.
     """
     hits, total = check_counts(successes, n)
-    miss_rate = np.asarray(upper_confidence_bound(total - hits, total, alpha)) + check_total_variation(total_variation)
+    miss_rate = _upper_bound(total - hits, total, check_alpha(alpha)) + check_total_variation(total_variation)
     radius = -check_sigma(sigma) * special.ndtri(np.minimum(miss_rate, 0.5))
     return _float_if_scalar(np.maximum(radius * (1.0 - RELATIVE_MARGIN) - ABSOLUTE_MARGIN, 0.0))
 
@@ -194,6 +190,14 @@ def binomial_p_value(top: Counts | Count, second: Counts | Count) -> float | Flo
     larger = np.maximum(first, other)
     tail = special.betainc(np.maximum(larger, 1.0), total - larger + 1.0, 0.5)  # P(Bin(total, 1/2) >= larger)
     return _float_if_scalar(np.where(total == 0, 1.0, np.minimum(1.0, 2.0 * tail)))
+
+
+def _upper_bound(hits: Counts, total: Counts, alpha: float) -> Floats:
+    """``upper_confidence_bound`` of checked counts."""
+    inner = np.where((hits == 0) | (hits == total), 1, hits)  # a harmless argument where the two ends are set below
+    bound = special.betainccinv(inner + 1.0, np.maximum(total - inner, 1.0), alpha)
+    bound = np.where(hits == 0, -np.expm1(math.log(alpha) / total), bound)
+    return np.where(hits == total, 1.0, bound)
 
 
 def _float_if_scalar(values: NDArray[np.float64]) -> float | Floats:

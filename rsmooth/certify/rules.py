@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 from rsmooth.certify.bounds import (
@@ -186,26 +184,23 @@ class AnytimeRule(StoppingRule):
         """The failure probability of each look's bound; they sum to alpha."""
         return spending(self.alpha, len(self.looks), self.final_share)
 
-    def _radius(self, look: int, hits: Hits) -> NDArray[np.float64]:
+    def _radius(self, look: int, hits: int) -> float:
         size, level = self.looks[look], self.levels[look]
         return radius_from_counts(hits, size, self.sigma, level, total_variation=self.total_variation)
 
-    def _settled(self, look: int, hits: Hits) -> NDArray[np.bool_]:
-        """Where sampling to the end would add no more than the tolerance to the radius of this look."""
+    def _promise(self, look: int, hits: int, current: float) -> float:
+        """The radius that sampling on to max_n may lead to."""
         size, last = self.looks[look], len(self.looks) - 1
-        if look == last:
-            return np.ones(hits.shape, dtype=bool)
-        current = self._radius(look, hits)
-        projected = self._radius(last, np.rint(hits * (self.max_n / size)).astype(np.int64))
-        upper = upper_confidence_bound(hits, size, _GIVE_UP / last)
-        hopeful = self.sigma * special.ndtri(upper)
-        return np.where(current > 0.0, projected, hopeful) - current <= self.tolerance
+        if current > 0.0:
+            return self._radius(last, round(hits * self.max_n / size))
+        return self.sigma * float(special.ndtri(upper_confidence_bound(hits, size, _GIVE_UP / last)))
 
     def _judge(self, hits: Hits) -> Decision | None:
-        look = hits.size - 1
-        if not self._settled(look, hits[look:])[0]:
+        look, count = hits.size - 1, int(hits[-1])
+        current = self._radius(look, count)
+        if look < len(self.looks) - 1 and self._promise(look, count, current) - current > self.tolerance:
             return None
-        radius = max(float(self._radius(k, hits[k : k + 1])[0]) for k in range(hits.size))
+        radius = max(current, *(self._radius(k, int(hits[k])) for k in range(look)), 0.0)
         return Decision(radius, radius > 0.0, self.looks[look])
 
 

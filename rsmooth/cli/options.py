@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import re
@@ -57,7 +58,8 @@ def describe_options(entry: Any) -> list[tuple[str, str, str]]:
 
 def _hints(entry: Any) -> dict[str, Any]:
     try:
-        return typing.get_type_hints(entry.__init__ if inspect.isclass(entry) else entry)
+        fields = dataclasses.is_dataclass(entry)  # whose inherited annotations belong to other modules than __init__
+        return typing.get_type_hints(entry.__init__ if inspect.isclass(entry) and not fields else entry)
     except (NameError, TypeError, AttributeError):  # a plug-in's annotations need not resolve here
         return {}
 

@@ -66,7 +66,7 @@ def refold(folded: nn.Module, model: nn.Module) -> None:
     No tensor is reallocated, so compiled code and captured graphs see the new values. Layers of equal shape are
     computed together: a few kernels for each shape, not for each layer.
     """
-    sources = dict(model.named_modules(remove_duplicate=False))
+    sources = dict(model.named_modules())
     copies: list[tuple[Tensor, Tensor]] = []  # target, source
     groups: dict[tuple[object, ...], list[_Triple]] = defaultdict(list)
     for name, layer in folded.named_modules():

@@ -2,11 +2,12 @@
 
 With x on the grid of 1/255, round(255 (x + e)) = 255 x + round(255 e): the classifier sees a function of that integer
 sum alone, so the certificate of continuous Gaussian noise holds for it, which it does not for x + e in floating point
-(Voracek and Hein 2023, "Sound randomized smoothing in floating-point arithmetic"; there in section 4).
+(Voracek and Hein 2023, "Sound randomized smoothing in floating-point arithmetic").
 
 A value is decided by a uniform 64-bit word: k = (number of thresholds <= word) + lowest. Its 16 leading bits decide
-alone except in a bucket that some threshold cuts (0.4 % of all words at sigma 0.12, 2.6 % at 1), so they are drawn eight to a Philox block
-and looked up in a table; the 48 trailing bits come from blocks of their own, evaluated only where they are needed:
+alone except in a bucket that some threshold cuts (0.4 % of all words at sigma 0.12, 2.6 % at 1), so they are drawn
+eight to a Philox block and looked up in a table; the 48 trailing bits come from blocks of their own, evaluated only
+where they are needed:
 
     leading bits of value v: half v mod 8 (low halves first) of block v div 8
     trailing bits:           upper 48 bits of word pair v mod 2 of block 2^31 + v div 2

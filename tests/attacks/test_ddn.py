@@ -47,7 +47,7 @@ def test_it_comes_close_to_the_nearest_of_several_boundaries():
     assert ratio.max() <= 1.25
 
 
-@pytest.mark.parametrize(("init_norm", "gamma"), [(None, 0.05), (0.3, 0.05), (1.0, 0.2)])
+@pytest.mark.parametrize(("init_norm", "gamma"), [(None, 0.05), (0.3, 0.05), (1.0, 0.2), (50.0, 0.3)])
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("spread", [0.1, 0.5])
 def test_ddn_on_the_base_is_foolboxes(fb, init_norm, gamma, targeted, spread):

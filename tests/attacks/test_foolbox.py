@@ -132,6 +132,20 @@ def test_the_model_is_left_as_it_was():
     assert all(p.requires_grad and p.grad is None for p in g.parameters())
 
 
+def test_their_attacks_see_log_g(fb):
+    seen = []
+
+    class Look(fb.attacks.L2PGD):
+        def run(self, model, inputs, criterion, *, epsilon, **options):
+            seen.append(model(inputs).raw)
+            return inputs
+
+    g, x = smooth_net(), images(3)
+    noise = draw(g, x, 4)
+    FoolboxAttack(attack=Look(), epsilon=0.4, target="smoothed")(g, x, base_labels(g, x), noise=noise)
+    assert_close(seen[0].exp(), g.log_probs(x[:, None] + noise).detach().exp().mean(dim=1))
+
+
 def test_an_attack_that_changes_the_batch_is_refused(fb):
     class One(fb.attacks.L2PGD):
         def run(self, model, inputs, criterion, *, epsilon, **options):

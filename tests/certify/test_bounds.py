@@ -56,8 +56,8 @@ def test_the_ends_of_the_scale():
 
 
 def test_coverage_by_simulation():
-    # 20 vote shares, 10,000 streams each: a valid bound errs in at most alpha of them. The limit is the binomial quantile
-    # at 1 - 1e-7 of alpha, so a sound bound fails this test with probability at most 20 * 1e-7.
+    # 20 vote shares, 10,000 streams each: a valid bound errs in at most alpha of them. The limit is the binomial
+    # quantile at 1 - 1e-7, so a sound pair of bounds fails this test with probability at most 40 * 1e-7.
     rng, alpha, streams = np.random.default_rng(1), 0.01, 10_000
     allowed = stats.binom.isf(1e-7, streams, alpha)
     for p in np.linspace(0.05, 0.999, 20):

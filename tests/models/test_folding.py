@@ -123,18 +123,27 @@ def test_every_geometry_of_convolution(convolution, batchnorm, folds):
     check_same_function(nn.Sequential(convolution, batchnorm), torch.rand(3, 4, 7, 7), folds=folds, rest=1 - folds)
 
 
-def test_a_layer_reachable_by_two_paths_stays():
+@pytest.mark.parametrize("shared", ["convolution", "batchnorm"])
+def test_a_layer_reachable_by_two_paths_stays(shared):
     class Shared(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.first = nn.Conv2d(2, 2, 1)
-            self.bn = nn.BatchNorm2d(2)
-            self.second = self.first
+            self.convolution, self.batchnorm = nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2)
+            self.second = getattr(self, shared)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.bn(self.second(x))
+            if shared == "convolution":
+                return self.batchnorm(self.second(x))
+            return self.second(self.convolution(x))
 
     check_same_function(Shared(), torch.rand(2, 2, 3, 3), folds=0, rest=1)
+
+
+def test_layers_of_one_shape_need_not_agree_in_anything_else():
+    """They are computed together only where eps, bias and affine agree."""
+    layers = [layer for options, bias in (({}, True), ({"eps": 0.5}, True), ({"affine": False}, True), ({}, False))
+              for layer in (nn.Conv2d(2, 2, 1, bias=bias), nn.BatchNorm2d(2, **options))]
+    check_same_function(nn.Sequential(*layers), torch.rand(2, 2, 3, 3), folds=4)
 
 
 def test_tied_weights_are_untied_by_folding():

@@ -154,7 +154,7 @@ def test_every_sum_has_one_float_of_its_own():
 
 
 def test_floating_point_noise_gives_the_image_away_and_the_grid_does_not():
-    """Share of values fl(0 + e) that no float32 e' reaches as fl(1/255 + e') (Voracek and Hein 2023, section 3)."""
+    """Share of values fl(0 + e) that no float32 e' reaches as fl(1/255 + e') (Voracek and Hein 2023)."""
     e = np.random.default_rng(0).standard_normal(50_000).astype(np.float32) * np.float32(0.25)
     pixel = np.float32(1) / np.float32(255)
     steps = np.arange(-4, 5)[:, None]  # candidates within four units in the last place around e - 1/255
