@@ -111,7 +111,8 @@ def _worker_count(g: SmoothedClassifier, settings: CertifySettings, pool: VotePo
         if workers > 1:
             check_portable(g)
         return max(1, min(workers, images))
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = min(allowed, torch.get_num_threads())  # a caller that keeps torch to one thread has given the rest away
     if not on_cpu or world > 1 or cores == 1 or images < 2:
         return 1
     forecast = pass_seconds(pool.network, pool.shape) * settings.expected_samples(images) / pool.network.batch

@@ -15,7 +15,16 @@ import pytest
 import torch
 from torch import nn
 
-from rsmooth.certify import CertificationLog, CertifySettings, certify_dataset, read_log, stream
+from rsmooth.certify import (
+    CertificationLog,
+    CertifySettings,
+    certify_dataset,
+    dataset,
+    engine,
+    read_log,
+    stream,
+    workers,
+)
 from rsmooth.certify.certification_log import VOTES
 from rsmooth.certify.cohen import certify
 from rsmooth.certify.errors import LockedError, RecordError
@@ -43,15 +52,15 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> CertificationLog:
                            progress=False)
 
 
-def run_in_process(folder: Path, workers: int, environment: dict[str, str]) -> None:
+def run_in_process(folder: Path, count: int, environment: dict[str, str]) -> None:
     """What every process of these tests does: certify the seven images."""
     torch.set_num_threads(1)
     os.environ.update(environment)
-    certify_dataset(small_net(), seven(), folder, SETTINGS, workers=workers, progress=False)
+    certify_dataset(small_net(), seven(), folder, SETTINGS, workers=count, progress=False)
 
 
-def launch(folder: Path, workers: int = 1, **environment: str) -> Any:
-    process = PROCESSES.Process(target=run_in_process, args=(folder, workers, environment))
+def launch(folder: Path, count: int = 1, **environment: str) -> Any:
+    process = PROCESSES.Process(target=run_in_process, args=(folder, count, environment))
     process.start()
     return process
 
@@ -118,7 +127,7 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
 @pytest.mark.parametrize("rounds", [1, 3, 9, 30])
 def test_interrupt_keeps_every_vote(rounds: int, tmp_path: Path, reference: CertificationLog,
                                     monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsmooth.certify.engine.MOST_PASSES", 1)
+    monkeypatch.setattr(engine, "MOST_PASSES", 1)
     with monkeypatch.context() as patch:
         interrupted(patch, rounds)
         with pytest.raises(KeyboardInterrupt):
@@ -136,7 +145,7 @@ def test_interrupt_keeps_every_vote(rounds: int, tmp_path: Path, reference: Cert
 
 
 def test_votes_of_unfinished_images_are_journaled_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsmooth.certify.engine.MOST_PASSES", 1)
+    monkeypatch.setattr(engine, "MOST_PASSES", 1)
     monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", 0.0)
     certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     looks = [entry.data for entry in parse_journal(tmp_path / "certificates.jsonl").entries if entry.kind == "look"]
@@ -169,7 +178,7 @@ def test_workers_certify_as_one_process_does(tmp_path: Path, reference: Certific
 
 
 def test_killed_run_with_workers_resumes_with_two_ranks(tmp_path: Path, reference: CertificationLog) -> None:
-    parent = launch(tmp_path, workers=2)
+    parent = launch(tmp_path, 2)
     journal = tmp_path / "certificates.jsonl"
     wait_for(lambda: journal.exists() and journal.stat().st_size > 0)
     parent.kill()
@@ -198,7 +207,7 @@ def test_second_writer_is_locked_out(tmp_path: Path) -> None:
 
 def test_dead_worker_is_reported_and_what_it_earned_is_kept(tmp_path: Path, reference: CertificationLog,
                                                            monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rsmooth.certify.workers._PROGRAM", "import os; os._exit(3)")
+    monkeypatch.setattr(workers, "_PROGRAM", "import os; os._exit(3)")
     with pytest.raises(RuntimeError, match="status 3"):
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False)
     monkeypatch.undo()
@@ -243,7 +252,7 @@ def test_models_of_the_script_itself_stay_in_one_process(monkeypatch: pytest.Mon
     g = SmoothedClassifier(nn.Sequential(nn.Flatten(), Local(16, 4)), 0.25, 4)
     with pytest.raises(ValueError, match="importable classes"):
         certify_dataset(g, seven(), tmp_path, SETTINGS, workers=2, progress=False)
-    monkeypatch.setattr("rsmooth.certify.dataset.WORKERS_WORTH_SECONDS", 0.0)
+    monkeypatch.setattr(dataset, "WORKERS_WORTH_SECONDS", 0.0)
     assert len(certify_dataset(g, seven(), tmp_path, SETTINGS, progress=False)) == 7
 
 

@@ -1,0 +1,201 @@
+"""Noisy images a second in certification: ours beside the plain loop that the published code runs.
+
+``python -m benchmarks certify-speed`` times both in turns on the same images at the same n. The plain loop takes one
+image at a time, float32, batches of 1000, and counts on the host after each; ours is what ``certify_dataset`` runs.
+Start-up (imports of the workers, compilation) is given apart, since it does not grow with the run. The weights are
+random: they change no timing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.provenance import provenance
+from rsmooth.certify import CertifySettings
+from rsmooth.certify.engine import open_pool
+from rsmooth.certify.points import noisy_images
+from rsmooth.certify.stream import Event, certify_positions
+from rsmooth.certify.workers import certify_with_workers
+from rsmooth.data import ImageData
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
+
+SIGMA = 0.25
+# Images a second at which an H200 moves the activations of each network in bf16 once a layer, with every epilogue fused
+# into its convolution: 4.3 TB/s over 1.0, 5.3 and 54.6 MB an image, counted from the layers' shapes.
+MEMORY_FLOOR = {"resnet20": 4_200_000, "resnet110": 785_000, "resnet50": 61_000}
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to execute our engine."""
+
+    name: str
+    precision: str
+    compile: str
+    workers: int
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Noisy images a second once under way, and the seconds before."""
+
+    samples_per_second: float
+    startup_seconds: float
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print the table, write JSON and Markdown with provenance, and return 0."""
+    options = _parser().parse_args(argv)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    g, data = _problem(options)
+    plain: list[Rate] = []
+    ours: dict[Way, list[Rate]] = {way: [] for way in _ways(options)}
+    for _ in range(options.repeats):  # in turns, so that both meet the same load of the machine
+        plain.append(_rate(_plain_loop(g, data, options.n), options.seconds, 1))
+        for way, rates in ours.items():
+            rates.append(_rate(_our_loop(g, data, way, options), options.seconds, way.workers))
+    result = _result(options, plain, ours)
+    table = _table(result, options)
+    print(table)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.with_suffix(".json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        options.out.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+    return 0
+
+
+def _problem(options: argparse.Namespace) -> tuple[SmoothedClassifier, ImageData]:
+    torch.manual_seed(0)
+    side, classes = (224, 1000) if options.model == "resnet50" else (32, 10)
+    base = MODELS.create(options.model, num_classes=classes).to(options.device).eval()
+    count = 64
+    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+    data = ImageData(images, torch.zeros(count, dtype=torch.int64), torch.arange(count), classes, "random", "test")
+    return SmoothedClassifier(base, SIGMA, classes), data
+
+
+def _ways(options: argparse.Namespace) -> list[Way]:
+    if options.device != "cpu":
+        return [Way("float32", "float32", "never", 1), Way("bfloat16", "bfloat16", "never", 1),
+                Way("bfloat16, compiled", "bfloat16", "always", 1)]
+    workers = options.workers
+    return [Way("float32, one process", "float32", "never", 1), Way("float32", "float32", "never", workers),
+            Way("float32, compiled", "float32", "always", workers), Way("bfloat16", "bfloat16", "never", workers),
+            Way("bfloat16, compiled", "bfloat16", "always", workers)]
+
+
+@torch.no_grad()
+def _plain_loop(g: SmoothedClassifier, data: ImageData, n: int) -> Iterator[Event]:
+    """The published loop: one image, batches of 1000 copies, the votes fetched and counted after each batch."""
+    device = next(g.parameters()).device
+    while True:
+        for row in range(len(data)):
+            x: Tensor = (data.images[row].float() / 255).to(device)
+            counts, left = np.zeros(g.num_classes, dtype=np.int64), n
+            while left > 0:
+                size = min(1000, left)
+                copies = x.repeat((size, 1, 1, 1))
+                noise = torch.randn_like(copies) * g.sigma
+                votes = g.base(copies + noise).argmax(1).cpu().numpy()
+                counts += np.bincount(votes, minlength=g.num_classes)
+                left -= size
+                yield "round", {"samples": size}
+
+
+def _our_loop(g: SmoothedClassifier, data: ImageData, way: Way, options: argparse.Namespace) -> Iterator[Event]:
+    settings = CertifySettings(n=options.n, precision=way.precision, compile=way.compile,  # type: ignore[arg-type]
+                               batch_size=options.batch, seed=0)
+    shape = data.images.shape[1:]
+    pool = open_pool(g, noisy_images("grid", SIGMA, 0, shape), shape, settings, 1e7)
+    positions = range(len(data))
+    if way.workers == 1:
+        return certify_positions(pool, data, settings, positions, {})
+    return certify_with_workers(g, data, settings, pool.network.profile, positions, {}, way.workers)
+
+
+def _rate(loop: Iterator[Event], seconds: float, workers: int) -> Rate:
+    """Votes over ``seconds`` seconds, counted from when every worker has had time for its first rounds."""
+    start = time.perf_counter()
+    skip = 8 * workers  # rounds grow from one pass to a second's worth
+    begin, drawn = 0.0, 0
+    for kind, payload in loop:
+        now = time.perf_counter()
+        if kind != "round":
+            continue
+        if skip > 0:
+            skip, begin = skip - 1, now
+            continue
+        drawn += payload["samples"]
+        if now - begin >= seconds:
+            loop.close()  # type: ignore[attr-defined]
+            return Rate(drawn / (now - begin), begin - start)
+    raise RuntimeError("expected a run longer than the time to measure; raise --n")
+
+
+def _result(options: argparse.Namespace, plain: list[Rate], ours: dict[Way, list[Rate]]) -> dict[str, object]:
+    base = statistics.median(rate.samples_per_second for rate in plain)
+    rows = []
+    for way, rates in ours.items():
+        rate = statistics.median(rate.samples_per_second for rate in rates)
+        rows.append({"way": way.name, "workers": way.workers, "samples_per_second": rate,
+                     "runs": [one.samples_per_second for one in rates],
+                     "ratio": rate / base,
+                     "ratios": [one.samples_per_second / other.samples_per_second
+                                for one, other in zip(rates, plain, strict=True)],
+                     "startup_seconds": statistics.median(one.startup_seconds for one in rates)})
+    return {"model": options.model, "device": options.device, "n": options.n, "plain_samples_per_second": base,
+            "plain_runs": [rate.samples_per_second for rate in plain], "rows": rows, "load": os.getloadavg(),
+            "provenance": provenance({"noise": 0})}
+
+
+def _table(result: dict[str, object], options: argparse.Namespace) -> str:
+    rows = result["rows"]
+    assert isinstance(rows, list)
+    floor = MEMORY_FLOOR.get(options.model) if options.device.startswith("cuda") else None
+    made = result["provenance"]
+    assert isinstance(made, dict)
+    lines = [f"Certification speed, {options.model} on {options.device}: noisy images/s at n={options.n:,} (median of "
+             f"{options.repeats} turns; {made['gpu'] if floor else made['cpu']}, {made['cores']} cores, torch "
+             f"{made['versions']['torch']}, {made['date']}, commit {made['commit']})", "",
+             "| way | processes | samples/s | ratio to the plain loop | start-up (s) |"
+             + (" share of floor |" * bool(floor)),
+             "|---|---:|---:|---:|---:|" + ("---:|" * bool(floor)),
+             f"| plain loop, float32, batch 1000 | 1 | {result['plain_samples_per_second']:,.0f} | 1.00x | |"
+             + (" |" * bool(floor))]
+    for row in rows:
+        share = f" {row['samples_per_second'] / floor:.1%} |" if floor else ""
+        lines.append(f"| {row['way']} | {row['workers']} | {row['samples_per_second']:,.0f} | {row['ratio']:.2f}x "
+                     f"({min(row['ratios']):.2f}-{max(row['ratios']):.2f}) | {row['startup_seconds']:.1f} |{share}")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks certify-speed", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="resnet20", help="a registry name: resnet20, resnet110, resnet50")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--n", type=int, default=100_000, help="samples an image")
+    parser.add_argument("--seconds", type=float, default=8.0, help="that each way is timed in each turn")
+    parser.add_argument("--repeats", type=int, default=3, help="turns; the median counts")
+    parser.add_argument("--batch", type=int, help="noisy images in a pass of ours; default: what the engine chooses")
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes on a CPU")
+    parser.add_argument("--threads", type=int, help="of the plain loop and of one process; default: torch's")
+    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
