@@ -157,7 +157,7 @@ def _result(options: argparse.Namespace, plain: list[Rate], ours: dict[Way, list
                                 for one, other in zip(rates, plain, strict=True)],
                      "startup_seconds": statistics.median(one.startup_seconds for one in rates)})
     return {"model": options.model, "device": options.device, "n": options.n, "plain_samples_per_second": base,
-            "plain_runs": [rate.samples_per_second for rate in plain], "rows": rows, "load": os.getloadavg(),
+            "plain_runs": [rate.samples_per_second for rate in plain], "rows": rows, "load": os.getloadavg()[0],
             "provenance": provenance({"noise": 0})}
 
 
@@ -169,7 +169,8 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
     assert isinstance(made, dict)
     lines = [f"Certification speed, {options.model} on {options.device}: noisy images/s at n={options.n:,} (median of "
              f"{options.repeats} turns; {made['gpu'] if floor else made['cpu']}, {made['cores']} cores, torch "
-             f"{made['versions']['torch']}, {made['date']}, commit {made['commit']})", "",
+             f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of the machine "
+             f"{result['load']:.1f}, so compare the ratios)", "",
              "| way | processes | samples/s | ratio to the plain loop | start-up (s) |"
              + (" share of floor |" * bool(floor)),
              "|---|---:|---:|---:|---:|" + ("---:|" * bool(floor)),

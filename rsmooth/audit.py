@@ -63,7 +63,8 @@ class Audit:
     @property
     def attacked_radius(self) -> Floats:
         """The smallest distance (N,) at which an attack changed the answer, infinity where none did."""
-        return np.where(self.changed, self.distance, np.inf).min(axis=1, initial=np.inf)
+        smallest: Floats = np.where(self.changed, self.distance, np.inf).min(axis=1, initial=np.inf)
+        return smallest
 
     def summary(self) -> str:
         """The audit in a few lines of text."""

@@ -194,7 +194,7 @@ def _plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: CertifySe
     on_gpu = device.type == "cuda"
     return Profile(
         device=str(device),
-        device_name=torch.cuda.get_device_name(device) if on_gpu else platform.machine(),
+        device_name=torch.cuda.get_device_name(device) if on_gpu else _processor(),
         dtype="float32" if settings.precision == "auto" else settings.precision,
         batch=settings.batch_size or default_batch(shape, on_gpu),
         compiled="no",
@@ -206,6 +206,11 @@ def default_batch(shape: torch.Size, on_gpu: bool) -> int:
     """Noisy images in a pass: as many as 128 CIFAR images on a core (its cache holds them), as 4,096 on a GPU."""
     values = (4096 if on_gpu else 128) * 3 * 32 * 32
     return max(4, min(4096 if on_gpu else 1024, values // max(1, shape.numel())))
+
+
+def _processor() -> str:
+    """What decides which kernels a CPU runs: its architecture and the widest vector instructions."""
+    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
 
 
 def _has_fast_bfloat16(device: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import random
 import signal
 import time
 from pathlib import Path
@@ -55,6 +56,8 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> CertificationLog:
 def run_in_process(folder: Path, count: int, environment: dict[str, str]) -> None:
     """What every process of these tests does: certify the seven images."""
     torch.set_num_threads(1)
+    engine.MOST_PASSES = 1  # many rounds, so that a kill meets one of them
+    stream.CHECKPOINT_SECONDS = 0.0
     os.environ.update(environment)
     certify_dataset(small_net(), seven(), folder, SETTINGS, workers=count, progress=False)
 
@@ -181,12 +184,32 @@ def test_killed_run_with_workers_resumes_with_two_ranks(tmp_path: Path, referenc
     parent = launch(tmp_path, 2)
     journal = tmp_path / "certificates.jsonl"
     wait_for(lambda: journal.exists() and journal.stat().st_size > 0)
+    workers_of_parent = children(parent.pid)
     parent.kill()
     assert exit_codes(parent) == [-signal.SIGKILL]
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers_of_parent))
     ranks = [launch(tmp_path, RANK=str(rank), WORLD_SIZE="2") for rank in range(2)]
     assert exit_codes(*ranks) == [0, 0]
     assert (tmp_path / "certificates.tsv").exists()
     assert same(read_log(tmp_path), reference)
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process has started, where the system tells."""
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except FileNotFoundError:
+        return []
+
+
+def test_kills_at_random_times_lose_nothing(tmp_path: Path, reference: CertificationLog) -> None:
+    moments = random.Random(0)
+    for _ in range(6):
+        process = launch(tmp_path)
+        process.join(moments.uniform(0.0, 0.6))
+        process.kill()
+        process.join()
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
 
 
 def wait_for(condition: Any) -> None:

@@ -1,0 +1,194 @@
+"""How many samples each certification mode needs, on trained models, and what accuracy it certifies with them.
+
+``python -m benchmarks certify-samples`` trains the digits preset's Gaussian and SmoothAdv arms at several sigmas, or
+takes run folders (``--runs``), draws n votes an image once, and lets every mode read the same votes up to where it
+would have stopped: a mode sees a prefix of the stream that the fixed mode sees, so this is what each would have done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.presets import load_preset
+from benchmarks.provenance import provenance
+from rsmooth.certify import ABSTAIN, CertifySettings
+from rsmooth.certify.cohen import Procedure, Votes
+from rsmooth.certify.engine import Task, drive, open_pool
+from rsmooth.certify.points import noisy_images
+from rsmooth.certify.progress import ProgressBar
+from rsmooth.certify.rules import stopping_rule
+from rsmooth.certify.stopping import StoppingRule
+from rsmooth.certify.votes import Outcome
+from rsmooth.data import ImageData, load_dataset
+from rsmooth.smoothed import SmoothedClassifier
+
+N0 = 100
+TOLERANCE = 0.02  # of the anytime mode, in units of sigma
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The votes of N images: the class tested (N,), and its hits (N, L) among the first looks[l] samples."""
+
+    tested: NDArray[np.int64]
+    looks: tuple[int, ...]
+    hits: NDArray[np.int64]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Measure, print the table, write JSON and Markdown with provenance, and return 0."""
+    options = _parser().parse_args(argv)
+    rows = []
+    for name, g, data in _models(options):
+        rows += _compare(name, g, data, options)
+    made = provenance({"train": 0, "noise": 0})
+    table = _table(rows, made, options)
+    print(table)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        content = {"n": options.n, "alpha": options.alpha, "rows": rows, "provenance": made}
+        options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        options.out.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+    return 0
+
+
+def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifier, ImageData]]:
+    """Name, model and test images of each run folder, or of each arm and sigma trained here."""
+    if options.runs:
+        for run in options.runs:
+            from rsmooth.cli.images import choose_images
+
+            data = choose_images(None, run, split="test", skip=1, limit=options.images, only=None)
+            yield run.name, SmoothedClassifier.load(run / "model.pt"), data
+        return
+    splits = load_dataset("digits", validation=0.2)
+    test = splits.test.subset(range(0, len(splits.test), max(1, len(splits.test) // options.images)))
+    for sigma in options.sigmas:
+        for arm in ("gaussian", "smoothadv"):
+            yield arm, _train(arm, sigma, splits.train, options), test
+
+
+def _train(arm: str, sigma: float, data: ImageData, options: argparse.Namespace) -> SmoothedClassifier:
+    from rsmooth.cli.train import build_trainer
+    from rsmooth.registry import MODELS
+
+    train = next(one for one in load_preset("digits").arms if one.name == arm).train
+    torch.manual_seed(0)
+    model = {**train["model"]}
+    base = MODELS.create(model.pop("name"), num_classes=10, in_channels=1, **model)
+    g = SmoothedClassifier(base, sigma, 10)
+    trainer = build_trainer({**train["trainer"], "epochs": options.epochs}, train.get("attack"), 0)
+    trainer.fit(g, data, progress=False)
+    return g.eval()
+
+
+def _modes(sigma: float, options: argparse.Namespace) -> list[tuple[str, StoppingRule, tuple[float, ...]]]:
+    """Name, rule and the radii at which each mode's accuracy is read."""
+    grid = tuple(float(radius) for radius in np.arange(0.0, 3.0 * sigma + 1e-9, options.step))
+
+    def rule(mode: str, **option: object) -> StoppingRule:
+        return stopping_rule(mode, sigma, options.n, options.alpha, **option)  # type: ignore[arg-type]
+
+    at = [(f"radius {factor:g} sigma", rule("radius", radius=factor * sigma), (factor * sigma,))
+          for factor in (0.5, 1.0, 2.0)]
+    return [("fixed", rule("fixed"), ()), *at, (f"grid of {options.step:g} to 3 sigma", rule("grid", radii=grid), grid),
+            (f"anytime to {TOLERANCE:g} sigma", rule("anytime", tolerance=TOLERANCE * sigma), grid)]
+
+
+def _compare(name: str, g: SmoothedClassifier, data: ImageData, options: argparse.Namespace) -> list[dict[str, object]]:
+    modes = _modes(g.sigma, options)
+    stream = _draw(g, data, sorted({look for _, rule, _ in modes for look in rule.looks}), options)
+    correct = stream.tested == data.labels.numpy()
+    fixed = _decide(modes[0][1], stream)[0]
+    rows = []
+    for mode, rule, radii in modes:
+        radius, samples = _decide(rule, stream)
+        ours = [float((correct & (radius >= r)).mean()) for r in radii]
+        theirs = [float((correct & (fixed >= r)).mean()) for r in radii]
+        errors = [float(np.sqrt(max(a * (1 - a), b * (1 - b)) / len(data))) for a, b in zip(ours, theirs, strict=True)]
+        rows.append({"model": name, "sigma": g.sigma, "mode": mode, "images": len(data),
+                     "mean_samples": float(samples.mean()), "median_samples": float(np.median(samples)),
+                     "saving": options.n / float(samples.mean()), "radii": radii, "accuracy": ours,
+                     "accuracy_fixed": theirs, "standard_error": errors})
+    return rows
+
+
+def _decide(rule: StoppingRule, stream: Stream) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Radius, -1 for an abstention, and samples of each image under a rule."""
+    columns = [stream.looks.index(look) for look in rule.looks]
+    radius, samples = np.empty(len(stream.tested)), np.empty(len(stream.tested), dtype=np.int64)
+    for row, hits in enumerate(stream.hits[:, columns].tolist()):
+        decisions = (rule.decide(hits[:count]) for count in range(1, len(hits) + 1))
+        decision = next(one for one in decisions if one is not None)
+        radius[row] = decision.radius if decision.certified else ABSTAIN
+        samples[row] = decision.samples
+    return radius, samples
+
+
+def _reader(looks: Sequence[int]) -> Procedure:
+    """An algorithm that selects a class as CERTIFY does and notes its hits at all looks."""
+    selection = (yield Votes("select", N0))[:-1]
+    tested, hits = int(selection.argmax()), []
+    for look in looks:
+        votes = yield Votes("estimate", look)
+        hits.append(int(votes[tested]))
+    return Outcome(tested, 0.0, votes[:-1], int(votes[-1]), selection, looks[-1], tuple(zip(looks, hits, strict=True)))
+
+
+def _draw(g: SmoothedClassifier, data: ImageData, looks: Sequence[int], options: argparse.Namespace) -> Stream:
+    shape = data.images.shape[1:]
+    settings = CertifySettings(n=options.n, alpha=options.alpha, precision=options.precision)
+    samples = float(options.n) * len(data)
+    pool = open_pool(g, noisy_images("grid", g.sigma, 0, shape), shape, settings, samples)
+    tasks = (Task(at, int(data.index[at]), data.images[at], _reader(looks)) for at in range(len(data)))
+    outcomes: dict[int, Outcome] = {}
+    with ProgressBar(len(data), True, samples_each=N0 + options.n) as bar:
+        for turn in drive(pool, tasks):
+            outcomes.update({task.position: task.outcome for task in turn.finished})
+            bar.update(len(turn.finished), turn.samples)
+    ordered = [outcomes[at] for at in range(len(data))]
+    return Stream(np.array([outcome.label for outcome in ordered]), tuple(looks),
+                  np.array([[hits for _, hits in outcome.looks] for outcome in ordered]))
+
+
+def _table(rows: list[dict[str, object]], made: dict[str, object], options: argparse.Namespace) -> str:
+    lines = [f"Samples of each mode, at most n={options.n:,}, alpha={options.alpha:g}, on votes of one stream "
+             f"({made['cpu']}, {made['date']}, commit {made['commit']}). Accuracy is certified accuracy, the largest "
+             "difference that over all radii of the mode, in standard errors of the fixed one.", "",
+             "| model | sigma | mode | images | mean samples | median | fewer by | largest difference to fixed | "
+             "in standard errors |", "|---|---:|---|---:|---:|---:|---:|---:|---:|"]
+    for row in rows:
+        gaps = np.abs(np.subtract(row["accuracy"], row["accuracy_fixed"]))  # type: ignore[call-overload]
+        apart = gaps / np.maximum(row["standard_error"], 1e-9)  # type: ignore[call-overload]
+        worst = [f"{100 * max(gaps, default=0):.1f} points", f"{max(apart, default=0):.2f}"]
+        lines.append(f"| {row['model']} | {row['sigma']:g} | {row['mode']} | {row['images']} | "
+                     f"{row['mean_samples']:,.0f} | {row['median_samples']:,.0f} | {row['saving']:.1f}x | "
+                     + " | ".join(worst if len(gaps) else ["", ""]) + " |")
+    return "\n".join(lines)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks certify-samples", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", nargs="+", type=Path, help="run folders; default: trains on the digits")
+    parser.add_argument("--sigmas", nargs="+", type=float, default=[0.25, 0.5], help="to train at")
+    parser.add_argument("--epochs", type=int, default=20, help="to train for")
+    parser.add_argument("--images", type=int, default=100, help="test images, evenly spread")
+    parser.add_argument("--n", type=int, default=100_000)
+    parser.add_argument("--alpha", type=float, default=1e-3)
+    parser.add_argument("--step", type=float, default=0.25, help="of the radius grid, in pixel units")
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
