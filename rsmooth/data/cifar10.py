@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 
 import torch
-import torchvision
 
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
@@ -25,8 +24,10 @@ def cifar10(root: str | os.PathLike[str], download: bool = False, validation: fl
 
 
 def _split(root: str | os.PathLike[str], download: bool, *, train: bool) -> ImageData:
+    from torchvision import datasets  # here, since it loads torch's compiler: seconds at every start
+
     try:
-        source = torchvision.datasets.CIFAR10(root, train=train, download=download)
+        source = datasets.CIFAR10(root, train=train, download=download)
     except RuntimeError as error:
         raise FileNotFoundError(f"expected CIFAR-10 (cifar-10-batches-py, unharmed) in {root}; give download=True "
                                 "to fetch it there, or use the data set 'npz' for an .npz file") from error

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-import torchvision.transforms.functional as transforms
 from PIL import Image
 from torch import Tensor
 
@@ -84,6 +83,8 @@ class FolderData:
 
 def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
     """One image as uint8 (3, size, size)."""
+    from torchvision.transforms import functional as transforms  # here: it loads torch's compiler at every start
+
     try:
         with Image.open(file) as opened:
             image = opened.convert("RGB")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-import torchvision
 
 from rsmooth.data.files import FolderData
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.registry import DATASETS
+
+if TYPE_CHECKING:
+    from torchvision.datasets import ImageFolder
 
 
 @DATASETS.register("folder")
@@ -22,8 +25,10 @@ def folder(root: str | os.PathLike[str], image_size: int = 224, train: str = "tr
     (ImageNet's published results are on its ``val`` folder). validation: a count or fraction of the training images,
     chosen by seed. FileNotFoundError if neither folder is there, ValueError if they hold different classes.
     """
+    from torchvision.datasets import ImageFolder  # here, since it loads torch's compiler: seconds at every start
+
     root = Path(root)
-    sources = {split: torchvision.datasets.ImageFolder(root / name)
+    sources = {split: ImageFolder(root / name)
                for split, name in (("train", train), ("test", test)) if (root / name).is_dir()}
     if not sources:
         raise FileNotFoundError(f"expected a folder {train} or {test} with a sub-folder for each class in {root}")
@@ -39,7 +44,7 @@ def folder(root: str | os.PathLike[str], image_size: int = 224, train: str = "tr
                       normalize="imagenet")
 
 
-def _split(root: Path, source: torchvision.datasets.ImageFolder, split: str, image_size: int) -> FolderData:
+def _split(root: Path, source: ImageFolder, split: str, image_size: int) -> FolderData:
     paths = tuple(str(Path(path).relative_to(root)) for path, _ in source.samples)
     labels = torch.tensor([label for _, label in source.samples])
     return FolderData(root, paths, labels, torch.arange(len(paths)), len(source.classes), root.name, split, image_size)
