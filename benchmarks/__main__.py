@@ -87,7 +87,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"stopped before the end of {', '.join(outcome.stopped)}; the same command goes on", file=sys.stderr)
     if outcome.finished:
         print(report_runs([out / name for name in _in_order(preset, outcome.finished)], title=preset.title, out=out,
-                          **preset.report))
+                          brief=True, **preset.report))
     return 3 if outcome.failed else 130 if outcome.stopped else 0
 
 

@@ -1,4 +1,4 @@
-"""One arm in its own process: train, certify, say what it cost. ``python -m benchmarks.arm FOLDER [--seconds S]``.
+"""One arm in its own process: train, certify, say what it cost. ``python -m benchmarks.arm FOLDER``.
 
 The runner has written the arm's options into FOLDER/arm.yaml. Whatever is finished is not done again; when the time is
 up the process stops like one that is interrupted, and all that checkpoint and journal hold stays.
@@ -31,7 +31,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the arm of a folder; 0 when it is finished, 130 when it was stopped, 1 after an error."""
     parser = argparse.ArgumentParser(prog="benchmarks.arm")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seconds", type=float, default=None)
+    parser.add_argument("--seconds", type=float, help="stop after so long")
+    parser.add_argument("--command", help="what the user typed, for the record")
     options = parser.parse_args(argv)
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _interrupt)
@@ -39,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         signal.setitimer(signal.ITIMER_REAL, max(options.seconds, 0.01))
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     try:
-        run_arm(options.folder)
+        run_arm(options.folder, options.command)
     except (KeyboardInterrupt, SystemExit):
         return STOPPED
     except (ValueError, LookupError, OSError, RuntimeError) as error:
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     return 0
 
 
-def run_arm(folder: Path) -> None:
+def run_arm(folder: Path, command: str | None = None) -> None:
     """Train and certify the arm of ``folder`` and write its summary."""
     import torch
 
@@ -65,7 +66,7 @@ def run_arm(folder: Path) -> None:
     with _stage(folder, "certify", _images(folder, arm)):
         certify(source=folder, progress=False, **arm["certify"])
     seeds = {"train": arm["train"].get("seed", 0), "certify": arm["certify"].get("seed", 0)}
-    write_json(folder / SUMMARY, {**arm, "seconds": stage_seconds(folder), "provenance": provenance(seeds)})
+    write_json(folder / SUMMARY, {**arm, "seconds": stage_seconds(folder), "provenance": provenance(seeds, command)})
 
 
 def stage_seconds(folder: Path) -> dict[str, dict[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,28 @@ from tqdm import tqdm
 
 from benchmarks.arm import STATE
 
+LINE_SECONDS = 30.0
 Bar = Any  # tqdm is generic in its type stubs only
 
 
 class Progress:
-    """One bar over all arms and one for each arm at work; without a terminal, a line an arm."""
+    """One bar over all arms and one for each arm at work; without a terminal, a line an arm every half minute."""
 
     def __init__(self, arms: int, finished: int) -> None:
         self._terminal = sys.stderr.isatty()
         self._all: Bar = tqdm(total=arms, initial=finished, desc="arms", unit="arm", position=0, file=sys.stderr,
                               disable=not self._terminal)
         self._bars: dict[str, tuple[str, Bar]] = {}
+        self._said = time.monotonic()
 
     def show(self, folders: dict[str, Path]) -> None:
         """Bring the bars of the arms at work up to date."""
+        if not self._terminal:
+            self._say(folders)
+            return
         for name, folder in folders.items():
             found = stage_progress(folder)
-            if found is None or not self._terminal:
+            if found is None:
                 continue
             stage, unit, done, total = found
             if name not in self._bars or self._bars[name][0] != stage:
@@ -37,6 +43,17 @@ class Progress:
             bar = self._bars[name][1]
             bar.total = total
             bar.update(done - bar.n)
+
+    def _say(self, folders: dict[str, Path]) -> None:
+        """A line for each arm at work, now and then."""
+        if time.monotonic() - self._said < LINE_SECONDS:
+            return
+        self._said = time.monotonic()
+        for name, folder in folders.items():
+            found = stage_progress(folder)
+            if found is not None:
+                stage, unit, done, total = found
+                print(f"{name}: {stage}, {unit} {done:g} of {total:g}", file=sys.stderr, flush=True)
 
     def settle(self, name: str, finished: bool) -> None:
         """An arm has ended."""

@@ -12,13 +12,16 @@ from pathlib import Path
 from typing import Any
 
 
-def provenance(seeds: dict[str, int] | None = None) -> dict[str, Any]:
-    """Everything about this process that its figures depend on; no host names and no paths."""
+def provenance(seeds: dict[str, int] | None = None, command: str | None = None) -> dict[str, Any]:
+    """Everything about this process that its figures depend on; no host names and no paths.
+
+    command: what the user typed, where that is not what this process was started with.
+    """
     import torch
 
     return {
         "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": " ".join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])]),
+        "command": command or this_command(),
         "commit": git_commit(),
         "cpu": cpu_model(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
@@ -28,6 +31,11 @@ def provenance(seeds: dict[str, int] | None = None) -> dict[str, Any]:
         "versions": {name: _version(name) for name in ("rsmooth", "torch", "torchvision", "numpy", "scipy")},
         "seeds": seeds or {},
     }
+
+
+def this_command() -> str:
+    """The harness' command line as it was typed, with the names of folders in place of their paths."""
+    return " ".join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])])
 
 
 def git_commit() -> str:

@@ -10,18 +10,18 @@ from typing import Any
 
 from benchmarks.arm import SUMMARY
 from benchmarks.reference import Quoted, find
-from rsmooth.report import Report, Row, Run, report
+from rsmooth.report import Report, Row, Run, report, to_markdown
 
 PROTOCOLS = {"cifar10": 20, "imagenet": 100}
 """Every how-many-eth test image the published logs certify."""
 
 
-def report_runs(folders: Sequence[Path], *, title: str, out: Path | None = None,
-                radii: Sequence[float] | None = None, reference: str | None = None) -> str:
+def report_runs(folders: Sequence[Path], *, title: str, out: Path | None = None, radii: Sequence[float] | None = None,
+                reference: str | None = None, brief: bool = False) -> str:
     """Compose the report of run folders or logs, print-ready; with ``out`` its files are written there.
 
     reference: "cifar10" or "imagenet" adds the published rows for the same subset of images; None or "none" adds
-    none. ValueError for an unknown one.
+    none. brief: return the table alone and the names of the files. ValueError for an unknown reference.
     """
     made = report(list(folders), out, radii=radii, title=title)
     sections = [made.markdown, _machines(folders)]
@@ -35,7 +35,10 @@ def report_runs(folders: Sequence[Path], *, title: str, out: Path | None = None,
         written.write_text(f"{text}\n{figures}", encoding="utf-8")
         if quoted:
             _write_csv(made, quoted, out / "beside_published.csv")
-    return text
+    if not brief:
+        return text
+    files = "".join(f"wrote {path}\n" for path in made.files if path.suffix != ".pdf")
+    return f"{to_markdown(made.table)}\n{files}"
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:

@@ -16,6 +16,7 @@ import yaml
 from benchmarks.arm import ARM, STOPPED, SUMMARY
 from benchmarks.presets import Arm, Preset
 from benchmarks.progress import Progress
+from benchmarks.provenance import this_command
 
 POLL_SECONDS = 0.2
 
@@ -95,7 +96,7 @@ def _claim(folder: Path, arm: Arm) -> None:
 
 def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:
     folder = out / arm.name
-    command = [sys.executable, "-m", "benchmarks.arm", str(folder.resolve())]
+    command = [sys.executable, "-m", "benchmarks.arm", str(folder.resolve()), "--command", this_command()]
     if deadline is not None:
         command += ["--seconds", f"{max(deadline - time.monotonic(), 0.01):.2f}"]
     environment = dict(os.environ)

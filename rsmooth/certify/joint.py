@@ -92,14 +92,14 @@ def joint_design(
     final_share: float = 0.5,
     power_loss: float = 0.01,
 ) -> JointTest:
-    """Group-sequential tests (see ``design``) of every p0, made jointly valid at level alpha; p0 must grow.
+    """Group-sequential tests (see ``design``) of every p0, made jointly valid at level alpha; p0 must be in order.
 
     Exact designs of neighbouring p0 sometimes cross by a hit or two, because hits are whole: thresholds are raised to
     the running maximum over smaller p0, which can only lower an error. Giving up is lowered likewise, which can only
     lower the loss of power.
     """
-    if not p0 or any(later <= earlier for earlier, later in pairwise(p0)):
-        raise ValueError(f"expected growing shares p0, at least one, got {tuple(p0)}")
+    if not p0 or any(later < earlier for earlier, later in pairwise(p0)):
+        raise ValueError(f"expected shares p0 in growing order, at least one, got {tuple(p0)}")
     tests = [design(float(share), looks, alpha, final_share=final_share, power_loss=power_loss) for share in p0]
     accept = np.maximum.accumulate(np.array([test.accept for test in tests], dtype=np.int64).T, axis=1)
     reject = np.array([test.reject for test in tests], dtype=np.int64).T

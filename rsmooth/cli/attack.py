@@ -1,7 +1,5 @@
 """``rsmooth attack``: the empirical accuracy of g under attack, over several epsilons."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path
@@ -69,7 +67,7 @@ def attack(source: Path | None = None, dataset: Spec | None = None, split: str =
         path.write_text(json.dumps({**made, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
-def _row(g: SmoothedClassifier, data: ImageData | FolderData, epsilon: float, spec: dict[str, Any], num_noise: int,
+def _row(g: "SmoothedClassifier", data: "ImageData | FolderData", epsilon: float, spec: dict[str, Any], num_noise: int,
          n: int, alpha: float, seed: int, batch_size: int, progress: bool) -> dict[str, float]:
     """Accuracy of g's predictions on all images, attacked at one epsilon (0: as they are)."""
     import torch

@@ -1,8 +1,7 @@
 """``rsmooth certify``: a trained or published model to a record of certificates."""
 
-from __future__ import annotations
-
 from pathlib import Path
+from typing import Any
 
 from rsmooth.cli.images import choose_images
 from rsmooth.cli.runs import CERTIFICATES, load_model
@@ -13,8 +12,8 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
             max: int | None = None, images: list[int] | None = None, n: int = 100_000, n0: int = 100,
             alpha: float = 0.001, mode: str = "fixed", radius: PixelValue | None = None,
             radii: PixelValues | None = None, tolerance: PixelValue | None = None, target: str = "predict",
-            seed: int = 0, noise: str = "grid", precision: str = "auto", compile: str = "auto", batch_size: int | None = None,
-            workers: int | None = None, device: str = "auto", weights: str = "last",
+            seed: int = 0, noise: str = "grid", precision: str = "auto", compile: str = "auto",
+            batch_size: int | None = None, workers: int | None = None, device: str = "auto", weights: str = "last",
             checkpoint: Path | None = None, normalize: str | None = None, sigma: PixelValue | None = None,
             out: Path | None = None, progress: bool = True) -> None:
     """Certify images with a journal that survives any interruption; the same command goes on where it stopped.
@@ -54,10 +53,12 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
     g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma,
                    num_classes=data.num_classes, device=device)
     journal = _journal(source, out)
-    settings = CertifySettings(n0=n0, n=n, alpha=alpha, mode=mode, radius=radius, radii=radii, tolerance=tolerance,
-                               target=target, seed=seed, noise=noise, precision=precision, compile=compile,
-                               batch_size=batch_size)
-    log = certify_dataset(g, data, journal, settings, workers=workers, progress=progress)
+    options: dict[str, Any] = {  # the settings check the names among them
+        "n0": n0, "n": n, "alpha": alpha, "mode": mode, "radius": radius, "radii": radii, "tolerance": tolerance,
+        "target": target, "seed": seed, "noise": noise, "precision": precision, "compile": compile,
+        "batch_size": batch_size,
+    }
+    log = certify_dataset(g, data, journal, CertifySettings(**options), workers=workers, progress=progress)
     clean = 100 * certified_accuracy(log, [0.0])[0]
     print(f"{len(log.idx)} images certified in {log.time.sum():.1f} s: accuracy {clean:.1f} % at radius 0, average "
           f"certified radius {average_certified_radius(log):.4f}; see rsmooth report {journal}")

@@ -1,7 +1,5 @@
 """``rsmooth list``: the registered names, each with one line, and an entry's options."""
 
-from __future__ import annotations
-
 from importlib import import_module
 
 from rsmooth import registry

@@ -1,7 +1,5 @@
 """``rsmooth plan``: what n samples can show, what a radius needs, and how long it will take."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rsmooth.cli.values import PixelValue, PixelValues

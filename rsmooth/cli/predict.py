@@ -1,7 +1,5 @@
 """``rsmooth predict``: certifiable predictions for image files or for a data set."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from pathlib import Path
@@ -48,7 +46,7 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
     names, pixels, index, labels = _read(images, dataset, source, split, skip, max)
     g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma,
                    num_classes=num_classes, device=device)
-    rows = []
+    rows: list[list[object]] = []
     for start in range(0, len(names), batch_size):
         stop = start + batch_size
         x = to_unit(pixels[start:stop]).to(next(g.parameters()).device)
@@ -57,11 +55,11 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
             rows.append([name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"])
     if labels is not None:
         rows = [[*row, int(label)] for row, label in zip(rows, labels.tolist(), strict=True)]
-    _write([["image", "prediction", "p_value"] + (["label"] if labels is not None else []), *rows], out)
+    _write([["image", "prediction", "p_value", *(["label"] if labels is not None else [])], *rows], out)
 
 
 def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, split: str, skip: int,
-          limit: int | None) -> tuple[list[str], Tensor, Tensor, Tensor | None]:
+          limit: int | None) -> "tuple[list[str], Tensor, Tensor, Tensor | None]":
     """Names, uint8 pixels (N, C, H, W), noise indices and, for a data set, labels."""
     import torch
 
@@ -75,7 +73,7 @@ def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, s
     return [str(i) for i in data.index.tolist()], pixels, data.index, labels
 
 
-def read_images(files: list[Path]) -> tuple[list[str], Tensor]:
+def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
     """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that differ."""
     import numpy as np
     import torch

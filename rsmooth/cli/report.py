@@ -1,7 +1,5 @@
 """``rsmooth report``: run folders and published logs side by side, from their records alone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rsmooth.cli.values import PixelValues

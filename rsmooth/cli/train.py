@@ -1,7 +1,5 @@
 """``rsmooth train``: from a configuration to a run folder with a trained model."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,8 +57,8 @@ def train(run: Path, sigma: PixelValue, dataset: Spec = "digits", model: Spec | 
     built.fit(g, splits.train, validation=splits.validation, unlabelled=extra, run_dir=run, progress=progress)
 
 
-def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None) -> Trainer:
-    """The trainer of a spec, given the attack of another; its options go over the preset's, seed is its default seed."""
+def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None) -> "Trainer":
+    """The trainer of a spec, given the attack of another; its options go over the preset's and over ``seed``."""
     import rsmooth.attacks
     import rsmooth.defenses  # noqa: F401 - enter attacks and trainers into their registries
     from rsmooth.defenses.presets import preset as preset_options
@@ -73,8 +71,8 @@ def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | N
     return built
 
 
-def build_model(model: Spec, splits: DataSplits) -> Any:
-    """The base classifier of a spec, told the data's classes, shape and normalisation where the spec leaves them open."""
+def build_model(model: Spec, splits: "DataSplits") -> Any:
+    """The base classifier of a spec, told the data's classes, shape and normalisation where the spec is silent."""
     import rsmooth.models  # noqa: F401 - enters the models into their registry
     from rsmooth.registry import MODELS
 
@@ -86,7 +84,7 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
 
 
 def pseudo_labels(unlabelled: Spec | None, teacher: Path | None, weight: float, soft: bool, confidence: float,
-                  seed: int, device: torch.device) -> PseudoLabels | None:
+                  seed: int, device: "torch.device") -> "PseudoLabels | None":
     """The training images of a data set as a teacher labels them; None where there is no such data set."""
     if unlabelled is None and teacher is None:
         return None
@@ -94,15 +92,19 @@ def pseudo_labels(unlabelled: Spec | None, teacher: Path | None, weight: float, 
         raise ValueError(f"expected unlabelled images and a teacher together, got unlabelled={unlabelled!r} and "
                          f"teacher={teacher}")
     from rsmooth import SmoothedClassifier
+    from rsmooth.data import ImageData
     from rsmooth.defenses import pseudo_label
 
+    images = load_split(unlabelled, "train")
+    if not isinstance(images, ImageData):
+        raise ValueError(f"expected unlabelled images that fit into memory, got the image folder {unlabelled!r}; "
+                         "put them into an .npz file")
     judge = SmoothedClassifier.load(model_path(teacher, "last"), map_location=device)
-    return pseudo_label(judge, load_split(unlabelled, "train"), soft=soft, confidence=confidence, weight=weight,
-                        seed=seed)
+    return pseudo_label(judge, images, soft=soft, confidence=confidence, weight=weight, seed=seed)
 
 
-def _starting_point(model: Spec | None, init_from: Path | None, splits: DataSplits, sigma: float,
-                    seed: int) -> SmoothedClassifier:
+def _starting_point(model: Spec | None, init_from: Path | None, splits: "DataSplits", sigma: float,
+                    seed: int) -> "SmoothedClassifier":
     """A new model, or a trained one with a fresh head; weights drawn from ``seed``."""
     import torch
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from benchmarks.reference import find, read_table, table_names
@@ -13,12 +15,12 @@ def test_tables_parse_and_hold_possible_numbers(name: str) -> None:
     assert rows
     for row in rows:
         assert row.dataset in ("cifar10", "imagenet")
-        assert row.method and row.kind and row.source
+        assert all((row.method, row.kind, row.source))
         assert row.acr is None or 0.05 < row.acr < 1.2
         assert row.sigma is None or row.sigma in (0.12, 0.25, 0.5, 1.0)
         assert row.images in (None, 427, 500, 10_000)
         assert all(0 <= radius <= 3.5 for radius in row.accuracy)
-        assert all(4 <= percent <= 100 for percent in row.accuracy.values())
+        assert all(3 <= percent <= 100 for percent in row.accuracy.values())
         assert row.accuracy or row.acr is not None
 
 
@@ -41,8 +43,8 @@ def test_average_certified_radius_is_no_less_than_the_steps_of_its_accuracies() 
             if row.acr is None or len(row.accuracy) < 2 or row.kind not in ("run", "later"):
                 continue
             radii = sorted(row.accuracy)
-            below = sum((b - a) * row.accuracy[b] / 100 for a, b in zip(radii, radii[1:], strict=False))
-            above = sum((b - a) * row.accuracy[a] / 100 for a, b in zip(radii, radii[1:], strict=False))
+            below = sum((b - a) * row.accuracy[b] / 100 for a, b in itertools.pairwise(radii))
+            above = sum((b - a) * row.accuracy[a] / 100 for a, b in itertools.pairwise(radii))
             rest = row.accuracy[radii[-1]] / 100 * (3.8115 * (row.sigma or 0) - radii[-1])
             assert below - 0.002 <= row.acr <= above + rest + 0.002, (name, row.label)
             compared += 1
