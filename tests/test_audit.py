@@ -38,6 +38,11 @@ def test_sound_certificates_stand_and_the_gap_is_measured(log: CertificationLog)
     assert "contradicted certificates: 0" in found.summary()
 
 
+def test_a_limit_takes_the_first_certified_images(log: CertificationLog) -> None:
+    found = audit(half_space(), eight(), log, steps=1, num_noise=1, n=20, factors=(0.5,), limit=2)
+    assert found.idx.tolist() == log.idx[log.radius > 0][:2].tolist()
+
+
 def test_forged_radius_is_contradicted(log: CertificationLog) -> None:
     forged = replace(log, radius=log.radius * 6)
     found = audit(half_space(), eight(), forged, steps=4, num_noise=4, n=200, factors=(0.9,))
@@ -55,6 +60,12 @@ def test_unusable_logs_are_refused(log: CertificationLog) -> None:
         audit(g, data, replace(log, provenance={}))
     with pytest.raises(ValueError, match="factors > 0"):
         audit(g, data, log, factors=())
+    with pytest.raises(ValueError, match="limit of at least 1"):
+        audit(g, data, log, limit=0)
+    other = half_space()
+    other.base.b += 0.1
+    with pytest.raises(ValueError, match="weights have changed"):
+        audit(other, data, log)
     nothing = replace(log, radius=np.zeros(8))
     with pytest.raises(ValueError, match="certified images"):
         audit(g, data, nothing)
