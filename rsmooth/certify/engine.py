@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsmooth.certify.numerics import FixedBatchNetwork, Profile, choose_network
+from rsmooth.certify.numerics import FixedBatchNetwork, Profile, check_images_apart, choose_network
 from rsmooth.certify.points import NoisyImages
 from rsmooth.certify.pool import Slice, VotePool
 from rsmooth.certify.settings import CertifySettings
@@ -193,5 +193,6 @@ def open_pool(g: SmoothedClassifier, noise: NoisyImages, shape: torch.Size, sett
     profile: how the network is to be executed; None chooses.
     """
     expect_noise(int(samples * shape.numel()))
+    check_images_apart(g, shape)
     network = choose_network(g, shape, settings, samples) if profile is None else FixedBatchNetwork(g, profile)
     return VotePool(network, noise, shape)

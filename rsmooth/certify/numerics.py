@@ -75,7 +75,8 @@ class FixedBatchNetwork:
 
     @torch.no_grad()
     def __call__(self, points: Tensor) -> Tensor:
-        logits = self._net(points.to(self._dtype, memory_format=torch.channels_last))
+        with torch.autocast(self.device.type, enabled=False):  # a caller's would execute another dtype than recorded
+            logits = self._net(points.to(self._dtype, memory_format=torch.channels_last))
         if logits.shape != (self.batch, self.num_classes):
             raise ValueError(f"expected logits ({self.batch}, {self.num_classes}) from the base classifier, "
                              f"got {tuple(logits.shape)}; check num_classes")
@@ -113,6 +114,24 @@ class _CudaGraph:
         with torch.cuda.graph(graph):
             self._output = self._net(self._input)
         self._graph = graph
+
+
+@torch.no_grad()
+def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
+    """ValueError where the answer to one image changes with another in the batch, as with batch statistics.
+
+    Votes of such a network belong to no function of the image, and a certificate would speak of nothing. Randomness in
+    a network passes: its votes are as independent as the noise.
+    """
+    net = fold_batchnorm(g.base)
+    parameter = next(net.parameters(), None)
+    points = torch.rand((3, *shape), generator=torch.Generator().manual_seed(0))
+    if parameter is not None:
+        points = points.to(parameter.device, parameter.dtype)
+    first, again, beside = (net(points[[0, other]])[0] for other in (1, 1, 2))
+    if torch.equal(first.nan_to_num(), again.nan_to_num()) and not torch.equal(first.nan_to_num(), beside.nan_to_num()):
+        raise ValueError("expected a base classifier that answers each image on its own, got one whose answer changes "
+                         "with the other images of a batch; look for batch norm without running statistics")
 
 
 def choose_network(g: SmoothedClassifier, shape: torch.Size, settings: CertifySettings,
