@@ -19,7 +19,7 @@ from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.cohen import predict
 from rsmooth.certify.dataset import model_hash
-from rsmooth.certify.settings import Noise
+from rsmooth.certify.settings import Noise, Precision
 from rsmooth.certify.votes import ABSTAIN
 from rsmooth.data import FolderData, ImageData, to_unit
 from rsmooth.smoothed import SmoothedClassifier
@@ -98,6 +98,7 @@ def audit(g: SmoothedClassifier, data: ImageData | FolderData, log: Certificatio
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     noise: Noise = log.provenance.get("noise", {}).get("kind", "grid")
+    precision: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")  # certificates are of that network
     distance, predicted = np.zeros((2, len(certified), len(factors)))
     generator = torch.Generator().manual_seed(seed)
     for row, at in enumerate(tqdm(certified, disable=not progress, unit="image", desc="audit")):
@@ -105,8 +106,9 @@ def audit(g: SmoothedClassifier, data: ImageData | FolderData, log: Certificatio
         attacked = [_attack(g, x, int(log.predict[at]), factor * float(log.radius[at]), steps, num_noise, generator)
                     for factor in factors]
         distance[row] = [float((one.double() - x.double()).norm()) for one in attacked]
-        predicted[row] = predict(g, torch.cat(attacked), n=n, alpha=alpha, seed=seed, noise=noise).label.numpy()
-    total = float(log.provenance["alpha"]) + alpha * len(factors)
+        predicted[row] = predict(g, torch.cat(attacked), n=n, alpha=alpha, seed=seed, noise=noise,
+                                 precision=precision).label.numpy()
+    total = float(log.provenance.get("alpha_spent", log.provenance["alpha"])) + alpha * len(factors)
     return Audit(log.idx[certified], log.predict[certified], log.radius[certified], np.array(factors, dtype=np.float64),
                  distance, predicted.astype(np.int64), total)
 
@@ -135,5 +137,5 @@ def _check(g: SmoothedClassifier, log: CertificationLog, factors: Sequence[float
     if hashed != model_hash(g):
         raise ValueError(f"expected the model of the log, {hashed}, got {model_hash(g)}; "
                          "its weights have changed since")
-    if log.provenance.get("seed") == seed:
+    if seed in log.provenance.get("seeds", [log.provenance.get("seed")]):
         raise ValueError(f"expected another seed than the certificates', got {seed}; the audit needs noise of its own")

@@ -100,6 +100,7 @@ def test_predictions_of_files_and_of_the_data_set_agree(run: Path, tmp_path: Pat
     rows = [line.split(",") for line in capsys.readouterr().out.strip().split("\n")]
     assert rows[0] == ["image", "prediction", "p_value"]
     assert len(rows) == 5
+    assert rows[1][1:] == rows[4][1:], "expected one image to have one answer, wherever it stands in the command"
     assert main(["predict", str(run), "--max", "2", "--n", "200", "--out", str(tmp_path / "p.csv")]) == 0
     assert (tmp_path / "p.csv").read_text().split("\n")[0].strip() == "image,prediction,p_value,label"
 
