@@ -100,15 +100,6 @@ def lower_confidence_bound(successes: Counts | Count, n: Counts | Count, alpha: 
 
 
 @overload
-def miss_upper_bound(misses: Count, n: Count, alpha: float) -> float: ...
-@overload
-def miss_upper_bound(misses: Counts, n: Counts | Count, alpha: float) -> Floats: ...
-def miss_upper_bound(misses: Counts | Count, n: Counts | Count, alpha: float) -> float | Floats:
-    """1 - lower_confidence_bound(n - misses, n, alpha) without cancellation: the bound on the rate of misses."""
-    return upper_confidence_bound(np.asarray(misses), n, alpha)
-
-
-@overload
 def radius_from_counts(
     successes: Count, n: Count, sigma: float, alpha: float, *, total_variation: float = 0.0
 ) -> float: ...

@@ -13,7 +13,6 @@ from rsmooth.certify.bounds import (
     lower_confidence_bound,
     max_radius,
     minimal_n,
-    miss_upper_bound,
     null_share,
     radius_from_counts,
     smallest_n,
@@ -49,7 +48,7 @@ def test_the_ends_of_the_scale():
     assert upper_confidence_bound(50, 50, 0.01) == 1.0
     assert lower_confidence_bound(50, 50, 0.01) == pytest.approx(0.01 ** (1 / 50), rel=1e-14)
     # on the side of the misses nothing cancels: -expm1(log(alpha)/n) to the last digits
-    assert miss_upper_bound(0, 10**9, 0.001) == pytest.approx(-math.log(0.001) / 1e9, rel=1e-8)
+    assert upper_confidence_bound(0, 10**9, 0.001) == pytest.approx(-math.log(0.001) / 1e9, rel=1e-8)
     assert isinstance(lower_confidence_bound(3, 5, 0.1), float)
     assert isinstance(radius_from_counts(5, 5, 1.0, 0.1), float)
     assert lower_confidence_bound(np.array([[1, 2]]), np.array([[5], [6]]), 0.1).shape == (2, 2)
