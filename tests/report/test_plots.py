@@ -59,4 +59,5 @@ def test_the_legend_hides_no_data(draw, count):
     legend = axes.get_legend().get_window_extent()
     assert legend.y1 < axes.xaxis.label.get_window_extent().y0  # below the name of the axis
     assert legend.y0 >= 0  # and not cut off
-    assert legend.x0 >= 0 and legend.x1 <= figure.bbox.x1
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1
