@@ -35,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after so long")
     parser.add_argument("--command", help="what the user typed, for the record")
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _interrupt)
     if options.seconds is not None:
