@@ -85,9 +85,10 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{name} failed: {output}", file=sys.stderr)
     if outcome.stopped:
         print(f"stopped before the end of {', '.join(outcome.stopped)}; the same command goes on", file=sys.stderr)
-    if outcome.finished:
-        print(report_runs([out / name for name in _in_order(preset, outcome.finished)], title=preset.title, out=out,
-                          brief=True, **preset.report))
+    certified = [arm.name for arm in preset.arms if arm.name in outcome.finished and arm.certify is not None]
+    if certified:
+        print(report_runs([out / name for name in certified], title=preset.title, out=out, brief=True,
+                          **preset.report))
     return 3 if outcome.failed else 130 if outcome.stopped else 0
 
 
@@ -104,10 +105,6 @@ def _preset(options: argparse.Namespace) -> Any:
             raise ValueError(f"expected --data with a preset that reads files, got it with {preset.name}")
         os.environ[preset.data] = str(options.data.resolve())
     return select_arms(preset, options.only)
-
-
-def _in_order(preset: Any, finished: list[str]) -> list[str]:
-    return [arm.name for arm in preset.arms if arm.name in finished]
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from benchmarks.presets import Arm
 from benchmarks.provenance import provenance
 
 ARM, STATE, TIMES, SUMMARY = "arm.yaml", "state.json", "times.jsonl", "summary.json"
@@ -34,6 +35,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after so long")
     parser.add_argument("--command", help="what the user typed, for the record")
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _interrupt)
     if options.seconds is not None:
@@ -52,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_arm(folder: Path, command: str | None = None) -> None:
-    """Train and certify the arm of ``folder`` and write its summary."""
+    """Train and certify the arm of ``folder`` and write its summary; the arms that it needs lie beside it."""
     import torch
 
     from rsmooth.cli.certify import certify
@@ -60,13 +62,16 @@ def run_arm(folder: Path, command: str | None = None) -> None:
 
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    arm = yaml.safe_load((folder / ARM).read_text(encoding="utf-8"))
-    with _stage(folder, "train", _training_length(arm)):
-        train(run=folder, progress=False, **arm["train"])
-    with _stage(folder, "certify", _images(folder, arm)):
-        certify(source=folder, progress=False, **arm["certify"])
-    seeds = {"train": arm["train"].get("seed", 0), "certify": arm["certify"].get("seed", 0)}
-    write_json(folder / SUMMARY, {**arm, "seconds": stage_seconds(folder), "provenance": provenance(seeds, command)})
+    arm = Arm(folder.name, **yaml.safe_load((folder / ARM).read_text(encoding="utf-8")))
+    seeds = {"train": arm.train.get("seed", 0)}
+    with _stage(folder, "train", _training_length(arm.train)):
+        train(run=folder, progress=False, **arm.train_options(folder.parent))
+    if arm.certify is not None:
+        seeds["certify"] = arm.certify.get("seed", 0)
+        with _stage(folder, "certify", _images(folder, arm.certify)):
+            certify(source=folder, progress=False, **arm.certify)
+    write_json(folder / SUMMARY, {**arm.as_dict(), "seconds": stage_seconds(folder),
+                                  "provenance": provenance(seeds, command)})
 
 
 def stage_seconds(folder: Path) -> dict[str, dict[str, float]]:
@@ -100,22 +105,21 @@ def _stage(folder: Path, name: str, state: dict[str, Any]) -> Iterator[None]:
             stream.write(json.dumps(spent) + "\n")
 
 
-def _training_length(arm: dict[str, Any]) -> dict[str, Any]:
+def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
     """The epochs, or the seconds of a budget, that the trainer will take."""
     from rsmooth.cli.train import build_trainer
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a trainer remarks on, it remarks on when it trains
-        trainer = build_trainer(arm["train"]["trainer"], arm["train"].get("attack"), arm["train"].get("seed", 0))
+        trainer = build_trainer(asked["trainer"], asked.get("attack"), asked.get("seed", 0))
     if trainer.budget_seconds is not None:
         return {"unit": "s", "total": round(trainer.budget_seconds)}
     return {"unit": "epoch", "total": trainer.epochs}
 
 
-def _images(folder: Path, arm: dict[str, Any]) -> dict[str, Any]:
+def _images(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from rsmooth.cli.images import choose_images
 
-    asked = arm["certify"]
     data = choose_images(asked.get("dataset"), folder, split=asked.get("split", "test"), skip=asked.get("skip", 1),
                          limit=asked.get("max"), only=asked.get("images"))
     return {"unit": "image", "total": len(data)}

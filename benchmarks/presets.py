@@ -12,15 +12,31 @@ import yaml
 FOLDER = Path(__file__).parent / "presets"
 ABLATIONS = Path(__file__).parent / "ablations.yaml"
 _KEYS = {"title", "defaults", "arms", "tiny", "report", "jobs", "threads", "ablate_from", "data"}
+_MODELS = ("init_from", "teacher")  # the options of training that name a trained model
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One run: its name, and the options of the two verbs that make it."""
+    """One run: its name, and the options of the two verbs that make it.
+
+    train: init_from and teacher may be ``{arm: NAME}``, the model of another arm. certify: None for an arm that only
+    trains, for others to build on; it has no row in a report.
+    """
 
     name: str
     train: dict[str, Any]
-    certify: dict[str, Any]
+    certify: dict[str, Any] | None
+
+    @property
+    def needs(self) -> list[str]:
+        """The arms whose models this one trains with, which have to be finished before it starts."""
+        models = [self.train.get(option) for option in _MODELS]
+        return [model["arm"] for model in models if isinstance(model, Mapping)]
+
+    def train_options(self, runs: Path) -> dict[str, Any]:
+        """The options of training, with the arms that they name as their folders below ``runs``."""
+        return {key: runs / value["arm"] if key in _MODELS and isinstance(value, Mapping) else value
+                for key, value in self.train.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """What the runner writes beside the run, and compares on a resume."""
@@ -29,7 +45,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Preset:
-    """Arms that belong together.
+    """Arms that belong together; one that needs another stands below it.
 
     report: ``radii`` and, where published numbers exist, ``reference`` (keys of ``benchmarks.reference.find``).
     threads: of each arm's process; None leaves them to torch. jobs: arms at a time.
@@ -54,7 +70,8 @@ def preset_names() -> list[str]:
 def load_preset(name: str, *, tiny: bool = False, changes: Mapping[str, Any] | None = None) -> Preset:
     """A shipped preset, or a YAML file of one's own; ``tiny`` puts sizes in that take seconds.
 
-    changes: {"train": {...}, "certify": {...}} for every arm. ValueError for an unknown preset or an unknown key.
+    changes: {"train": {...}, "certify": {...}} for every arm; as the tiny sizes they leave out a verb that the arm
+    leaves out. ValueError for an unknown preset, an unknown key, or an arm that needs one which is not above it.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.exists():
@@ -65,11 +82,15 @@ def load_preset(name: str, *, tiny: bool = False, changes: Mapping[str, Any] | N
         raise ValueError(f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
                          f"{', '.join(unknown) or 'no arms'}")
     defaults = merge({"train": {}, "certify": {}}, content.get("defaults", {}))
-    arms = []
-    for arm, change in content["arms"].items():
-        options = merge(merge(defaults, change or {}), content.get("tiny", {}) if tiny else {})
-        options = merge(options, changes or {})
-        arms.append(Arm(arm, options["train"], options["certify"]))
+    sizes = content.get("tiny", {}) if tiny else {}
+    arms: list[Arm] = []
+    for name, change in content["arms"].items():
+        options = merge(defaults, change or {})
+        for further in (sizes, sizes.get("arms", {}).get(name) or {}, changes or {}):
+            options = merge(options, {verb: further[verb] for verb in ("train", "certify")
+                                      if verb in further and options[verb] is not None})
+        arms.append(Arm(name, options["train"], options["certify"]))
+        _check_needs(arms[-1], [arm.name for arm in arms[:-1]])
     return Preset(path.stem, content["title"], tuple(arms), content.get("report", {}), content.get("jobs", 1),
                   content.get("threads"), content.get("ablate_from"), content.get("data"))
 
@@ -120,6 +141,13 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
         else:
             merged[key] = dict(value) if isinstance(value, Mapping) else value
     return merged
+
+
+def _check_needs(arm: Arm, above: list[str]) -> None:
+    missing = [name for name in arm.needs if name not in above]
+    if missing:
+        raise ValueError(f"expected the arms that {arm.name} needs above it, got {', '.join(missing)} elsewhere; "
+                         f"above it stand {', '.join(above) or 'none'}")
 
 
 def _with_arms(preset: Preset, arms: list[Arm]) -> Preset:

@@ -1,4 +1,7 @@
-"""Run the arms of a preset in processes of their own, several at a time; skip what is finished, resume the rest."""
+"""Run the arms of a preset in processes of their own, several at a time; skip what is finished, resume the rest.
+
+An arm that needs the model of another one starts when that one is finished.
+"""
 
 from __future__ import annotations
 
@@ -44,10 +47,11 @@ def run(preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: floa
 
     jobs: arms at a time; default: what the preset asks for. max_seconds: no new arm starts and the running ones stop
     at a checkpoint when so much time is over; the same call goes on later. ValueError for a folder that holds an arm
-    of the same name with other options.
+    of the same name with other options, or an arm that needs one which is neither finished nor to be run.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     outcome = Outcome([], [], {})
+    _check_needs(preset, out)
     for arm in preset.arms:
         _claim(out / arm.name, arm)
     waiting = [arm for arm in preset.arms if not is_finished(out / arm.name)]
@@ -56,8 +60,12 @@ def run(preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: floa
     progress = Progress(len(preset.arms), len(outcome.finished))
     try:
         while waiting or running:
-            while waiting and len(running) < (jobs or preset.jobs) and not _over(deadline):
-                running.append(_start(waiting.pop(0), out, preset.threads, deadline))
+            while len(running) < (jobs or preset.jobs) and not _over(deadline):
+                arm = _next(waiting, out)
+                if arm is None:
+                    break
+                waiting.remove(arm)
+                running.append(_start(arm, out, preset.threads, deadline))
             if not running:
                 break
             time.sleep(POLL_SECONDS)
@@ -69,13 +77,38 @@ def run(preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: floa
     finally:
         progress.close()
         _end(running)
-    outcome.stopped.extend(arm.name for arm in waiting)
+    _settle_waiting(waiting, outcome)
     return outcome
 
 
 def is_finished(folder: Path) -> bool:
     """Whether the arm of a folder is trained, certified and summed up."""
     return (folder / SUMMARY).exists()
+
+
+def _check_needs(preset: Preset, out: Path) -> None:
+    chosen = {arm.name for arm in preset.arms}
+    for arm in preset.arms:
+        missing = [name for name in arm.needs if name not in chosen and not is_finished(out / name)]
+        if missing and not is_finished(out / arm.name):
+            raise ValueError(f"expected the arms that {arm.name} needs to be finished or run with it, got "
+                             f"{', '.join(missing)} neither; run {'it' if len(missing) == 1 else 'them'} first, or "
+                             "too (--only takes several)")
+
+
+def _next(waiting: list[Arm], out: Path) -> Arm | None:
+    """The first waiting arm that has all it needs."""
+    return next((arm for arm in waiting if all(is_finished(out / name) for name in arm.needs)), None)
+
+
+def _settle_waiting(waiting: list[Arm], outcome: Outcome) -> None:
+    """Arms that never started: failed where one that they need has failed, stopped otherwise."""
+    for arm in waiting:
+        broken = [name for name in arm.needs if name in outcome.failed]
+        if broken:
+            outcome.failed[arm.name] = f"not started, since it needs {', '.join(broken)}"
+        else:
+            outcome.stopped.append(arm.name)
 
 
 def _claim(folder: Path, arm: Arm) -> None:

@@ -21,11 +21,12 @@ def check_arms(preset: Preset) -> None:
     """Build what every arm asks for, all but the data; each kind of model once."""
     built: set[str] = set()
     for arm in preset.arms:
-        train, certify = arm.train, dict(arm.certify)
+        train, certify = arm.train, dict(arm.certify or {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             build_trainer(train["trainer"], train.get("attack"), train.get("seed", 0), train.get("preset"))
-        if str(train["model"]) not in built:
+        assert (train["model"] is None) == (train.get("init_from") is not None)
+        if train["model"] is not None and str(train["model"]) not in built:
             splits = DataSplits(None, None, None, 10, SPLITS[train["dataset"]["name"]], augment=False)
             build_model(train["model"], splits)
             built.add(str(train["model"]))

@@ -62,7 +62,7 @@ def out(tmp_path_factory: pytest.TempPathFactory, preset: Preset) -> Path:
 @pytest.fixture
 def signals() -> Iterator[None]:
     """The signal handlers that an arm's process sets up, taken back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGALRM)}
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
