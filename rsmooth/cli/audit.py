@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rsmooth.cli.images import load_split, trained_on
+from rsmooth.cli.images import image_shape, load_split, trained_on
 from rsmooth.cli.runs import load_model
 from rsmooth.cli.values import Spec
 
@@ -39,9 +39,9 @@ def audit(source: Path, dataset: Spec | None = None, split: str = "test", max: i
     from rsmooth.certify import read_log
     from rsmooth.report import attack_gap_figure, save_figure
 
-    g = load_model(source, weights=weights, checkpoint=None, normalize=None, sigma=None, num_classes=None,
-                   device=device)
     data = load_split(dataset if dataset is not None else trained_on(source), split)
+    g = load_model(source, weights=weights, checkpoint=None, normalize=None, sigma=None, device=device,
+                   shape=image_shape(data))
     found = attack_certificates(g, data, read_log(source), factors=factors, steps=steps, num_noise=num_noise, n=n,
                                 alpha=alpha, seed=seed, limit=max, progress=progress)
     figures = save_figure(attack_gap_figure(found.radius, found.attacked_radius, title=source.name), source / FIGURE)
