@@ -55,6 +55,16 @@ def test_certification_resumes_and_writes_the_published_table(run: Path) -> None
         "idx", "label", "predict", "radius", "correct", "time"]
 
 
+def test_an_audit_attacks_the_certified_images(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--steps", "2", "--num_noise", "2", "--n", "50", "--factors", "[0.5, 3]", "--progress", "false"]
+    assert main(["audit", str(run), "--max", "2", *options]) == 0
+    assert "contradicted certificates: 0" in capsys.readouterr().out
+    record = json.loads((run / "audit.json").read_text())
+    assert np.shape(record["distance"]) == (len(record["idx"]), 2)
+    assert 1 <= len(record["idx"]) <= 2
+    assert (run / "audit-gap.png").exists()
+
+
 def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.jsonl"
     assert main(["certify", str(run), *CERTIFY, "--mode", "grid", "--radii", "0.1,64/255", "--precision", "float32",
@@ -90,6 +100,7 @@ def test_predictions_of_files_and_of_the_data_set_agree(run: Path, tmp_path: Pat
     rows = [line.split(",") for line in capsys.readouterr().out.strip().split("\n")]
     assert rows[0] == ["image", "prediction", "p_value"]
     assert len(rows) == 5
+    assert rows[1][1:] == rows[4][1:], "expected one image to have one answer, wherever it stands in the command"
     assert main(["predict", str(run), "--max", "2", "--n", "200", "--out", str(tmp_path / "p.csv")]) == 0
     assert (tmp_path / "p.csv").read_text().split("\n")[0].strip() == "image,prediction,p_value,label"
 

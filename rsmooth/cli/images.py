@@ -22,7 +22,7 @@ def choose_images(dataset: Spec | None, source: Path | None, *, split: str, skip
     dataset None means the one that the run folder ``source`` was trained on. ValueError for a split or an index that
     the data set does not have.
     """
-    data = load_split(dataset if dataset is not None else _trained_on(source), split)
+    data = load_split(dataset if dataset is not None else trained_on(source), split)
     if skip < 1 or (limit is not None and limit < 1):
         raise ValueError(f"expected skip and max of at least 1, got skip={skip} and max={limit}")
     if only is None:
@@ -71,7 +71,8 @@ def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:
     return tuple(data.batch([0])[0].shape[1:])
 
 
-def _trained_on(source: Path | None) -> Spec:
+def trained_on(source: Path | None) -> Spec:
+    """The data set that a run folder was trained on; ValueError where that is not known."""
     if source is None or not (source / CONFIG).exists():
         raise ValueError(f"expected a data set, got none, and {source} is no run folder that would name one; "
                          "add e.g. --dataset digits")

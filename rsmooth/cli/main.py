@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rsmooth._version import __version__
 from rsmooth.cli.argv import expand
 from rsmooth.cli.attack import attack
+from rsmooth.cli.audit import audit
 from rsmooth.cli.certify import certify
 from rsmooth.cli.listing import list_entries
 from rsmooth.cli.plan import plan
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 VERBS: dict[str, Callable[..., None]] = {
-    "train": train, "attack": attack, "certify": certify, "predict": predict, "report": report, "plan": plan,
-    "list": list_entries,
+    "train": train, "certify": certify, "attack": attack, "audit": audit, "predict": predict, "report": report,
+    "plan": plan, "list": list_entries,
 }
 
 

@@ -31,7 +31,7 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
         max: predict at most this many of them
         n: noise samples an image
         alpha: failure probability an image
-        seed: seed of the noise
+        seed: seed of the noise; whoever knows it can choose an image for which the answer is wrong
         batch_size: images handed over at once
         device: cpu, cuda, or auto
         weights: last or best weights of the run folder
@@ -57,7 +57,7 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
     for start in range(0, len(names), batch_size):
         stop = start + batch_size
         x = to_unit(pixels[start:stop]).to(next(g.parameters()).device)
-        made = predict_images(g, x, n=n, alpha=alpha, seed=seed, index=index[start:stop])
+        made = predict_images(g, x, n=n, alpha=alpha, seed=seed, index=None if index is None else index[start:stop])
         for name, label, p_value in zip(names[start:stop], made.label.tolist(), made.p_value.tolist(), strict=True):
             rows.append([name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"])
     if labels is not None:
@@ -66,13 +66,11 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
 
 
 def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, split: str, skip: int,
-          limit: int | None) -> "tuple[list[str], Tensor, Tensor, Tensor | None]":
-    """Names, uint8 pixels (N, C, H, W), noise indices and, for a data set, labels."""
-    import torch
-
+          limit: int | None) -> "tuple[list[str], Tensor, Tensor | None, Tensor | None]":
+    """Names, uint8 pixels (N, C, H, W) and, for a data set, noise indices and labels."""
     if files:
         names, pixels = read_images(files)
-        return names, pixels, torch.arange(len(names)), None
+        return names, pixels, None, None  # the noise hangs on the content, not on the place in the command
     data = choose_images(dataset, source, split=split, skip=skip, limit=limit, only=None)
     pixels, labels = data.batch(list(range(len(data))))
     return [str(i) for i in data.index.tolist()], pixels, data.index, labels

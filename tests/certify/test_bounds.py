@@ -89,6 +89,33 @@ def test_no_radius_exceeds_the_exact_one(n):
         assert hits % 10 or rigorous_tail(flint, hits, n, radius + 1e-9, 0.25) > alpha, "needlessly small"
 
 
+@pytest.mark.parametrize("n", [10**6, 10**7, 10**8, 10**9])
+def test_no_radius_of_huge_samples_exceeds_the_exact_one(n):
+    # few misses, where the inverse of the beta integral loses digits as n grows
+    flint = pytest.importorskip("flint", reason="python-flint gives rigorous bounds")
+    flint.ctx.prec, arb = 160, flint.arb
+    for alpha, misses in [(a, m) for a in (1e-5, 1e-3, 0.05) for m in range(25)]:
+        radius = radius_from_counts(n - misses, n, 1.0, alpha)
+        q = (arb(radius) / arb(2).sqrt()).erfc() / 2
+        term = tail = (1 - q) ** n
+        for k in range(misses):
+            term *= q / (1 - q) * (n - k) / (k + 1)
+            tail += term
+        assert tail <= arb(alpha), f"radius {radius} of {misses} misses is too large"
+
+
+def test_margins_grow_with_sigma():
+    hits = np.arange(50_600, 50_700)
+    in_sigmas = radius_from_counts(hits, 100_000, 1.0, 0.001)
+    np.testing.assert_allclose(radius_from_counts(hits, 100_000, 1e4, 0.001), 1e4 * in_sigmas, rtol=1e-13, atol=1e-11)
+
+
+def test_an_alpha_too_small_for_the_arithmetic_is_refused():
+    assert 0.0 < radius_from_counts(9_967, 10_000, 1.0, 1e-199) < radius_from_counts(9_967, 10_000, 1.0, 1e-100)
+    with pytest.raises(ValueError, match="alpha >= 1e-200"):
+        radius_from_counts(9_967, 10_000, 1.0, 1e-300)
+
+
 @given(
     n=st.integers(1, 5_000),
     data=st.data(),
