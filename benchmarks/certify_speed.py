@@ -92,7 +92,8 @@ def _ways(options: argparse.Namespace) -> list[Way]:
         return [Way("float32", "float32", "never", 1), Way("bfloat16", "bfloat16", "never", 1),
                 Way("bfloat16, compiled", "bfloat16", "always", 1)]
     workers = options.workers
-    return [Way("float32, one process", "float32", "never", 1), Way("float32", "float32", "never", workers),
+    threads = [Way("float32, one process of threads", "float32", "never", 1)] if workers > 1 else []
+    return [*threads, Way("float32", "float32", "never", workers),
             Way("float32, compiled", "float32", "always", workers), Way("bfloat16", "bfloat16", "never", workers),
             Way("bfloat16, compiled", "bfloat16", "always", workers)]
 

@@ -18,7 +18,8 @@ from tqdm import tqdm
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.cohen import predict
-from rsmooth.certify.settings import Noise
+from rsmooth.certify.dataset import model_hash
+from rsmooth.certify.settings import Noise, Precision
 from rsmooth.certify.votes import ABSTAIN
 from rsmooth.data import FolderData, ImageData, to_unit
 from rsmooth.smoothed import SmoothedClassifier
@@ -84,18 +85,20 @@ class Audit:
 
 def audit(g: SmoothedClassifier, data: ImageData | FolderData, log: CertificationLog, *,
           factors: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5), steps: int = 20, num_noise: int = 32, n: int = 1000,
-          alpha: float = 1e-3, seed: int = 1, progress: bool = False) -> Audit:
-    """Attack every image of ``log`` with a positive radius by SmoothAdv-PGD and ask g about the result.
+          alpha: float = 1e-3, seed: int = 1, limit: int | None = None, progress: bool = False) -> Audit:
+    """Attack the images of ``log`` with a positive radius by SmoothAdv-PGD and ask g about the result.
 
     factors: multiples of the certified radius to attack at; steps, num_noise: of the attack; n, alpha, seed: of the
     prediction at the attacked image, whose noise must not be that of the certificates. The attacked image is rounded to
-    8 bits, as the certificates speak of such images, and its distance is measured after that.
-    ValueError for a log without certified images or sigma, of another sigma, and for the seed of the certificates.
+    8 bits, as the certificates speak of such images, and its distance is measured after that. limit: at most this many
+    images, the first of the log; None for all.
+    ValueError for a log without certified images or sigma, of another model, and for the seed of the certificates.
     """
-    _check(g, log, factors, seed)
-    certified = np.flatnonzero(log.radius > 0)
+    _check(g, log, factors, seed, limit)
+    certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     noise: Noise = log.provenance.get("noise", {}).get("kind", "grid")
+    precision: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")  # certificates are of that network
     distance, predicted = np.zeros((2, len(certified), len(factors)))
     generator = torch.Generator().manual_seed(seed)
     for row, at in enumerate(tqdm(certified, disable=not progress, unit="image", desc="audit")):
@@ -103,8 +106,9 @@ def audit(g: SmoothedClassifier, data: ImageData | FolderData, log: Certificatio
         attacked = [_attack(g, x, int(log.predict[at]), factor * float(log.radius[at]), steps, num_noise, generator)
                     for factor in factors]
         distance[row] = [float((one.double() - x.double()).norm()) for one in attacked]
-        predicted[row] = predict(g, torch.cat(attacked), n=n, alpha=alpha, seed=seed, noise=noise).label.numpy()
-    total = float(log.provenance["alpha"]) + alpha * len(factors)
+        predicted[row] = predict(g, torch.cat(attacked), n=n, alpha=alpha, seed=seed, noise=noise,
+                                 precision=precision).label.numpy()
+    total = float(log.provenance.get("alpha_spent", log.provenance["alpha"])) + alpha * len(factors)
     return Audit(log.idx[certified], log.predict[certified], log.radius[certified], np.array(factors, dtype=np.float64),
                  distance, predicted.astype(np.int64), total)
 
@@ -117,14 +121,21 @@ def _attack(g: SmoothedClassifier, x: Tensor, label: int, epsilon: float, steps:
     return (x_adv.cpu() * 255).round() / 255
 
 
-def _check(g: SmoothedClassifier, log: CertificationLog, factors: Sequence[float], seed: int) -> None:
+def _check(g: SmoothedClassifier, log: CertificationLog, factors: Sequence[float], seed: int,
+           limit: int | None) -> None:
     if not len(factors) or min(factors) <= 0:
         raise ValueError(f"expected factors > 0, got {list(factors)}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
     if not (log.radius > 0).any():
         raise ValueError("expected a log with certified images, got none with a radius above 0")
     if "sigma" not in log.provenance or "alpha" not in log.provenance:
         raise ValueError("expected a log that knows its sigma and alpha, got a bare table; audit one of our records")
     if float(log.provenance["sigma"]) != g.sigma:
         raise ValueError(f"expected the model of the log, of sigma {log.provenance['sigma']:g}, got {g.sigma:g}")
-    if log.provenance.get("seed") == seed:
+    hashed = log.provenance.get("model", {}).get("hash", model_hash(g))
+    if hashed != model_hash(g):
+        raise ValueError(f"expected the model of the log, {hashed}, got {model_hash(g)}; "
+                         "its weights have changed since")
+    if seed in log.provenance.get("seeds", [log.provenance.get("seed")]):
         raise ValueError(f"expected another seed than the certificates', got {seed}; the audit needs noise of its own")

@@ -80,8 +80,10 @@ class SmoothedClassifier(nn.Module):
 
         num_noise replaces the module's own for the time of the context. The noise belongs to (seed, batch shape).
         """
+        if num_noise is not None and num_noise < 1:
+            raise ValueError(f"expected num_noise >= 1, got {num_noise}")
         before = self._frozen_seed, self.num_noise
-        self._frozen_seed, self.num_noise = int(seed), int(num_noise or self.num_noise)
+        self._frozen_seed, self.num_noise = int(seed), self.num_noise if num_noise is None else int(num_noise)
         try:
             yield self
         finally:
@@ -112,6 +114,11 @@ class SmoothedClassifier(nn.Module):
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(f"expected a model written by SmoothedClassifier.save, got {path}; published checkpoints "
                              "are opened by rsmooth.models.load_checkpoint")
+        needed = ("architecture", "sigma", "num_classes", "num_noise", "state_dict")
+        lacking = [key for key in needed if key not in content]
+        if lacking:
+            raise ValueError(f"expected {', '.join(lacking)} in {path}, got {', '.join(map(str, content))}; "
+                             "the file is incomplete: write it again with SmoothedClassifier.save")
         architecture = content["architecture"]
         base = MODELS.create(architecture["name"], **architecture["options"])
         load_weights(base, content["state_dict"], source=str(path))

@@ -55,6 +55,16 @@ def test_certification_resumes_and_writes_the_published_table(run: Path) -> None
         "idx", "label", "predict", "radius", "correct", "time"]
 
 
+def test_an_audit_attacks_the_certified_images(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ["--steps", "2", "--num_noise", "2", "--n", "50", "--factors", "[0.5, 3]", "--progress", "false"]
+    assert main(["audit", str(run), "--max", "2", *options]) == 0
+    assert "contradicted certificates: 0" in capsys.readouterr().out
+    record = json.loads((run / "audit.json").read_text())
+    assert np.shape(record["distance"]) == (len(record["idx"]), 2)
+    assert 1 <= len(record["idx"]) <= 2
+    assert (run / "audit-gap.png").exists()
+
+
 def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.jsonl"
     assert main(["certify", str(run), *CERTIFY, "--mode", "grid", "--radii", "0.1,64/255", "--precision", "float32",
@@ -90,6 +100,7 @@ def test_predictions_of_files_and_of_the_data_set_agree(run: Path, tmp_path: Pat
     rows = [line.split(",") for line in capsys.readouterr().out.strip().split("\n")]
     assert rows[0] == ["image", "prediction", "p_value"]
     assert len(rows) == 5
+    assert rows[1][1:] == rows[4][1:], "expected one image to have one answer, wherever it stands in the command"
     assert main(["predict", str(run), "--max", "2", "--n", "200", "--out", str(tmp_path / "p.csv")]) == 0
     assert (tmp_path / "p.csv").read_text().split("\n")[0].strip() == "image,prediction,p_value,label"
 
@@ -213,3 +224,176 @@ def test_the_parser_is_built_without_torch() -> None:
     package = Path(__file__).parent.parent / "rsmooth"
     done = subprocess.run([sys.executable, "-c", code, str(package)], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+class TestOddInput:
+    """What a stranger mistypes: one line that says what to do, before any work, and nothing written."""
+
+    @pytest.mark.parametrize(("argv", "said"), [
+        (["tran", "x"], "did you mean train"),
+        (["train", "x"], "expected sigma, got none"),
+        (["train", "x", "--sigma", "1", "--trainr", "gaussian"], "did you mean --trainer"),
+        (["train", "x", "--sigma", "1", "--progress", "maybe"], "--progress: expected true or false, got 'maybe'"),
+        (["train", "x", "--sigma", "1", "--seed", "1.5"], "option --seed: expected a whole number, got '1.5'"),
+        (["train", "x", "y", "--sigma", "1"], "expected no further argument, got 'y'"),
+        (["report", "x", "--radii", "0.1,y"], "option --radii: expected a number such as 0.25 or 64/255, got 'y'"),
+        (["certify", "x", "--images", "1,y"], "option --images: expected whole numbers such as 3,5,8, got '1,y'"),
+    ])
+    def test_the_parser_says_it_in_one_line(self, argv: list[str], said: str,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit, match="2"):
+            main(argv)
+        text = capsys.readouterr().err
+        assert said in text
+        assert text.count("\n") == 1
+
+    @pytest.mark.parametrize(("options", "said"), [
+        (["--sigma", "0"], "expected a finite sigma > 0"),
+        (["--sigma", "1", "--trainer.epocs", "3"], "did you mean epochs"),  # of the default trainer
+        (["--sigma", "1", "--trainer", "smoothadv", "--attack", "pgd"], "'pgd' to be given epsilon and steps"),
+        (["--sigma", "1", "--trainer", "smoothadv", "--trainer.attack", "pgd"], "expected an attack such as"),
+        (["--sigma", "1", "--model", "small-cnn", "--model.in_channels", "3"], "expected a model for images (1, 8, 8)"),
+        (["--sigma", "1", "--model", "small-cnn", "--model.num_classes", "5"], "expected logits (N, 10)"),
+        (["--sigma", "1", "--soft_labels", "true"], "expected unlabelled images and a teacher together"),
+    ])
+    def test_training_that_cannot_be_leaves_no_folder(self, options: list[str], said: str, tmp_path: Path,
+                                                      capsys: pytest.CaptureFixture[str]) -> None:
+        assert said in error_of(capsys, "train", str(tmp_path / "new"), *options)
+        assert not (tmp_path / "new").exists()
+
+    def test_a_folder_of_other_things_is_left_alone(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "model.pt").write_text("mine")
+        assert "nothing there is overwritten" in error_of(capsys, "train", str(tmp_path), "--sigma", "1", *TINY)
+        assert "which is a file" in error_of(capsys, "train", str(tmp_path / "model.pt"), "--sigma", "1", *TINY)
+        assert (tmp_path / "model.pt").read_text() == "mine"
+
+    def test_two_processes_do_not_train_into_one_folder(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        from rsmooth.certify.locking import FileLock
+
+        lock = FileLock(run / "config.yaml")
+        try:
+            assert "only writer" in error_of(capsys, "train", str(run), "--sigma", "1/4", *TINY)
+        finally:
+            lock.release()
+
+    @pytest.mark.parametrize(("options", "said"), [
+        (["--epsilons", "-1"], "none below 0"),
+        (["--epsilons", ""], "at least one epsilon"),
+        (["--batch_size", "-1"], "batch_size of at least 1"),
+        (["--n", "2"], "expected n >= 11"),
+        (["--out", "no/such/folder/a.json"], "make the folder first"),
+        (["--attack", "foolbox", "--attack.attack", "L2PGD", "--attack.options.step", "2"], "options of L2PGD"),
+    ])
+    def test_an_attack_is_refused_before_any_work(self, run: Path, options: list[str], said: str,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+        assert said in error_of(capsys, "attack", str(run), "--progress", "false", *options)
+
+    def test_every_attack_of_another_name_can_be_used(self, run: Path, tmp_path: Path) -> None:
+        few = ["--max", "2", "--n", "100", "--epsilons", "0.5", "--num_noise", "2", "--progress", "false"]
+        for name, options in (("smoothadv-ddn", ["--attack.steps", "2"]),
+                              ("foolbox", ["--attack.attack", "L2PGD", "--attack.options.steps", "2"])):
+            out = tmp_path / f"{name}.json"
+            assert main(["attack", str(run), *few, "--attack", name, *options, "--out", str(out)]) == 0
+            assert json.loads(out.read_text())["attack"]["name"] == name
+
+    def test_lists_are_written_with_commas(self, run: Path, tmp_path: Path) -> None:
+        out = tmp_path / "two.jsonl"
+        assert main(["certify", str(run), "--n", "100", "--images", "1297,1299", "--progress", "false", "--out",
+                     str(out)]) == 0
+        assert main(["report", str(run), str(out), "--names", "all,two"]) == 0
+
+    @pytest.mark.parametrize(("images", "said"), [("[]", "at least one image"), ("1297,1297", "each once")])
+    def test_images_that_repeat_or_are_none(self, run: Path, images: str, said: str, tmp_path: Path,
+                                            capsys: pytest.CaptureFixture[str]) -> None:
+        assert said in error_of(capsys, "certify", str(run), "--images", images, "--out", str(tmp_path / "x.jsonl"))
+
+    def test_damaged_configurations(self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "model.pt").write_bytes((run / "model.pt").read_bytes())
+        for content, said in (("a: [1\n", "expected YAML in"), ("sigma: 1\n", "expected the key dataset"),
+                              ("- a\n", "expected a mapping")):
+            (tmp_path / "config.yaml").write_text(content)
+            assert said in error_of(capsys, "certify", str(tmp_path), "--n", "100")
+
+    def test_a_plan_of_sequential_modes_needs_votes(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert "expected --log beside" in error_of(capsys, "plan", "--sigma", "1", "--radii", "0.5")
+
+
+class TestPictures:
+    """What ``predict`` makes of image files."""
+
+    def picture(self, folder: Path, mode: str) -> str:
+        from PIL import Image
+
+        image = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3))
+        path = folder / f"{mode}.png"
+        (image.quantize(16) if mode == "P" else image.convert(mode)).save(path)
+        return str(path)
+
+    @pytest.mark.parametrize(("mode", "said"), [("RGBA", "of mode RGBA"), ("1", "of mode 1"),
+                                                ("RGB", "expected a model for images"),
+                                                ("P", "expected a model for images")])  # not its palette's numbers
+    def test_a_picture_of_another_kind_is_refused(self, run: Path, tmp_path: Path, mode: str, said: str,
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+        assert said in error_of(capsys, "predict", str(run), self.picture(tmp_path, mode))
+
+    def test_files_that_are_no_images(self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (tmp_path / "bad.png").write_text("nope")
+        np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
+        np.savez(tmp_path / "empty.npz", images=np.zeros((0, 8, 8), np.uint8))
+        for name, said in (("bad.png", "cannot be read"), ("", "which is a folder"), ("objects.npz", "array of images"),
+                           ("empty.npz", "(0, 8, 8, 1)")):
+            assert said in error_of(capsys, "predict", str(run), str(tmp_path / name))
+        grey = self.picture(tmp_path, "L")
+        assert "got both" in error_of(capsys, "predict", str(run), grey, "--max", "3")
+
+
+def test_a_published_checkpoint_from_file_to_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys of either wrapper; the file, not the few images' labels, says how many classes there are."""
+    import torch
+
+    from rsmooth import MODELS
+
+    torch.manual_seed(0)
+    weights = MODELS.create("resnet20", num_classes=10, normalize="cifar10")[1].state_dict()
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    np.savez(tmp_path / "few.npz", x_test=images, y_test=np.array([3, 1, 2]))
+    np.savez(tmp_path / "many.npz", x_test=images, y_test=np.array([3, 1, 20]))
+    certified = []
+    for prefix in ("1.", "1.module."):
+        path = tmp_path / f"{prefix}pth.tar"
+        torch.save({"epoch": 90, "arch": "cifar_resnet20", "optimizer": {},
+                    "state_dict": {prefix + name: tensor for name, tensor in weights.items()}}, path)
+        argv = ["certify", "--checkpoint", str(path), "--normalize", "cifar10", "--sigma", "0.25", "--n", "20",
+                "--n0", "5", "--precision", "float32", "--out", str(tmp_path / f"{prefix}jsonl"), "--progress", "false"]
+        assert main([*argv, "--dataset", "npz", "--dataset.path", str(tmp_path / "few.npz")]) == 0
+        certified.append([line.split("\t")[:5] for line in (tmp_path / f"{prefix}tsv").read_text().split("\n")[1:-1]])
+    assert certified[0] == certified[1]
+    assert "labels within 0..9" in error_of(capsys, *argv, "--dataset", "npz", "--dataset.path",
+                                            str(tmp_path / "many.npz"))
+    assert "expected images of 3 channels" in error_of(capsys, *argv, "--dataset", "digits")
+
+
+def test_training_goes_on_from_a_model_and_from_a_teacher(run: Path, tmp_path: Path,
+                                                          capsys: pytest.CaptureFixture[str]) -> None:
+    import torch
+
+    brief = ["--trainer.epochs", "1", "--trainer.precision", "float32", "--progress", "false"]
+    tuned, taught = tmp_path / "tuned", tmp_path / "taught"
+    assert main(["train", str(tuned), "--sigma", "0.5", "--init_from", str(run), *brief, "--trainer.lr", "1e-9"]) == 0
+    before, after = (torch.load(path / "model.pt", weights_only=True) for path in (run, tuned))
+    names = list(before["state_dict"])
+    assert torch.allclose(before["state_dict"][names[0]], after["state_dict"][names[0]], atol=1e-6)
+    assert not torch.allclose(before["state_dict"][names[-1]], after["state_dict"][names[-1]], atol=1e-3)
+    assert after["sigma"] == 0.5
+    teacher = ["--unlabelled", "digits", "--unlabelled.validation", "0.5", "--teacher", str(run), "--soft_labels",
+               "true", "--confidence", "0.1", "--unlabelled_weight", "0.5"]
+    capsys.readouterr()
+    assert main(["train", str(taught), "--sigma", "0.25", *brief, *teacher]) == 0
+    assert f"trained {taught}: accuracy under noise" in capsys.readouterr().out
+    epoch = json.loads((taught / "metrics.jsonl").read_text())
+    alone = json.loads((tuned / "metrics.jsonl").read_text())
+    assert epoch["steps"] == 2 * alone["steps"]  # every labelled batch is followed by one of the teacher's
+    assert main(["certify", str(taught), *CERTIFY]) == 0
+    teacher[-1] = "0.25"
+    assert "unlabelled_weight = 0.25 where it has 0.5" in error_of(capsys, "train", str(taught), "--sigma", "0.25",
+                                                                   *brief, *teacher)

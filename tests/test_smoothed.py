@@ -93,3 +93,15 @@ def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path):
     with pytest.raises(ValueError, match=r"MODELS\.create"):
         SmoothedClassifier(linear(), sigma=0.1, num_classes=3).save(tmp_path / "model.pt")
     assert not list(tmp_path.iterdir())
+
+
+def test_frozen_noise_refuses_no_samples() -> None:
+    g = SmoothedClassifier(torch.nn.Flatten(), 0.5, 4)
+    with pytest.raises(ValueError, match="expected num_noise >= 1, got 0"), g.frozen_noise(0, num_noise=0):
+        pass
+
+
+def test_an_incomplete_file_is_named_with_what_it_lacks(tmp_path) -> None:
+    torch.save({"format": "rsmooth-model-1", "num_classes": 4}, tmp_path / "g.pt")
+    with pytest.raises(ValueError, match="expected architecture, sigma, num_noise, state_dict in"):
+        SmoothedClassifier.load(tmp_path / "g.pt")

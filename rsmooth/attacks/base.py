@@ -159,8 +159,8 @@ class GradientAttack(Attack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1:
-            raise ValueError(f"expected steps >= 1, got {self.steps}")
+        if self.steps < 1 or self.steps != int(self.steps):
+            raise ValueError(f"expected whole steps >= 1, got {self.steps}")
         resolve_objective(self.objective)
 
     @abstractmethod

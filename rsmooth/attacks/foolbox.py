@@ -67,7 +67,10 @@ class FoolboxAttack(Attack):
             close = difflib.get_close_matches(self.attack, names, cutoff=0.5)
             raise ValueError(f"expected a class of foolbox.attacks, got {self.attack!r}; "
                              f"{'did you mean ' + ' or '.join(close) + '?' if close else 'see foolbox.attacks'}")
-        built: TheirAttack = getattr(fb.attacks, self.attack)(**self.options)
+        try:
+            built: TheirAttack = getattr(fb.attacks, self.attack)(**self.options)
+        except TypeError as error:
+            raise ValueError(f"expected options of {self.attack}, got {dict(self.options)!r}: {error}") from None
         return built
 
     def _perturb(self, victim: Victim, problem: Problem) -> Tensor:

@@ -20,10 +20,13 @@ Count = int | np.integer[Any]
 Counts = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 
-# betainccinv errs by less than 4e-12 relative up to n = 10^6 (checked in interval arithmetic), which moves a radius by
-# less than 1e-12 relative; the absolute part covers radii near zero, where 1 - 2q cancels.
+# betainccinv errs by less than 7e-12 relative up to n = 10^6, and by up to 1e-10, 1e-9 and 5e-9 at 10^7, 10^8 and 10^9
+# (checked against tails summed in extended precision); all of it at few misses, where a radius moves by a twentieth of
+# that at most. The absolute part, in units of sigma, covers radii near zero, where 1 - 2q cancels.
 RELATIVE_MARGIN = 1e-12
+MARGIN_GROWS_FROM = 1_000_000
 ABSOLUTE_MARGIN = 1e-12
+SMALLEST_ALPHA = 1e-200  # betainccinv loses all digits somewhere below 1e-250
 
 
 def check_counts(successes: Counts | Count, n: Counts | Count) -> tuple[Counts, Counts]:
@@ -97,15 +100,6 @@ def lower_confidence_bound(successes: Counts | Count, n: Counts | Count, alpha: 
 
 
 @overload
-def miss_upper_bound(misses: Count, n: Count, alpha: float) -> float: ...
-@overload
-def miss_upper_bound(misses: Counts, n: Counts | Count, alpha: float) -> Floats: ...
-def miss_upper_bound(misses: Counts | Count, n: Counts | Count, alpha: float) -> float | Floats:
-    """1 - lower_confidence_bound(n - misses, n, alpha) without cancellation: the bound on the rate of misses."""
-    return upper_confidence_bound(np.asarray(misses), n, alpha)
-
-
-@overload
 def radius_from_counts(
     successes: Count, n: Count, sigma: float, alpha: float, *, total_variation: float = 0.0
 ) -> float: ...
@@ -129,7 +123,8 @@ def radius_from_counts(
     hits, total = check_counts(successes, n)
     miss_rate = _upper_bound(total - hits, total, check_alpha(alpha)) + check_total_variation(total_variation)
     radius = -check_sigma(sigma) * special.ndtri(np.minimum(miss_rate, 0.5))
-    return _float_if_scalar(np.maximum(radius * (1.0 - RELATIVE_MARGIN) - ABSOLUTE_MARGIN, 0.0))
+    relative = RELATIVE_MARGIN * np.maximum(total / MARGIN_GROWS_FROM, 1.0)
+    return _float_if_scalar(np.maximum(radius * (1.0 - relative) - ABSOLUTE_MARGIN * max(sigma, 1.0), 0.0))
 
 
 def null_share(sigma: float, radius: float, *, total_variation: float = 0.0) -> float:
@@ -193,7 +188,9 @@ def binomial_p_value(top: Counts | Count, second: Counts | Count) -> float | Flo
 
 
 def _upper_bound(hits: Counts, total: Counts, alpha: float) -> Floats:
-    """``upper_confidence_bound`` of checked counts."""
+    """``upper_confidence_bound`` of checked counts; ValueError for an alpha too small to be computed with."""
+    if alpha < SMALLEST_ALPHA:
+        raise ValueError(f"expected alpha >= {SMALLEST_ALPHA:g}, got {alpha!r}; bounds are not computed below that")
     inner = np.where((hits == 0) | (hits == total), 1, hits)  # a harmless argument where the two ends are set below
     bound = special.betainccinv(inner + 1.0, np.maximum(total - inner, 1.0), alpha)
     bound = np.where(hits == 0, -np.expm1(math.log(alpha) / total), bound)

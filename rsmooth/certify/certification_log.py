@@ -36,7 +36,8 @@ class CertificationLog:
     votes that chose the class, ``samples`` (N,) samples drawn for the estimate, ``invalid`` (N,) those without a vote;
     None in published tables. ``provenance`` holds the configuration of the run, empty if unknown.
 
-    Raises RecordError for a row that contradicts itself, a repeated idx, a NaN, or columns of different lengths.
+    Raises RecordError for a row that contradicts itself, a repeated idx, a NaN, columns of different lengths, or votes
+    that are not one a sample.
     """
 
     idx: IntArray
@@ -63,9 +64,21 @@ class CertificationLog:
         order = np.argsort(columns["idx"], kind="stable")
         for name, column in columns.items():
             object.__setattr__(self, name, _typed(name, column)[order])
+        self._check_votes()
 
     def __len__(self) -> int:
         return len(self.idx)
+
+    def _check_votes(self) -> None:
+        if self.counts is None or self.samples is None:
+            return
+        voted = self.counts.sum(axis=1) + (0 if self.invalid is None else self.invalid)
+        unsound = (self.counts < 0).any(axis=1) | (voted > self.samples) | (self.invalid is not None) & (
+            voted < self.samples)
+        if unsound.any():
+            row = int(np.flatnonzero(unsound)[0])
+            raise RecordError(f"expected one vote a sample at idx {self.idx[row]}, got {voted[row]} votes of "
+                              f"{self.samples[row]} samples")
 
 
 def first_fault(idx: NDArray[Any], label: NDArray[Any], predict: NDArray[Any], radius: NDArray[Any],

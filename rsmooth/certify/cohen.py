@@ -53,7 +53,7 @@ def prediction(n: int, alpha: float) -> Procedure:
     Abstains unless a two-sided binomial test at alpha tells the two most frequent answers apart; copies without finite
     logits count as an answer of their own, which is never predicted.
     """
-    votes = yield Votes("estimate", n)
+    votes = yield Votes("predict", n)
     label = int(votes[:-1].argmax())
     top, second = int(votes[label]), int(np.delete(votes, label).max())
     p_value = binomial_p_value(top, second) if top > second else 1.0

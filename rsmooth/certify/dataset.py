@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -152,9 +153,9 @@ def _header(g: SmoothedClassifier, data: ImageData | FolderData, settings: Certi
 
 
 def model_hash(g: SmoothedClassifier) -> str:
-    """Sixteen hex digits of the SHA-256 of the base classifier's weights, buffers and their names."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(g.base.state_dict().items()):
+    """Sixteen hex digits of the SHA-256 of the base classifier's layers as it prints them, weights and buffers."""
+    digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr(g.base)).encode())  # addresses differ between processes
+    for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsmooth.certify.numerics import FixedBatchNetwork, Profile, choose_network
+from rsmooth.certify.numerics import FixedBatchNetwork, Profile, check_images_apart, choose_network
 from rsmooth.certify.points import NoisyImages
 from rsmooth.certify.pool import Slice, VotePool
 from rsmooth.certify.settings import CertifySettings
@@ -31,15 +31,16 @@ ROUND_SECONDS = 1.0
 MOST_PASSES = 4096
 
 
-@dataclass
+@dataclass(frozen=True)
 class Drawn:
     """The votes drawn for an image so far: all that a later process needs to go on from here.
 
     answers: each request that was served, with its votes (K + 1,); reached, votes: samples drawn of the stream that is
-    being drawn, and their votes (empty before the first); seconds: spent on the image.
+    being drawn, and their votes (of no meaning before the first); seconds: spent on the image. It never changes but is
+    replaced, so that whoever interrupts finds votes and the number of samples behind them in agreement.
     """
 
-    answers: list[tuple[Votes, NDArray[np.int64]]] = field(default_factory=list)
+    answers: tuple[tuple[Votes, NDArray[np.int64]], ...] = ()
     reached: int = 0
     votes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     seconds: float = 0.0
@@ -57,8 +58,8 @@ class Drawn:
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Drawn:
         """What ``record`` wrote."""
-        answers = [(Votes(purpose, samples), np.array(votes, dtype=np.int64))
-                   for purpose, samples, votes in record["answers"]]
+        answers = tuple((Votes(purpose, samples), np.array(votes, dtype=np.int64))
+                        for purpose, samples, votes in record["answers"])
         return cls(answers, record["reached"], np.array(record["votes"], dtype=np.int64), record["seconds"])
 
 
@@ -100,33 +101,41 @@ class Task:
 
     def receive(self, votes: NDArray[np.int64], samples: int, seconds: float) -> None:
         """Add the votes of the next ``samples`` copies; the algorithm sees them once its request is complete."""
-        self.drawn.votes = self.drawn.votes + votes if self.drawn.reached else votes
-        self.drawn.reached += samples
-        self.drawn.seconds += seconds
-        if self.drawn.reached == self._request.samples:
-            self._answer()
+        before = self.drawn
+        self.drawn = replace(before, reached=before.reached + samples, seconds=before.seconds + seconds,
+                             votes=before.votes + votes if before.reached else votes)
+        self._answer_if_complete()
 
-    def _answer(self) -> None:
-        served = self._request
-        self.drawn.answers.append((served, self.drawn.votes))
+    def _answer_if_complete(self) -> None:
+        served, drawn = self._request, self.drawn
+        if drawn.reached < served.samples:
+            return
+        drawn = replace(drawn, answers=(*drawn.answers, (served, drawn.votes)))
         try:
-            self._request = self._procedure.send(self.drawn.votes)
+            self._request = self._procedure.send(drawn.votes)
         except StopIteration as end:
             self._outcome = end.value
-            return
-        if self._request.purpose != served.purpose:
-            self.drawn.reached = 0
+        else:
+            if self._request.purpose != served.purpose:
+                drawn = replace(drawn, reached=0)
+        self.drawn = drawn
 
     def _resume(self, drawn: Drawn) -> None:
         for request, votes in drawn.answers:
             if self.finished or request != self._request:
                 raise ValueError(f"expected recorded votes for {self._request}, got {request}; the record is of "
                                  "another procedure: certify into a new folder")
-            self.drawn.reached, self.drawn.votes = request.samples, votes
-            self._answer()
-        if drawn.reached > self.drawn.reached:
-            self.drawn.reached, self.drawn.votes = drawn.reached, drawn.votes
-        self.drawn.seconds = drawn.seconds
+            self._restore(request.samples, votes)
+        if drawn.reached > self.drawn.reached and not self.finished:
+            self._restore(drawn.reached, drawn.votes)
+        self.drawn = replace(self.drawn, seconds=drawn.seconds)
+
+    def _restore(self, samples: int, votes: NDArray[np.int64]) -> None:
+        if int(votes.sum()) != samples:
+            raise ValueError(f"expected {samples} recorded votes, got {int(votes.sum())}; the record is not sound: "
+                             "certify into a new folder")
+        self.drawn = replace(self.drawn, reached=samples, votes=votes)
+        self._answer_if_complete()
 
 
 @dataclass(frozen=True)
@@ -184,5 +193,6 @@ def open_pool(g: SmoothedClassifier, noise: NoisyImages, shape: torch.Size, sett
     profile: how the network is to be executed; None chooses.
     """
     expect_noise(int(samples * shape.numel()))
+    check_images_apart(g, shape)
     network = choose_network(g, shape, settings, samples) if profile is None else FixedBatchNetwork(g, profile)
     return VotePool(network, noise, shape)

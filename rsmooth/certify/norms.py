@@ -1,4 +1,4 @@
-"""What an l2 certificate says in other norms, by containment of balls, and the price of several separate statements.
+"""What an l2 certificate says in other norms, by containment of balls.
 
 A ball of radius r in the l_p norm lies within the l2 ball of radius r for p <= 2, and within that of radius
 r * d^(1/2 - 1/p) for p > 2 (d the number of values of an image), and in none smaller. Radii are rounded down on the way
@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 from rsmooth.certify.bounds import check_radius
-from rsmooth.checks import check_alpha
 
 _MARGIN = 1e-15  # relative; twice what the two roundings of a power and a product can err by, and more than an ulp
 
@@ -33,22 +32,6 @@ def l2_radius_for(epsilon: float, dimension: int, norm: float) -> float:
 def linf_to_l2(epsilon: float, dimension: int) -> float:
     """The l2 radius that covers every perturbation of at most ``epsilon`` a value: epsilon * sqrt(d), rounded up."""
     return l2_radius_for(epsilon, dimension, math.inf)
-
-
-def l2_to_linf(radius: float, dimension: int) -> float:
-    """The l_inf radius that an l2 certificate covers: radius / sqrt(d), rounded down."""
-    return radius_in_norm(radius, dimension, math.inf)
-
-
-def bonferroni(alpha: float, statements: int) -> float:
-    """The level for each of several separately tested statements that are to hold together with 1 - alpha.
-
-    For statements with no joint argument: several noise levels, several images, several runs at different radii. Radii
-    read off *one* stream by this package need no such split: a lower bound covers them all, and so does a joint test.
-    """
-    if statements < 1:
-        raise ValueError(f"expected at least one statement, got {statements}")
-    return check_alpha(alpha) / statements
 
 
 def _stretch(dimension: int, norm: float) -> float:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -34,6 +35,7 @@ class Profile:
     """How the network is executed.
 
     compiled: "no"; "inductor" (torch.compile with frozen weights); "cuda-graph" (eager kernels, one launch a pass).
+    tf32, float32_matmul: torch's settings for the precision of float32 convolutions and matrix products.
     """
 
     device: str
@@ -44,6 +46,7 @@ class Profile:
     memory_format: str = "channels_last"
     batchnorm: str = "folded"
     tf32: bool = False
+    float32_matmul: str = "highest"
     torch: str = torch.__version__
 
     def record(self) -> dict[str, Any]:
@@ -75,13 +78,28 @@ class FixedBatchNetwork:
 
     @torch.no_grad()
     def __call__(self, points: Tensor) -> Tensor:
-        logits = self._net(points.to(self._dtype, memory_format=torch.channels_last))
+        with _as_recorded(self.device):
+            logits = self._net(points.to(self._dtype, memory_format=torch.channels_last))
         if logits.shape != (self.batch, self.num_classes):
             raise ValueError(f"expected logits ({self.batch}, {self.num_classes}) from the base classifier, "
                              f"got {tuple(logits.shape)}; check num_classes")
         finite = torch.isfinite(logits).all(dim=1)
         votes: Tensor = torch.where(finite, logits.argmax(dim=1), self.num_classes)
         return votes
+
+
+@contextmanager
+def _as_recorded(device: torch.device) -> Iterator[None]:
+    """Without a caller's autocast, which means another dtype than the record's, and without a choice of convolution
+    kernels by timing, which would make the last bits of the logits a matter of chance.
+    """
+    before = torch.backends.cudnn.benchmark
+    torch.backends.cudnn.benchmark = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.backends.cudnn.benchmark = before
 
 
 class _CudaGraph:
@@ -113,6 +131,24 @@ class _CudaGraph:
         with torch.cuda.graph(graph):
             self._output = self._net(self._input)
         self._graph = graph
+
+
+@torch.no_grad()
+def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
+    """ValueError where the answer to one image changes with another in the batch, as with batch statistics.
+
+    Votes of such a network belong to no function of the image, and a certificate would speak of nothing. Randomness in
+    a network passes: its votes are as independent as the noise.
+    """
+    net = fold_batchnorm(g.base)
+    parameter = next(net.parameters(), None)
+    points = torch.rand((3, *shape), generator=torch.Generator().manual_seed(0))
+    if parameter is not None:
+        points = points.to(parameter.device, parameter.dtype)
+    first, again, beside = (net(points[[0, other]])[0] for other in (1, 1, 2))
+    if torch.equal(first.nan_to_num(), again.nan_to_num()) and not torch.equal(first.nan_to_num(), beside.nan_to_num()):
+        raise ValueError("expected a base classifier that answers each image on its own, got one whose answer changes "
+                         "with the other images of a batch; look for batch norm without running statistics")
 
 
 def choose_network(g: SmoothedClassifier, shape: torch.Size, settings: CertifySettings,
@@ -199,6 +235,7 @@ def _plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: CertifySe
         batch=settings.batch_size or default_batch(shape, on_gpu),
         compiled="no",
         tf32=on_gpu and torch.backends.cudnn.allow_tf32,
+        float32_matmul=torch.get_float32_matmul_precision(),
     )
 
 

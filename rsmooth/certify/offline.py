@@ -6,7 +6,6 @@ looked good or bad; taken as a fixed sample they would promise more than they ho
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from rsmooth.certify.bounds import check_n, radius_from_counts
 from rsmooth.certify.certification_log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
 from rsmooth.certify.errors import RecordError
+from rsmooth.certify.norms import radius_in_norm
 from rsmooth.checks import check_alpha
 
 # What two runs must share before their votes may be added up: everything but the noise stream and the sample sizes.
@@ -32,28 +32,19 @@ def recertify(log: CertificationLog, *, alpha: float | None = None, statements: 
     tested again after a look, whose alpha is spent.
     """
     _check_fixed(log)
-    if log.provenance.get("alpha_spent", log.provenance["alpha"]) != log.provenance["alpha"]:
-        raise RecordError("expected votes that were tested once, got a run that was extended after a look; its failure "
-                          "probability is shared out already: state the alpha in append_samples")
+    _check_tested_once(log)
     if statements < 1:
         raise ValueError(f"expected at least one statement, got {statements}")
     level = check_alpha(log.provenance["alpha"] if alpha is None else alpha) / statements
     return _from_votes(log, class_under_test(log), level, {"alpha": level, "statements": statements})
 
 
-def radii_in_norm(log: CertificationLog, norm: str, dimension: int) -> FloatArray:
-    """The certified radii (N,) in another norm, by containment in the certified l2 ball.
+def radii_in_norm(log: CertificationLog, norm: float, dimension: int) -> FloatArray:
+    """The certified radii (N,) in the l_``norm`` of any p >= 1, math.inf included, by containment; works on any log.
 
-    ``norm``: "l2"; "l1", whose ball of radius r lies in the l2 ball of radius r; "linf", whose ball of radius r lies in
-    that of r * sqrt(dimension). ``dimension`` is the number of values of an image, C * H * W. Works on any log.
+    ``dimension`` is the number of values of an image, C * H * W. See ``norms.radius_in_norm``.
     """
-    if dimension < 1:
-        raise ValueError(f"expected the number of values of an image (C * H * W), got dimension={dimension}")
-    if norm in ("l1", "l2"):
-        return np.array(log.radius)
-    if norm != "linf":
-        raise ValueError(f"expected norm l1, l2 or linf, got {norm!r}")
-    return log.radius / math.sqrt(dimension) * (1.0 - 1e-15)  # the root and the division may have rounded up
+    return np.array([radius_in_norm(radius, dimension, norm) for radius in log.radius.tolist()])
 
 
 def append_samples(log: CertificationLog, more: CertificationLog, *, looked: bool,
@@ -72,6 +63,7 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
         raise ValueError("expected alpha only with looked=True; votes pooled unseen keep the alpha of the run")
     for run in (log, more):
         _check_fixed(run)
+    _check_tested_once(more)
     check_same_images([log, more])
     _check_poolable(log, more)
     level = float(log.provenance["alpha"])
@@ -130,6 +122,12 @@ def _check_fixed(log: CertificationLog) -> None:
     if not (log.samples == log.provenance["n"]).all():
         raise RecordError(f"expected {log.provenance['n']} samples for every image, got {int(log.samples.min())} to "
                           f"{int(log.samples.max())}")
+
+
+def _check_tested_once(log: CertificationLog) -> None:
+    if log.provenance.get("alpha_spent", log.provenance["alpha"]) != log.provenance["alpha"]:
+        raise RecordError("expected votes that were tested once, got a run that was extended after a look; its failure "
+                          "probability is shared out already: hand it over as the first run of append_samples")
 
 
 def _check_poolable(log: CertificationLog, more: CertificationLog) -> None:

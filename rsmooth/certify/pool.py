@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,10 +36,9 @@ class VotePool:
     def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
         """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was not finite."""
         votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
-        with _settled_kernels():
-            for purpose in sorted({piece.purpose for piece in work}):
-                rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
-                votes[rows] = self._count(purpose, [work[row] for row in rows]).cpu().numpy()
+        for purpose in sorted({piece.purpose for piece in work}):
+            rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
+            votes[rows] = self._count(purpose, [work[row] for row in rows]).cpu().numpy()
         return votes
 
     @torch.no_grad()
@@ -61,14 +59,3 @@ class VotePool:
             points = self.noise.points(purpose, images[real], ids[real], to_sample[real] + place)
             votes.index_add_(0, row * answers + self.network(points), ones)
         return votes.view(-1, answers)[:-1]
-
-
-@contextmanager
-def _settled_kernels() -> Iterator[None]:
-    """No choice of convolution kernels by timing, which would make the last bits of the logits a matter of chance."""
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.benchmark = before

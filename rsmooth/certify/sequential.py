@@ -209,14 +209,16 @@ def _acceptance(p0: float, looks: tuple[int, ...], spends: tuple[float, ...]) ->
 
 
 def _surrender(looks: tuple[int, ...], accept: tuple[int, ...], power_loss: float) -> tuple[int, ...]:
-    """Largest thresholds that lose no more than ``power_loss`` of the streams worth following, equally over looks."""
+    """Largest thresholds that lose no more than ``power_loss`` of the streams worth following, equally over looks.
+
+    Streams accepted before are followed on: that overstates the loss a little, and keeps the thresholds simple.
+    """
     final = min(accept[-1], looks[-1])
     promising = float(special.betaincinv(final, looks[-1] - final + 1, 0.9))  # P(Bin(max_n, promising) >= final) = 0.9
     stream, drawn, unspent, thresholds = Stream(promising), 0, 0.0, []
     for size, threshold in zip(looks[:-1], accept[:-1], strict=True):
         stream.draw(size - drawn)
         drawn = size
-        stream.stop_at_least(threshold)
         unspent += power_loss / len(looks)
         give_up = max(min(stream.lowest_within(unspent), threshold - 1), -1) if power_loss else -1
         unspent -= stream.stop_at_most(give_up)

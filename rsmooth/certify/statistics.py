@@ -113,7 +113,8 @@ def false_certificates(images: int, alpha: float, level: float = 0.999) -> tuple
 
 def _mcnemar(gained: IntArray, lost: IntArray) -> FloatArray:
     """Exact two-sided p-value that gains and losses (R,) are equally likely; 1 where nothing changed."""
-    return np.minimum(2.0 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5), 1.0)
+    p: FloatArray = np.minimum(2.0 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5), 1.0)
+    return p
 
 
 def _t_test(gains: FloatArray, error: float) -> float:

@@ -100,6 +100,7 @@ def _work(job: Path, worker: int, pipe: IO[str]) -> None:
     content: dict[str, Any] = torch.load(job, weights_only=False)  # written by the parent in a folder of its own
     torch.set_num_threads(1)
     g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
+    torch.set_float32_matmul_precision(profile.float32_matmul)
     shape = data.batch([0])[0].shape[1:]
     noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
     forecast = settings.expected_samples(len(content["positions"][worker]))

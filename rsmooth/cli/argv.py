@@ -9,6 +9,7 @@ POSITIONALS: dict[str, tuple[str, ...]] = {
     "train": ("run",),
     "attack": ("source",),
     "certify": ("source",),
+    "audit": ("source",),
     "predict": ("source", "images*"),
     "report": ("logs*",),
     "plan": (),

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from rsmooth.cli.images import choose_images
+from rsmooth.cli.images import choose_images, image_shape
 from rsmooth.cli.runs import CERTIFICATES, load_model
-from rsmooth.cli.values import PixelValue, PixelValues, Spec
+from rsmooth.cli.values import Numbers, PixelValue, PixelValues, Spec
 
 
 def certify(source: Path | None = None, dataset: Spec | None = None, split: str = "test", skip: int = 1,
-            max: int | None = None, images: list[int] | None = None, n: int = 100_000, n0: int = 100,
+            max: int | None = None, images: Numbers | None = None, n: int = 100_000, n0: int = 100,
             alpha: float = 0.001, mode: str = "fixed", radius: PixelValue | None = None,
             radii: PixelValues | None = None, tolerance: PixelValue | None = None, target: str = "predict",
             seed: int = 0, noise: str = "grid", precision: str = "auto", compile: str = "auto",
@@ -48,10 +48,12 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
         progress: show a progress bar
     """
     from rsmooth.certify import CertifySettings, average_certified_radius, certified_accuracy, certify_dataset
+    from rsmooth.checks import check_labels
 
     data = choose_images(dataset, source, split=split, skip=skip, limit=max, only=images)
     g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma,
-                   num_classes=data.num_classes, device=device)
+                   device=device, shape=image_shape(data))
+    check_labels(data.labels, len(data), g.num_classes)
     journal = _journal(source, out)
     options: dict[str, Any] = {  # the settings check the names among them
         "n0": n0, "n": n, "alpha": alpha, "mode": mode, "radius": radius, "radii": radii, "tolerance": tolerance,

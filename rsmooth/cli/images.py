@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def choose_images(dataset: Spec | None, source: Path | None, *, split: str, skip: int, limit: int | None,
-                  only: list[int] | None) -> ImageData | FolderData:
+                  only: Sequence[int] | None) -> ImageData | FolderData:
     """Images 0, skip, 2*skip, ... of a split, at most ``limit`` of them, or just those of index ``only``.
 
     dataset None means the one that the run folder ``source`` was trained on. ValueError for a split or an index that
     the data set does not have.
     """
-    data = load_split(dataset if dataset is not None else _trained_on(source), split)
+    data = load_split(dataset if dataset is not None else trained_on(source), split)
     if skip < 1 or (limit is not None and limit < 1):
         raise ValueError(f"expected skip and max of at least 1, got skip={skip} and max={limit}")
     if only is None:
@@ -32,6 +33,8 @@ def choose_images(dataset: Spec | None, source: Path | None, *, split: str, skip
     missing = [index for index in only if index not in place]
     if missing:
         raise ValueError(f"expected images of the {data.split} split of {data.name}, got {missing}, which it lacks")
+    if not only or len(set(only)) < len(only):
+        raise ValueError(f"expected at least one image and each once, got {list(only)}")
     return data.subset([place[index] for index in only])
 
 
@@ -63,9 +66,17 @@ def load_split(dataset: Spec, split: str) -> ImageData | FolderData:
     return data
 
 
-def _trained_on(source: Path | None) -> Spec:
+def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:
+    """(C, H, W) of the images of a split that is not empty."""
+    return tuple(data.batch([0])[0].shape[1:])
+
+
+def trained_on(source: Path | None) -> Spec:
+    """The data set that a run folder was trained on; ValueError where that is not known."""
     if source is None or not (source / CONFIG).exists():
         raise ValueError(f"expected a data set, got none, and {source} is no run folder that would name one; "
                          "add e.g. --dataset digits")
-    dataset: Spec = read_config(source)["dataset"]
+    dataset: Spec | None = read_config(source).get("dataset")
+    if dataset is None:
+        raise ValueError(f"expected the key dataset in {source / CONFIG}, got none; add e.g. --dataset digits")
     return dataset

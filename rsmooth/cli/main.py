@@ -13,36 +13,39 @@ from typing import TYPE_CHECKING
 from rsmooth._version import __version__
 from rsmooth.cli.argv import expand
 from rsmooth.cli.attack import attack
+from rsmooth.cli.audit import audit
 from rsmooth.cli.certify import certify
 from rsmooth.cli.listing import list_entries
 from rsmooth.cli.plan import plan
 from rsmooth.cli.predict import predict
 from rsmooth.cli.report import report
 from rsmooth.cli.train import train
-from rsmooth.cli.values import PixelValue, PixelValues, pixel_value, pixel_values
+from rsmooth.cli.values import Names, Numbers, PixelValue, PixelValues, names, numbers, pixel_value, pixel_values
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 VERBS: dict[str, Callable[..., None]] = {
-    "train": train, "attack": attack, "certify": certify, "predict": predict, "report": report, "plan": plan,
-    "list": list_entries,
+    "train": train, "certify": certify, "attack": attack, "audit": audit, "predict": predict, "report": report,
+    "plan": plan, "list": list_entries,
 }
 
 
 def build_parser() -> ArgumentParser:
     """The parser of the whole command line: one sub-command a verb, one option a parameter."""
-    from jsonargparse import ArgumentParser
     from jsonargparse.typing import register_type
 
+    from rsmooth.cli.parsing import Parser
+
     register_type(PixelValue, serializer=float, deserializer=pixel_value, fail_already_registered=False)
-    register_type(PixelValues, serializer=list, deserializer=pixel_values, fail_already_registered=False)
-    parser = ArgumentParser(prog="rsmooth", version=__version__, description="Train, attack and certify "
-                            "randomized-smoothing classifiers. Every option is also a YAML key (--config run.yaml).")
+    for several, read in ((PixelValues, pixel_values), (Numbers, numbers), (Names, names)):
+        register_type(several, serializer=list, deserializer=read, fail_already_registered=False)
+    parser = Parser(prog="rsmooth", version=__version__, description="Train, attack and certify "
+                    "randomized-smoothing classifiers. Every option is also a YAML key (--config run.yaml).")
     verbs = parser.add_subcommands(metavar="VERB", dest="verb")
     for name, function in VERBS.items():
         summary = (function.__doc__ or "").split("\n")[0]
-        verb = ArgumentParser(description=summary)
+        verb = Parser(description=summary)
         verb.add_argument("--config", action="config", help="a YAML file with any of the options below")
         verb.add_function_arguments(function, as_group=False)
         verbs.add_subcommand(name, verb, help=summary)
@@ -65,6 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (ValueError, LookupError, OSError, RuntimeError) as error:
         if os.environ.get("RSMOOTH_DEBUG") == "1":
             raise
-        print(f"rsmooth {namespace.verb}: error: {error}", file=sys.stderr)
+        print(f"rsmooth {namespace.verb}: error: {_in_one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    return " ".join(str(error).split())

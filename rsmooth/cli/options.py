@@ -17,11 +17,20 @@ from rsmooth.registry import Registry
 def create(registry: Registry, spec: Spec, **fixed: Any) -> Any:
     """The entry that ``spec`` names, built with its options; those in ``fixed`` come from the caller.
 
-    An unknown name raises RegistryError; an option that the entry does not have, or of the wrong type, ValueError.
+    An unknown name raises RegistryError; an option that the entry does not have, lacks, or of the wrong type,
+    ValueError.
     """
     name, options = split_spec(spec, registry.kind)
-    entry = registry.get(name)
-    return registry.create(name, **checked_options(entry, options, f"{registry.kind} {name!r}"), **fixed)
+    entry, owner = registry.get(name), f"{registry.kind} {name!r}"
+    options = checked_options(entry, options, owner)
+    named = [each for each in inspect.signature(entry).parameters.values()
+             if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)]
+    missing = [each.name for each in named if each.default is each.empty and each.name not in {*options, *fixed}]
+    if missing:
+        example = f"--{registry.kind.replace(' ', '')}.{missing[0]}=VALUE"
+        raise ValueError(f"expected {owner} to be given {' and '.join(missing)}, got "
+                         f"{', '.join(options) or 'no option'}; add e.g. {example}")
+    return registry.create(name, **options, **fixed)
 
 
 def accepts(entry: Any, option: str) -> bool:
@@ -66,6 +75,8 @@ def _hints(entry: Any) -> dict[str, Any]:
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:
     """A YAML scalar as the annotation asks: 64/255 or 1e-3 to float, 3 to int or float; others as they are."""
+    if isinstance(value, dict):  # options within an option, of which no annotation tells the types
+        return {key: _scalar(item) for key, item in value.items()}
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
     if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
@@ -86,3 +97,12 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
         raise ValueError(f"{where}: expected {names}, got {value!r}")
     return value
+
+
+def _scalar(text: Any) -> Any:
+    """A text that is a whole or other number as that number."""
+    if isinstance(text, str) and re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if isinstance(text, str) and re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
+        return float(text)
+    return text

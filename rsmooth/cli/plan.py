@@ -17,14 +17,17 @@ def plan(sigma: PixelValue, alpha: float = 0.001, n: int = 100_000, n0: int = 10
         n0: noise samples an image for choosing the class
         images: how many images will be certified
         radius: a wanted radius: how many samples does it need?
-        radii: radii that mode grid would decide
-        tolerance: what mode anytime may give away
+        radii: radii that mode grid would decide; needs log
+        tolerance: what mode anytime may give away; needs log
         rate: measured samples a second; default: that of log
         log: an earlier run folder or journal, for its rate and for what the sequential modes would have drawn
     """
     from rsmooth.certify.plan import plan as work_out
     from rsmooth.certify.records import RecordError, read_log
 
+    if log is None and (radii is not None or tolerance is not None):
+        raise ValueError("expected --log beside --radii or --tolerance, since what the sequential modes draw depends "
+                         "on the model's votes, got none; name an earlier run folder")
     shares = None
     if log is not None:
         record = read_log(log)

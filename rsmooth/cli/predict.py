@@ -2,14 +2,16 @@
 
 import csv
 import sys
+import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsmooth.cli.images import choose_images
-from rsmooth.cli.runs import load_model
+from rsmooth.cli.runs import load_model, output_file
 from rsmooth.cli.values import PixelValue, Spec
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -17,7 +19,7 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
             split: str = "test", skip: int = 1, max: int | None = None, n: int = 1000, alpha: float = 0.001,
             seed: int = 0, batch_size: int = 64, device: str = "auto", weights: str = "last",
             checkpoint: Path | None = None, normalize: str | None = None, sigma: PixelValue | None = None,
-            num_classes: int | None = None, out: Path | None = None) -> None:
+            out: Path | None = None) -> None:
     """Predict with the smoothed classifier: the class that g returns with probability 1 - alpha, or an abstention.
 
     Args:
@@ -29,28 +31,33 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
         max: predict at most this many of them
         n: noise samples an image
         alpha: failure probability an image
-        seed: seed of the noise
+        seed: seed of the noise; whoever knows it can choose an image for which the answer is wrong
         batch_size: images handed over at once
         device: cpu, cuda, or auto
         weights: last or best weights of the run folder
         checkpoint: a published checkpoint.pth.tar in place of a run folder
         normalize: its normalisation
         sigma: the sigma to smooth the published checkpoint with
-        num_classes: the classes of a published checkpoint, where no data set says it
         out: a CSV file for the predictions; default: print them
     """
     from rsmooth import predict as predict_images
     from rsmooth.certify import ABSTAIN
     from rsmooth.data import to_unit
 
+    if batch_size < 1:
+        raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+    if images and (dataset is not None or (split, skip, max) != ("test", 1, None)):
+        raise ValueError("expected either image files or a data set with its split, skip and max, got both; leave one "
+                         "out")
+    output_file(out)
     names, pixels, index, labels = _read(images, dataset, source, split, skip, max)
-    g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma,
-                   num_classes=num_classes, device=device)
+    g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma, device=device,
+                   shape=tuple(pixels.shape[1:]))
     rows: list[list[object]] = []
     for start in range(0, len(names), batch_size):
         stop = start + batch_size
         x = to_unit(pixels[start:stop]).to(next(g.parameters()).device)
-        made = predict_images(g, x, n=n, alpha=alpha, seed=seed, index=index[start:stop])
+        made = predict_images(g, x, n=n, alpha=alpha, seed=seed, index=None if index is None else index[start:stop])
         for name, label, p_value in zip(names[start:stop], made.label.tolist(), made.p_value.tolist(), strict=True):
             rows.append([name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"])
     if labels is not None:
@@ -59,15 +66,11 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
 
 
 def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, split: str, skip: int,
-          limit: int | None) -> "tuple[list[str], Tensor, Tensor, Tensor | None]":
-    """Names, uint8 pixels (N, C, H, W), noise indices and, for a data set, labels."""
-    import torch
-
+          limit: int | None) -> "tuple[list[str], Tensor, Tensor | None, Tensor | None]":
+    """Names, uint8 pixels (N, C, H, W) and, for a data set, noise indices and labels."""
     if files:
-        if dataset is not None:
-            raise ValueError("expected either image files or a data set, got both; leave one out")
         names, pixels = read_images(files)
-        return names, pixels, torch.arange(len(names)), None
+        return names, pixels, None, None  # the noise hangs on the content, not on the place in the command
     data = choose_images(dataset, source, split=split, skip=skip, limit=limit, only=None)
     pixels, labels = data.batch(list(range(len(data))))
     return [str(i) for i in data.index.tolist()], pixels, data.index, labels
@@ -81,26 +84,48 @@ def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
     names: list[str] = []
     arrays = []
     for path in files:
-        if not path.exists():
-            raise ValueError(f"expected an image file, got {path}, which is not there")
-        if path.suffix == ".npz":
-            with np.load(path) as content:
-                key = next((k for k in ("images", "x", "x_test") if k in content), content.files[0])
-                array = content[key]
-        else:
-            from PIL import Image
-
-            array = np.asarray(Image.open(path))[None]
+        if not path.is_file():
+            found = "a folder" if path.is_dir() else "not there"
+            raise ValueError(f"expected an image file, got {path}, which is {found}")
+        array = _read_arrays(path) if path.suffix == ".npz" else _read_picture(path)
         array = array[..., None] if array.ndim == 3 else array
-        if array.ndim != 4 or array.dtype != np.uint8:
-            raise ValueError(f"expected 8-bit images (N, H, W, C) or (N, H, W) in {path}, got {array.dtype} "
-                             f"{array.shape}")
+        if array.ndim != 4 or array.dtype != np.uint8 or array.shape[3] not in (1, 3) or not len(array):
+            raise ValueError(f"expected 8-bit images (N, H, W, C) or (N, H, W) of 1 or 3 channels in {path}, got "
+                             f"{array.dtype} {array.shape}")
         arrays.append(array)
         names += [f"{path}[{i}]" for i in range(len(array))] if path.suffix == ".npz" else [str(path)]
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) != 1:
         raise ValueError(f"expected images of one size, got {', '.join(map(str, sorted(shapes)))}")
     return names, torch.from_numpy(np.concatenate(arrays).transpose(0, 3, 1, 2).copy())
+
+
+def _read_arrays(path: Path) -> "NDArray[Any]":
+    """The array named images, x or x_test, or the first one."""
+    import numpy as np
+
+    try:
+        with np.load(path) as content:
+            key = next((k for k in ("images", "x", "x_test") if k in content), content.files[0])
+            array: NDArray[Any] = content[key]
+    except (ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
+        raise ValueError(f"expected an .npz file with an array of images, got {path}: {error}") from None
+    return array
+
+
+def _read_picture(path: Path) -> "NDArray[Any]":
+    """One image (1, H, W) or (1, H, W, 3); a palette is looked up, transparency is refused."""
+    import numpy as np
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as opened:
+            picture = opened.convert("RGB") if opened.mode == "P" and "transparency" not in opened.info else opened
+            if picture.mode not in ("L", "RGB"):
+                raise ValueError(f"expected an 8-bit grey or RGB image, got {path} of mode {picture.mode}; convert it")
+            return np.asarray(picture)[None]
+    except (UnidentifiedImageError, OSError) as error:
+        raise ValueError(f"expected an image in {path}, got a file that cannot be read: {error}") from None
 
 
 def _write(rows: list[list[object]], out: Path | None) -> None:

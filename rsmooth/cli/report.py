@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from rsmooth.cli.values import PixelValues
+from rsmooth.cli.values import Names, PixelValues
 
 
-def report(logs: list[Path], names: list[str] | None = None, radii: PixelValues | None = None,
+def report(logs: list[Path], names: Names | None = None, radii: PixelValues | None = None,
            title: str = "Certified accuracy", out: Path | None = None) -> None:
     """Compare run folders, journals and published logs: table, differences, provenance, warnings, curves.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,7 @@ CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certi
 
 
 def claim(run: Path, config: dict[str, Any]) -> None:
-    """Make ``run`` the folder of this configuration; ValueError if it holds a run with another one."""
+    """Make ``run`` the folder of this configuration; ValueError if it holds a run with another one, or other things."""
     path = run / CONFIG
     if path.exists():
         differing = differences(read_config(run), config)
@@ -25,15 +27,38 @@ def claim(run: Path, config: dict[str, Any]) -> None:
             raise ValueError(f"expected the configuration that {path} holds, got {'; '.join(differing)}; "
                              "take another run folder, or give the same options to go on with this one")
         return
+    if run.exists() and not run.is_dir():
+        raise ValueError(f"expected a run folder, got {run}, which is a file; name a new folder")
+    if run.is_dir() and any(found.name != f"{path.stem}.tmp" for found in run.iterdir()):
+        raise ValueError(f"expected a new or empty folder, or that of a run, got {run}, which holds other things; "
+                         "name a new folder, so that nothing there is overwritten")
     run.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     os.replace(temporary, path)
 
 
+@contextmanager
+def only_writer(run: Path) -> Iterator[None]:
+    """Within it no other process trains into ``run``; LockedError if one does. Ranks under torchrun count as one."""
+    from rsmooth.certify.locking import FileLock
+
+    if os.environ.get("RANK", "0") != "0":
+        yield
+        return
+    lock = FileLock(run / CONFIG)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def read_config(run: Path) -> dict[str, Any]:
     """The configuration that a run folder was made with; ValueError where it is no mapping."""
-    config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    try:
+        config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"expected YAML in {run / CONFIG}, got what cannot be read so: {error}") from None
     if not isinstance(config, dict):
         raise ValueError(f"expected a mapping of options in {run / CONFIG}, got {type(config).__name__}")
     return config
@@ -47,6 +72,13 @@ def differences(old: Any, new: Any, key: str = "") -> list[str]:
             found += differences(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
         return found
     return [] if old == new else [f"{key} = {new!r} where it has {old!r}"]
+
+
+def output_file(path: Path | None) -> Path | None:
+    """A file to write at the end of long work; ValueError now where it could not be written then."""
+    if path is not None and (path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)):
+        raise ValueError(f"expected a file in a folder that can be written to, got {path}; make the folder first")
+    return path
 
 
 def pick_device(device: str) -> torch.device:
@@ -64,13 +96,30 @@ def pick_device(device: str) -> torch.device:
     return picked
 
 
+def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
+    """ValueError unless g's base classifier takes images (C, H, W) and answers with as many classes as g has."""
+    import torch
+
+    training, device = g.training, next(g.parameters()).device
+    try:
+        with torch.no_grad():
+            g.eval().log_probs(torch.zeros(1, 1, *shape, device=device))
+    except RuntimeError as error:
+        raise ValueError(f"expected a model for images {tuple(shape)} (C, H, W), got one that refuses them "
+                         f"({error}); choose another model or other images") from None
+    finally:
+        g.train(training)
+
+
 def load_model(source: Path | None, *, weights: str, checkpoint: Path | None, normalize: str | None,
-               sigma: float | None, num_classes: int | None, device: str) -> SmoothedClassifier:
+               sigma: float | None, device: str, shape: tuple[int, ...]) -> SmoothedClassifier:
     """The smoothed classifier of a run folder, of a model file, or of a published checkpoint, on its device.
 
-    A published checkpoint knows neither sigma nor its normalisation; ValueError if either is not said.
+    A published checkpoint knows neither sigma nor its normalisation; ValueError if either is not said, or if the model
+    does not take images of this shape (C, H, W).
     """
     from rsmooth import SmoothedClassifier
+    from rsmooth.checks import check_sigma
     from rsmooth.models import load_checkpoint
 
     target = pick_device(device)
@@ -82,13 +131,18 @@ def load_model(source: Path | None, *, weights: str, checkpoint: Path | None, no
             raise ValueError("expected --sigma and --normalize beside --checkpoint, since a published checkpoint holds "
                              f"neither, got sigma={sigma} and normalize={normalize}; e.g. --sigma 0.25 "
                              "--normalize cifar10")
-        base = load_checkpoint(checkpoint, normalize=normalize, num_classes=num_classes)
-        return SmoothedClassifier(base, float(sigma), num_classes or 10).to(target).eval()
+        base = load_checkpoint(checkpoint, normalize=normalize)
+        assert base.architecture is not None
+        g = SmoothedClassifier(base, check_sigma(sigma), base.architecture["options"]["num_classes"]).to(target).eval()
+        check_fits(g, shape)
+        return g
     assert source is not None
     if sigma is not None or normalize is not None:
         raise ValueError("expected --sigma and --normalize with --checkpoint only, got them with "
                          f"{source}; a model of ours carries its own")
-    return SmoothedClassifier.load(model_path(source, weights), map_location=target)
+    g = SmoothedClassifier.load(model_path(source, weights), map_location=target)
+    check_fits(g, shape)
+    return g
 
 
 def model_path(source: Path, weights: str) -> Path:

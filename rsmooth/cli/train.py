@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsmooth.cli.images import load_split, load_splits
+from rsmooth.cli.images import image_shape, load_split, load_splits
 from rsmooth.cli.options import accepts, create
-from rsmooth.cli.runs import claim, model_path, pick_device
+from rsmooth.cli.runs import check_fits, claim, model_path, only_writer, pick_device
 from rsmooth.cli.values import PixelValue, Spec, split_spec
 
 if TYPE_CHECKING:
@@ -15,9 +15,12 @@ if TYPE_CHECKING:
     from rsmooth.data import DataSplits
     from rsmooth.defenses import PseudoLabels, Trainer
 
+DIGITS: Spec = {"name": "digits"}  # mappings, so that --trainer.epochs 3 alone sets an option of the default
+GAUSSIAN: Spec = {"name": "gaussian"}
 
-def train(run: Path, sigma: PixelValue, dataset: Spec = "digits", model: Spec | None = None,
-          trainer: Spec = "gaussian", attack: Spec | None = None, preset: str | None = None,
+
+def train(run: Path, sigma: PixelValue, dataset: Spec = DIGITS, model: Spec | None = None,
+          trainer: Spec = GAUSSIAN, attack: Spec | None = None, preset: str | None = None,
           init_from: Path | None = None, unlabelled: Spec | None = None, teacher: Path | None = None,
           unlabelled_weight: float = 1.0, soft_labels: bool = False, confidence: float = 0.0, seed: int = 0,
           device: str = "auto", progress: bool = True) -> None:
@@ -41,20 +44,29 @@ def train(run: Path, sigma: PixelValue, dataset: Spec = "digits", model: Spec | 
         device: cpu, cuda, or auto
         progress: show a progress bar
     """
-    config: dict[str, Any] = {"sigma": float(sigma), "dataset": dataset, "model": model, "trainer": trainer,
-                              "attack": attack, "preset": preset, "init_from": _text(init_from), "seed": seed}
+    config: dict[str, Any] = {"sigma": float(sigma), "dataset": _written(dataset), "model": _written(model),
+                              "trainer": _written(trainer), "attack": _written(attack), "preset": preset,
+                              "init_from": _text(init_from), "seed": seed}
     if unlabelled is not None:
-        config |= {"unlabelled": unlabelled, "teacher": _text(teacher), "unlabelled_weight": unlabelled_weight,
-                   "soft_labels": soft_labels, "confidence": confidence}
+        config |= {"unlabelled": _written(unlabelled), "teacher": _text(teacher),
+                   "unlabelled_weight": unlabelled_weight, "soft_labels": soft_labels, "confidence": confidence}
+    from rsmooth.checks import check_sigma
+
     target = pick_device(device)
     splits = load_splits(dataset)
     if splits.train is None:
         raise ValueError(f"expected a data set with training images, got {dataset!r} without any")
     built = build_trainer(trainer, attack, seed, preset)
-    g = _starting_point(model, init_from, splits, float(sigma), seed).to(target)
-    extra = pseudo_labels(unlabelled, teacher, unlabelled_weight, soft_labels, confidence, seed, target)
+    g = _starting_point(model, init_from, splits, check_sigma(sigma), seed).to(target)
+    check_fits(g, splits.image_shape)
+    extra = pseudo_labels(unlabelled, teacher, unlabelled_weight, soft_labels, confidence, seed, target, splits)
     claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
-    built.fit(g, splits.train, validation=splits.validation, unlabelled=extra, run_dir=run, progress=progress)
+    with only_writer(run):
+        history = built.fit(g, splits.train, validation=splits.validation, unlabelled=extra, run_dir=run,
+                            progress=progress)
+    accuracy = history[-1].get("validation_accuracy", history[-1]["train_accuracy"])
+    print(f"trained {run}: accuracy under noise {100 * float(accuracy):.1f} % on the "
+          f"{'training' if splits.validation is None else 'validation'} images; see rsmooth certify {run}")
 
 
 def build_trainer(trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None) -> "Trainer":
@@ -84,13 +96,16 @@ def build_model(model: Spec, splits: "DataSplits") -> Any:
 
 
 def pseudo_labels(unlabelled: Spec | None, teacher: Path | None, weight: float, soft: bool, confidence: float,
-                  seed: int, device: "torch.device") -> "PseudoLabels | None":
-    """The training images of a data set as a teacher labels them; None where there is no such data set."""
-    if unlabelled is None and teacher is None:
+                  seed: int, device: "torch.device", labelled: "DataSplits") -> "PseudoLabels | None":
+    """The training images of a data set as a teacher labels them; None where there is no such data set.
+
+    ValueError for images or classes other than those of the labelled data.
+    """
+    if unlabelled is None and teacher is None and (weight, soft, confidence) == (1.0, False, 0.0):
         return None
     if unlabelled is None or teacher is None:
-        raise ValueError(f"expected unlabelled images and a teacher together, got unlabelled={unlabelled!r} and "
-                         f"teacher={teacher}")
+        raise ValueError("expected unlabelled images and a teacher together, and beside them alone unlabelled_weight, "
+                         f"soft_labels and confidence, got unlabelled={unlabelled!r} and teacher={teacher}")
     from rsmooth import SmoothedClassifier
     from rsmooth.data import ImageData
     from rsmooth.defenses import pseudo_label
@@ -100,6 +115,10 @@ def pseudo_labels(unlabelled: Spec | None, teacher: Path | None, weight: float, 
         raise ValueError(f"expected unlabelled images that fit into memory, got the image folder {unlabelled!r}; "
                          "put them into an .npz file")
     judge = SmoothedClassifier.load(model_path(teacher, "last"), map_location=device)
+    check_fits(judge, image_shape(images))
+    if (image_shape(images), judge.num_classes) != (labelled.image_shape, labelled.num_classes):
+        raise ValueError(f"expected unlabelled images {labelled.image_shape} and a teacher of {labelled.num_classes} "
+                         f"classes, as the data set has, got {image_shape(images)} and {judge.num_classes}")
     return pseudo_label(judge, images, soft=soft, confidence=confidence, weight=weight, seed=seed)
 
 
@@ -117,6 +136,11 @@ def _starting_point(model: Spec | None, init_from: Path | None, splits: "DataSpl
     if model is not None:
         raise ValueError(f"expected either a model or init_from, got both ({model!r} and {init_from}); leave one out")
     return start_from(model_path(init_from, "last"), sigma=sigma, num_classes=splits.num_classes)
+
+
+def _written(spec: Spec | None) -> Spec | None:
+    """A spec as a run folder keeps it: "pgd" and {"name": "pgd"} are the same."""
+    return {"name": spec} if isinstance(spec, str) else spec
 
 
 def _text(path: Path | None) -> str | None:

@@ -18,6 +18,37 @@ class PixelValues(tuple[float, ...]):
     """Several pixel values: a YAML list, or 0.25,0.5,64/255 on the command line."""
 
 
+class Numbers(tuple[int, ...]):
+    """Several whole numbers: a YAML list, or 3,5,8 on the command line."""
+
+
+class Names(tuple[str, ...]):
+    """Several names: a YAML list, or a,b on the command line."""
+
+
+def numbers(value: str | int | Iterable[int | str]) -> Numbers:
+    """A list of whole numbers, one number, or "3,5,8" as a tuple; ValueError for anything else."""
+    listed = _listed(value) if isinstance(value, str) else [value] if isinstance(value, int) else list(value)
+    try:
+        if not all(isinstance(item, (int, str)) for item in listed):
+            raise ValueError
+        return Numbers(int(item) for item in listed)
+    except ValueError:
+        raise ValueError(f"expected whole numbers such as 3,5,8, got {value!r}") from None
+
+
+def names(value: object) -> Names:
+    """A list of names, or "a,b" as a tuple; ValueError for anything else."""
+    listed = _listed(value) if isinstance(value, str) else value
+    if not isinstance(listed, (list, tuple)):
+        raise ValueError(f"expected names such as a,b, got {value!r}")
+    return Names(str(item) for item in listed)
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.strip("[] ").split(",") if part.strip()]
+
+
 def pixel_value(value: str | float) -> PixelValue:
     """0.25, "0.25" or "64/255" as a number; ValueError for anything else."""
     try:
@@ -36,10 +67,10 @@ def pixel_value(value: str | float) -> PixelValue:
 def pixel_values(value: str | float | Iterable[str | float]) -> PixelValues:
     """A list of numbers, one number, or "0.25,64/255" as a tuple; ValueError for anything else."""
     if isinstance(value, str):
-        value = [part for part in value.strip("[] ").split(",") if part.strip()]
+        value = _listed(value)
     elif isinstance(value, (int, float)):
         value = [value]
-    return PixelValues(float(pixel_value(item.strip() if isinstance(item, str) else item)) for item in value)
+    return PixelValues(float(pixel_value(item)) for item in value)
 
 
 def split_spec(spec: Spec, kind: str) -> tuple[str, dict[str, Any]]:

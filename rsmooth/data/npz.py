@@ -63,6 +63,8 @@ def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(f"expected x_{split} as uint8 (N, H, W, C) or (N, H, W), got {images.dtype} {images.shape} "
                          f"in {path}")
+    if not len(images):
+        raise ValueError(f"expected at least one image in x_{split} of {path}, got none; leave the pair out")
     if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
         raise ValueError(f"expected x_{split} with channels last, got {images.shape} in {path}; transpose it with "
                          ".transpose(0, 2, 3, 1)")

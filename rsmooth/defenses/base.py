@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from os import PathLike
@@ -97,9 +98,9 @@ class Trainer:
         for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
             _check(self, name, lambda value: isinstance(value, int) and value >= 1, "an integer >= 1")
         for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
-            _check(self, name, lambda value: value is None or value > 0, "a number > 0")
+            _check(self, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")
         for name in ("momentum", "weight_decay", "warmup_epochs", "workers"):
-            _check(self, name, lambda value: value >= 0, "a number >= 0")
+            _check(self, name, lambda value: 0 <= value < math.inf, "a number >= 0")
         for name, known in (("schedule", ("step", "one-cycle")), ("budget_clock", ("process", "wall")),
                             ("precision", ("float32", "bfloat16", "auto"))):
             _check(self, name, known.__contains__, f"one of {', '.join(known)}")
@@ -107,6 +108,9 @@ class Trainer:
             raise ValueError("expected num_noise <= batch_size (each batch is cut into num_noise mini-batches), got "
                              f"num_noise={self.num_noise}, batch_size={self.batch_size}")
         resolve_objective(self.train_loss)
+        if not isinstance(self.attack, (Attack, type(None))):
+            raise ValueError("expected an attack such as SmoothAdvPGD(epsilon=0.5, steps=2), or None, got "
+                             f"{self.attack!r}")
 
     def training_points(
         self, g: SmoothedClassifier, x: Tensor, y: Tensor, noise: Tensor, attack: Attack | None

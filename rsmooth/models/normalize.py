@@ -49,6 +49,8 @@ class Normalize(nn.Module):
         return max(self.mean.shape[1], 1 if self.std is None else self.std.shape[1])
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.shape[1] != self.channels != 1:  # broadcasting would make a colour image of a grey one
+            raise ValueError(f"expected images of {self.channels} channels, got {tuple(x.shape)}")
         centred = x - self.mean
         return centred if self.std is None else centred / self.std
 

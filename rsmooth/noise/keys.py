@@ -11,7 +11,7 @@ from torch import Tensor
 PROTOCOL = 1
 """Version of the noise: raised whenever the same seed would give other values; it is part of every key."""
 
-PURPOSES = ("select", "estimate", "randomized-cp", "train-noise", "augment", "attack", "init")
+PURPOSES = ("select", "estimate", "predict", "randomized-cp", "train-noise", "augment", "attack", "init")
 
 Key = tuple[int, int]
 

@@ -53,6 +53,8 @@ def _about_run(run: Run) -> list[str]:
     if run.setting("mode") in ("radius", "grid"):
         found.append(f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; its ACR, and its "
                      "curve between them, are lower bounds.")
+    if run.setting("target") == "label":
+        found.append(f"{run.name}: the true label was tested, so an image that is misclassified counts as abstained.")
     if isinstance(noise, dict) and noise.get("kind") == "float":
         found.append(f"{run.name}: float noise, whose certificates floating-point rounding can break.")
     if predicted_classes(run.log) <= 1:

@@ -149,9 +149,10 @@ def _origin(run: Run) -> str:
     nested = [f"{name} {part[key]}" for (group, key), name in _NESTED_SETTINGS.items()
               if isinstance(part := run.setting(group), dict) and part.get(key) is not None]
     text = f"{len(run.log):,} images; " + (", ".join(settings + nested) or "configuration not in the record")
-    if run.setting("alpha") is None:
+    spent = run.setting("alpha_spent") or run.setting("alpha")  # of a run that was tested again, both tests'
+    if spent is None:
         return text + "."
-    mean, most = false_certificates(len(run.log), float(run.setting("alpha")))
+    mean, most = false_certificates(len(run.log), float(spent))
     return f"{text}; false certificates: at most {mean:g} expected, at most {most} with probability 99.9 %."
 
 

@@ -44,7 +44,7 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
     axes.plot([0, cap, cap], [constant, constant, 0], ":", color=INK, linewidth=1.4, label="constant classifier")
     axes.set(xlim=(0, 1.02 * max(reach, 1e-9)), ylim=(0, 100))
     axes.set(xlabel=r"$\ell_2$ radius", ylabel="certified accuracy (%)")
-    _legend(axes, len(runs) + 1)
+    _legend(axes)
     return figure
 
 
@@ -66,7 +66,7 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
     axes.axvline(0, color=INK, linewidth=1, linestyle=":")
     axes.set_xticks(ndtri(ticks), [f"{tick:g}" for tick in ticks])
     axes.set(ylim=(0, 100), xlabel="probability of the true class under noise", ylabel="images with at least that (%)")
-    _legend(axes, len(runs))
+    _legend(axes)
     return figure
 
 
@@ -94,8 +94,7 @@ def attack_gap_figure(certified: ArrayLike, attacked: ArrayLike, *, title: str =
                      clip_on=False, zorder=3, label=f"{name} ({int(chosen.sum())})")
     axes.set(xlim=(0, right), ylim=(0, top))
     axes.set(xlabel=r"certified $\ell_2$ radius", ylabel=r"smallest successful attack, $\ell_2$")
-    # Points lie above the diagonal, so the space beside the axes is better than a corner that a contradiction may need.
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=9)
+    _legend(axes)
     return figure
 
 
@@ -134,6 +133,12 @@ def _line(number: int) -> dict[str, Any]:
     return {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number % len(STYLES)], "linewidth": 1.8}
 
 
-def _legend(axes: Any, entries: int) -> None:
-    axes.legend(loc="upper right", frameon=True, framealpha=0.85, edgecolor="none", fontsize=9 if entries <= 8 else 7.5,
-                handlelength=3.2)
+def _legend(axes: Any) -> None:
+    """Below the axes, where it hides no data; the figure grows by its rows, and the axes keep their size."""
+    longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
+    columns = 3 if longest <= 22 else 2 if longest <= 40 else 1
+    legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, frameon=False, fontsize=9,
+                         handlelength=3.2)
+    rows = -(-len(legend.get_texts()) // columns)
+    width, height = axes.figure.get_size_inches()
+    axes.figure.set_size_inches(width, height + 0.19 * rows)

@@ -44,12 +44,14 @@ class Run:
 def load_runs(paths: Sequence[str | Path], names: Sequence[str] | None = None) -> list[Run]:
     """Runs from run folders, journals and published tables; ``names`` default to what tells the paths apart.
 
-    Raises FileNotFoundError and RecordError as ``read_log``, and ValueError for as many names as there are not paths.
+    Raises FileNotFoundError and RecordError as ``read_log``, and ValueError for names that repeat or are not as many.
     """
     if not paths:
         raise ValueError("expected at least one run folder or log, got none")
     if names is not None and len(names) != len(paths):
         raise ValueError(f"expected {len(paths)} names, one a run, got {len(names)}")
+    if names is not None and len(set(names)) < len(names):
+        raise ValueError(f"expected names that differ, got {', '.join(names)}")
     files = [Path(path) for path in paths]
     return [Run(name, read_log(file), _train_seconds(file))
             for name, file in zip(names or distinct_names(files), files, strict=True)]

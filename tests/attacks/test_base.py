@@ -181,7 +181,8 @@ def test_without_bounds_the_box_is_off_but_numbers_must_be_finite():
     ({"epsilon": -0.1}, "expected a finite epsilon >= 0"),
     ({"epsilon": float("nan")}, "expected a finite epsilon >= 0"),
     ({"target": "f"}, "expected target 'base' or 'smoothed', got 'f'"),
-    ({"steps": 0}, "expected steps >= 1, got 0"),
+    ({"steps": 0}, "expected whole steps >= 1, got 0"),
+    ({"steps": 2.5}, "expected whole steps >= 1, got 2.5"),
 ])
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -45,6 +45,19 @@ class Scripted(nn.Module):
         return logits * self.scale
 
 
+class Sensitive(nn.Module):
+    """Class 3 where float32 matrix products may be rounded, else class 0."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.eye(4, device=z.device)[0 if torch.get_float32_matmul_precision() == "highest" else 3].repeat(
+            len(z), 1)
+
+
+def sensitive() -> SmoothedClassifier:
+    """A smoothed classifier that answers to torch's setting, not to the image."""
+    return SmoothedClassifier(Sensitive(), 0.25, 4)
+
+
 def half_space(sigma: float = 0.5, shape: tuple[int, int, int] = (1, 4, 4)) -> SmoothedClassifier:
     """A smoothed half-space through the middle of the cube with a fixed random normal."""
     w = torch.randn(shape, generator=torch.Generator().manual_seed(1))

@@ -1,5 +1,8 @@
 """Certified accuracies of a log small enough to count by hand."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from scipy.integrate import trapezoid
@@ -64,8 +67,12 @@ def test_an_empty_log_has_no_accuracy(function):
 
 
 def test_linf_by_containment():
-    np.testing.assert_array_equal(linf_certified_accuracy(LOG, [0.25, 0.25001], 4), [1 / 5, 0])
-    with pytest.raises(ValueError, match="number of values of an image"):
+    np.testing.assert_array_equal(linf_certified_accuracy(LOG, [0.24999, 0.25001], 4), [1 / 5, 0])
+    # 0.1 sqrt(3) to the nearest float lies below the true root, and so does not cover the ball
+    short = log_of([0], [0], [0.1 * math.sqrt(3)])
+    assert Fraction(float(short.radius[0])) ** 2 < 3 * Fraction(0.1) ** 2
+    assert linf_certified_accuracy(short, 0.1, 3) == 0.0
+    with pytest.raises(ValueError, match="expected a dimension"):
         linf_certified_accuracy(LOG, 0.1, 0)
 
 
@@ -87,11 +94,18 @@ def test_envelope_refuses_other_images():
         envelope([], [0.25])
 
 
-def test_high_probability_accuracy_by_formula():
-    many = log_of(np.zeros(1000), np.r_[np.zeros(700), np.ones(300)], np.full(1000, 0.5))
-    expected = 0.7 - 0.01 - np.sqrt(0.01 * 0.99 * np.log(1000) / 1000) - np.log(1000) / 3000
-    np.testing.assert_allclose(high_probability_accuracy(many, [0.5, 0.6], 0.01), [expected, 0.0], rtol=1e-12)
-    assert high_probability_accuracy(many, 0.5, 0.01, failure=0.1) > expected
+@pytest.mark.parametrize(("n", "alpha", "failure"), [(500, 0.001, 0.001), (10_000, 0.001, 0.001), (1000, 0.1, 0.01)])
+def test_high_probability_accuracy_fails_no_more_often_than_it_says(n, alpha, failure):
+    # every certificate is false with probability alpha, so the true accuracy is that of the certificates that hold
+    certified = log_of(np.zeros(n), np.zeros(n), np.full(n, 0.5))
+    bound = high_probability_accuracy(certified, [0.5, 0.6], alpha, failure)
+    assert bound[1] == 0.0
+    allowed = round((1.0 - bound[0]) * n)
+    below = [sum(math.comb(n, k) * alpha**k * (1 - alpha) ** (n - k) for k in range(most + 1))
+             for most in (allowed - 1, allowed)]
+    assert 1 - below[1] <= failure < 1 - below[0]
+    with pytest.raises(RecordError, match="at least one image"):
+        high_probability_accuracy(EMPTY, 0.5, alpha)
 
 
 def test_the_constant_classifier_has_the_share_of_the_largest_class():

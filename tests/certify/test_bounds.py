@@ -13,7 +13,6 @@ from rsmooth.certify.bounds import (
     lower_confidence_bound,
     max_radius,
     minimal_n,
-    miss_upper_bound,
     null_share,
     radius_from_counts,
     smallest_n,
@@ -49,7 +48,7 @@ def test_the_ends_of_the_scale():
     assert upper_confidence_bound(50, 50, 0.01) == 1.0
     assert lower_confidence_bound(50, 50, 0.01) == pytest.approx(0.01 ** (1 / 50), rel=1e-14)
     # on the side of the misses nothing cancels: -expm1(log(alpha)/n) to the last digits
-    assert miss_upper_bound(0, 10**9, 0.001) == pytest.approx(-math.log(0.001) / 1e9, rel=1e-8)
+    assert upper_confidence_bound(0, 10**9, 0.001) == pytest.approx(-math.log(0.001) / 1e9, rel=1e-8)
     assert isinstance(lower_confidence_bound(3, 5, 0.1), float)
     assert isinstance(radius_from_counts(5, 5, 1.0, 0.1), float)
     assert lower_confidence_bound(np.array([[1, 2]]), np.array([[5], [6]]), 0.1).shape == (2, 2)
@@ -87,6 +86,33 @@ def test_no_radius_exceeds_the_exact_one(n):
         radius = float(radii[hits])
         assert rigorous_tail(flint, hits, n, radius, 0.25) <= alpha, f"radius {radius} of {hits}/{n} is too large"
         assert hits % 10 or rigorous_tail(flint, hits, n, radius + 1e-9, 0.25) > alpha, "needlessly small"
+
+
+@pytest.mark.parametrize("n", [10**6, 10**7, 10**8, 10**9])
+def test_no_radius_of_huge_samples_exceeds_the_exact_one(n):
+    # few misses, where the inverse of the beta integral loses digits as n grows
+    flint = pytest.importorskip("flint", reason="python-flint gives rigorous bounds")
+    flint.ctx.prec, arb = 160, flint.arb
+    for alpha, misses in [(a, m) for a in (1e-5, 1e-3, 0.05) for m in range(25)]:
+        radius = radius_from_counts(n - misses, n, 1.0, alpha)
+        q = (arb(radius) / arb(2).sqrt()).erfc() / 2
+        term = tail = (1 - q) ** n
+        for k in range(misses):
+            term *= q / (1 - q) * (n - k) / (k + 1)
+            tail += term
+        assert tail <= arb(alpha), f"radius {radius} of {misses} misses is too large"
+
+
+def test_margins_grow_with_sigma():
+    hits = np.arange(50_600, 50_700)
+    in_sigmas = radius_from_counts(hits, 100_000, 1.0, 0.001)
+    np.testing.assert_allclose(radius_from_counts(hits, 100_000, 1e4, 0.001), 1e4 * in_sigmas, rtol=1e-13, atol=1e-11)
+
+
+def test_an_alpha_too_small_for_the_arithmetic_is_refused():
+    assert 0.0 < radius_from_counts(9_967, 10_000, 1.0, 1e-199) < radius_from_counts(9_967, 10_000, 1.0, 1e-100)
+    with pytest.raises(ValueError, match="alpha >= 1e-200"):
+        radius_from_counts(9_967, 10_000, 1.0, 1e-300)
 
 
 @given(

@@ -2,7 +2,7 @@ import pytest
 from scipy import stats
 
 from rsmooth.certify.bounds import hits_needed
-from rsmooth.certify.budget import ErrorBudget, extension_refusal
+from rsmooth.certify.budget import ErrorBudget
 
 
 def test_an_account_is_kept_and_never_overspent():
@@ -36,16 +36,6 @@ def test_what_is_no_probability_is_refused(amount):
 def test_alpha_must_be_one(alpha):
     with pytest.raises(ValueError, match="alpha"):
         ErrorBudget(alpha)
-
-
-def test_what_may_be_extended():
-    full = {"alpha": 0.001, "spent": 0.001, "retest_alpha": 0.001}
-    assert extension_refusal(100_000, 50_000, **full, outcome_seen=True) is None  # resumed within the design
-    assert extension_refusal(1_000, 100_000, **full, outcome_seen=False) is None  # raised blindly
-    assert "judge anew at 0, or" in extension_refusal(1_000, 100_000, **full, outcome_seen=True)
-    split = {"alpha": 0.001, "spent": 0.0002, "outcome_seen": True}
-    assert extension_refusal(1_000, 100_000, **split, retest_alpha=0.0008) is None
-    assert "0.0002 + 0.001" in extension_refusal(1_000, 100_000, **split, retest_alpha=0.001)
 
 
 def test_why_appending_and_testing_again_at_full_alpha_is_refused():

@@ -28,6 +28,7 @@ from rsmooth.certify import (
 )
 from rsmooth.certify.certification_log import VOTES
 from rsmooth.certify.cohen import certify
+from rsmooth.certify.dataset import model_hash
 from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import CRASH_VARIABLE, Journal, parse_journal
 from rsmooth.certify.pool import VotePool
@@ -300,3 +301,15 @@ def test_first_proposal_of_numerics_wins(tmp_path: Path) -> None:
     assert agree(path, {"dtype": "b"}) == {"dtype": "a"}
     assert json.loads(path.read_text()) == {"dtype": "a"}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_another_architecture_of_the_same_weights_is_another_model() -> None:
+    g, other = small_net(), small_net()
+    assert model_hash(g) == model_hash(other)
+    other.base[2] = nn.GELU()
+    assert model_hash(g) != model_hash(other)
+    hidden = small_net()
+    hidden.base[2].register_buffer("shift", torch.zeros(1), persistent=False)
+    shifted = small_net()
+    shifted.base[2].register_buffer("shift", torch.ones(1), persistent=False)
+    assert model_hash(hidden) != model_hash(shifted)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -165,3 +167,52 @@ def test_progress_bar_counts_images(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().err
     assert "3.0/3 images" in shown
     assert "samples/s" in shown
+
+
+def feed(task: Task) -> Outcome:
+    """Serve a task seven votes at a time: sample i of a stream votes for class 1 unless i mod 9 is 0."""
+    while not task.finished:
+        piece = task.next_slice(7)
+        classes = [int(sample % 9 != 0) for sample in range(piece.start, piece.stop)]
+        task.receive(np.bincount(classes, minlength=4).astype(np.int64), len(classes), 0.0)
+    return task.outcome
+
+
+def test_an_interrupt_between_any_two_lines_neither_repeats_nor_mixes_votes() -> None:
+    image, rule = images(1)[0], CertifySettings(n=100, mode="radius", radius=0.1).rule(0.5, 0.0)
+    expected, line = feed(Task(0, 3, image, certification(rule, 20))), 0
+    assert expected.looks[-1][1] < expected.looks[-1][0] == expected.samples > 32
+
+    def interrupting(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal left
+        if not frame.f_code.co_filename.endswith("engine.py"):
+            return None
+        if event == "line":
+            left -= 1
+            if left == 0:
+                raise KeyboardInterrupt
+        return interrupting
+
+    interrupted = True
+    while interrupted:
+        line += 1
+        left, task, interrupted = line, Task(0, 3, image, certification(rule, 20)), False
+        before = sys.gettrace()
+        sys.settrace(interrupting)
+        try:
+            feed(task)
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            sys.settrace(before)
+        found = feed(Task(0, 3, image, certification(rule, 20), Drawn.of_record(task.drawn.record())))
+        assert found.looks == expected.looks, f"interrupted before line {line}"
+        assert found.counts.tolist() == expected.counts.tolist()
+    assert line > 100
+
+
+def test_a_record_of_more_votes_than_samples_is_refused() -> None:
+    image, rule = images(1)[0], CertifySettings(n=100).rule(0.5, 0.0)
+    unsound = Drawn((), 5, np.array([3, 3, 0, 0]))
+    with pytest.raises(ValueError, match="expected 5 recorded votes, got 6"):
+        Task(0, 3, image, certification(rule, 20), unsound)

@@ -77,11 +77,15 @@ def test_one_test_alone_is_the_group_sequential_test():
         assert joint.type_one_error(p) == pytest.approx(alone.type_one_error(p) if p <= 0.9 else 0.0)
 
 
-def test_acceptance_is_kept_though_later_hits_fall_behind():
+def test_answers_are_kept_though_later_hits_speak_against_them():
     joint = joint_design([0.5, 0.9], (32, 64, 128), 0.001)
-    state = joint.advance(joint.start, 0, 32)
-    assert state[0] >= 1
-    assert joint.advance(state, 1, 32)[0] == state[0]
+    accepted = joint.advance(joint.start, 0, 32)
+    assert accepted[0] == 1
+    assert joint.advance(accepted, 1, 32)[0] == 1
+    few = int(joint.reject[0, 1])
+    assert joint.advance(joint.start, 0, few)[1] == 1
+    assert joint.advance(joint.start, 1, few + 32)[1] == 2, "expected a stream that recovers"
+    assert joint.advance((0, 1), 1, few + 32)[1] == 1
 
 
 @pytest.mark.parametrize("shares", [[], [0.6, 0.5]])

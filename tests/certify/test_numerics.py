@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from rsmooth.certify import CertifySettings, numerics
+from rsmooth.certify import CertifySettings, certify, certify_dataset, numerics
+from rsmooth.certify.errors import RecordError
 from rsmooth.certify.numerics import FixedBatchNetwork, Profile, choose_network, default_batch
+from rsmooth.data import ImageData
 from rsmooth.smoothed import SmoothedClassifier
-from tests.certify.nets import small_net
+from tests.certify.nets import images, sensitive, small_net
 
 SHAPE = torch.Size((1, 4, 4))
 
@@ -99,3 +102,52 @@ def test_default_batch_follows_the_size_of_the_images() -> None:
     assert default_batch(torch.Size((1, 8, 8)), on_gpu=False) == 1024
     assert default_batch(torch.Size((3, 224, 224)), on_gpu=False) == 4
     assert default_batch(torch.Size((3, 32, 32)), on_gpu=True) == 4096
+
+
+def test_callers_switches_do_not_change_what_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = small_net()
+    points = torch.rand(64, *SHAPE, generator=torch.Generator().manual_seed(0))
+    network, seen = choose_network(g, SHAPE, CertifySettings(n=100, batch_size=64), 0), []
+    watch = nn.modules.module.register_module_forward_hook(lambda module, given, out: seen.append(
+        (out.dtype, torch.backends.cudnn.benchmark)))
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    with watch, torch.autocast("cpu", dtype=torch.bfloat16):
+        network(points)
+    assert set(seen) == {(torch.float32, False)}
+    assert torch.backends.cudnn.benchmark
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_precision_of_matrix_products_is_recorded_and_the_workers_too(workers: int, tmp_path: Path) -> None:
+    data = ImageData(images(2), torch.zeros(2, dtype=torch.int64), torch.arange(2), 4, "random", "test")
+    torch.set_float32_matmul_precision("medium")
+    try:
+        log = certify_dataset(sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert log.provenance["numerics"]["float32_matmul"] == "medium"
+    assert log.counts is not None
+    assert log.counts[:, 3].tolist() == [20, 20], "expected the network to see the setting"
+    with pytest.raises(RecordError, match="float32_matmul"):
+        certify_dataset(sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False)
+
+
+@pytest.mark.parametrize("layer", [nn.BatchNorm2d(6, track_running_stats=False), nn.GroupNorm(2, 6), nn.Dropout(0.5)])
+def test_a_network_that_mixes_the_images_of_a_batch_is_refused(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3), layer, nn.ReLU(), nn.Flatten(), nn.Linear(24, 4))
+    g, x = SmoothedClassifier(net.train(), 0.25, 4), images(2)
+    if isinstance(layer, nn.BatchNorm2d):
+        with pytest.raises(ValueError, match="answers each image on its own"):
+            certify(g, x, n=20)
+    else:
+        assert int(certify(g, x, n=20).counts.sum()) == 40
+        assert net.training, "expected the caller's model as it was"
+
+
+def test_randomness_in_a_network_passes() -> None:
+    class Random(nn.Module):
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.randn(len(z), 4)
+
+    assert int(certify(SmoothedClassifier(Random(), 0.25, 4), images(2), n=20).counts.sum()) == 40

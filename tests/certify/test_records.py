@@ -299,3 +299,15 @@ def test_provenance_is_plain_json(tmp_path):
     beside = json.loads((tmp_path / "log.json").read_text())
     assert beside["provenance"] == HEADER
     assert beside["rows"] == 2
+
+
+@pytest.mark.parametrize("votes", [
+    {"counts": [[60, 50]], "samples": [100]},
+    {"counts": [[60, 30]], "samples": [100], "invalid": [0]},
+    {"counts": [[120, -20]], "samples": [100], "invalid": [0]},
+])
+def test_votes_are_one_a_sample(votes):
+    row = {"idx": [7], "label": [0], "predict": [0], "radius": [0.1], "correct": [1], "time": [1.0]}
+    CertificationLog(**row, counts=[[60, 30]], samples=[100], invalid=[10])
+    with pytest.raises(RecordError, match="expected one vote a sample at idx 7"):
+        CertificationLog(**row, **votes)

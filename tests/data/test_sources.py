@@ -199,3 +199,9 @@ def test_cifar10_test_images_are_in_the_official_order():
     assert len(test) == 10_000
     assert test.labels[:10].tolist() == [3, 8, 8, 0, 6, 6, 1, 6, 3, 1]
     assert test.labels[torch.arange(0, 200, 20)].tolist() == [3, 7, 4, 7, 8, 4, 8, 6, 2, 0]
+
+
+def test_an_npz_file_without_images_is_refused(tmp_path):
+    np.savez(tmp_path / "none.npz", x_test=np.zeros((0, 8, 8), np.uint8), y_test=np.zeros(0, np.int64))
+    with pytest.raises(ValueError, match="expected at least one image in x_test"):
+        load_dataset("npz", path=tmp_path / "none.npz")

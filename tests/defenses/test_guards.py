@@ -87,3 +87,11 @@ def test_usual_settings_are_not(trainer: Trainer, sigma: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         remark(trainer, sigma)
+
+
+@pytest.mark.parametrize(("options", "said"), [({"attack": "pgd"}, "expected an attack such as"),
+                                               ({"lr": float("inf")}, "expected lr to be a number > 0, got inf"),
+                                               ({"momentum": float("inf")}, "expected momentum to be a number >= 0")])
+def test_trainers_refuse_options_that_cannot_be(options, said):
+    with pytest.raises(ValueError, match=said):
+        Trainer(**options)

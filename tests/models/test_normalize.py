@@ -79,3 +79,9 @@ def test_wrong_constants_are_refused(normalize, message):
 def test_classifier_keeps_the_published_key_layout():
     model = Classifier(nn.Linear(2, 2), None, in_channels=1)
     assert list(model.state_dict()) == ["1.weight", "1.bias"]
+
+
+def test_images_of_another_number_of_channels_are_not_broadcast() -> None:
+    with pytest.raises(ValueError, match="expected images of 3 channels, got"):
+        Normalize((0.4, 0.5, 0.6))(torch.rand(2, 1, 8, 8))
+    assert Normalize(0.5)(torch.rand(2, 3, 8, 8)).shape == (2, 3, 8, 8)

@@ -12,6 +12,7 @@ from tests.report.by_hand import HEADER, run_of
     ([run_of("a", HEADER), run_of("b", {**HEADER, "n": 100})], r"differ in n \(100, 1000\)"),
     ([run_of("a", HEADER), run_of("b", {**HEADER, "alpha": 0.01})], "differ in alpha"),
     ([run_of("a", {**HEADER, "mode": "radius"})], "a: mode radius only decides radii"),
+    ([run_of("a", {**HEADER, "target": "label"})], "misclassified counts as abstained"),
     ([run_of("a", {**HEADER, "noise": {"kind": "float"}})], "a: float noise"),
     ([run_of("a", {**HEADER, "dataset": {"images": 5}})], "a: unfinished, 4 of 5 images are there"),
     ([run_of("a", {**HEADER, "sigma": 0.1})], "a: 2 radii exceed what n=1000 samples can certify"),

@@ -3,7 +3,7 @@
 import pytest
 
 from rsmooth.report import report
-from tests.report.by_hand import STRONG, write_run, write_tables
+from tests.report.by_hand import HEADER, STRONG, write_run, write_tables
 
 
 def test_two_published_logs_end_to_end(tmp_path):
@@ -51,3 +51,8 @@ def test_runs_on_other_images_are_not_paired(tmp_path):
     assert "strong cannot be paired with weak: 4 and 3 images, of which idx 3 only in the first" in text
     assert "are not on the same images" in text
     assert "upper envelope" not in text
+
+
+def test_false_certificates_count_every_test_of_a_run(tmp_path):
+    write_run(tmp_path / "twice", [1000, 900, 500, 700], {**HEADER, "alpha": 0.001, "alpha_spent": 0.003})
+    assert "false certificates: at most 0.012 expected" in report([tmp_path / "twice"]).markdown

@@ -47,3 +47,17 @@ def test_attack_gap_counts_contradictions(tmp_path):
     for bad in ([0.5], [0.5, float("nan"), 0.2]):
         with pytest.raises(ValueError, match="without NaN"):
             attack_gap_figure(bad, [0.4, 0.9, np.inf])
+
+
+@pytest.mark.parametrize("count", [1, 9])
+@pytest.mark.parametrize("draw", [accuracy_figure, probability_figure])
+def test_the_legend_hides_no_data(draw, count):
+    sure = [run_of(f"a run called {k}", counts=[[9, 0], [0, 9], [0, 9], [9, 0]], samples=[9] * 4) for k in range(count)]
+    figure = draw(sure)
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    legend = axes.get_legend().get_window_extent()
+    assert legend.y1 < axes.xaxis.label.get_window_extent().y0  # below the name of the axis
+    assert legend.y0 >= 0  # and not cut off
+    assert legend.x0 >= 0
+    assert legend.x1 <= figure.bbox.x1

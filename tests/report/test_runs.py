@@ -38,3 +38,8 @@ def test_a_broken_summary_is_named(tmp_path):
     (folder / "summary.json").write_text("{}")
     with pytest.raises(RecordError, match=r"expected seconds\.train\.wall in .*summary\.json"):
         load_runs([folder])
+
+
+def test_names_must_differ(tmp_path):
+    with pytest.raises(ValueError, match="expected names that differ, got a, a"):
+        load_runs([tmp_path, tmp_path / "b"], ["a", "a"])
