@@ -61,11 +61,11 @@ def run(preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: floa
     try:
         while waiting or running:
             while len(running) < (jobs or preset.jobs) and not _over(deadline):
-                arm = _next(waiting, out)
-                if arm is None:
+                ready = _next(waiting, out)
+                if ready is None:
                     break
-                waiting.remove(arm)
-                running.append(_start(arm, out, preset.threads, deadline))
+                waiting.remove(ready)
+                running.append(_start(ready, out, preset.threads, deadline))
             if not running:
                 break
             time.sleep(POLL_SECONDS)
