@@ -33,7 +33,7 @@ setup(
     ],
     extras_require={
         "dev": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11",
-                "mpmath>=1.3", "types-PyYAML"],
+                "mpmath>=1.3", "python-flint>=0.6", "types-PyYAML"],
         "tensorboard": ["tensorboard"],
     },
     entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},

@@ -85,14 +85,24 @@ def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
         told = "Ours are on other images than any published table: read across with care."
     else:
         told = f"All rows that state it are on {subset:,} images of the test set, ours on the same ones."
+    shown = with_curves(quoted, radii)
+    if len(shown) < len(quoted):
+        told += f" {len(quoted) - len(shown)} published rows without certified accuracies at these radii stand in " \
+                "beside_published.csv alone."
     lines = ["## Beside the published tables", "",
              f"{told} Rows marked measured were computed here from our own records; rows marked quoted are others' "
              "figures (benchmarks/reference/), and their networks, epochs and hardware differ from ours.", "",
              "| | method | σ | images | " + " | ".join(f"{radius:g}" for radius in radii) + " | ACR | table |",
              "|---|---|---:|---:|" + "---:|" * (len(radii) + 1) + "---|"]
     lines += [_measured(row) for row in made.table.rows if row.name != "constant classifier"]
-    lines += [_quoted(row, radii) for row in quoted]
+    lines += [_quoted(row, radii) for row in shown]
     return "\n".join(lines) + "\n"
+
+
+def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted]:
+    """The published rows that say a certified accuracy at one of the radii above 0."""
+    return [row for row in quoted
+            if any(radius > 0 and radius in row.accuracy for radius in radii) and "not certified" not in row.note]
 
 
 def _measured(row: Row) -> str:

@@ -318,6 +318,15 @@ class TestOddInput:
         assert "expected --log beside" in error_of(capsys, "plan", "--sigma", "1", "--radii", "0.5")
 
 
+def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:
+    from rsmooth.cli.runs import differences
+
+    old = {"dataset": "digits", "trainer": {"name": "gaussian"}}
+    assert differences(old, {"dataset": {"name": "digits"}, "trainer": "gaussian"}) == []
+    assert differences(old, {"dataset": {"name": "digits", "seed": 1}, "trainer": "smoothadv"}) == [
+        "dataset.seed = 1 where it has None", "trainer.name = 'smoothadv' where it has 'gaussian'"]
+
+
 class TestPictures:
     """What ``predict`` makes of image files."""
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmooth.certify.bounds import binomial_p_value
@@ -31,14 +32,15 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
 
     n0 votes select the class, unless ``label`` fixes it; votes of an independent stream then test it, at each look of
     the rule. A vote that is not for the class, for whatever reason, counts against it; ties go to the lowest class.
+    Raises ValueError where not one copy has finite logits.
     """
     selection = None
     if label is None:
-        selection = (yield Votes("select", n0))[:-1]
+        selection = _some_finite((yield Votes("select", n0)))[:-1]
         label = int(selection.argmax())
     hits: list[int] = []
     for look in rule.looks:
-        votes = yield Votes("estimate", look)
+        votes = _some_finite((yield Votes("estimate", look)))
         hits.append(int(votes[label]))
         decision = rule.decide(hits)
         if decision is not None:
@@ -51,14 +53,23 @@ def prediction(n: int, alpha: float) -> Procedure:
     """PREDICT (Cohen et al. 2019, section 3.1) for one image: the most frequent class, or ABSTAIN.
 
     Abstains unless a two-sided binomial test at alpha tells the two most frequent answers apart; copies without finite
-    logits count as an answer of their own, which is never predicted.
+    logits count as an answer of their own, which is never predicted. Raises ValueError where not one has any.
     """
-    votes = yield Votes("predict", n)
+    votes = _some_finite((yield Votes("predict", n)))
     label = int(votes[:-1].argmax())
     top, second = int(votes[label]), int(np.delete(votes, label).max())
     p_value = binomial_p_value(top, second) if top > second else 1.0
     return Outcome(label if p_value <= alpha else ABSTAIN, 0.0, votes[:-1], int(votes[-1]), None, n, ((n, top),),
                    p_value)
+
+
+def _some_finite(votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The votes, unless all of them were without finite logits: that is a broken network, not an image of no class."""
+    if votes[:-1].any():
+        return votes
+    raise ValueError("expected finite logits from the base classifier, got NaN or infinity for every one of "
+                     f"{int(votes[-1])} noisy copies of an image; has training diverged, or does the network overflow "
+                     "in this precision?")
 
 
 def certify(g: SmoothedClassifier, x: Tensor, *, n0: int = 100, n: int = 100_000, alpha: float = 1e-3, seed: int = 0,

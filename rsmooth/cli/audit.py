@@ -8,14 +8,14 @@ import numpy as np
 
 from rsmooth.cli.images import image_shape, load_split, trained_on
 from rsmooth.cli.runs import load_model
-from rsmooth.cli.values import Spec
+from rsmooth.cli.values import PixelValues, Spec
 
 AUDIT, FIGURE = "audit.json", "audit-gap"
-DEFAULT_FACTORS = [0.5, 0.75, 1.0, 1.25, 1.5]
+DEFAULT_FACTORS = PixelValues((0.5, 0.75, 1.0, 1.25, 1.5))
 
 
 def audit(source: Path, dataset: Spec | None = None, split: str = "test", max: int | None = None,
-          factors: list[float] = DEFAULT_FACTORS, steps: int = 20, num_noise: int = 32, n: int = 1000,
+          factors: PixelValues = DEFAULT_FACTORS, steps: int = 20, num_noise: int = 32, n: int = 1000,
           alpha: float = 0.001, seed: int = 1, device: str = "auto", weights: str = "last",
           progress: bool = True) -> None:
     """Attack the certified images of a run folder around their radius: contradictions, and the gap to the attacks.

@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from rsmooth import SmoothedClassifier
 
 CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
+TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
 
 
 def claim(run: Path, config: dict[str, Any]) -> None:
-    """Make ``run`` the folder of this configuration; ValueError if it holds a run with another one, or other things."""
+    """Make ``run`` the folder of this configuration; ValueError if it holds a run with another one, or of none."""
     path = run / CONFIG
     if path.exists():
         differing = differences(read_config(run), config)
@@ -29,9 +30,10 @@ def claim(run: Path, config: dict[str, Any]) -> None:
         return
     if run.exists() and not run.is_dir():
         raise ValueError(f"expected a run folder, got {run}, which is a file; name a new folder")
-    if run.is_dir() and any(found.name != f"{path.stem}.tmp" for found in run.iterdir()):
-        raise ValueError(f"expected a new or empty folder, or that of a run, got {run}, which holds other things; "
-                         "name a new folder, so that nothing there is overwritten")
+    foreign = [name for name in TRAINED if (run / name).exists()]
+    if foreign:
+        raise ValueError(f"expected a new folder, or that of a run, got {run}, which holds {', '.join(foreign)} but no "
+                         f"{CONFIG}; name a new folder, so that nothing there is overwritten")
     run.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
@@ -65,7 +67,11 @@ def read_config(run: Path) -> dict[str, Any]:
 
 
 def differences(old: Any, new: Any, key: str = "") -> list[str]:
-    """Each leaf in which two configurations differ, as "key: old became new"."""
+    """Each leaf in which two configurations differ; a part's bare name is the same as a mapping of just the name."""
+    if isinstance(old, str) and isinstance(new, dict):
+        old = {"name": old}
+    if isinstance(new, str) and isinstance(old, dict):
+        new = {"name": new}
     if isinstance(old, dict) and isinstance(new, dict):
         found = []
         for name in [*old, *(name for name in new if name not in old)]:

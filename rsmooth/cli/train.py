@@ -44,12 +44,11 @@ def train(run: Path, sigma: PixelValue, dataset: Spec = DIGITS, model: Spec | No
         device: cpu, cuda, or auto
         progress: show a progress bar
     """
-    config: dict[str, Any] = {"sigma": float(sigma), "dataset": _written(dataset), "model": _written(model),
-                              "trainer": _written(trainer), "attack": _written(attack), "preset": preset,
-                              "init_from": _text(init_from), "seed": seed}
+    config: dict[str, Any] = {"sigma": float(sigma), "dataset": dataset, "model": model, "trainer": trainer,
+                              "attack": attack, "preset": preset, "init_from": _text(init_from), "seed": seed}
     if unlabelled is not None:
-        config |= {"unlabelled": _written(unlabelled), "teacher": _text(teacher),
-                   "unlabelled_weight": unlabelled_weight, "soft_labels": soft_labels, "confidence": confidence}
+        config |= {"unlabelled": unlabelled, "teacher": _text(teacher), "unlabelled_weight": unlabelled_weight,
+                   "soft_labels": soft_labels, "confidence": confidence}
     from rsmooth.checks import check_sigma
 
     target = pick_device(device)
@@ -136,11 +135,6 @@ def _starting_point(model: Spec | None, init_from: Path | None, splits: "DataSpl
     if model is not None:
         raise ValueError(f"expected either a model or init_from, got both ({model!r} and {init_from}); leave one out")
     return start_from(model_path(init_from, "last"), sigma=sigma, num_classes=splits.num_classes)
-
-
-def _written(spec: Spec | None) -> Spec | None:
-    """A spec as a run folder keeps it: "pgd" and {"name": "pgd"} are the same."""
-    return {"name": spec} if isinstance(spec, str) else spec
 
 
 def _text(path: Path | None) -> str | None:

@@ -114,7 +114,7 @@ def test_bad_settings_are_refused(options, message):
 
 
 def test_an_unknown_option_is_refused_when_the_attack_is_made():
-    with pytest.raises(TypeError, match="stepz"):
+    with pytest.raises(ValueError, match="stepz"):
         FoolboxAttack(attack="L2PGD", options={"stepz": 3}, epsilon=0.4)
 
 

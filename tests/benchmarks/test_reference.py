@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from benchmarks.reference import find, read_table, table_names
+from benchmarks.report import with_curves
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -64,3 +65,11 @@ def test_rows_are_found_by_subset_and_sigma() -> None:
     assert (run.acr, run.accuracy[0.5]) == (0.537, 55.6)
     with pytest.raises(ValueError, match="expected a reference table, got 'cifar'"):
         read_table("cifar")
+
+
+def test_rows_without_a_curve_stay_out_of_the_printed_table() -> None:
+    rows = find("cifar10", images=500, sigmas=[0.25])
+    shown = with_curves(rows, [0.0, 0.25, 0.5])
+    assert {"cifar10_runs_500", "cifar10_envelopes"} <= {row.table for row in shown}
+    assert not {"cifar10_acr_grid_500", "cifar10_best_runs"} & {row.table for row in shown}
+    assert with_curves(rows, [0.0, 0.123]) == []
