@@ -61,7 +61,7 @@ def pseudo_label(
     soft: bool = False,
     confidence: float = 0.0,
     weight: float = 1.0,
-    batch_size: int = 256,
+    batch_size: int = 16,
     seed: int = 0,
 ) -> PseudoLabels:
     """Label images (N, C, H, W), uint8 or in [0, 1], by the teacher's mean softmax over its num_noise noisy copies.
