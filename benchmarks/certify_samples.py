@@ -55,8 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         content = {"n": options.n, "alpha": options.alpha, "rows": rows, "provenance": made}
-        options.out.with_suffix(".json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        options.out.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
+        Path(f"{options.out}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        Path(f"{options.out}.md").write_text(table + "\n", encoding="utf-8")
     return 0
 
 
