@@ -133,7 +133,8 @@ def _header(g: SmoothedClassifier, data: ImageData | FolderData, settings: Certi
     header: dict[str, Any] = {
         "format": FORMAT,
         "rsmooth": __version__,
-        "dataset": {"name": data.name, "split": data.split, "images": len(data), "fingerprint": data.fingerprint(),
+        "dataset": {"name": data.name, "split": data.split, "images": len(data), "shape": list(pool.shape),
+                    "fingerprint": data.fingerprint(),
                     "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16]},
         "model": {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)},
         "sigma": g.sigma,

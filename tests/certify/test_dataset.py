@@ -92,6 +92,7 @@ def test_record_holds_what_certify_returns(reference: CertificationLog, tmp_path
     assert (reference.time > 0).all()
     assert reference.provenance["sigma"] == 0.25
     assert reference.provenance["numerics"]["dtype"] == "float32"
+    assert reference.provenance["dataset"]["shape"] == list(data.images.shape[1:])
 
 
 def test_table_and_provenance_are_exported(tmp_path: Path, reference: CertificationLog) -> None:
