@@ -23,6 +23,7 @@ import yaml
 
 from benchmarks.presets import Arm
 from benchmarks.provenance import provenance
+from rsmooth.files import replace_file
 
 ARM, STATE, TIMES, SUMMARY = "arm.yaml", "state.json", "times.jsonl", "summary.json"
 STOPPED = 130
@@ -87,9 +88,7 @@ def stage_seconds(folder: Path) -> dict[str, dict[str, float]]:
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
     """Write a file so that it is either the old one or the new one, whatever happens."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, f"{json.dumps(content, indent=1)}\n".encode())
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from benchmarks.arm import ARM, STOPPED, SUMMARY
 from benchmarks.presets import Arm, Preset
 from benchmarks.progress import Progress
 from benchmarks.provenance import this_command
+from rsmooth.files import replace_file
 
 POLL_SECONDS = 0.2
 
@@ -121,10 +122,7 @@ def _claim(folder: Path, arm: Arm) -> None:
             raise ValueError(f"expected the options that {path} holds, got {'; '.join(differing)}; "
                              "use another --out, or remove that arm's folder")
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(arm.as_dict(), sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, yaml.safe_dump(arm.as_dict(), sort_keys=False).encode())
 
 
 def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:

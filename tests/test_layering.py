@@ -11,10 +11,11 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "rsmooth"
 
 # What each part may import of the package. Parts not named here sit on top and may import everything below them.
-BASIC = {"_version", "checks", "registry"}
+BASIC = {"_version", "checks", "files", "registry"}
 ALLOWED = {
     "_version": set(),
     "checks": set(),
+    "files": set(),
     "registry": set(),
     "noise": {"checks"},
     "objectives": BASIC,

@@ -19,7 +19,6 @@ import logging
 import os
 import time
 import zlib
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,11 +29,9 @@ import numpy as np
 
 from rsmooth.certify.errors import RecordError
 from rsmooth.certify.locking import FileLock
+from rsmooth.files import crash_point, crashes_at, sync_folder
 
 logger = logging.getLogger(__name__)
-
-CRASH_VARIABLE = "RSMOOTH_CRASH_AT"
-_passes: Counter[str] = Counter()
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ class Journal:
         if contents.header is None:
             self._next_line = 1
             self._write("header", canonical_json(self.header))
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
         elif contents.header != self.header:
             raise RecordError(f"expected {self.path} to be of this configuration, but it differs in "
                               f"{describe_difference(contents.header, self.header)}; "
@@ -149,9 +146,8 @@ class Journal:
         if self._fd < 0:
             raise ValueError(f"expected an open journal, got {self.path} after close; open it again to append")
         line = _encode(self._next_line - 1, self._config, kind, text)
-        if _crashes_at("before-append"):
-            os._exit(137)
-        if _crashes_at("mid-append"):
+        crash_point("before-append")
+        if crashes_at("mid-append"):
             os.write(self._fd, line[: len(line) // 2])
             os._exit(137)
         try:
@@ -162,8 +158,7 @@ class Journal:
         if written != len(line):  # a full disk takes the part that fits: leave no torn line in the middle of the file
             os.ftruncate(self._fd, self._size)
             raise OSError(f"expected to append {len(line)} bytes to {self.path}, wrote {written}; is the disk full?")
-        if _crashes_at("after-append"):
-            os._exit(137)
+        crash_point("after-append")
         self._size += len(line)
         self._next_line += 1
         self._unsynced += 1
@@ -244,20 +239,3 @@ def _plain(value: object) -> object:
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     raise TypeError(f"expected JSON values or numpy arrays in a record, got {type(value).__name__}")
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _crashes_at(point: str) -> bool:
-    """Whether tests asked this process to die here: RSMOOTH_CRASH_AT=POINT, or POINT:K for the K-th pass (from 1)."""
-    name, _, turn = os.environ.get(CRASH_VARIABLE, "").partition(":")
-    if name != point:
-        return False
-    _passes[point] += 1
-    return _passes[point] == int(turn or 1)

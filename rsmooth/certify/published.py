@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from rsmooth.certify.certification_log import COLUMNS
 from rsmooth.certify.errors import RecordError
+from rsmooth.files import replace_file
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +75,8 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
         lines.append(f"{idx}\t{label}\t{predict}\t{digits}\t{int(correct)}\t{timedelta(seconds=float(time))}")
     raw = ("\n".join(lines) + "\n").encode()
     beside = {"rows": len(lines) - 1, "sha256": hashlib.sha256(raw).hexdigest(), "provenance": provenance}
-    _replace(_beside(path), json.dumps(beside, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
-    _replace(path, raw)
+    replace_file(_beside(path), json.dumps(beside, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
+    replace_file(path, raw)
 
 
 def parse_seconds(text: str) -> float:
@@ -131,12 +131,3 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
         raise RecordError(f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum "
                           f"stands in {beside.name}; the table was cut off or changed: export it again")
     return dict(provenance)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from rsmooth.files import replace_file
+
 if TYPE_CHECKING:
     import torch
 
@@ -34,10 +36,7 @@ def claim(run: Path, config: dict[str, Any]) -> None:
     if foreign:
         raise ValueError(f"expected a new folder, or that of a run, got {run}, which holds {', '.join(foreign)} but no "
                          f"{CONFIG}; name a new folder, so that nothing there is overwritten")
-    run.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    os.replace(temporary, path)
+    replace_file(path, yaml.safe_dump(config, sort_keys=False).encode())
 
 
 @contextmanager

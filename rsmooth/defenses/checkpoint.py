@@ -11,9 +11,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-import torch
-
-from rsmooth.models import atomic_save
+from rsmooth.files import remove_leftovers, replace_file
+from rsmooth.models import atomic_save, safe_load
 
 FORMAT = "rsmooth-training-1"
 MISSING = "(nothing)"
@@ -28,11 +27,15 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """The state last saved, or None; ValueError if it belongs to another configuration or is no checkpoint."""
+        """The state last saved, or None; ValueError if it is damaged, of another configuration or no checkpoint."""
         file = self.path / "checkpoint.pt"
         if not file.exists():
             return None
-        state = torch.load(file, map_location="cpu", weights_only=True)
+        try:
+            state = safe_load(file)
+        except ValueError as error:
+            raise ValueError(f"expected a training checkpoint in {file}, got a file that is damaged or of another "
+                             "kind; restore it from a copy, or delete it to start anew") from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
             raise ValueError(f"expected a training checkpoint in {file}, got something else; choose another run_dir")
         differing = _differences(state["config"], self.config)
@@ -41,14 +44,16 @@ class RunFolder:
                              f"{'; '.join(differing)}. Choose another run_dir, or resume=False to start anew in it")
         return state
 
+    def tidy(self) -> None:
+        """Delete what a process that was killed while it was writing left here; for the only writer to call."""
+        remove_leftovers(self.path)
+
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state, and the history in it as metrics.jsonl."""
         atomic_save({"format": FORMAT, "config": self.config, **state}, self.path / "checkpoint.pt")
         # Written whole from the checkpoint's own history: no row twice, none missing, whenever the run was killed.
         rows = "".join(json.dumps(row) + "\n" for row in state["history"])
-        temporary = self.path / ".metrics.jsonl.tmp"
-        temporary.write_text(rows, encoding="utf-8")
-        temporary.replace(self.path / "metrics.jsonl")
+        replace_file(self.path / "metrics.jsonl", rows.encode())
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

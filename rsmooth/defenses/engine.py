@@ -56,6 +56,8 @@ def train(
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with random_state, joined(device) as ranks, Interruption(folder is not None) as interruption:
         torch.manual_seed(trainer.seed)  # for dropout and the like; all draws of our own are keyed
+        if folder is not None and ranks.first:
+            folder.tidy()
         saved = folder.load() if folder is not None and resume else None
         precision = saved["precision"] if saved else _precision(trainer, g, data, ranks, device)
         with memory_format(g.base, trainer.channels_last):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
-import secrets
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rsmooth.files import replace_file
 from rsmooth.models.normalize import Classifier, Normalization
 from rsmooth.registry import MODELS
 
@@ -23,20 +25,13 @@ PUBLISHED_ARCHITECTURES = {
 
 
 def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
-    """Write ``obj`` with torch.save so that, whatever happens, ``path`` holds the old file or the new one, whole."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
-    try:
-        with open(temporary, "xb") as file:
-            torch.save(obj, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
+    """Write ``obj`` with torch.save so that, whatever happens, ``path`` holds the old file or the new one, whole.
+
+    OSError that names ``path`` where the disk refuses.
+    """
+    content = io.BytesIO()  # on a file, torch answers a full disk with an error that does not say so
+    torch.save(obj, content)
+    replace_file(path, content.getbuffer())
 
 
 def safe_load(path: str | os.PathLike[str]) -> Any:
@@ -45,10 +40,11 @@ def safe_load(path: str | os.PathLike[str]) -> Any:
     ValueError, with the likely reason, for a file that is damaged, of another kind, or holds more than tensors and
     plain values; OSError as usual for one that is absent or must not be read.
     """
+    with open(path, "rb"):  # what cannot be opened is no damage
+        pass
     try:
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
     except Exception as error:  # on bytes of another kind the unpickler fails in a dozen ways
         raise ValueError(f"expected a checkpoint of plain tensors and values, got {path}, which {_nature(Path(path))}; "
                          "download it again, or convert it with the code that wrote it") from error
@@ -118,6 +114,16 @@ def _read_published(path: Path) -> dict[str, Any]:
     return content
 
 
+def _check_sums(path: str | os.PathLike[str]) -> None:
+    """BadZipFile where a checksum in a zip file, torch's format since 1.6, does not fit; torch.load looks at none."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        broken = archive.testzip()
+    if broken is not None:
+        raise zipfile.BadZipFile(f"the checksum of {broken} does not fit")
+
+
 def _nature(path: Path) -> str:
     """What a file that torch.load refused looks like."""
     with open(path, "rb") as file:
@@ -155,14 +161,3 @@ def _count_classes(weights: dict[str, Tensor], path: str | os.PathLike[str]) -> 
 def _some(names: list[str], limit: int = 5) -> str:
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself durable; Windows cannot open a folder, and needs no such thing."""
-    if os.name == "nt":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

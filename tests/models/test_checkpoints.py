@@ -6,9 +6,11 @@ import stat
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from rsmooth.models import NORMALIZATIONS, atomic_save, load_checkpoint, load_weights
+from rsmooth.models import NORMALIZATIONS, atomic_save, load_checkpoint, load_weights, safe_load
 from rsmooth.registry import MODELS, RegistryError
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -33,6 +35,15 @@ def net():
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "checkpoint.pth.tar"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Somewhere to write a damaged file, the bytes of the sound one, and what is in it."""
+    path = tmp_path_factory.mktemp("whole") / "a.pt"
+    weights = {name: torch.arange(40.0) + i for i, name in enumerate(("a", "b", "c"))}
+    torch.save(weights, path)
+    return path, path.read_bytes(), weights
 
 
 # ---- published checkpoints
@@ -133,6 +144,22 @@ def test_a_truncated_checkpoint_is_refused(net, path, keep, legacy):
     path.write_bytes(whole[:int(keep * len(whole))])
     with pytest.raises(ValueError, match="is damaged"):
         load_checkpoint(path, normalize="cifar10")
+
+
+@settings(deadline=None, max_examples=60)
+@given(data=st.data())
+def test_a_flipped_bit_never_loads_as_something_else(whole, data):
+    path, sound, weights = whole
+    place, bit = data.draw(st.integers(0, len(sound) - 1)), data.draw(st.integers(0, 7))
+    damaged = bytearray(sound)
+    damaged[place] ^= 1 << bit
+    path.write_bytes(damaged)
+    try:
+        found = safe_load(path)
+    except ValueError:
+        return
+    assert found.keys() == weights.keys()  # the bit was one of the padding's or of a date
+    assert all(torch.equal(found[name], weights[name]) for name in weights)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

@@ -1,0 +1,84 @@
+"""Files that hold the old content or the new one, whole, whatever happens; and the points at which tests end a process.
+
+RSMOOTH_CRASH_AT=POINT ends the process there as a kill would, POINT:K at the K-th pass (from 1).
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+CRASH_VARIABLE = "RSMOOTH_CRASH_AT"
+_passes: Counter[str] = Counter()
+
+
+def replace_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+    """Put ``content`` into the file ``path``, on the disk when this returns; missing folders on the way are made.
+
+    OSError that names ``path`` where the disk refuses. The crash points are NAME/before-write, NAME/mid-write,
+    NAME/before-rename and NAME/after-rename, with the file's name.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write(temporary, content, path.name)
+        crash_point(f"{path.name}/before-rename")
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError):
+            kept = "the file is as it was before" if path.exists() else "nothing was written"
+            raise OSError(error.errno, f"{error.strerror or error}; {kept}", str(path)) from error
+        raise
+    crash_point(f"{path.name}/after-rename")
+    sync_folder(path.parent)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+    """Delete what processes that were killed in ``replace_file`` left in a folder; nobody may be writing there."""
+    for left in Path(folder).glob(".*.tmp"):
+        left.unlink(missing_ok=True)
+
+
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a renaming in the folder durable; Windows cannot open a folder, and needs no such thing."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def crash_point(name: str) -> None:
+    """End the process here, if a test asked for it."""
+    if crashes_at(name):
+        os._exit(137)
+
+
+def crashes_at(name: str) -> bool:
+    """Whether a test asked for this pass of the point to be the last thing that the process does."""
+    wanted, _, turn = os.environ.get(CRASH_VARIABLE, "").partition(":")
+    if wanted != name:
+        return False
+    _passes[name] += 1
+    return _passes[name] == int(turn or 1)
+
+
+def _write(path: Path, content: bytes | memoryview, name: str) -> None:
+    """A new file with the content, on the disk."""
+    crash_point(f"{name}/before-write")
+    with open(path, "xb") as file:
+        if crashes_at(f"{name}/mid-write"):
+            file.write(content[: len(content) // 2])
+            file.flush()
+            os._exit(137)
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
