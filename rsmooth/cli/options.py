@@ -8,6 +8,7 @@ import inspect
 import re
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 from rsmooth.cli.values import Spec, pixel_value, split_spec
@@ -92,6 +93,8 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
         return int(value)
+    if all(typing.get_origin(kind) is Sequence for kind in kinds) and not isinstance(value, list):
+        raise ValueError(f"{where}: expected a list such as [128, 64], got {value!r}")
     plain = [kind for kind in kinds if kind in (bool, int, float, str, type(None))]
     if len(plain) == len(kinds) and (type(value) not in kinds):
         names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)

@@ -63,6 +63,8 @@ def test_wrong_types_name_the_option(tmp_path: Path, capsys: pytest.CaptureFixtu
     text = error_of(capsys, "train", str(tmp_path / "new"), "--sigma", "1", "--model", "small-cnn",
                     "--model.width", "many")
     assert "option width: expected int, got 'many'" in text
+    text = error_of(capsys, "train", str(tmp_path / "new"), "--sigma", "1", "--model", "mlp", "--model.hidden", "64")
+    assert "option hidden: expected a list such as [128, 64], got 64" in text
 
 
 @pytest.mark.parametrize(("options", "said"), [
