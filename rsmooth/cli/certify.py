@@ -61,6 +61,8 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
         "batch_size": batch_size,
     }
     log = certify_dataset(g, data, journal, CertifySettings(**options), workers=workers, progress=progress)
+    if len(log) < len(data):  # a rank under torchrun that is done with its share; the last to finish speaks for all
+        return
     clean = 100 * certified_accuracy(log, [0.0])[0]
     print(f"{len(log.idx)} images certified in {log.time.sum():.1f} s: accuracy {clean:.1f} % at radius 0, average "
           f"certified radius {average_certified_radius(log):.4f}; see rsmooth report {journal}")

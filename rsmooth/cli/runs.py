@@ -39,12 +39,17 @@ def claim(run: Path, config: dict[str, Any]) -> None:
     replace_file(path, yaml.safe_dump(config, sort_keys=False).encode())
 
 
+def first_rank() -> bool:
+    """Whether this is the process that writes and speaks for all: the only one, or the first that torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 @contextmanager
 def only_writer(run: Path) -> Iterator[None]:
     """Within it no other process trains into ``run``; LockedError if one does. Ranks under torchrun count as one."""
     from rsmooth.certify.locking import FileLock
 
-    if os.environ.get("RANK", "0") != "0":
+    if not first_rank():
         yield
         return
     lock = FileLock(run / CONFIG)

@@ -12,6 +12,7 @@ from rsmooth.attacks import DDN
 from rsmooth.defenses.base import Trainer
 
 ONE_CLASS = 0.99  # share of predictions that makes it the only class
+FEWEST = 20  # predictions that are judged; a handful may well be of one class by chance
 REMEDY = "try a longer warm-up (warmup_epochs), a lower lr, gradient clipping (clip_grad_norm=1) or a smaller num_noise"
 
 
@@ -41,13 +42,13 @@ def check_collapse(predicted: Sequence[float], labels: Sequence[float], epoch: i
     constant classifier certifies its class at every radius and so can score a deceptive average certified radius.
     """
     total, truth = sum(predicted), sum(labels)
-    if not total or not truth or max(labels) >= 0.9 * truth:
+    if total < FEWEST or max(labels) >= 0.9 * truth:
         return
     if max(predicted) >= ONE_CLASS * total:
         raise TrainingCollapsed(
             f"expected predictions of several classes, got class {list(predicted).index(max(predicted))} for "
             f"{max(predicted) / total:.1%} of the {where} images in epoch {epoch}; perturbations or steps are too "
-            f"large for what the classifier has learnt: {REMEDY}, and start anew (resume=False)")
+            f"large for what the classifier has learnt: {REMEDY}, and start anew in another run folder")
 
 
 def remark(trainer: Trainer, sigma: float) -> None:

@@ -63,6 +63,7 @@ def test_validation_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_judgement_needs_labels_of_several_classes_and_some_steps() -> None:
     check_collapse([100, 0], [95, 5], 3, "training")
     check_collapse([98, 2], [50, 50], 3, "training")
+    check_collapse([19, 0], [9, 10], 3, "validation")
     with pytest.raises(TrainingCollapsed):
         check_collapse([99, 1], [50, 50], 3, "training")
     g = classifier()
