@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     namespace = build_parser().parse_args(expand(sys.argv[1:] if argv is None else argv))
     options = namespace[namespace.verb].as_dict()
     options.pop("config", None)
+    usual_form, warnings.formatwarning = warnings.formatwarning, _warning_of(namespace.verb)
     try:
         VERBS[namespace.verb](**options)
     except KeyboardInterrupt:
@@ -70,7 +72,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"rsmooth {namespace.verb}: error: {_in_one_line(error)}", file=sys.stderr)
         return 2
+    finally:
+        warnings.formatwarning = usual_form
     return 0
+
+
+def _warning_of(verb: str) -> Callable[..., str]:
+    """Warnings as errors are shown: one line, without the place in our code that gave them."""
+    return lambda message, *_, **__: f"rsmooth {verb}: warning: {' '.join(str(message).split())}\n"
 
 
 def _in_one_line(error: Exception) -> str:

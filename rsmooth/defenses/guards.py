@@ -13,29 +13,30 @@ from rsmooth.defenses.base import Trainer
 
 ONE_CLASS = 0.99  # share of predictions that makes it the only class
 FEWEST = 20  # predictions that are judged; a handful may well be of one class by chance
-REMEDY = "try a longer warm-up (warmup_epochs), a lower lr, gradient clipping (clip_grad_norm=1) or a smaller num_noise"
 
 
 class TrainingCollapsed(RuntimeError):  # noqa: N818 (says what happened)
     """The loss is no longer finite, or the classifier answers one class whatever the image."""
 
 
-def check_loss(total: float, epoch: int) -> None:
+def check_loss(total: float, trainer: Trainer, epoch: int) -> None:
     """TrainingCollapsed unless the loss, summed over the epoch so far, is finite."""
     if not math.isfinite(total):
         raise TrainingCollapsed(f"expected a finite loss, got a sum of {total} in epoch {epoch}; the steps have "
-                                f"become too large: {REMEDY}")
+                                f"become too large: {_remedy(trainer)}")
 
 
-def check_weights(base: nn.Module, epoch: int) -> None:
+def check_weights(base: nn.Module, trainer: Trainer, epoch: int) -> None:
     """TrainingCollapsed unless all weights are finite, so that no checkpoint is overwritten with broken ones."""
     broken = [name for name, weight in base.named_parameters() if not bool(weight.detach().isfinite().all())]
     if broken:
         raise TrainingCollapsed(f"expected finite weights, got NaN or infinity in {', '.join(broken[:5])} in epoch "
-                                f"{epoch}; the steps have become too large: {REMEDY}")
+                                f"{epoch}; the steps have become too large: {_remedy(trainer)}")
 
 
-def check_collapse(predicted: Sequence[float], labels: Sequence[float], epoch: int, where: str) -> None:
+def check_collapse(
+    predicted: Sequence[float], labels: Sequence[float], trainer: Trainer, epoch: int, where: str
+) -> None:
     """TrainingCollapsed if almost all predictions name one class while the labels do not.
 
     predicted, labels: counts of each class (K,). Multi-noise runs of the published SmoothAdv grid ended so; such a
@@ -48,7 +49,19 @@ def check_collapse(predicted: Sequence[float], labels: Sequence[float], epoch: i
         raise TrainingCollapsed(
             f"expected predictions of several classes, got class {list(predicted).index(max(predicted))} for "
             f"{max(predicted) / total:.1%} of the {where} images in epoch {epoch}; perturbations or steps are too "
-            f"large for what the classifier has learnt: {REMEDY}, and start anew in another run folder")
+            f"large for what the classifier has learnt: {_remedy(trainer)}")
+
+
+def _remedy(trainer: Trainer) -> str:
+    """What to change about this very trainer."""
+    steps = [f"a lower lr (it is {trainer.lr:g})"]
+    if trainer.clip_grad_norm is None:
+        steps.append("gradient clipping (clip_grad_norm=1)")
+    if trainer.attack is not None:
+        steps.append(f"a longer warm-up of epsilon (warmup_epochs is {trainer.warmup_epochs})")
+    if trainer.num_noise > 1:
+        steps.append(f"a smaller num_noise (it is {trainer.num_noise})")
+    return f"start anew in another run folder with {', or '.join(steps)}"
 
 
 def remark(trainer: Trainer, sigma: float) -> None:

@@ -139,7 +139,7 @@ class Run:
         """Save where a signal or the time asks for it, and see that the loss is still a number."""
         look = self.device.type == "cpu" or self.steps_done % LOOK_EVERY == 0
         if look:
-            guards.check_loss(float(self.stepper.meter.totals[0]), self.epoch)
+            guards.check_loss(float(self.stepper.meter.totals[0]), self.trainer, self.epoch)
         if self.folder is None or (self.ranks.size > 1 and not look):
             return
         signal = int(self.ranks.agree(self.interruption.received, self.device))
@@ -153,7 +153,8 @@ class Run:
 
     def _end_epoch(self, bar: tqdm[Any]) -> None:
         totals = Totals(self.stepper.meter, self.ranks)
-        guards.check_loss(totals.loss, self.epoch)
+        guards.check_loss(totals.loss, self.trainer, self.epoch)
+        guards.check_weights(self.g.base, self.trainer, self.epoch)  # before best.pt is written
         row: dict[str, float | int | str] = {
             "epoch": self.epoch, "train_loss": totals.mean_loss, "train_accuracy": totals.accuracy,
             "epsilon": self.epsilon, "lr": self.lr, "images": int(totals.images), "steps": self.step,
@@ -178,7 +179,7 @@ class Run:
     def _guard(self, totals: Totals, where: str) -> None:
         past_warmup = int(self.progress) >= min(self.trainer.warmup_epochs, self.trainer.epochs - 1)
         if past_warmup and self.steps_done >= JUDGED_AFTER:
-            guards.check_collapse(totals.predicted, totals.labels, self.epoch, where)
+            guards.check_collapse(totals.predicted, totals.labels, self.trainer, self.epoch, where)
 
     def _save_model(self, name: str) -> None:
         if self.folder is not None and self.ranks.first:
@@ -189,7 +190,7 @@ class Run:
         if self.folder is None:
             return
         totals = self.ranks.total(self.stepper.meter.totals)
-        guards.check_weights(self.g.base, self.epoch)
+        guards.check_weights(self.g.base, self.trainer, self.epoch)
         if self.ranks.first:
             self.folder.save(self.state(totals))
         self.last_saved = time.monotonic()

@@ -21,7 +21,8 @@ def _require_target(trainer: Trainer, target: str) -> None:
     """ValueError unless the trainer has an attack on ``target``."""
     got = "no attack" if trainer.attack is None else f"one with target={trainer.attack.target!r}"
     if trainer.attack is None or trainer.attack.target != target:
-        raise ValueError(f"expected {type(trainer).__name__} to be given an attack with target={target!r}, got {got}")
+        raise ValueError(f"expected {type(trainer).__name__} to be given an attack with target={target!r}, got {got}; "
+                         "target is an option of every attack; or take another trainer")
 
 
 @TRAINERS.register("gaussian")

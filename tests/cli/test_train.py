@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,16 @@ def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:
     assert differences(old, {"dataset": {"name": "digits"}, "trainer": "gaussian"}) == []
     assert differences(old, {"dataset": {"name": "digits", "seed": 1}, "trainer": "smoothadv"}) == [
         "dataset.seed = 1 where it has None", "trainer.name = 'smoothadv' where it has 'gaussian'"]
+
+
+def test_risky_settings_are_remarked_on_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                                    capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        # pytest records warnings instead of printing them; this is what Python does.
+        monkeypatch.setattr(warnings, "showwarning", lambda *told: sys.stderr.write(warnings.formatwarning(*told[:4])))
+        assert main(["train", str(tmp_path / "run"), "--sigma", "1", "--model", "mlp", "--trainer.num_noise", "16",
+                     "--trainer.epochs", "1", "--progress", "false"]) == 0
+    shown = capsys.readouterr().err
+    assert shown.startswith("rsmooth train: warning: num_noise=16 makes as many optimiser steps a batch")
+    assert shown.count("\n") == 1
