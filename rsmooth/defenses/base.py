@@ -59,7 +59,7 @@ class Trainer:
     precision: "float32", "bfloat16" (autocast; weights and log-probabilities stay float32), or "auto": bfloat16 where a
         probe at the start finds it faster. What was chosen stands in the metrics and holds for a resumed run.
     channels_last: lay the convolutions' weights out channels last during training, which CPUs and GPUs prefer.
-    compile: run the base classifier through torch.compile.
+    compile: run the base classifier through torch.compile; with a warning and without it where there is no compiler.
     fold_attack: attack a copy with batch norm folded into the convolutions, refreshed every step; the same function up
         to rounding, in fewer passes over memory.
     budget_seconds: train for this long instead of for ``epochs``, stretching the schedules over it.

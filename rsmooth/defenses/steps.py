@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from rsmooth.attacks import Attack
 from rsmooth.defenses.base import Precision, Trainer, expected_loss, hard_labels
+from rsmooth.defenses.compilation import compiled
 from rsmooth.defenses.distributed import Ranks
 from rsmooth.defenses.meter import Meter
 from rsmooth.defenses.precision import autocast
@@ -33,7 +34,7 @@ class Stepper:
         self.optimizer = torch.optim.SGD(self.parameters, lr=trainer.lr, momentum=trainer.momentum,
                                          weight_decay=trainer.weight_decay, fused=True)
         base = ranks.wrap(g.base)
-        self.trained = _around(torch.compile(base) if trainer.compile else base, g)  # type: ignore[arg-type]
+        self.trained = _around(compiled(base, self.device) if trainer.compile else base, g)
         folded = trainer.attack is not None and trainer.fold_attack
         self.attacked = _around(fold_batchnorm(g.base), g) if folded else g
         self.meter = Meter(g.num_classes, self.device)
