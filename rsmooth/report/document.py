@@ -76,7 +76,8 @@ def _write(folder: Path, runs: Sequence[Run], counted: Sequence[Run], table: Tab
 
 def _explained(table: str) -> str:
     return (f"{table}\nAccuracies in %, each ± its standard error over the images. clean: correct and not abstained; "
-            "r: certified at that l2 radius too. ACR: average certified radius. certification: time, summed over the "
+            "r: certified at that l2 radius too. ACR: average certified radius. training: time, of the processor where "
+            "it says CPU (those runs were given a budget of it), else real. certification: real time, summed over the "
             "images.\n")
 
 

@@ -16,12 +16,24 @@ from rsmooth.certify.records import CertificationLog, RecordError, read_log
 
 
 @dataclass(frozen=True)
+class TrainingTime:
+    """Seconds of training, start-up included: real ones, and the processor's where they are known.
+
+    by_cpu: whether the run was given a budget of CPU time, so that its CPU seconds are what to compare.
+    """
+
+    wall: float
+    cpu: float | None = None
+    by_cpu: bool = False
+
+
+@dataclass(frozen=True)
 class Run:
-    """A certified model under the name that tables and plots give it; ``train_seconds`` is None where unknown."""
+    """A certified model under the name that tables and plots give it; ``training`` is None where unknown."""
 
     name: str
     log: CertificationLog
-    train_seconds: float | None = None
+    training: TrainingTime | None = None
 
     def setting(self, key: str) -> Any:
         """An entry of the log's provenance, None where unknown (published tables hold none)."""
@@ -53,7 +65,7 @@ def load_runs(paths: Sequence[str | Path], names: Sequence[str] | None = None) -
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"expected names that differ, got {', '.join(names)}")
     files = [Path(path) for path in paths]
-    return [Run(name, read_log(file), _train_seconds(file))
+    return [Run(name, read_log(file), _training_time(file))
             for name, file in zip(names or distinct_names(files), files, strict=True)]
 
 
@@ -85,13 +97,24 @@ def _meaningful_parts(path: Path) -> tuple[str, ...]:
     return (*parts[1: -2 if inside_run_folder else -1], last)
 
 
-def _train_seconds(path: Path) -> float | None:
-    """The wall-clock time of training, from the summary of the run folder."""
+def _training_time(path: Path) -> TrainingTime | None:
+    """The time of training, from the summary of the run folder."""
     summary = path / "summary.json"
     if not summary.is_file():
         return None
     try:
-        seconds = json.loads(summary.read_text(encoding="utf-8"))["seconds"]["train"]["wall"]
+        content = json.loads(summary.read_text(encoding="utf-8"))
+        wall, cpu = content["seconds"]["train"]["wall"], content["seconds"]["train"].get("cpu")
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"expected seconds.train.wall in {summary}, got {type(error).__name__}: {error}") from None
-    return float(seconds) if np.isfinite(seconds) else None
+    if not np.isfinite(wall):
+        return None
+    return TrainingTime(float(wall), None if cpu is None else float(cpu), cpu is not None and _budget_is_cpu(content))
+
+
+def _budget_is_cpu(summary: dict[str, Any]) -> bool:
+    """Whether a run was trained for so many CPU seconds, which is what a budget counts unless it says otherwise."""
+    trainer = summary.get("train", {}).get("trainer")
+    if not isinstance(trainer, dict) or trainer.get("budget_seconds") is None:
+        return False
+    return bool(trainer.get("budget_clock", "process") == "process")

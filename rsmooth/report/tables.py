@@ -18,7 +18,7 @@ from rsmooth.certify.accuracy import (
 )
 from rsmooth.certify.records import image_difference
 from rsmooth.certify.statistics import accuracy_standard_error, radius_standard_error
-from rsmooth.report.runs import Run
+from rsmooth.report.runs import Run, TrainingTime
 
 T = TypeVar("T")
 
@@ -39,7 +39,7 @@ class Row:
     images: int | None = None
     abstained: float | None = None
     classes: int | None = None
-    train_seconds: float | None = None
+    training: TrainingTime | None = None
     certify_seconds: float | None = None
 
 
@@ -81,12 +81,13 @@ def to_csv(table: Table) -> str:
     writer = csv.writer(out, lineterminator="\n")
     labels = ["clean", *(f"certified@{radius:g}" for radius in table.radii)]
     writer.writerow(["method", "sigma", "images", *(name for label in labels for name in (label, f"{label}_se")), "acr",
-                     "acr_se", "abstained", "predicted_classes", "train_seconds", "certify_seconds"])
+                     "acr_se", "abstained", "predicted_classes", "train_seconds", "train_cpu_seconds",
+                     "certify_seconds"])
     for row in table.rows:
         errors = row.accuracy_error or (None,) * len(row.accuracy)
         pairs = [value for pair in zip(row.accuracy, errors, strict=True) for value in pair]
         writer.writerow([row.name, row.sigma, row.images, *pairs, row.acr, row.acr_error, row.abstained, row.classes,
-                         row.train_seconds, row.certify_seconds])
+                         row.training and row.training.wall, row.training and row.training.cpu, row.certify_seconds])
     return out.getvalue()
 
 
@@ -131,7 +132,7 @@ def _row(run: Run, radii: Sequence[float]) -> Row:
     return Row(run.name, tuple(map(float, certified_accuracy(log, radii))), tuple(map(float, errors)),
                average_certified_radius(log), radius_standard_error(log) if len(log) > 1 else None,
                None if sigma is None else float(sigma), len(log), abstention_rate(log), predicted_classes(log),
-               run.train_seconds, run.certify_seconds)
+               run.training, run.certify_seconds)
 
 
 def _header(table: Table) -> list[str]:
@@ -145,7 +146,11 @@ def _cells(row: Row) -> list[str]:
                for value, error in zip(row.accuracy, errors, strict=True)]
     return [row.name, _known(row.sigma, "{:g}".format), _known(row.images, "{:,}".format), *percent,
             _with_error(row.acr, row.acr_error, 3), _known(row.abstained, lambda share: f"{100 * share:.1f}"),
-            _known(row.train_seconds, duration), _known(row.certify_seconds, duration)]
+            _known(row.training, _training), _known(row.certify_seconds, duration)]
+
+
+def _training(time: TrainingTime) -> str:
+    return f"{duration(time.cpu)} CPU" if time.by_cpu and time.cpu is not None else duration(time.wall)
 
 
 def _known(value: T | None, show: Callable[[T], str]) -> str:

@@ -21,7 +21,7 @@ def write_tables(folder):
     return [folder / "weak", folder / "strong"]
 
 
-def write_run(folder, hits, header=HEADER, train_seconds=7200.0):
+def write_run(folder, hits, header=HEADER, training=None, **summary):
     with Journal(folder / "certificates.jsonl", header) as journal:
         for idx, votes in enumerate(hits):
             won = votes > 600
@@ -29,7 +29,7 @@ def write_run(folder, hits, header=HEADER, train_seconds=7200.0):
                 "idx": idx, "label": idx % 2, "predict": idx % 2 if won else -1, "radius": 0.001 * (votes - 600) * won,
                 "correct": won, "seconds": 0.5, "selection": [5, 5], "n": 1000, "invalid": 0,
                 "counts": [votes, 1000 - votes] if idx % 2 == 0 else [1000 - votes, votes]})
-    (folder / "summary.json").write_text(json.dumps({"seconds": {"train": {"wall": train_seconds}}}))
+    (folder / "summary.json").write_text(json.dumps({"seconds": {"train": training or {"wall": 7200.0}}, **summary}))
     return folder
 
 

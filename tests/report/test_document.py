@@ -3,6 +3,7 @@
 import pytest
 
 from rsmooth.report import report
+from rsmooth.report.runs import TrainingTime
 from tests.report.by_hand import HEADER, STRONG, write_run, write_tables
 
 
@@ -33,7 +34,7 @@ def test_run_folders_bring_votes_costs_and_provenance(tmp_path):
     folders = [write_run(tmp_path / "a", [1000, 900, 500, 700]), write_run(tmp_path / "b", [900, 900, 400, 400])]
     made = report([folders[0], folders[1] / "certificates.jsonl"], tmp_path / "out")
     assert [run.name for run in made.runs] == ["a", "b"]
-    assert [row.train_seconds for row in made.table.rows[:2]] == [7200.0, None]
+    assert [row.training for row in made.table.rows[:2]] == [TrainingTime(7200.0), None]
     assert "| 2.0 h | 2 s |" in made.markdown
     assert ("- a: 4 images; σ 0.25, n0 10, n 1000, α 0.001, mode fixed, target predict, seed 0, data digits, split "
             "test, noise grid, fingerprint abc, model 123; false certificates: at most 0.004 expected, at most 1 with "

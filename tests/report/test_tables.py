@@ -8,7 +8,7 @@ import pytest
 
 from rsmooth.report import build_table, load_runs, to_csv, to_latex, to_markdown
 from rsmooth.report.tables import duration, escape_latex
-from tests.report.by_hand import run_of, write_tables
+from tests.report.by_hand import run_of, write_run, write_tables
 
 
 def test_csv_holds_full_precision(tmp_path):
@@ -38,6 +38,22 @@ def test_latex_is_escaped_and_knows_both_layouts():
 def test_markdown_names_with_bars_stay_in_their_column():
     lines = to_markdown(build_table([run_of("a|b")], [])).splitlines()
     assert lines[2].startswith("| a\\|b | - |")
+
+
+@pytest.mark.parametrize(("trainer", "shown"), [
+    ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "process"}, "6.1 min CPU"),
+    ({"name": "gaussian", "budget_seconds": 360}, "6.1 min CPU"),  # what a budget counts by default
+    ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "wall"}, "18.9 min"),
+    ({"name": "gaussian", "epochs": 3}, "18.9 min"),
+    ("gaussian", "18.9 min"),
+])
+def test_training_time_is_of_the_clock_that_the_budget_counts_by(trainer, shown, tmp_path):
+    times = {"wall": 1131.7, "cpu": 368.35}
+    folder = write_run(tmp_path / "a", [900, 400], training=times, train={"trainer": trainer})
+    table = build_table(load_runs([folder]), [0.25])
+    assert f"| {shown} | 1 s |" in to_markdown(table)
+    row = next(csv.DictReader(io.StringIO(to_csv(table))))
+    assert (row["train_seconds"], row["train_cpu_seconds"]) == ("1131.7", "368.35")
 
 
 def test_durations():
