@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
         run_arm(options.folder, options.command)
     except (KeyboardInterrupt, SystemExit):
         return STOPPED
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
+    except (ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("RSMOOTH_DEBUG") == "1":
             raise
         print(f"error: {error}", file=sys.stderr)

@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("rsmooth: stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    except (ValueError, LookupError, OSError, RuntimeError) as error:
+    except (ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
         if os.environ.get("RSMOOTH_DEBUG") == "1":
             raise
         print(f"rsmooth {namespace.verb}: error: {_in_one_line(error)}", file=sys.stderr)

@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 
 from rsmooth.attacks import Attack
 from rsmooth.data import FolderData, ImageData
+from rsmooth.defenses.board import check_installed
 from rsmooth.defenses.schedules import BudgetClock, Schedule
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.smoothed import SmoothedClassifier
@@ -108,6 +109,8 @@ class Trainer:
             raise ValueError("expected num_noise <= batch_size (each batch is cut into num_noise mini-batches), got "
                              f"num_noise={self.num_noise}, batch_size={self.batch_size}")
         resolve_objective(self.train_loss)
+        if self.tensorboard:
+            check_installed()
         if not isinstance(self.attack, (Attack, type(None))):
             raise ValueError("expected an attack such as SmoothAdvPGD(epsilon=0.5, steps=2), or None, got "
                              f"{self.attack!r}")

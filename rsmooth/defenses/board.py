@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
+
+
+def check_installed() -> None:
+    """ImportError, with the remedy, where TensorBoard is not installed."""
+    if find_spec("tensorboard") is None:
+        raise ImportError("expected the package tensorboard for tensorboard=True, got none; install "
+                          "rsmooth[tensorboard], or leave the option out: metrics.jsonl holds the same numbers")
 
 
 class Board:
@@ -13,11 +21,8 @@ class Board:
     """
 
     def __init__(self, folder: Path, purge_from: int) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise ImportError("expected the package tensorboard for tensorboard=True; install rsmooth[tensorboard], "
-                              "or leave the option out: metrics.jsonl holds the same numbers") from error
+        from torch.utils.tensorboard import SummaryWriter
+
         self._writer = SummaryWriter(str(folder), purge_step=purge_from)
 
     def write(self, row: Mapping[str, float | int | str]) -> None:

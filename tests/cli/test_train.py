@@ -110,6 +110,14 @@ def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:
         "dataset.seed = 1 where it has None", "trainer.name = 'smoothadv' where it has 'gaussian'"]
 
 
+def test_tensorboard_is_missed_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    options = ["--sigma", "1", *TINY, "--trainer.tensorboard", "true"]
+    assert "install rsmooth[tensorboard]" in error_of(capsys, "train", str(tmp_path / "new"), *options)
+    assert not (tmp_path / "new").exists()
+
+
 def test_risky_settings_are_remarked_on_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                                     capsys: pytest.CaptureFixture[str]) -> None:
     with warnings.catch_warnings():

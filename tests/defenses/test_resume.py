@@ -160,6 +160,12 @@ def test_a_model_that_could_not_be_saved_is_refused_at_once(tmp_path: Path) -> N
         Trainer().fit(g, images(), run_dir=tmp_path)
 
 
+def test_tensorboard_that_is_not_installed_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(ImportError, match=r"expected the package tensorboard .* install rsmooth\[tensorboard\]"):
+        Trainer(tensorboard=True)
+
+
 def test_tensorboard_gets_the_metrics(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
