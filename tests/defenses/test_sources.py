@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData, load_dataset
 from rsmooth.defenses import Trainer
 from rsmooth.defenses.augment import crop_and_flip
@@ -16,7 +18,7 @@ from rsmooth.defenses.draws import LABELLED, UNLABELLED, Draws
 from rsmooth.defenses.sources import as_source
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
-from tests.defenses.helpers import images
+from tests.defenses.helpers import images, weights
 
 CPU = torch.device("cpu")
 
@@ -109,3 +111,25 @@ def test_image_folders_train(folder: Path, tmp_path: Path) -> None:
     history = Trainer(epochs=2, batch_size=4, lr=0.01, workers=0).fit(g, data, validation=data, run_dir=tmp_path,
                                                                       progress=False)
     assert [row["images"] for row in history] == [9, 9]
+
+
+def test_image_folders_resume_with_the_same_crops(folder: Path, tmp_path: Path) -> None:
+    """Stopped within the second epoch; crops and noise are keyed by (epoch, image, copy)."""
+    data = load_dataset("folder", root=folder, image_size=16).train
+
+    def fit(run_dir: Path, last: tuple[int, int] | None = None) -> Tensor:
+        def stop(*at: int) -> None:
+            if at == last:
+                raise InterruptedError
+
+        torch.manual_seed(0)
+        g = SmoothedClassifier(MODELS.create("small-cnn", num_classes=3, width=4), 0.1, 3)
+        trainer = Trainer(attack=SmoothAdvPGD(epsilon=0.3, steps=1), num_noise=2, epochs=2, batch_size=6, lr=0.01,
+                          workers=0, checkpoint_seconds=1e-9)
+        with suppress(InterruptedError):
+            trainer.fit(g, data, run_dir=run_dir, progress=False, callback=stop)
+        return weights(g)
+
+    whole = fit(tmp_path / "whole")
+    assert not torch.equal(fit(tmp_path / "stopped", last=(1, 2)), whole)
+    assert torch.equal(fit(tmp_path / "stopped"), whole)
