@@ -79,7 +79,8 @@ def _new_table(out: Path) -> Path:
         raise ValueError(f"expected the table as a file that ends in .tsv, got {out}")
     if out.exists() or out.with_name(out.name + ".json").exists():
         raise ValueError(f"expected a new file, got {out}, which is there already; name another")
-    if out.stem == "certificates" or any(out.parent.glob(f"{glob.escape(out.stem)}*.jsonl")):
+    shards = out.parent.glob(f"{glob.escape(out.stem)}.rank*.jsonl")
+    if out.stem == "certificates" or out.with_suffix(".jsonl").exists() or any(shards):
         raise ValueError(f"expected a name of its own, got {out}, where rsmooth certify writes; name another")
     output_file(out)
     return out
