@@ -31,8 +31,8 @@ def restate(source: Path, alpha: float | None = None, statements: int | str | No
     from rsmooth.certify.records import read_log, write_log
 
     if (append is None) != (looked is None):
-        raise ValueError("expected --append and --looked together, got one of them; add e.g. --looked false where the "
-                         "further samples were decided on before any result was seen")
+        raise ValueError("expected --append and --looked together, got one of them; add --looked true if any result "
+                         "of the run was known when the further samples were decided on, else --looked false")
     if alpha is None and statements is None and append is None:
         raise ValueError("expected --alpha, --statements or --append, got none of them; the statement would stay as "
                          "it is (see rsmooth report)")
