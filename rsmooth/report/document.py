@@ -84,9 +84,9 @@ def _write(folder: Path, made: Report, counted: Sequence[Run], title: str) -> tu
 
 def _explained(table: str) -> str:
     return (f"{table}\nAccuracies in %, each ± its standard error over the images. clean: correct and not abstained; "
-            "r: certified at that l2 radius too, and so at that l1 radius. ACR: average certified radius. training: time, "
-            "of the processor where it says CPU (those runs were given a budget of it), else real. certification: real "
-            "time, summed over the images.\n")
+            "r: certified at that l2 radius too, and so at that l1 radius. ACR: average certified radius. training: "
+            "time, of the processor where it says CPU (those runs were given a budget of it), else real. "
+            "certification: real time, summed over the images.\n")
 
 
 def _envelope(runs: Sequence[Run], table: Table) -> str:
@@ -118,6 +118,8 @@ def _differences(runs: Sequence[Run], radii: Sequence[float]) -> str:
     weak, apart = [], []
     for run in runs[1:]:
         difference = image_difference(first.log, run.log)
+        if difference is None and len(first.log) < 2:
+            difference = "one image gives no standard error"
         if difference is not None:
             apart.append(f"- {run.name} cannot be paired with {first.name}: {difference}.")
             continue

@@ -57,3 +57,8 @@ def test_runs_on_other_images_are_not_paired(tmp_path):
 def test_false_certificates_count_every_test_of_a_run(tmp_path):
     write_run(tmp_path / "twice", [1000, 900, 500, 700], {**HEADER, "alpha": 0.001, "alpha_spent": 0.003})
     assert "false certificates: at most 0.012 expected" in report([tmp_path / "twice"]).markdown
+
+
+def test_runs_on_one_image_have_a_report(tmp_path):
+    text = report([write_run(tmp_path / "a", [900]), write_run(tmp_path / "b", [800])]).markdown
+    assert "b cannot be paired with a: one image gives no standard error." in text
