@@ -268,7 +268,7 @@ class TestOddInput:
         assert (tmp_path / "model.pt").read_text() == "mine"
 
     def test_two_processes_do_not_train_into_one_folder(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        from rsmooth.certify.locking import FileLock
+        from rsmooth.locking import FileLock
 
         lock = FileLock(run / "config.yaml")
         try:

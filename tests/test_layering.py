@@ -15,6 +15,8 @@ BASIC = {"_version", "checks", "registry"}
 ALLOWED = {
     "_version": set(),
     "checks": set(),
+    "errors": set(),
+    "locking": {"errors"},
     "registry": set(),
     "noise": {"checks"},
     "objectives": BASIC,
@@ -22,9 +24,9 @@ ALLOWED = {
     "data": BASIC,
     "smoothed": BASIC | {"models"},
     "attacks": BASIC | {"objectives", "models", "smoothed"},
-    "defenses": BASIC | {"objectives", "models", "smoothed", "attacks", "noise", "data"},
-    "certify": BASIC | {"models", "smoothed", "noise", "data"},
-    "report": BASIC | {"certify"},
+    "defenses": BASIC | {"objectives", "models", "smoothed", "attacks", "noise", "data", "errors", "locking"},
+    "certify": BASIC | {"models", "smoothed", "noise", "data", "errors", "locking"},
+    "report": BASIC | {"certify", "errors"},
 }
 RECORDS_ONLY = {f"rsmooth.certify.{name}" for name in
                 ("records", "journal", "accuracy", "statistics", "offline", "bounds", "norms", "merge")}

@@ -19,7 +19,6 @@ import torch
 from rsmooth._version import __version__
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.engine import Drawn, open_pool
-from rsmooth.certify.errors import RecordError
 from rsmooth.certify.images import stored_images
 from rsmooth.certify.journal import Journal
 from rsmooth.certify.numerics import Profile, pass_seconds, recall_profile
@@ -31,6 +30,7 @@ from rsmooth.certify.shards import Shards, agree, rank_and_world
 from rsmooth.certify.stream import Event, certify_positions
 from rsmooth.certify.workers import certify_with_workers, check_portable
 from rsmooth.data import FolderData, ImageData
+from rsmooth.errors import RecordError
 from rsmooth.smoothed import SmoothedClassifier
 
 FORMAT = "rsmooth-certificates-1"

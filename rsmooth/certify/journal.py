@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from rsmooth.certify.errors import RecordError
-from rsmooth.certify.locking import FileLock
+from rsmooth.errors import RecordError
+from rsmooth.locking import FileLock
 
 logger = logging.getLogger(__name__)
 

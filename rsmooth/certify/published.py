@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmooth.certify.certification_log import COLUMNS
-from rsmooth.certify.errors import RecordError
+from rsmooth.errors import RecordError
 
 logger = logging.getLogger(__name__)
 

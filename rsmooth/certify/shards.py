@@ -11,11 +11,11 @@ from typing import Any
 
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.engine import Drawn
-from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import JournalContents, describe_difference, parse_journal
-from rsmooth.certify.locking import FileLock
 from rsmooth.certify.merge import merge
 from rsmooth.certify.records import read_log, write_log
+from rsmooth.errors import LockedError, RecordError
+from rsmooth.locking import FileLock
 
 
 def rank_and_world() -> tuple[int, int]:

@@ -43,7 +43,7 @@ def claim(run: Path, config: dict[str, Any]) -> None:
 @contextmanager
 def only_writer(run: Path) -> Iterator[None]:
     """Within it no other process trains into ``run``; LockedError if one does. Ranks under torchrun count as one."""
-    from rsmooth.certify.locking import FileLock
+    from rsmooth.locking import FileLock
 
     if os.environ.get("RANK", "0") != "0":
         yield

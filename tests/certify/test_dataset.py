@@ -29,10 +29,10 @@ from rsmooth.certify import (
 from rsmooth.certify.certification_log import VOTES
 from rsmooth.certify.cohen import certify
 from rsmooth.certify.dataset import model_hash
-from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import CRASH_VARIABLE, Journal, parse_journal
 from rsmooth.certify.pool import VotePool
 from rsmooth.data import ImageData
+from rsmooth.errors import LockedError, RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, small_net
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import Journal, config_hash, describe_difference, parse_journal
+from rsmooth.errors import LockedError, RecordError
 
 HEADER = {"sigma": 0.25, "noise": {"kind": "grid"}}
 RECORDS = [{"idx": k, "counts": [90 - k, 10 + k], "radius": 0.1 * k} for k in range(4)]

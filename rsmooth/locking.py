@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from rsmooth.certify.errors import LockedError
+from rsmooth.errors import LockedError
 
 
 class FileLock:
