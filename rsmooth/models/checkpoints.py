@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,30 @@ def safe_load(path: str | os.PathLike[str]) -> Any:
     """What torch.save wrote to a file, on the CPU, read without running code from it.
 
     ValueError, with the likely reason, for a file that is damaged, of another kind, or holds more than tensors and
-    plain values; OSError as usual for one that is absent or must not be read.
+    plain values; OSError as usual for one that is absent or must not be read. A changed bit is found by the checksums
+    that files since torch 1.6 hold; older ones have none.
     """
     try:
+        _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # on bytes of another kind the unpickler fails in a dozen ways
         raise ValueError(f"expected a checkpoint of plain tensors and values, got {path}, which {_nature(Path(path))}; "
                          "download it again, or convert it with the code that wrote it") from error
+
+
+def _check_sums(path: str | os.PathLike[str]) -> None:
+    """zipfile.BadZipFile for an archive whose parts do not fit their CRC-32, which torch.load does not look at."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"PK\x03\x04":
+            return
+        try:
+            broken = zipfile.ZipFile(file).testzip()
+        except OSError as error:  # a damaged directory may point outside of the file
+            raise zipfile.BadZipFile(str(error)) from None
+    if broken is not None:
+        raise zipfile.BadZipFile(f"expected {broken} to fit its checksum, got other bytes")
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:

@@ -6,9 +6,11 @@ import stat
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
-from rsmooth.models import NORMALIZATIONS, atomic_save, load_checkpoint, load_weights
+from rsmooth.models import NORMALIZATIONS, atomic_save, load_checkpoint, load_weights, safe_load
 from rsmooth.registry import MODELS, RegistryError
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -133,6 +135,38 @@ def test_a_truncated_checkpoint_is_refused(net, path, keep, legacy):
     path.write_bytes(whole[:int(keep * len(whole))])
     with pytest.raises(ValueError, match="is damaged"):
         load_checkpoint(path, normalize="cifar10")
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory):
+    path = tmp_path_factory.mktemp("fuzz") / "model.pt"
+    weights = torch.linspace(-1, 1, 500)
+    atomic_save({"arch": "resnet20", "state_dict": {"weight": weights}}, path)
+    return path, path.read_bytes(), weights
+
+
+@settings(deadline=None, max_examples=200)
+@given(data=st.data())
+def test_a_flipped_bit_or_a_cut_never_loads_as_something_else(sound, data):
+    """torch.load alone takes most flipped bits for other weights."""
+    path, whole, weights = sound
+    damaged = bytearray(whole)
+    place = data.draw(st.integers(0, len(whole) - 1))
+    if data.draw(st.booleans()):
+        damaged[place] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del damaged[place:]
+    path.write_bytes(damaged)
+    try:
+        content = safe_load(path)
+    except ValueError as error:
+        assert str(path) in str(error)
+        return
+    # What no checksum covers (padding, time stamps) changes nothing.
+    assert len(damaged) == len(whole)
+    assert content.keys() == {"arch", "state_dict"}
+    assert content["arch"] == "resnet20"
+    assert torch.equal(content["state_dict"]["weight"], weights)
 
 
 @pytest.mark.parametrize("legacy", [False, True])
