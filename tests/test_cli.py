@@ -267,14 +267,14 @@ class TestOddInput:
         assert "which is a file" in error_of(capsys, "train", str(tmp_path / "model.pt"), "--sigma", "1", *TINY)
         assert (tmp_path / "model.pt").read_text() == "mine"
 
-    def test_two_processes_do_not_train_into_one_folder(self, run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_two_processes_do_not_train_into_one_folder(self, run: Path, capsys: pytest.CaptureFixture[str],
+                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+        from rsmooth.defenses import engine
         from rsmooth.locking import FileLock
 
-        lock = FileLock(run / "config.yaml")
-        try:
+        monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0)
+        with FileLock(run / "checkpoint.pt"):
             assert "only writer" in error_of(capsys, "train", str(run), "--sigma", "1/4", *TINY)
-        finally:
-            lock.release()
 
     @pytest.mark.parametrize(("options", "said"), [
         (["--epsilons", "-1"], "none below 0"),

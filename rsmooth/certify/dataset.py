@@ -31,6 +31,7 @@ from rsmooth.certify.stream import Event, certify_positions
 from rsmooth.certify.workers import certify_with_workers, check_portable
 from rsmooth.data import FolderData, ImageData
 from rsmooth.errors import RecordError
+from rsmooth.locking import PATIENCE_SECONDS
 from rsmooth.smoothed import SmoothedClassifier
 
 FORMAT = "rsmooth-certificates-1"
@@ -59,7 +60,7 @@ def certify_dataset(g: SmoothedClassifier, data: ImageData | FolderData, path: s
     index = data.index.tolist()
     mine = [position for position in range(rank, len(data), world) if index[position] not in finished]
     count = _worker_count(g, settings, pool, len(mine), workers, world)
-    with Journal(shards.of_rank(rank, world), header) as record, ProgressBar(
+    with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record, ProgressBar(
             len(data), progress and rank == 0, done=len(data) - len(mine) if world == 1 else 0,
             samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None) as bar:
         for kind, payload in _events(g, data, settings, pool, mine, drawn, count):

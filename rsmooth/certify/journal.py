@@ -64,13 +64,14 @@ class Journal:
 
     Opening ``path`` creates it (and its folder) with ``header``, or continues it: ``entries()`` returns what stands on
     disk, a torn last line is dropped and logged as a warning. Raises RecordError for any other damage (with file and
-    line) or a file of another header (with the keys that differ), and LockedError while another writer has it open.
+    line) or a file of another header (with the keys that differ), and LockedError while another writer has it open,
+    after waiting ``patience`` seconds for that one to end.
 
     The file is flushed to disk every ``sync_every`` records or ``sync_seconds`` seconds, and on ``close``.
     """
 
     def __init__(self, path: str | Path, header: Mapping[str, Any], *, sync_every: int = 64,
-                 sync_seconds: float = 5.0) -> None:
+                 sync_seconds: float = 5.0, patience: float = 0.0) -> None:
         self.path = Path(path)
         self.header: dict[str, Any] = json.loads(canonical_json(header))
         self._config = config_hash(self.header)
@@ -78,7 +79,7 @@ class Journal:
         self._unsynced, self._synced_at = 0, time.monotonic()
         self._fd = -1
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.path)
+        self._lock = FileLock(self.path, patience=patience)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             self._entries = self._recover()

@@ -6,6 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,8 @@ class Shards:
     def export(self, log: CertificationLog) -> None:
         """Write the published table and its provenance, unless another rank is just writing the same."""
         table = self.path.with_suffix(".tsv")
-        try:
-            lock = FileLock(table)
-        except LockedError:
-            return
-        try:
+        with suppress(LockedError), FileLock(table):
             write_log(log, table)
-        finally:
-            lock.release()
 
     def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
         for path in (self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl"))):

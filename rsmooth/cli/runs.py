@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,21 +36,6 @@ def claim(run: Path, config: dict[str, Any]) -> None:
     temporary = path.with_suffix(".tmp")
     temporary.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     os.replace(temporary, path)
-
-
-@contextmanager
-def only_writer(run: Path) -> Iterator[None]:
-    """Within it no other process trains into ``run``; LockedError if one does. Ranks under torchrun count as one."""
-    from rsmooth.locking import FileLock
-
-    if os.environ.get("RANK", "0") != "0":
-        yield
-        return
-    lock = FileLock(run / CONFIG)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def read_config(run: Path) -> dict[str, Any]:

@@ -145,7 +145,8 @@ class Trainer:
         validation: images for the noisy accuracy after each epoch, by which ``best.pt`` is chosen.
         unlabelled: pseudo-labelled images whose batches alternate with the labelled ones.
         run_dir: folder for checkpoint.pt, metrics.jsonl, model.pt and best.pt. If it holds a checkpoint of this very
-            configuration the run goes on from there (resume=False starts anew); of another one: ValueError.
+            configuration the run goes on from there (resume=False starts anew); of another one, or a damaged one:
+            RecordError. Where another process is training into it: LockedError, after a few seconds of waiting.
         callback: called after every optimiser step with (epoch, step); raising ends the run.
         Returns the metrics of each epoch. Raises TrainingCollapsed when the loss is not finite or the classifier has
         come to answer one class only. Under torchrun every process calls this and takes its share of each batch.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from rsmooth.defenses.precision import resolve_precision
 from rsmooth.defenses.run import Callback, History, Run
 from rsmooth.defenses.sources import as_source
 from rsmooth.defenses.steps import memory_format
+from rsmooth.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.smoothed import SmoothedClassifier
 
 if TYPE_CHECKING:
@@ -54,14 +56,15 @@ def train(
         config["unlabelled"] = unlabelled.fingerprint()
     folder = None if run_dir is None else _folder(run_dir, config, g)
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with random_state, joined(device) as ranks, Interruption(folder is not None) as interruption:
+    with (random_state, joined(device) as ranks, _only_writer(folder, ranks),
+          Interruption(folder is not None) as interruption):
         torch.manual_seed(trainer.seed)  # for dropout and the like; all draws of our own are keyed
         saved = folder.load() if folder is not None and resume else None
         precision = saved["precision"] if saved else _precision(trainer, g, data, ranks, device)
         with memory_format(g.base, trainer.channels_last):
             run = Run(trainer, g, sources, held_out, folder, ranks, precision, interruption, callback, device)
-            if saved:
-                run.restore(saved)
+            if folder is not None and saved:
+                _restore(run, saved, folder)
             run.go(progress and ranks.first)
     return run.history
 
@@ -81,6 +84,21 @@ def _folder(run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedCla
                          f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or leave "
                          "run_dir out")
     return RunFolder(run_dir, {**config, "architecture": repr(g.base.architecture)})
+
+
+def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
+    """Let the run go on from a checkpoint; RecordError, naming the file, where that is not whole."""
+    try:
+        run.restore(state)
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        raise folder.unusable(f"one that does not fit ({type(error).__name__}: {error})") from error
+
+
+def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManager[object]:
+    """Within it no other run writes into the folder; the processes of one run count as one."""
+    if folder is None or not ranks.first:
+        return nullcontext()
+    return FileLock(folder.checkpoint, patience=PATIENCE_SECONDS)
 
 
 def _precision(

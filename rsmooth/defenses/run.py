@@ -20,6 +20,7 @@ from rsmooth.defenses.meter import Totals, evaluate
 from rsmooth.defenses.schedules import TrainingClock, learning_rates, warmed_up
 from rsmooth.defenses.sources import Images, Source, Step, plan_epoch
 from rsmooth.defenses.steps import Stepper, with_epsilon
+from rsmooth.models import load_weights
 from rsmooth.smoothed import SmoothedClassifier
 
 History = list[dict[str, float | int | str]]
@@ -205,8 +206,8 @@ class Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where ``state`` was taken."""
-        self.g.base.load_state_dict(state["model"])
+        """Go back to where ``state`` was taken; KeyError, ValueError, TypeError or RuntimeError if it is not whole."""
+        load_weights(self.g.base, state["model"], source="the checkpoint")
         self.stepper.optimizer.load_state_dict(state["optimizer"])
         if self.ranks.first:
             self.stepper.meter.totals.copy_(state["totals"])

@@ -221,7 +221,8 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.02)
 
 
-def test_second_writer_is_locked_out(tmp_path: Path) -> None:
+def test_second_writer_is_locked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "PATIENCE_SECONDS", 0.0)
     certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     journal = tmp_path / "certificates.jsonl"
     header = parse_journal(journal).header

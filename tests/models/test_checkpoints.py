@@ -159,12 +159,11 @@ def test_a_flipped_bit_or_a_cut_never_loads_as_something_else(sound, data):
     path.write_bytes(damaged)
     try:
         content = safe_load(path)
-    except ValueError as error:
-        assert str(path) in str(error)
+    except ValueError:
         return
     # What no checksum covers (padding, time stamps) changes nothing.
     assert len(damaged) == len(whole)
-    assert content.keys() == {"arch", "state_dict"}
+    assert set(content) == {"arch", "state_dict"}
     assert content["arch"] == "resnet20"
     assert torch.equal(content["state_dict"]["weight"], weights)
 
