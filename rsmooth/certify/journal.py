@@ -136,11 +136,8 @@ class Journal:
             self._next_line = 1
             self._write("header", canonical_json(self.header))
             _sync_folder(self.path.parent)
-        elif contents.header != self.header:
-            raise RecordError(f"expected {self.path} to be of this configuration, but it differs in "
-                              f"{describe_difference(contents.header, self.header)}; "
-                              "write to another folder, or use the configuration of the file")
         else:  # equal headers may differ in spelling (1 and 1.0): that of the file counts
+            check_configuration(self.path, contents.header, self.header)
             self.header, self._config = contents.header, config_hash(contents.header)
             self._next_line = len(contents.entries) + 2
         self.sync()
@@ -204,6 +201,14 @@ def canonical_json(value: Mapping[str, Any]) -> str:
 def config_hash(header: Mapping[str, Any]) -> str:
     """Sixteen hex digits of the SHA-256 of a configuration."""
     return hashlib.sha256(canonical_json(header).encode()).hexdigest()[:16]
+
+
+def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """RecordError, naming the keys that differ, where the header found in a journal is not the expected one."""
+    if found != expected:
+        raise RecordError(f"expected {path} to be of this configuration, but it differs in "
+                          f"{describe_difference(found, expected)}; use the configuration of the file, or write to "
+                          "another journal (on the command line: --out FILE.jsonl)")
 
 
 def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
