@@ -26,7 +26,7 @@ from rsmooth.errors import RecordError
 
 logger = logging.getLogger(__name__)
 
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _CLOCK = re.compile(r"(?:([0-9]+) days?, )?([0-9]+):([0-5][0-9]):([0-5][0-9])(\.[0-9]{6})?")
 
@@ -108,8 +108,8 @@ def _parse_row(line: str, where: str) -> tuple[float, ...]:
 
 
 def _parse_integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise ValueError(f"expected an integer, got {text!r}")
+    if not _INTEGER.fullmatch(text) or not -2**63 <= int(text) < 2**63:
+        raise ValueError(f"expected an integer of 64 bits, got {text!r}")
     return int(text)
 
 

@@ -88,7 +88,7 @@ def test_a_missing_last_line_end_is_said(tmp_path, caplog):
     (SECONDS.replace("0.378", "-0.378"), 2, "expected a decimal number"),
     (SECONDS.replace("0.378", "1e999"), 2, "expected a finite radius"),
     (SECONDS.replace("15.5", "0:00:99"), 2, "expected a decimal number"),
-    (SECONDS.replace("20\t7", "2x\t7"), 3, "expected an integer, got '2x'"),
+    (SECONDS.replace("20\t7", "2x\t7"), 3, "expected an integer of 64 bits, got '2x'"),
     (SECONDS.replace("-1\t0.0", "-1\t0.1"), 3, "expected radius 0 for an abstention"),
     (SECONDS.replace("-1\t0.0", "-2\t0.0"), 3, "expected a predicted class"),
     (SECONDS.replace("40\t4", "20\t4"), 4, "expected every idx once"),
@@ -171,6 +171,24 @@ def test_export_never_rounds_a_radius(tmp_path_factory, radius, seconds):
     again = read_log(path)
     assert again.radius[1] == radius
     assert again.time[1] == pytest.approx(seconds, abs=1e-6)
+
+
+def test_the_largest_index_can_be_read_again_and_no_larger_one(tmp_path):
+    """Images without an index are numbered by 63 bits of a hash."""
+    path = tmp_path / "log"
+    write_log(some_log(idx=[2**63 - 1, 10**18]), path)
+    assert read_log(path).idx.tolist() == [10**18, 2**63 - 1]
+    (tmp_path / "log.json").unlink()
+    path.write_text(path.read_text().replace(str(2**63 - 1), str(2**63)))
+    with pytest.raises(RecordError, match="line 3: expected an integer of 64 bits, got '9223372036854775808'"):
+        read_log(path)
+
+
+def test_a_radius_below_a_threshold_stays_below_it_after_export(tmp_path):
+    """Published logs print 0.2496 as 0.25, and then count it at 0.25; unanimous votes as 0.953 at sigma 0.25."""
+    largest = max_radius(0.25, 100_000, 0.001)
+    write_log(some_log(radius=[0.2496, largest], predict=[3, 1], correct=[True, True]), tmp_path / "log")
+    assert certified_accuracy(read_log(tmp_path / "log"), [0.2496, 0.25, 0.9528, 0.953]).tolist() == [1, 0.5, 0.5, 0]
 
 
 def test_a_table_cut_at_a_line_end_is_noticed_by_its_provenance(tmp_path):
