@@ -110,7 +110,8 @@ def predict(g: SmoothedClassifier, x: Tensor, *, n: int = 1000, alpha: float = 1
             progress: bool = False) -> Predictions:
     """The classes that g gives to images, each other than g's with probability at most alpha; ABSTAIN = -1.
 
-    Arguments and errors as in ``certify``. Cohen et al. 2019, algorithm PREDICT.
+    Arguments and errors as in ``certify``, and as there alpha holds for a seed chosen without a look at the images or
+    at results: not for an answer picked among those of several seeds. Cohen et al. 2019, algorithm PREDICT.
     """
     settings = CertifySettings(n0=1, n=n, alpha=alpha, seed=seed, noise=noise, precision=precision, compile=compile,
                                batch_size=batch_size, device=device)
