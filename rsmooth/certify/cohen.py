@@ -90,9 +90,9 @@ def certify(g: SmoothedClassifier, x: Tensor, *, n0: int = 100, n: int = 100_000
         n0=n0, n=n, alpha=alpha, seed=seed, mode=mode, radius=radius, radii=radii, tolerance=tolerance, noise=noise,
         target="predict" if labels is None else "label", precision=precision, compile=compile, batch_size=batch_size,
         device=device)
-    if labels is not None:
-        check_labels(labels, len(x), g.num_classes)
     images = stored_images(x, noise)
+    if labels is not None:
+        check_labels(labels, len(images), g.num_classes)
     ids = image_ids(images, index)
     source = noisy_images(noise, g.sigma, seed, images.shape[1:])
     rule = settings.rule(g.sigma, source.total_variation)
