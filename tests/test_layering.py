@@ -15,6 +15,7 @@ BASIC = {"_version", "checks", "registry"}
 ALLOWED = {
     "_version": set(),
     "checks": set(),
+    "bars": set(),
     "errors": set(),
     "locking": {"errors"},
     "registry": set(),
@@ -24,8 +25,8 @@ ALLOWED = {
     "data": BASIC,
     "smoothed": BASIC | {"models"},
     "attacks": BASIC | {"objectives", "models", "smoothed"},
-    "defenses": BASIC | {"objectives", "models", "smoothed", "attacks", "noise", "data", "errors", "locking"},
-    "certify": BASIC | {"models", "smoothed", "noise", "data", "errors", "locking"},
+    "defenses": BASIC | {"objectives", "models", "smoothed", "attacks", "noise", "data", "bars", "errors", "locking"},
+    "certify": BASIC | {"models", "smoothed", "noise", "data", "bars", "errors", "locking"},
     "report": BASIC | {"certify", "errors"},
 }
 RECORDS_ONLY = {f"rsmooth.certify.{name}" for name in
