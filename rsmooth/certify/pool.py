@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rsmooth.certify.numerics import FixedBatchNetwork
 from rsmooth.certify.points import NoisyImages
+from rsmooth.noise import check_counters
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,9 @@ class VotePool:
         """The slices end to end, cut into passes; the last pass is filled up with copies that nobody counts."""
         device, batch, answers = self.network.device, self.network.batch, self.network.num_classes + 1
         images = torch.stack([piece.image for piece in work]).to(device)
-        ids = torch.tensor([piece.image_id for piece in work], device=device)
+        ids = torch.tensor([piece.image_id for piece in work])
+        check_counters(ids, torch.tensor([piece.stop - 1 for piece in work]))  # here, so that no pass waits for it
+        ids = ids.to(device)
         ends = torch.tensor([piece.stop - piece.start for piece in work], device=device).cumsum(0)
         total = sum(piece.stop - piece.start for piece in work)
         to_sample = torch.tensor([piece.stop for piece in work], device=device) - ends
