@@ -48,9 +48,9 @@ def train(
     data = _as_data(train_data, g)
     held_out = None if validation is None else _as_data(validation, g)
     sources = [as_source(data, Draws(trainer.seed), device=device, augment=trainer.augment, workers=trainer.workers)]
-    config = {**describe(trainer), "sigma": g.sigma, "classes": g.num_classes, "data": data.fingerprint(),
+    config = {**describe(trainer), "sigma": g.sigma, "classes": g.num_classes, "data": _fingerprint(data),
               "parameters": sum(parameter.numel() for parameter in g.parameters()),
-              "validation": None if held_out is None else held_out.fingerprint()}
+              "validation": None if held_out is None else _fingerprint(held_out)}
     if unlabelled is not None:
         sources.append(unlabelled.source(trainer, device))
         config["unlabelled"] = unlabelled.fingerprint()
@@ -75,6 +75,11 @@ def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderDat
         raise ValueError(f"expected images of the classifier's {g.num_classes} classes, got {len(images)} of "
                          f"{images.num_classes} classes; check num_classes of the SmoothedClassifier")
     return images
+
+
+def _fingerprint(data: ImageData | FolderData) -> str:
+    """What names the images in a run's configuration; of files that are too many to read, their names and sizes."""
+    return data.listing() if isinstance(data, FolderData) else data.fingerprint()
 
 
 def _folder(run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedClassifier) -> RunFolder:
