@@ -154,8 +154,9 @@ class Journal:
             os._exit(137)
         try:
             written = os.write(self._fd, line)
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._fd, self._size)
+            error.filename = str(self.path)
             raise
         if written != len(line):  # a full disk takes the part that fits: leave no torn line in the middle of the file
             os.ftruncate(self._fd, self._size)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmooth.certify.certification_log import COLUMNS
+from rsmooth.certify.journal import canonical_json
 from rsmooth.errors import RecordError
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,8 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
         digits = np.format_float_positional(radius, unique=True, trim="0")
         lines.append(f"{idx}\t{label}\t{predict}\t{digits}\t{int(correct)}\t{timedelta(seconds=float(time))}")
     raw = ("\n".join(lines) + "\n").encode()
-    beside = {"rows": len(lines) - 1, "sha256": hashlib.sha256(raw).hexdigest(), "provenance": provenance}
+    beside = {"rows": len(lines) - 1, "sha256": hashlib.sha256(raw).hexdigest(), "provenance": provenance,
+              "provenance_sha256": _hash(provenance)}
     _replace(_beside(path), json.dumps(beside, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
     _replace(path, raw)
 
@@ -123,14 +125,20 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(beside.read_bytes())
-        digest, rows, provenance = content["sha256"], content["rows"], content["provenance"]
-    except (ValueError, KeyError, TypeError) as error:
+        digest, rows, provenance = content["sha256"], content["rows"], dict(content["provenance"])
+        if content.get("provenance_sha256", _hash(provenance)) != _hash(provenance):  # early exports have none
+            raise ValueError("another checksum than that which stands beside it")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{beside}: expected the provenance of {path.name} (rows, sha256, provenance), got "
                           f"{type(error).__name__}: {error}; delete it to read the table without provenance") from None
     if hashlib.sha256(raw).hexdigest() != digest:
         raise RecordError(f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum "
                           f"stands in {beside.name}; the table was cut off or changed: export it again")
-    return dict(provenance)
+    return provenance
+
+
+def _hash(provenance: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(provenance).encode()).hexdigest()
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
 import zipfile
@@ -24,18 +25,25 @@ PUBLISHED_ARCHITECTURES = {
 
 
 def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
-    """Write ``obj`` with torch.save so that, whatever happens, ``path`` holds the old file or the new one, whole."""
+    """Write ``obj`` with torch.save so that, whatever happens, ``path`` holds the old file or the new one, whole.
+
+    OSError, naming the file, where the disk is full or must not be written to.
+    """
     path = Path(path)
+    content = io.BytesIO()  # in the file itself, torch would answer a full disk with a RuntimeError about positions
+    torch.save(obj, content)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
-            torch.save(obj, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
     _sync_folder(path.parent)
 

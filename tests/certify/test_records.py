@@ -202,6 +202,36 @@ def test_a_table_cut_at_a_line_end_is_noticed_by_its_provenance(tmp_path):
         read_log(tmp_path / "log")
 
 
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_an_export_with_a_flipped_bit_or_cut_off_never_reads_as_something_else(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "log"
+    write_log(some_log(), path)
+    damaged = data.draw(st.sampled_from([path, path.with_name("log.json")]))
+    content = bytearray(damaged.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del content[place:]
+    damaged.write_bytes(content)
+    try:
+        log = read_log(path)
+    except RecordError:
+        return
+    assert_same_table(log, some_log())  # blanks of the JSON, or the name of a key that is not needed
+    assert log.provenance == HEADER
+
+
+def test_provenance_without_a_checksum_of_its_own_is_read(tmp_path):
+    """As exports of the first version have it."""
+    write_log(some_log(), tmp_path / "log")
+    beside = json.loads((tmp_path / "log.json").read_text())
+    del beside["provenance_sha256"]
+    (tmp_path / "log.json").write_text(json.dumps(beside))
+    assert read_log(tmp_path / "log").provenance == HEADER
+
+
 def test_a_journal_and_a_run_folder_read_as_a_log(tmp_path):
     write_journal(tmp_path / "certificates.jsonl", [image(7), image(2, label=1, predict=-1, radius=0.0)])
     for path in (tmp_path, tmp_path / "certificates.jsonl"):

@@ -3,6 +3,9 @@
 import os
 import re
 import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -267,6 +270,29 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch, moment):
     with pytest.raises(KeyboardInterrupt):
         atomic_save({"value": 2}, path)
     assert torch.load(path, weights_only=True) == {"value": 1}
+    assert os.listdir(tmp_path) == ["model.pt"]
+
+
+FULL = """
+import resource, sys
+import torch
+from rsmooth.models import atomic_save
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    atomic_save({"value": torch.zeros(10_000)}, sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits of POSIX")
+def test_a_disk_that_takes_no_more_is_named_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "model.pt"
+    atomic_save({"value": 1}, path)
+    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True,
+                          cwd=Path(__file__).parents[2])
+    assert done.stdout == f"[Errno 27] File too large: '{path}'\n"
+    assert safe_load(path) == {"value": 1}
     assert os.listdir(tmp_path) == ["model.pt"]
 
 
