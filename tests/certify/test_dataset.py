@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
 import random
+import resource
 import signal
 import time
 from pathlib import Path
@@ -212,6 +214,81 @@ def test_kills_at_random_times_lose_nothing(tmp_path: Path, reference: Certifica
         process.kill()
         process.join()
     assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+def run_on_a_small_disk(folder: Path, room: int) -> None:
+    """The run of these tests, where no file can grow beyond ``room`` bytes; 28 as exit status where that is said."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    try:
+        run_in_process(folder, 1, {})
+    except OSError as error:
+        os._exit(28 if "certificates" in str(error) else 1)
+
+
+@pytest.mark.parametrize("room", [700, 1500, 3000])
+def test_full_disk_is_an_error_and_the_next_start_goes_on(room: int, tmp_path: Path,
+                                                          reference: CertificationLog) -> None:
+    process = PROCESSES.Process(target=run_on_a_small_disk, args=(tmp_path, room))
+    process.start()
+    assert exit_codes(process) == [28]
+    journal = tmp_path / "certificates.jsonl"
+    assert journal.stat().st_size <= room
+    assert not parse_journal(journal).torn_bytes
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_read_only_folder_is_an_error_and_stays_as_it_was(started: bool, tmp_path: Path, reference: CertificationLog,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    if started:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "MOST_PASSES", 1)
+            interrupted(patch, 20)
+            with pytest.raises(KeyboardInterrupt):
+                certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    open_file = os.open
+
+    def read_only(path: Any, flags: int, *mode: Any, **options: Any) -> int:  # root may write anywhere
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return open_file(path, flags, *mode, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", read_only)
+        with pytest.raises(OSError, match=rf"Read-only file system: '{tmp_path}"):
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_table_that_could_not_be_written_is_written_by_the_next_start(renames: int, tmp_path: Path,
+                                                                      reference: CertificationLog,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither before nor between the table and its provenance is there a moment that loses or mixes anything."""
+    replace, left = os.replace, iter(range(renames))
+
+    def failing(source: Any, target: Any) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing)
+        with pytest.raises(OSError, match=r"No space left on device: .*certificates\.tsv"):
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    assert same(read_log(tmp_path), reference)
+    assert not (tmp_path / "certificates.tsv").exists()
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    assert np.array_equal(read_log(tmp_path / "certificates.tsv").radius, reference.radius)
+
+
+def test_every_second_image_has_the_certificate_that_it_has_among_all(tmp_path: Path,
+                                                                      reference: CertificationLog) -> None:
+    log = certify_dataset(small_net(), seven().subset([0, 2, 4, 6]), tmp_path, SETTINGS, workers=1, progress=False)
+    assert log.idx.tolist() == reference.idx[::2].tolist()
+    assert all(np.array_equal(getattr(log, name), getattr(reference, name)[::2]) for name in ("radius", *VOTES))
 
 
 def wait_for(condition: Any) -> None:
