@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import random
 import resource
@@ -37,11 +36,9 @@ from rsmooth.data import ImageData
 from rsmooth.errors import LockedError, RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, small_net
+from tests.processes import PROCESSES
 
 SETTINGS = CertifySettings(n0=20, n=300, batch_size=32, precision="float32", compile="never")
-# Processes that start at once: forked from one that has imported everything and runs no thread.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.certify.nets", "rsmooth.certify"])
 
 
 def seven() -> ImageData:
