@@ -56,19 +56,20 @@ def certify_dataset(g: SmoothedClassifier, data: ImageData | FolderData, path: s
     shards = Shards(journal)
     pool = _open_pool(g, data, settings, shards, world)
     header = _header(g, data, settings, pool, provenance or {})
-    finished, drawn = shards.read(header)
-    index = data.index.tolist()
-    mine = [position for position in range(rank, len(data), world) if index[position] not in finished]
-    _check_drawn(drawn, data, settings, pool, journal)
-    count = _worker_count(g, settings, pool, len(mine), workers, world)
-    with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record, ProgressBar(
-            len(data), progress and rank == 0, done=len(data) - len(mine) if world == 1 else 0,
-            samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None) as bar:
-        for kind, payload in _events(g, data, settings, pool, mine, drawn, count):
-            if kind == "round":
-                bar.update(payload["finished"], payload["samples"])
-            else:
-                record.append(kind, payload)
+    shards.read(header)  # refuses another configuration before there is a journal of this one
+    with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
+        finished, drawn = shards.read(header)  # now that nobody else writes it
+        _check_drawn(drawn, data, settings, pool, journal)
+        index = data.index.tolist()
+        mine = [position for position in range(rank, len(data), world) if index[position] not in finished]
+        count = _worker_count(g, settings, pool, len(mine), workers, world)
+        with ProgressBar(len(data), progress and rank == 0, done=len(data) - len(mine) if world == 1 else 0,
+                         samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None) as bar:
+            for kind, payload in _events(g, data, settings, pool, mine, drawn, count):
+                if kind == "round":
+                    bar.update(payload["finished"], payload["samples"])
+                else:
+                    record.append(kind, payload)
     log = shards.merged()
     if len(log) == len(data):
         shards.export(log)

@@ -27,7 +27,7 @@ class CertifySettings:
     """How to certify; everything here stands in the record of the run.
 
     n0: samples that select the class; n: the most samples that estimate its probability; alpha: failure probability of
-    each image's certificate. seed: of all noise.
+    each image's certificate. seed: of all noise, chosen before any result is seen (see ``certify``).
     mode: "fixed" draws n samples (Cohen et al. 2019); "radius" decides whether the certified radius reaches ``radius``;
     "grid" decides every one of ``radii``; "anytime" stops once n samples could add no more than ``tolerance``.
     target: "predict" certifies the predicted class; "label" the true one, without selection (n0 is not used).

@@ -8,6 +8,7 @@ import os
 import random
 import resource
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from rsmooth.certify.journal import CRASH_VARIABLE, Journal, parse_journal
 from rsmooth.certify.pool import VotePool
 from rsmooth.data import ImageData
 from rsmooth.errors import LockedError, RecordError
+from rsmooth.locking import FileLock
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, small_net
 from tests.processes import PROCESSES
@@ -303,6 +305,25 @@ def test_second_writer_is_locked_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert header is not None
     with Journal(journal, header), pytest.raises(LockedError):
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+
+
+def test_what_another_writer_finished_in_the_meantime_is_not_done_again(tmp_path: Path, reference: CertificationLog,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a benchmark is started again while the arms of a killed one are still saving."""
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    journal = tmp_path / "certificates.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[: whole.index(b"\n") + 1])
+    lock = FileLock(journal)
+
+    def finish() -> None:
+        journal.write_bytes(whole)
+        lock.release()
+
+    monkeypatch.setattr(VotePool, "count", lambda self, work: np.zeros((len(work), 5)) if not work else 1 / 0)
+    threading.Timer(0.5, finish).start()
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert journal.read_bytes() == whole
 
 
 def test_dead_worker_is_reported_and_what_it_earned_is_kept(tmp_path: Path, reference: CertificationLog,
