@@ -116,6 +116,7 @@ def _compare(name: str, g: SmoothedClassifier, data: ImageData, options: argpars
         errors = [float(np.sqrt(max(a * (1 - a), b * (1 - b)) / len(data))) for a, b in zip(ours, theirs, strict=True)]
         rows.append({"model": name, "sigma": g.sigma, "mode": mode, "images": len(data),
                      "mean_samples": float(samples.mean()), "median_samples": float(np.median(samples)),
+                     "mean_samples_error": float(samples.std() / np.sqrt(len(samples))),
                      "saving": options.n / float(samples.mean()), "radii": radii, "accuracy": ours,
                      "accuracy_fixed": theirs, "standard_error": errors})
     return rows
@@ -161,8 +162,9 @@ def _draw(g: SmoothedClassifier, data: ImageData, looks: Sequence[int], options:
 
 def _table(rows: list[dict[str, object]], made: dict[str, object], options: argparse.Namespace) -> str:
     lines = [f"Samples of each mode, at most n={options.n:,}, alpha={options.alpha:g}, on votes of one stream "
-             f"({made['cpu']}, {made['date']}, commit {made['commit']}). Accuracy is certified accuracy, the largest "
-             "difference that over all radii of the mode, in standard errors of the fixed one.", "",
+             f"({made['cpu']}, {made['date']}, commit {made['commit']}). Mean samples ± standard error over the "
+             "images: a few that lie next to the radius asked for take most of them. Accuracy is certified accuracy; "
+             "the largest difference is that over all radii of the mode, in standard errors of the fixed one.", "",
              "| model | sigma | mode | images | mean samples | median | fewer by | largest difference to fixed | "
              "in standard errors |", "|---|---:|---|---:|---:|---:|---:|---:|---:|"]
     for row in rows:
@@ -170,7 +172,8 @@ def _table(rows: list[dict[str, object]], made: dict[str, object], options: argp
         apart = gaps / np.maximum(row["standard_error"], 1e-9)  # type: ignore[call-overload]
         worst = [f"{100 * max(gaps, default=0):.1f} points", f"{max(apart, default=0):.2f}"]
         lines.append(f"| {row['model']} | {row['sigma']:g} | {row['mode']} | {row['images']} | "
-                     f"{row['mean_samples']:,.0f} | {row['median_samples']:,.0f} | {row['saving']:.1f}x | "
+                     f"{row['mean_samples']:,.0f} ± {row['mean_samples_error']:,.0f} | {row['median_samples']:,.0f} | "
+                     f"{row['saving']:.1f}x | "
                      + " | ".join(worst if len(gaps) else ["", ""]) + " |")
     return "\n".join(lines)
 

@@ -83,7 +83,7 @@ class Shards:
                 yield path, parse_journal(path)
 
 
-def profile_of(record: Any, path: Path) -> Profile:
+def profile_of(record: Any, path: Path | str) -> Profile:
     """The numerics profile that ``path`` holds; RecordError where this version does not know it as one."""
     try:
         return Profile.of_record(record)
