@@ -65,11 +65,11 @@ def main(argv: list[str] | None = None) -> int:
             rates["ours"].append(our_rate(images, labels, name, m, options, device))
         plain, ours = (statistics.median(rates[kind]) for kind in ("plain", "ours"))
         rows.append({"method": name, "num_noise": m, "plain": plain, "ours": ours, "ratio": ours / plain, "all": rates})
+        if options.out:  # after each method, so that a time limit costs only what is missing
+            content = {"options": {k: v for k, v in vars(options).items() if k != "out"}, "rows": rows,
+                       "provenance": provenance()}
+            options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(_table(rows, options.model, device))
-    if options.out:
-        content = {"options": {k: v for k, v in vars(options).items() if k != "out"}, "rows": rows,
-                   "provenance": provenance()}
-        options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return 0
 
 
@@ -177,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=4, help="batches that are timed")
-    parser.add_argument("--warmup", type=int, default=1, help="batches before them")
+    parser.add_argument("--warmup", type=int, default=1, help="batches before them (on a GPU at least 5: steps are recorded)")
     parser.add_argument("--repeats", type=int, default=3, help="of each loop, in turn; the median counts")
     parser.add_argument("--num_noise", type=int, default=2, help="noise samples m of the SmoothAdv arm")
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
