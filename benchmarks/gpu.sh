@@ -4,8 +4,9 @@
 #   benchmarks/gpu.sh measure OUT                  the CUDA tests, what noise costs, certification and training speed
 #   benchmarks/gpu.sh run DATA.npz OUT [PARTS]     as much of the grid as fits, going on from the parts of an earlier call
 #
-# OUT gets a few files, each below 15 MiB: of a run, the parts of an archive (runs.tar.00, ...) that the next call goes
-# on from. Every command has a time limit of its own and none stops the others. DEVICE=cpu TINY=1 tries it all out.
+# OUT gets a few files, of at most 15 MiB each. Runs lie in runs/gpu, where the next call goes on; on a fresh machine it
+# goes on from PARTS, the folder with the archive (runs.tar.00, ...) that an earlier call left in OUT. ONLY="ARM ..."
+# picks arms. Every command has a time limit of its own and none stops the others. DEVICE=cpu TINY=1 tries it all out.
 set -u
 cd "$(dirname "$0")/.."
 export PYTHONUNBUFFERED=1
@@ -28,7 +29,7 @@ measure() {
         quick=(--seconds 5 --repeats 2) rounds=(--rounds 5)
     fi
     step cuda-tests 150 "$PYTHON" -m pytest -q -m "${MARK:-cuda}" -o addopts=--strict-markers tests
-    step certify-speed 180 "$PYTHON" -m benchmarks certify-speed --model "$MODEL" --device "$DEVICE" "${quick[@]}" \
+    step certify-speed 220 "$PYTHON" -m benchmarks certify-speed --model "$MODEL" --device "$DEVICE" "${quick[@]}" \
         --out "$OUT/certify-speed-$MODEL-gpu"
     step train-speed 130 "$PYTHON" -m benchmarks train-speed --model "$MODEL" --device "$DEVICE" "${steps[@]}" \
         --out "$OUT/train-speed-$MODEL-gpu.json"
@@ -36,8 +37,8 @@ measure() {
 }
 
 run() { # DATA [PARTS]
-    local data=$1 parts=${2:-} runs
-    runs=$(mktemp -d)
+    local data=$1 parts=${2:-} runs=runs/gpu
+    mkdir -p "$runs"
     if [ -n "$parts" ]; then cat "$parts"/runs.tar.* | tar --extract --directory "$runs" || exit 1; fi
     step grid $((SECONDS_A_RUN + 30)) "$PYTHON" -m benchmarks run cifar10 --device "$DEVICE" ${TINY:+--tiny} \
         ${ONLY:+--only $ONLY} --data "$data" --out "$runs/cifar10" --max_seconds "$SECONDS_A_RUN"
@@ -45,12 +46,11 @@ run() { # DATA [PARTS]
         [ -e "$summary" ] && rm -f "$(dirname "$summary")/checkpoint.pt"
     done
     tar --create --directory "$runs" cifar10 | split --bytes=15M --numeric-suffixes - "$OUT/runs.tar."
-    rm -rf "$runs"
     ls -l "$OUT"
 }
 
 case "${1:-}" in
     measure) OUT=${2:?expected a folder} && mkdir -p "$OUT" && measure ;;
     run) OUT=${3:?expected DATA.npz and a folder} && mkdir -p "$OUT" && run "$2" "${4:-}" ;;
-    *) sed -n '2,9s/^# \{0,1\}//p' "$0" && exit 2 ;;
+    *) sed -n '2,10s/^# \{0,1\}//p' "$0" && exit 2 ;;
 esac

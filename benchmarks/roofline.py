@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ class _Layer:
     flop: float
 
 
-def images_a_second(base: nn.Module, shape: tuple[int, int, int]) -> float:
+def images_a_second(base: nn.Module, shape: Sequence[int]) -> float:
     """Images (C, H, W) a second at which each layer is held up by memory or by arithmetic alone, on an H200.
 
     In bfloat16 every convolution and linear layer reads its input and writes its output once; one that ends a residual

@@ -177,7 +177,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=4, help="batches that are timed")
-    parser.add_argument("--warmup", type=int, default=1, help="batches before them (on a GPU at least 5: steps are recorded)")
+    parser.add_argument("--warmup", type=int, default=1,
+                        help="batches before them; on a GPU at least 5, since steps are recorded")
     parser.add_argument("--repeats", type=int, default=3, help="of each loop, in turn; the median counts")
     parser.add_argument("--num_noise", type=int, default=2, help="noise samples m of the SmoothAdv arm")
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")

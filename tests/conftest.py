@@ -1,4 +1,4 @@
-"""Test files that import a missing package are left out and named, so that a machine set up for a GPU alone can test."""
+"""Test files that import a missing package are left out and named: a machine set up for a GPU may lack some."""
 
 from __future__ import annotations
 

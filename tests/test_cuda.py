@@ -111,7 +111,8 @@ def test_words_and_integers_are_the_same_and_floats_nearly(device: torch.device)
     assert torch.equal(philox_words(KEY, ids, ids % 7, 9, device).cpu(), philox_words(KEY, ids, ids % 7, 9))
     assert torch.equal(uniform_integers(KEY, there, there % 7, 9).cpu(), uniform_integers(KEY, ids, ids % 7, 9))
     floats = gaussian(KEY, ids, ids % 7, tuple(SHAPE))
-    torch.testing.assert_close(gaussian(KEY, there, there % 7, tuple(SHAPE), device).cpu(), floats, rtol=2e-7, atol=1e-9)
+    drawn = gaussian(KEY, there, there % 7, tuple(SHAPE), device).cpu()
+    torch.testing.assert_close(drawn, floats, rtol=2e-7, atol=1e-9)
 
 
 def test_float32_votes_are_those_of_the_cpu_but_for_ties(device: torch.device) -> None:
@@ -264,7 +265,7 @@ def test_a_pass_of_the_default_size_needs_little_memory(marked: None) -> None:
 
 @pytest.mark.parametrize("backend", ["gloo", pytest.param("nccl", marks=GPU)])
 def test_the_view_of_several_processes_trains_in_a_world_of_one(backend: str, tmp_path: Path) -> None:
-    """DDP with synchronised batch norm on the GPU, as ``Ranks.wrap`` builds it, gives the gradients of the plain model."""
+    """DDP with synchronised batch norm on the GPU, as ``Ranks.wrap`` builds it, gives the plain model's gradients."""
     place = torch.device("cuda" if backend == "nccl" else "cpu")
     dist.init_process_group(backend, init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:

@@ -80,7 +80,7 @@ def images(count: int = 12) -> ImageData:
 def test_the_device_refuses_to_be_read_or_mixed(mode: FakeTensorMode) -> None:
     """What all tests here rest on."""
     there, here = torch.ones(3, device=CUDA), torch.ones(3)
-    for read in (lambda: there.sum().item(), lambda: bool(there.any()), lambda: there.tolist(), lambda: there.nonzero()):
+    for read in (lambda: there.sum().item(), lambda: bool(there.any()), there.tolist, there.nonzero):
         with pytest.raises(WAITS["cuda"]):
             read()
     with pytest.raises((RuntimeError, TypeError), match=r"[dD]evice"):
@@ -91,7 +91,9 @@ def test_the_device_refuses_to_be_read_or_mixed(mode: FakeTensorMode) -> None:
 
 
 @pytest.mark.parametrize("kernel", ["lazy", "dense"])
-def test_grid_noise_is_drawn_without_waiting(kernel: str, mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grid_noise_is_drawn_without_waiting(
+    kernel: str, mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     sampler, ids = GridSampler("1.0"), torch.arange(6, device=CUDA)
     if kernel == "dense":
         monkeypatch.setattr(grid, "compiled_dense", lambda work, *arguments: grid.dense(*arguments))

@@ -103,9 +103,8 @@ def pick_device(device: str) -> torch.device:
     if picked.type == "cuda":
         if not torch.cuda.is_available():
             raise ValueError(f"expected a device of this machine, got {device!r}, and it has no CUDA; use cpu or auto")
-        if picked.index is None and "LOCAL_RANK" in os.environ:
+        if ":" not in device and "LOCAL_RANK" in os.environ:
             picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        if picked.index is not None:
             torch.cuda.set_device(picked)
     return picked
 

@@ -1,8 +1,8 @@
 """Training steps recorded as CUDA graphs: the same kernels, all launched at once.
 
-A step of a deep, narrow network is thousands of small kernels, and launching them one by one takes the host several
-times as long as the GPU needs to run them. A recording is launched as a whole. It holds for one kind of call: the shapes
-of the tensors and the values of all else, which are baked into it; tensors are copied into its own before each launch.
+A step of a deep, narrow network is thousands of small kernels, and the host may need longer to launch them one by one
+than the GPU to run them. A recording is launched as a whole. It holds for one kind of call: the shapes of the tensors
+and the values of all else, which are baked into it; tensors are copied into its own before each launch.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ OPTIONS: dict[str, Any] = {"attack": SmoothAdvPGD(epsilon=0.5, steps=2), "num_no
 
 
 def test_recorded_training_is_the_same_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A growing epsilon, a falling rate, mini-batches of two sizes, metrics: bit for bit (all rates are powers of 2)."""
+    """A growing epsilon, a falling rate, mini-batches of two sizes, metrics: bit for bit (rates are powers of 2)."""
     plain = trained(Trainer(**OPTIONS))
     recorder = StandIn()
     monkeypatch.setattr(Stepper, "_choose_recorder", lambda self: recorder)
