@@ -60,9 +60,9 @@ class Trainer:
         probe at the start finds it faster. What was chosen stands in the metrics and holds for a resumed run.
     channels_last: lay the convolutions' weights out channels last during training, which CPUs and GPUs prefer.
     compile: run the base classifier through torch.compile, whose start takes minutes for a deep network.
-    cuda_graphs: on one GPU, record a step's kernels and launch them at once; deep, narrow networks train several times
-        faster. ``training_points`` and ``loss`` must then do the same for the same arguments; where they wait for the
-        GPU, training goes on without.
+    cuda_graphs: on one GPU, record a step's kernels and launch them at once, made for deep, narrow networks.
+        ``training_points`` and ``loss`` must then do the same for the same arguments; where they wait for the GPU,
+        training goes on without.
     fold_attack: attack a copy with batch norm folded into the convolutions, refreshed every step; the same function up
         to rounding, in fewer passes over memory.
     budget_seconds: train for this long instead of for ``epochs``, stretching the schedules over it.
