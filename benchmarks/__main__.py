@@ -57,8 +57,10 @@ def _parser() -> argparse.ArgumentParser:
     report = commands.add_parser("report", help="print runs beside the published tables")
     report.add_argument("folders", nargs="+", type=Path, help="run folders, folders of runs, or published logs")
     report.add_argument("--radii", type=float, nargs="+", help="default: what the preset, or the sigma, asks for")
+    report.add_argument("--linf", nargs="+", help="linf radii of a further table, e.g. 2/255")
+    report.add_argument("--dimension", type=int, help="values of an image, for --linf where a log does not say it")
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
-    report.add_argument("--reference", help="published tables to print beside: cifar10, imagenet, linf or none")
+    report.add_argument("--reference", help="published tables to print beside: cifar10, imagenet or none")
     for name, (_, text) in MEASUREMENTS.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -109,9 +111,11 @@ def _preset(options: argparse.Namespace) -> Any:
 
 def _report(options: argparse.Namespace) -> int:
     from benchmarks.report import find_runs, report_runs
+    from rsmooth.cli.values import pixel_values
 
+    linf = None if options.linf is None else pixel_values(options.linf)
     print(report_runs(find_runs(options.folders), title="Report", out=options.out, radii=options.radii,
-                      reference=options.reference))
+                      reference=options.reference, linf=linf, dimension=options.dimension))
     return 0
 
 

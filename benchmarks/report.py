@@ -10,24 +10,26 @@ from typing import Any
 
 from benchmarks.arm import SUMMARY
 from benchmarks.reference import Quoted, find
-from rsmooth.report import Report, Row, Run, report, to_markdown
+from rsmooth.report import Report, Row, Run, md_row, pixel_fraction, report, to_markdown
 
 PROTOCOLS = {"cifar10": 20, "imagenet": 100}
 """Every how-many-eth test image the published logs certify."""
 
 
 def report_runs(folders: Sequence[Path], *, title: str, out: Path | None = None, radii: Sequence[float] | None = None,
-                reference: str | None = None, brief: bool = False) -> str:
+                reference: str | None = None, brief: bool = False, linf: Sequence[float] | None = None,
+                dimension: int | None = None) -> str:
     """Compose the report of run folders or logs, print-ready; with ``out`` its files are written there.
 
     reference: "cifar10" or "imagenet" adds the published rows for the same subset of images; None or "none" adds
-    none. brief: return the table alone and the names of the files. ValueError for an unknown reference.
+    none. linf, dimension: as of ``rsmooth.report.report``; the published linf rows of those radii are set beside ours.
+    brief: return the table alone and the names of the files. ValueError for an unknown reference.
     """
-    made = report(list(folders), out, radii=radii, title=title)
+    made = report(list(folders), out, radii=radii, title=title, linf=linf, dimension=dimension)
     sections = [made.markdown, _machines(folders)]
     quoted = _comparable(made, reference)
     if reference not in (None, "none"):
-        sections.append(_beside(made, quoted, reference))
+        sections += [_beside(made, quoted, reference), _beside_at_linf(made, quoted)]
     text = "\n".join(section for section in sections if section)
     if out is not None:
         written = out / "report.md"
@@ -97,6 +99,34 @@ def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     lines += [_measured(row) for row in made.table.rows if row.name != "constant classifier"]
     lines += [_quoted(row, radii) for row in shown]
     return "\n".join(lines) + "\n"
+
+
+def _beside_at_linf(made: Report, quoted: Sequence[Quoted]) -> str:
+    """Our linf accuracies and the published ones at the same radii; nothing where none are published."""
+    table = made.linf
+    if table is None:
+        return ""
+    lines = [_at_linf("quoted", row.label, row.sigma, row.images, cells, row.table) for row in quoted
+             if row.kind.startswith("linf") and any((cells := _at_l2(row, table.l2))[1:])]
+    if not lines:
+        return ""
+    ours = [_at_linf("measured", row.name, row.sigma, row.images, [f"{100 * value:.1f}" for value in row.accuracy], "")
+            for row in table.rows if row.name != "constant classifier"]
+    names = [f"linf {pixel_fraction(epsilon)}" for epsilon in table.epsilons]
+    header = ["## Beside the published linf figures", "", md_row("", "method", "σ", "images", "clean", *names, "table"),
+              "|---|---|---:|---:|" + "---:|" * (len(names) + 1) + "---|"]
+    return "\n".join([*header, *ours, *lines]) + "\n"
+
+
+def _at_l2(row: Quoted, radii: Sequence[float]) -> list[str]:
+    """The published accuracies at 0 and at l2 radii, which published linf tables round to five decimals."""
+    found = [next((percent for radius, percent in row.accuracy.items() if abs(radius - wanted) < 5e-5), None)
+             for wanted in (0.0, *radii)]
+    return ["" if percent is None else f"{percent:g}" for percent in found]
+
+
+def _at_linf(origin: str, name: str, sigma: float | None, images: int | None, cells: Sequence[str], table: str) -> str:
+    return md_row(origin, name, "" if sigma is None else f"{sigma:g}", str(images or ""), *cells, table)
 
 
 def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted]:

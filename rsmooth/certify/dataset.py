@@ -23,6 +23,7 @@ from rsmooth.certify.errors import RecordError
 from rsmooth.certify.images import stored_images
 from rsmooth.certify.journal import Journal
 from rsmooth.certify.numerics import Profile, pass_seconds, recall_profile
+from rsmooth.certify.offline import check_extension
 from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import VotePool
 from rsmooth.certify.progress import ProgressBar
@@ -39,12 +40,15 @@ WORKERS_WORTH_SECONDS = 30.0  # a worker process takes a few seconds to start
 
 def certify_dataset(g: SmoothedClassifier, data: ImageData | FolderData, path: str | os.PathLike[str],
                     settings: CertifySettings, *, workers: int | None = None, progress: bool = True,
-                    provenance: Mapping[str, Any] | None = None) -> CertificationLog:
+                    provenance: Mapping[str, Any] | None = None,
+                    extends: CertificationLog | None = None) -> CertificationLog:
     """Certify every image of ``data``, or those that an earlier run left, and return the whole record.
 
     path: a run folder, or the journal (``*.jsonl``) to write; the published table and its provenance are written beside
     it once all images are there. workers: one-thread processes on a CPU; None takes one a core where the run is long.
     provenance: more to say in the record, by section ("model", "dataset"), the same at every start.
+    extends: an earlier fixed run that these samples, of another seed, shall be added to (``append_samples``): the run
+    takes over its numerics, and what could not be added is refused before the first vote.
     Under torchrun every rank certifies its share into a journal of its own, and the last to finish writes the table;
     the other ranks return what is there by then.
     RecordError for a journal of another configuration or a damaged one, LockedError for one that is being written.
@@ -53,8 +57,10 @@ def certify_dataset(g: SmoothedClassifier, data: ImageData | FolderData, path: s
     journal.parent.mkdir(parents=True, exist_ok=True)
     rank, world = rank_and_world()
     shards = Shards(journal)
-    pool = _open_pool(g, data, settings, shards, world)
+    pool = _open_pool(g, data, settings, shards, world, extends)
     header = _header(g, data, settings, pool, provenance or {})
+    if extends is not None:
+        check_extension(extends, header)
     finished, drawn = shards.read(header)
     index = data.index.tolist()
     mine = [position for position in range(rank, len(data), world) if index[position] not in finished]
@@ -83,13 +89,15 @@ def _events(g: SmoothedClassifier, data: ImageData | FolderData, settings: Certi
 
 
 def _open_pool(g: SmoothedClassifier, data: ImageData | FolderData, settings: CertifySettings, shards: Shards,
-               world: int) -> VotePool:
+               world: int, extends: CertificationLog | None) -> VotePool:
     """The pool with the numerics of earlier runs where there are any, so that all votes are of one function."""
     shape = stored_images(data.batch([0])[0], settings.noise).shape[1:]
     noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
     settings.rule(g.sigma, noise.total_variation)  # an n that cannot certify is refused before any vote
     samples = settings.expected_samples(len(data)) / world
     recorded = shards.numerics()
+    if recorded is None and extends is not None:
+        recorded = extends.provenance.get("numerics")
     if recorded is None and world == 1:
         return open_pool(g, noise, shape, settings, samples)
     if recorded is None:

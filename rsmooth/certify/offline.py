@@ -6,6 +6,7 @@ looked good or bad; taken as a fixed sample they would promise more than they ho
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from rsmooth.certify.bounds import check_n, radius_from_counts
 from rsmooth.certify.certification_log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
 from rsmooth.certify.errors import RecordError
+from rsmooth.certify.journal import describe_difference
 from rsmooth.certify.norms import radius_in_norm
 from rsmooth.checks import check_alpha
 
@@ -24,9 +26,12 @@ _SAME = ("sigma", "target", "model", "dataset", "noise", "numerics")
 def recertify(log: CertificationLog, *, alpha: float | None = None, statements: int = 1) -> CertificationLog:
     """The certificates that the stored votes give at another ``alpha``, or jointly with others.
 
-    ``statements``: how many certificates shall hold together with probability 1 - alpha; each is then made at
-    alpha / statements (Bonferroni), e.g. ``statements=len(log)`` for all images at once. All radii of one image come
-    from one bound and hold together already. The class tested for an image stays that which the selection votes chose.
+    ``alpha``: to be chosen without regard to the votes. ``statements``: how many certificates shall hold together with
+    probability 1 - alpha; each is then made at alpha / statements (Bonferroni), e.g. ``statements=len(log)`` for all
+    images at once. Radii need no such share: all that is said of an image at any radius follows from one lower bound
+    on one probability, so either all of it holds or that one bound failed, and certified accuracy may be read off at
+    as many radii as wanted, chosen before or after. The class tested for an image stays that which the selection
+    votes chose.
 
     Raises RecordError for a log without votes or configuration, for one not drawn with a fixed n, and for one that was
     tested again after a look, whose alpha is spent.
@@ -36,7 +41,8 @@ def recertify(log: CertificationLog, *, alpha: float | None = None, statements: 
     if statements < 1:
         raise ValueError(f"expected at least one statement, got {statements}")
     level = check_alpha(log.provenance["alpha"] if alpha is None else alpha) / statements
-    return _from_votes(log, class_under_test(log), level, {"alpha": level, "statements": statements})
+    return _from_votes(log, class_under_test(log), level, {"alpha": level, "alpha_spent": level,
+                                                         "statements": statements})
 
 
 def radii_in_norm(log: CertificationLog, norm: float, dimension: int) -> FloatArray:
@@ -54,7 +60,9 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
     ``looked``: whether the results of ``log`` were known when ``more`` was decided on. If not, the pooled votes are one
     fixed sample and keep the alpha of ``log``. If they were, sampling on is a second chance, and a second test at the
     same alpha would nearly double the failure probability; then ``alpha`` is the total, of which the test of ``log``
-    has spent its share, and the pooled votes are tested at the rest.
+    has spent its share, and the pooled votes are tested at the rest. The size of ``more`` must not have been chosen by
+    the results: cut to fit them, it can nearly triple the failure probability of a retest at 0.001
+    (Proschan and Hunsberger 1995).
 
     The class of each image stays that which ``log`` tested. Raises RecordError, with the reason, where the votes cannot
     be pooled: sequential runs, another sigma, model or noise, the same noise again, other images, no alpha left.
@@ -65,7 +73,7 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
         _check_fixed(run)
     _check_tested_once(more)
     check_same_images([log, more])
-    _check_poolable(log, more)
+    _check_poolable(log, more.provenance)
     level = float(log.provenance["alpha"])
     total = float(log.provenance.get("alpha_spent", level))
     if looked:
@@ -74,8 +82,19 @@ def append_samples(log: CertificationLog, more: CertificationLog, *, looked: boo
              if getattr(log, name) is not None and getattr(more, name) is not None}
     pooled = replace(log, **votes, time=log.time + more.time)
     change = {"n": int(log.provenance["n"]) + int(more.provenance["n"]), "alpha": level, "alpha_spent": total,
-              "seeds": [*_seeds(log), *_seeds(more)]}
+              "seeds": [*_seeds(log.provenance), *_seeds(more.provenance)]}
     return _from_votes(pooled, class_under_test(log), level, change)
+
+
+def check_extension(log: CertificationLog, configuration: Mapping[str, Any]) -> None:
+    """RecordError, with the reason, unless ``append_samples`` would add a run of this configuration to ``log``.
+
+    ``configuration``: the header of the run, as its journal holds it. Tells before the first vote what would be known
+    after the last.
+    """
+    _check_fixed(log)
+    _check_mode(configuration)
+    _check_poolable(log, configuration)
 
 
 def class_under_test(log: CertificationLog) -> IntArray:
@@ -114,14 +133,18 @@ def _check_fixed(log: CertificationLog) -> None:
     missing = [key for key in ("sigma", "alpha", "n", "mode") if key not in log.provenance]
     if missing:
         raise RecordError(f"expected the configuration of the run in the log's provenance, got none of {missing}")
-    mode = log.provenance["mode"]
+    _check_mode(log.provenance)
+    if not (log.samples == log.provenance["n"]).all():
+        raise RecordError(f"expected {log.provenance['n']} samples for every image, got {int(log.samples.min())} to "
+                          f"{int(log.samples.max())}")
+
+
+def _check_mode(configuration: Mapping[str, Any]) -> None:
+    mode = configuration["mode"]
     if mode != "fixed":
         raise RecordError(f"expected a run with a fixed number of samples, got mode={mode!r}; its votes stopped where "
                           "they decided, so as a fixed sample they would promise too much: certify again with "
                           "mode='fixed'")
-    if not (log.samples == log.provenance["n"]).all():
-        raise RecordError(f"expected {log.provenance['n']} samples for every image, got {int(log.samples.min())} to "
-                          f"{int(log.samples.max())}")
 
 
 def _check_tested_once(log: CertificationLog) -> None:
@@ -130,11 +153,14 @@ def _check_tested_once(log: CertificationLog) -> None:
                           "probability is shared out already: hand it over as the first run of append_samples")
 
 
-def _check_poolable(log: CertificationLog, more: CertificationLog) -> None:
-    differing = [key for key in _SAME if log.provenance.get(key) != more.provenance.get(key)]
-    if differing:
-        raise RecordError(f"expected votes of one smoothed classifier, but the runs differ in {', '.join(differing)}")
-    repeated = sorted({*map(str, _seeds(log))} & {*map(str, _seeds(more))})
+def _check_poolable(log: CertificationLog, configuration: Mapping[str, Any]) -> None:
+    ours, theirs = ({key: side[key] for key in _SAME if key in side} for side in (log.provenance, configuration))
+    difference = describe_difference(ours, theirs)
+    if difference:
+        raise RecordError(f"expected votes of one smoothed classifier, but the runs differ in {difference}; certify "
+                          "the further samples with the options of the first run and with extends")
+    seeds = set(map(str, _seeds(log.provenance)))
+    repeated = sorted(seeds & set(map(str, _seeds(configuration))))
     if repeated:
         raise RecordError(f"expected fresh noise, got seed {', '.join(repeated)} in both runs; the same votes would "
                           "count twice: certify the further samples with another seed")
@@ -151,5 +177,5 @@ def _alpha_left(alpha: float | None, spent: float) -> tuple[float, float]:
     return alpha - spent, alpha
 
 
-def _seeds(log: CertificationLog) -> list[Any]:
-    return list(log.provenance.get("seeds", [log.provenance.get("seed")]))
+def _seeds(configuration: Mapping[str, Any]) -> list[Any]:
+    return list(configuration.get("seeds", [configuration.get("seed")]))

@@ -22,7 +22,7 @@ from rsmooth.certify.merge import merge
 from rsmooth.certify.published import read_table, write_table
 
 __all__ = ["CertificationLog", "LockedError", "RecordError", "check_same_images", "image_difference", "merge",
-           "overstated", "read_log", "write_log"]
+           "overstated", "read_log", "record_files", "write_log"]
 
 # Columns of a log by their names in the "image" records of a journal.
 _FIELDS = {"idx": "idx", "label": "label", "predict": "predict", "radius": "radius", "correct": "correct",
@@ -37,12 +37,8 @@ def read_log(path: str | Path) -> CertificationLog:
     anything damaged, cut off or contradictory, and FileNotFoundError where there is no record.
     """
     path = Path(path)
-    if path.is_dir():
-        log = _read_folder(path)
-    else:
-        with path.open("rb") as file:
-            is_journal = file.read(1) == b"{"
-        log = _read_journal(path) if is_journal else _read_table(path)
+    files = record_files(path)
+    log = merge([_read_journal(file) for file in files]) if _is_journal(files[0]) else _read_table(files[0])
     if not len(log):
         raise RecordError(f"expected certificates in {path}, got none so far; certify at least one image first")
     return log
@@ -56,15 +52,22 @@ def write_log(log: CertificationLog, path: str | Path) -> None:
     write_table(Path(path), [getattr(log, name) for name in COLUMNS], log.provenance)
 
 
-def _read_folder(folder: Path) -> CertificationLog:
-    shards = sorted(folder.glob("certificates*.jsonl"))
-    if shards:
-        return merge([_read_journal(shard) for shard in shards])
-    table = folder / "certificates.tsv"
-    if not table.exists():
+def record_files(path: str | Path) -> list[Path]:
+    """The files that ``read_log`` reads: of a run folder its journals, one or one a rank, or else its table."""
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    table = path / "certificates.tsv"
+    files = [*path.glob("certificates.jsonl"), *sorted(path.glob("certificates.rank*.jsonl"))]
+    if not files and not table.exists():
         raise FileNotFoundError(f"expected certificates.jsonl (or certificates.rank*.jsonl, or certificates.tsv) in "
-                                f"{folder}; certify the model first")
-    return _read_table(table)
+                                f"{path}; certify the model first")
+    return files or [table]
+
+
+def _is_journal(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.suffix == ".jsonl" or file.read(1) == b"{"
 
 
 def _read_table(path: Path) -> CertificationLog:

@@ -1,4 +1,4 @@
-"""The command line: ``rsmooth train | attack | certify | predict | report | plan | list``.
+"""The command line: ``rsmooth train | certify | attack | audit | predict | report | restate | plan | list``.
 
 Each verb is a typed function in the module of its name, callable without the command line and without jsonargparse;
 ``main`` turns their signatures into options and YAML keys. Where annotations are postponed, jsonargparse imports what a

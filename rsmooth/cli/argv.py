@@ -12,6 +12,7 @@ POSITIONALS: dict[str, tuple[str, ...]] = {
     "audit": ("source",),
     "predict": ("source", "images*"),
     "report": ("logs*",),
+    "restate": ("source",),
     "plan": (),
     "list": ("kind", "name"),
 }

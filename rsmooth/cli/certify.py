@@ -15,7 +15,7 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
             seed: int = 0, noise: str = "grid", precision: str = "auto", compile: str = "auto",
             batch_size: int | None = None, workers: int | None = None, device: str = "auto", weights: str = "last",
             checkpoint: Path | None = None, normalize: str | None = None, sigma: PixelValue | None = None,
-            out: Path | None = None, progress: bool = True) -> None:
+            extends: Path | None = None, out: Path | None = None, progress: bool = True) -> None:
     """Certify images with a journal that survives any interruption; the same command goes on where it stopped.
 
     Args:
@@ -44,10 +44,18 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
         checkpoint: a published checkpoint.pth.tar in place of a run folder
         normalize: its normalisation: cifar10, cifar10-center, imagenet, imagenet-center or none
         sigma: the sigma to smooth the published checkpoint with
+        extends: an earlier record of mode fixed that these samples, of another seed, shall be added to (rsmooth restate
+            --append): its numerics are taken over, and what could not be added is refused before the first vote
         out: the journal to write; default: certificates.jsonl in the run folder
         progress: show a progress bar
     """
-    from rsmooth.certify import CertifySettings, average_certified_radius, certified_accuracy, certify_dataset
+    from rsmooth.certify import (
+        CertifySettings,
+        average_certified_radius,
+        certified_accuracy,
+        certify_dataset,
+        read_log,
+    )
     from rsmooth.checks import check_labels
 
     data = choose_images(dataset, source, split=split, skip=skip, limit=max, only=images)
@@ -60,7 +68,8 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
         "target": target, "seed": seed, "noise": noise, "precision": precision, "compile": compile,
         "batch_size": batch_size,
     }
-    log = certify_dataset(g, data, journal, CertifySettings(**options), workers=workers, progress=progress)
+    log = certify_dataset(g, data, journal, CertifySettings(**options), workers=workers, progress=progress,
+                          extends=None if extends is None else read_log(extends))
     clean = 100 * certified_accuracy(log, [0.0])[0]
     print(f"{len(log.idx)} images certified in {log.time.sum():.1f} s: accuracy {clean:.1f} % at radius 0, average "
           f"certified radius {average_certified_radius(log):.4f}; see rsmooth report {journal}")

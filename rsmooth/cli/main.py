@@ -19,6 +19,7 @@ from rsmooth.cli.listing import list_entries
 from rsmooth.cli.plan import plan
 from rsmooth.cli.predict import predict
 from rsmooth.cli.report import report
+from rsmooth.cli.restate import restate
 from rsmooth.cli.train import train
 from rsmooth.cli.values import Names, Numbers, PixelValue, PixelValues, names, numbers, pixel_value, pixel_values
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 VERBS: dict[str, Callable[..., None]] = {
     "train": train, "certify": certify, "attack": attack, "audit": audit, "predict": predict, "report": report,
-    "plan": plan, "list": list_entries,
+    "restate": restate, "plan": plan, "list": list_entries,
 }
 
 

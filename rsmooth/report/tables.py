@@ -70,9 +70,25 @@ def build_table(runs: Sequence[Run], radii: Sequence[float]) -> Table:
 def to_markdown(table: Table) -> str:
     """The table in Markdown: percentages and radii, each ± its standard error."""
     header = _header(table)
-    lines = ["| " + " | ".join(header) + " |", "|" + "|".join(["---"] + ["---:"] * (len(header) - 1)) + "|"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row)) + " |" for row in table.rows]
+    lines = [md_row(*header), md_rule(len(header)), *(md_row(*_cells(row)) for row in table.rows)]
     return "\n".join(lines) + "\n"
+
+
+def md_row(*cells: str) -> str:
+    """A line of a Markdown table."""
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def md_rule(columns: int) -> str:
+    """The line below a Markdown table's header: names to the left, figures to the right."""
+    return "|---" + "|---:" * (columns - 1) + "|"
+
+
+def percentages(row: Row) -> list[str]:
+    """The accuracies of a row in percent, each ± its standard error where it has one."""
+    errors = row.accuracy_error or (None,) * len(row.accuracy)
+    return [_with_error(100 * value, None if error is None else 100 * error, 1)
+            for value, error in zip(row.accuracy, errors, strict=True)]
 
 
 def to_csv(table: Table) -> str:
@@ -140,10 +156,7 @@ def _header(table: Table) -> list[str]:
 
 
 def _cells(row: Row) -> list[str]:
-    errors = row.accuracy_error or (None,) * len(row.accuracy)
-    percent = [_with_error(100 * value, None if error is None else 100 * error, 1)
-               for value, error in zip(row.accuracy, errors, strict=True)]
-    return [row.name, _known(row.sigma, "{:g}".format), _known(row.images, "{:,}".format), *percent,
+    return [row.name, _known(row.sigma, "{:g}".format), _known(row.images, "{:,}".format), *percentages(row),
             _with_error(row.acr, row.acr_error, 3), _known(row.abstained, lambda share: f"{100 * share:.1f}"),
             _known(row.train_seconds, duration), _known(row.certify_seconds, duration)]
 

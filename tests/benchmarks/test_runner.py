@@ -145,6 +145,21 @@ def test_ours_stand_beside_the_published_rows_of_the_same_images(out: Path, tmp_
         report_runs([log], title="x", reference="mnist")
 
 
+def test_ours_stand_beside_the_published_linf_figures_of_the_same_radius(tmp_path: Path) -> None:
+    log = tmp_path / "sigma_0.25"  # 2/255 * sqrt(3072) = 0.434711
+    rows = [f"{20 * i}\t1\t1\t{0.4348 if i < 100 else 0.43471}\t1\t1" for i in range(500)]
+    log.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
+    text = report_runs([log], title="x", radii=[0.25], reference="cifar10", linf=[2 / 255, 0.001], dimension=3072)
+    beside = text.split("## Beside the published linf figures")[1]
+    assert "| method | σ | images | clean | linf 0.001 | linf 2/255 | table |" in beside
+    assert "| measured | sigma_0.25 |  | 500 | 100.0 | 100.0 | 20.0 |  |" in beside
+    assert "| quoted | SmoothAdv P2 m8 e255 | 0.12 | 500 | 80 |  | 62.2 | cifar10_linf_2_255 |" in beside
+    assert "| 10000 |" not in beside
+    assert "published linf" not in report_runs([log], title="x", reference="cifar10", linf=[0.001], dimension=3072)
+    assert main(["report", str(log), "--linf", "2/255", "4/255", "--dimension", "3072"]) == 0
+    assert main(["report", str(log), "--linf", "2/255"]) == 2
+
+
 def test_runs_are_found_in_folders_of_runs(out: Path, tmp_path: Path) -> None:
     assert out / "first" in find_runs([out])
     assert find_runs([out / "first"]) == [out / "first"]

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import nn
 from rsmooth.certify import (
     CertificationLog,
     CertifySettings,
+    append_samples,
     certify_dataset,
     dataset,
     engine,
@@ -31,7 +33,8 @@ from rsmooth.certify.cohen import certify
 from rsmooth.certify.dataset import model_hash
 from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import CRASH_VARIABLE, Journal, parse_journal
-from rsmooth.certify.pool import VotePool
+from rsmooth.certify.points import noisy_images
+from rsmooth.certify.pool import Slice, VotePool
 from rsmooth.data import ImageData
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, small_net
@@ -103,6 +106,48 @@ def test_table_and_provenance_are_exported(tmp_path: Path, reference: Certificat
     assert same(read_log(tmp_path / "run"), reference)
     with pytest.raises(ValueError, match="'sigma' again"):
         certify_dataset(small_net(), seven(), tmp_path / "other", SETTINGS, provenance={"sigma": 1})
+
+
+def test_a_larger_n_keeps_the_first_votes(tmp_path: Path, reference: CertificationLog) -> None:
+    """A longer run holds the votes of the shorter one, and beside them those of its further samples, counted apart."""
+    longer = certify_dataset(small_net(), seven(), tmp_path, replace(SETTINGS, n=500), workers=1, progress=False)
+    data, noise = seven(), noisy_images("grid", 0.25, SETTINGS.seed, torch.Size((1, 4, 4)))
+    pool = engine.open_pool(small_net(), noise, torch.Size((1, 4, 4)), SETTINGS, 1.0)
+    rest = pool.count([Slice("estimate", image, index, 300, 500)
+                       for image, index in zip(data.images, data.index.tolist(), strict=True)])
+    assert reference.counts is not None
+    assert np.array_equal(longer.counts, reference.counts + rest[:, :-1])
+    assert np.array_equal(longer.selection, reference.selection)
+    with pytest.raises(RecordError, match="got seed 0 in both runs; the same votes would count twice"):
+        append_samples(reference, longer, looked=False)
+
+
+class TestExtension:
+    """Further samples for an earlier run: of its numerics, or refused before the first vote."""
+
+    def test_takes_over_the_numerics_and_can_be_appended(self, tmp_path: Path, reference: CertificationLog) -> None:
+        plain = CertifySettings(n0=20, n=200, seed=1)
+        more = certify_dataset(small_net(), seven(), tmp_path, plain, workers=1, progress=False, extends=reference)
+        assert more.provenance["numerics"] == reference.provenance["numerics"]
+        assert more.provenance["numerics"]["batch"] == 32  # not what this run would have chosen
+        pooled = append_samples(reference, more, looked=False)
+        assert np.array_equal(pooled.counts, reference.counts + more.counts)
+        assert pooled.provenance["n"] == 500
+        assert same(certify_dataset(small_net(), seven(), tmp_path, plain, workers=1, progress=False), more)
+
+    @pytest.mark.parametrize(("change", "reason"), [
+        ({}, "got seed 0 in both runs"),
+        ({"seed": 1, "mode": "anytime", "tolerance": 0.1}, "got mode='anytime'"),
+        ({"seed": 1, "batch_size": 64}, r"differ in numerics\.batch \(32, here 64\)"),
+    ])
+    def test_what_could_not_be_appended_draws_no_vote(self, change: dict[str, Any], reason: str, tmp_path: Path,
+                                                      reference: CertificationLog,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(VotePool, "count", lambda self, work: pytest.fail("a vote was drawn"))
+        with pytest.raises(RecordError, match=reason):
+            certify_dataset(small_net(), seven(), tmp_path, replace(SETTINGS, **change), workers=1, progress=False,
+                            extends=reference)
+        assert not list(tmp_path.iterdir())
 
 
 def test_finished_run_draws_no_vote_again(tmp_path: Path, reference: CertificationLog,

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from rsmooth.certify.bounds import radius_from_counts
-from rsmooth.certify.offline import append_samples, class_under_test, radii_in_norm, recertify
+from rsmooth.certify.bounds import hits_needed, radius_from_counts
+from rsmooth.certify.offline import append_samples, check_extension, class_under_test, radii_in_norm, recertify
 from rsmooth.certify.records import CertificationLog, RecordError
 
 HEADER = {"sigma": 0.5, "n0": 10, "n": 1000, "alpha": 0.001, "mode": "fixed", "target": "predict", "seed": 0,
@@ -51,6 +52,21 @@ def test_joint_statements_share_alpha():
         recertify(log, statements=0)
     with pytest.raises(ValueError, match="expected n >="):
         recertify(counted([20], n=20, alpha=0.01), statements=10**6)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.7, 0.9, 0.95])
+def test_radii_of_an_image_need_no_share_of_alpha(p):
+    """The chance that any radius of a fine grid is claimed falsely, summed over every outcome of the votes."""
+    n, alpha, grid = 200, 0.05, np.linspace(0.0, 2.5, 1001)
+    hits = np.arange(n + 1)
+    radius = radius_from_counts(hits, np.full_like(hits, n), 1.0, alpha)
+    claimed = (radius[:, None] >= grid) & (radius > 0)[:, None]  # (votes, radii), 0 standing for the class alone
+    false = grid >= stats.norm.ppf(p)
+    chance = stats.binom.pmf(hits, n, p)
+    at_any, at_each = chance @ (claimed & false).any(axis=1), chance @ (claimed & false)
+    assert at_any == pytest.approx(at_each.max(), abs=1e-12)  # the claims are nested, so one of them fails first
+    assert 0.01 < at_any <= alpha
+    assert at_each.sum() > 2 * alpha  # what Bonferroni over these radii would have to share out
 
 
 def test_total_variation_lowers_the_radius():
@@ -159,6 +175,42 @@ def test_a_retest_at_the_same_alpha_would_break_the_guarantee():
 def test_votes_that_do_not_belong_together_are_refused(more, reason):
     with pytest.raises(RecordError, match=reason):
         append_samples(counted(HITS), more, looked=False)
+
+
+def test_a_retest_whose_size_was_cut_to_the_results_would_break_the_guarantee():
+    """Why the number of further samples must not depend on the votes: exact, over all results of the first test."""
+    n, alpha = 1000, 0.001
+    first = np.arange(n + 1)
+    chance = stats.binom.pmf(first, n, 0.5)
+
+    def fails(more):
+        """P(the pooled test passes though p = 1/2), given the votes of the first."""
+        return stats.binom.sf(hits_needed(1.0, 0.0, n + more, alpha) - 1 - first, more, 0.5)
+
+    planned, fitted = fails(n), np.max([fails(more) for more in range(20, 20 * n, 100)], axis=0)
+    assert chance @ planned <= alpha
+    assert 2.5 * alpha < chance @ fitted < 3 * alpha
+
+
+def test_another_alpha_for_pooled_votes_is_spent_whole():
+    pooled = append_samples(counted(HITS), counted(HITS, seed=1), looked=False)
+    again = recertify(pooled, alpha=0.01)
+    assert (again.provenance["alpha"], again.provenance["alpha_spent"]) == (0.01, 0.01)
+    np.testing.assert_array_equal(recertify(again, alpha=0.001).radius, pooled.radius)
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    ({"mode": "grid"}, "got mode='grid'"),
+    ({"seed": 0}, "expected fresh noise, got seed 0 in both runs"),
+    ({"target": "label"}, r'the runs differ in target \("predict", here "label"\)'),
+    ({"numerics": {"dtype": "bfloat16"}}, r"the runs differ in numerics \(absent, here .*with extends"),
+])
+def test_what_could_not_be_appended_is_told_beforehand(change, reason):
+    check_extension(counted(HITS), {**HEADER, "seed": 1})
+    with pytest.raises(RecordError, match=reason):
+        check_extension(counted(HITS), {**HEADER, "seed": 1, **change})
+    with pytest.raises(RecordError, match="got mode='radius'"):
+        check_extension(counted(HITS, mode="radius"), {**HEADER, "seed": 1})
 
 
 def test_the_same_noise_is_refused_after_an_extension_too():

@@ -22,6 +22,7 @@ from rsmooth.certify.records import (
     merge,
     overstated,
     read_log,
+    record_files,
     write_log,
 )
 
@@ -219,6 +220,14 @@ def test_a_contradicting_journal_is_refused(tmp_path, images, reason):
 def test_the_same_certificate_twice_is_fine(tmp_path):
     write_journal(tmp_path / "j", [image(1), image(2), image(1, seconds=9.0)])
     assert read_log(tmp_path / "j").time.tolist() == [1.5, 1.5]
+
+
+def test_a_run_folder_is_its_journals_and_no_other_file(tmp_path):
+    write_journal(tmp_path / "certificates.jsonl", [image(7)])
+    write_journal(tmp_path / "certificates-more.jsonl", [image(7)], {**HEADER, "seed": 1})
+    assert record_files(tmp_path) == [tmp_path / "certificates.jsonl"]
+    assert read_log(tmp_path).provenance["seed"] == 0
+    assert record_files(tmp_path / "certificates-more.jsonl") == [tmp_path / "certificates-more.jsonl"]
 
 
 def test_shards_of_ranks_are_merged_whatever_their_number(tmp_path):
