@@ -50,8 +50,8 @@ class Profile:
     torch: str = torch.__version__
 
     def record(self) -> dict[str, Any]:
-        """The profile as plain values."""
-        return asdict(self)
+        """The profile as plain values; of the device the kind, since which of several GPUs it was decides nothing."""
+        return {**asdict(self), "device": torch.device(self.device).type}
 
     @classmethod
     def of_record(cls, record: Any) -> Profile:
@@ -130,15 +130,16 @@ class _CudaGraph:
 
     def _capture(self, points: Tensor) -> None:
         self._input = points.clone()
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):  # allocations and library handles come into being before the capture
-                self._net(self._input)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._output = self._net(self._input)
+        with torch.cuda.device(points.device):  # streams and graphs belong to the current one
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(3):  # allocations and library handles come into being before the capture
+                    self._net(self._input)
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._output = self._net(self._input)
         self._graph = graph
 
 

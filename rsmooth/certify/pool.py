@@ -36,6 +36,8 @@ class VotePool:
 
     def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
         """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was not finite."""
+        check_counters(torch.tensor([piece.image_id for piece in work], dtype=torch.int64),  # here, so that no pass waits
+                       torch.tensor([piece.stop - 1 for piece in work], dtype=torch.int64))
         votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
         for purpose in sorted({piece.purpose for piece in work}):
             rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
@@ -47,9 +49,7 @@ class VotePool:
         """The slices end to end, cut into passes; the last pass is filled up with copies that nobody counts."""
         device, batch, answers = self.network.device, self.network.batch, self.network.num_classes + 1
         images = torch.stack([piece.image for piece in work]).to(device)
-        ids = torch.tensor([piece.image_id for piece in work])
-        check_counters(ids, torch.tensor([piece.stop - 1 for piece in work]))  # here, so that no pass waits for it
-        ids = ids.to(device)
+        ids = torch.tensor([piece.image_id for piece in work], device=device)
         ends = torch.tensor([piece.stop - piece.start for piece in work], device=device).cumsum(0)
         total = sum(piece.stop - piece.start for piece in work)
         to_sample = torch.tensor([piece.stop for piece in work], device=device) - ends

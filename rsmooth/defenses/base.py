@@ -59,7 +59,10 @@ class Trainer:
     precision: "float32", "bfloat16" (autocast; weights and log-probabilities stay float32), or "auto": bfloat16 where a
         probe at the start finds it faster. What was chosen stands in the metrics and holds for a resumed run.
     channels_last: lay the convolutions' weights out channels last during training, which CPUs and GPUs prefer.
-    compile: run the base classifier through torch.compile.
+    compile: run the base classifier through torch.compile, whose start takes minutes for a deep network.
+    cuda_graphs: on one GPU, record a step's kernels and launch them at once, made for deep, narrow networks; off until
+        it has been measured. ``training_points`` and ``loss`` must then do the same for the same arguments; where they
+        wait for the GPU, training goes on without.
     fold_attack: attack a copy with batch norm folded into the convolutions, refreshed every step; the same function up
         to rounding, in fewer passes over memory.
     budget_seconds: train for this long instead of for ``epochs``, stretching the schedules over it.
@@ -91,6 +94,7 @@ class Trainer:
     budget_seconds: float | None = None
     budget_clock: BudgetClock = "process"
     checkpoint_seconds: float = _no_effect(300.0)
+    cuda_graphs: bool = _no_effect(False)
     workers: int = _no_effect(4)
     tensorboard: bool = _no_effect(False)
 
