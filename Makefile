@@ -14,7 +14,7 @@ demo: .venv/.installed
 	$(BIN)/python -m benchmarks run digits --out runs/digits
 
 test: .venv/.installed
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist worksteal --timeout 240
 
 lint: .venv/.installed
 	$(BIN)/ruff check .

@@ -51,6 +51,8 @@ def main(argv: list[str] | None = None) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that comes while the process ends would kill it
     return 0
 
 

@@ -59,14 +59,14 @@ def _noises(images: Tensor) -> list[tuple[str, Step]]:
 
 def _grid_step(sampler: GridSampler, images: Tensor, *, compiled: bool) -> Step:
     key = derive_key(0, "estimate")
-    ids = torch.arange(len(images))
+    ids = torch.arange(len(images), device=images.device)
 
     def step() -> Tensor:
         noise = sampler.sample(key, ids, ids, (3, 32, 32), images.device)
         return add_grid_noise(images, noise)
 
     def announced() -> Tensor:
-        expect_noise(2**40)
+        expect_noise(2**44, images.device)
         return step()
 
     return announced if compiled else step

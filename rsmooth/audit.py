@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsmooth.attacks import SmoothAdvPGD
+from rsmooth.bars import bar_options
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.cohen import predict
 from rsmooth.certify.dataset import model_hash
@@ -101,7 +102,7 @@ def audit(g: SmoothedClassifier, data: ImageData | FolderData, log: Certificatio
     precision: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")  # certificates are of that network
     distance, predicted = np.zeros((2, len(certified), len(factors)))
     generator = torch.Generator().manual_seed(seed)
-    for row, at in enumerate(tqdm(certified, disable=not progress, unit="image", desc="audit")):
+    for row, at in enumerate(tqdm(certified, unit="image", desc="audit", **bar_options(progress))):
         x = to_unit(data.batch([position[int(log.idx[at])]])[0])
         attacked = [_attack(g, x, int(log.predict[at]), factor * float(log.radius[at]), steps, num_noise, generator)
                     for factor in factors]

@@ -15,7 +15,10 @@ BASIC = {"_version", "checks", "files", "registry"}
 ALLOWED = {
     "_version": set(),
     "checks": set(),
+    "bars": set(),
+    "errors": set(),
     "files": set(),
+    "locking": {"errors"},
     "registry": set(),
     "noise": {"checks"},
     "objectives": BASIC,
@@ -23,9 +26,9 @@ ALLOWED = {
     "data": BASIC,
     "smoothed": BASIC | {"models"},
     "attacks": BASIC | {"objectives", "models", "smoothed"},
-    "defenses": BASIC | {"objectives", "models", "smoothed", "attacks", "noise", "data"},
-    "certify": BASIC | {"models", "smoothed", "noise", "data"},
-    "report": BASIC | {"certify"},
+    "defenses": BASIC | {"objectives", "models", "smoothed", "attacks", "noise", "data", "bars", "errors", "locking"},
+    "certify": BASIC | {"models", "smoothed", "noise", "data", "bars", "errors", "locking"},
+    "report": BASIC | {"certify", "errors"},
 }
 RECORDS_ONLY = {f"rsmooth.certify.{name}" for name in
                 ("records", "journal", "accuracy", "statistics", "offline", "bounds", "norms", "merge")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -84,8 +86,13 @@ def plateau_direction(like: Tensor) -> Tensor:
     """The unit vector (1, C, H, W) that stands in for a gradient that vanishes: random, but always the same.
 
     Drawn from a fixed seed on the CPU, so that a result depends neither on the other images of the batch, nor on the
-    device, nor on anyone's generator.
+    device, nor on anyone's generator. It is kept, so that an attack copies nothing to the device.
     """
+    return _plateau_direction(like.shape[1:], like.device, like.dtype)
+
+
+@lru_cache(maxsize=8)
+def _plateau_direction(shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    gaussian = torch.randn((1, *like.shape[1:]), generator=generator, dtype=torch.float64)
-    return unit(gaussian).to(device=like.device, dtype=like.dtype, non_blocking=True)
+    gaussian = torch.randn((1, *shape), generator=generator, dtype=torch.float64)
+    return unit(gaussian).to(device=device, dtype=dtype)

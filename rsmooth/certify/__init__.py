@@ -15,13 +15,13 @@ from rsmooth.certify.accuracy import (
 from rsmooth.certify.bounds import lower_confidence_bound
 from rsmooth.certify.cohen import certify, predict
 from rsmooth.certify.dataset import certify_dataset
-from rsmooth.certify.errors import RecordError
 from rsmooth.certify.offline import append_samples, radii_in_norm, recertify
 from rsmooth.certify.records import CertificationLog, read_log, write_log
 from rsmooth.certify.results import Certificates, Predictions
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.statistics import accuracy_interval, compare, radius_interval
 from rsmooth.certify.votes import ABSTAIN
+from rsmooth.errors import RecordError
 
 __all__ = [
     "ABSTAIN",

@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from rsmooth.certify.certification_log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
-from rsmooth.certify.errors import RecordError
 from rsmooth.certify.norms import linf_to_l2
 from rsmooth.checks import check_alpha
+from rsmooth.errors import RecordError
 
 
 def certified_accuracy(log: CertificationLog, radii: ArrayLike) -> FloatArray:

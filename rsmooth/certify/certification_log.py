@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmooth.certify.bounds import max_radius
-from rsmooth.certify.errors import RecordError
+from rsmooth.errors import RecordError
 
 IntArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float64]

@@ -90,9 +90,9 @@ def certify(g: SmoothedClassifier, x: Tensor, *, n0: int = 100, n: int = 100_000
         n0=n0, n=n, alpha=alpha, seed=seed, mode=mode, radius=radius, radii=radii, tolerance=tolerance, noise=noise,
         target="predict" if labels is None else "label", precision=precision, compile=compile, batch_size=batch_size,
         device=device)
-    if labels is not None:
-        check_labels(labels, len(x), g.num_classes)
     images = stored_images(x, noise)
+    if labels is not None:
+        check_labels(labels, len(images), g.num_classes)
     ids = image_ids(images, index)
     source = noisy_images(noise, g.sigma, seed, images.shape[1:])
     rule = settings.rule(g.sigma, source.total_variation)
@@ -110,7 +110,8 @@ def predict(g: SmoothedClassifier, x: Tensor, *, n: int = 1000, alpha: float = 1
             progress: bool = False) -> Predictions:
     """The classes that g gives to images, each other than g's with probability at most alpha; ABSTAIN = -1.
 
-    Arguments and errors as in ``certify``. Cohen et al. 2019, algorithm PREDICT.
+    Arguments and errors as in ``certify``, and as there alpha holds for a seed chosen without a look at the images or
+    at results: not for an answer picked among those of several seeds. Cohen et al. 2019, algorithm PREDICT.
     """
     settings = CertifySettings(n0=1, n=n, alpha=alpha, seed=seed, noise=noise, precision=precision, compile=compile,
                                batch_size=batch_size, device=device)

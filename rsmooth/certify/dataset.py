@@ -19,19 +19,20 @@ import torch
 from rsmooth._version import __version__
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.engine import Drawn, open_pool
-from rsmooth.certify.errors import RecordError
 from rsmooth.certify.images import stored_images
 from rsmooth.certify.journal import Journal
-from rsmooth.certify.numerics import Profile, pass_seconds, recall_profile
+from rsmooth.certify.numerics import pass_seconds, recall_profile
 from rsmooth.certify.offline import check_extension
 from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import VotePool
 from rsmooth.certify.progress import ProgressBar
 from rsmooth.certify.settings import CertifySettings
-from rsmooth.certify.shards import Shards, agree, rank_and_world
-from rsmooth.certify.stream import Event, certify_positions
+from rsmooth.certify.shards import Shards, agree, profile_of, rank_and_world
+from rsmooth.certify.stream import Event, certify_positions, open_task
 from rsmooth.certify.workers import certify_with_workers, check_portable
 from rsmooth.data import FolderData, ImageData
+from rsmooth.errors import RecordError
+from rsmooth.locking import PATIENCE_SECONDS
 from rsmooth.smoothed import SmoothedClassifier
 
 FORMAT = "rsmooth-certificates-1"
@@ -61,18 +62,20 @@ def certify_dataset(g: SmoothedClassifier, data: ImageData | FolderData, path: s
     header = _header(g, data, settings, pool, provenance or {})
     if extends is not None:
         check_extension(extends, header)
-    finished, drawn = shards.read(header)
-    index = data.index.tolist()
-    mine = [position for position in range(rank, len(data), world) if index[position] not in finished]
-    count = _worker_count(g, settings, pool, len(mine), workers, world)
-    with Journal(shards.of_rank(rank, world), header) as record, ProgressBar(
-            len(data), progress and rank == 0, done=len(data) - len(mine) if world == 1 else 0,
-            samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None) as bar:
-        for kind, payload in _events(g, data, settings, pool, mine, drawn, count):
-            if kind == "round":
-                bar.update(payload["finished"], payload["samples"])
-            else:
-                record.append(kind, payload)
+    shards.read(header)  # refuses another configuration before there is a journal of this one
+    with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
+        finished, drawn = shards.read(header)  # now that nobody else writes it
+        _check_drawn(drawn, data, settings, pool, journal)
+        index = data.index.tolist()
+        mine = [position for position in range(rank, len(data), world) if index[position] not in finished]
+        count = _worker_count(g, settings, pool, len(mine), workers, world)
+        with ProgressBar(len(data), progress and rank == 0, done=len(data) - len(mine) if world == 1 else 0,
+                         samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None) as bar:
+            for kind, payload in _events(g, data, settings, pool, mine, drawn, count):
+                if kind == "round":
+                    bar.update(payload["finished"], payload["samples"])
+                else:
+                    record.append(kind, payload)
     log = shards.merged()
     if len(log) == len(data):
         shards.export(log)
@@ -95,17 +98,32 @@ def _open_pool(g: SmoothedClassifier, data: ImageData | FolderData, settings: Ce
     noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
     settings.rule(g.sigma, noise.total_variation)  # an n that cannot certify is refused before any vote
     samples = settings.expected_samples(len(data)) / world
-    recorded = shards.numerics()
-    if recorded is None and extends is not None:
-        recorded = extends.provenance.get("numerics")
-    if recorded is None and world == 1:
-        return open_pool(g, noise, shape, settings, samples)
+    recorded = shards.profile()
+    if recorded is None and extends is not None and "numerics" in extends.provenance:
+        recorded = profile_of(extends.provenance["numerics"], "the run to extend")
     if recorded is None:
         chosen = open_pool(g, noise, shape, settings, samples)
-        recorded = agree(shards.path.with_suffix(".numerics.json"), chosen.network.profile.record())
-        if recorded == chosen.network.profile.record():
+        if world == 1:
             return chosen
-    return open_pool(g, noise, shape, settings, samples, recall_profile(g, shape, settings, Profile(**recorded)))
+        shared = shards.path.with_suffix(".numerics.json")
+        recorded = profile_of(agree(shared, chosen.network.profile.record()), shared)
+        if recorded == chosen.network.profile:
+            return chosen
+    return open_pool(g, noise, shape, settings, samples, recall_profile(g, shape, settings, recorded))
+
+
+def _check_drawn(drawn: Mapping[int, Drawn], data: ImageData | FolderData, settings: CertifySettings, pool: VotePool,
+                 journal: Path) -> None:
+    """RecordError unless this run can go on from the votes that its journals hold of unfinished images."""
+    rule = settings.rule(pool.noise.sigma, pool.noise.total_variation)
+    position = {idx: at for at, idx in enumerate(data.index.tolist())}
+    try:
+        for idx, votes in drawn.items():
+            open_task(rule, data, settings, position[idx], votes)
+    except (LookupError, ValueError) as error:
+        raise RecordError(f"expected votes of this run for idx {idx} in {journal} and the journals beside it, got "
+                          f"others ({error}); write to another journal (on the command line: --out FILE.jsonl)"
+                          ) from error
 
 
 def _worker_count(g: SmoothedClassifier, settings: CertifySettings, pool: VotePool, images: int, workers: int | None,
@@ -162,7 +180,11 @@ def _header(g: SmoothedClassifier, data: ImageData | FolderData, settings: Certi
 
 
 def model_hash(g: SmoothedClassifier) -> str:
-    """Sixteen hex digits of the SHA-256 of the base classifier's layers as it prints them, weights and buffers."""
+    """Sixteen hex digits of the SHA-256 of the base classifier's layers as it prints them, weights and buffers.
+
+    It does not cover code: two models whose layers print alike and hold the same numbers, but whose ``forward`` does
+    other things with them, have one hash. Give a changed class another name, or say the difference in ``provenance``.
+    """
     digest = hashlib.sha256(re.sub(r"0x[0-9a-f]+", "", repr(g.base)).encode())  # addresses differ between processes
     for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -192,7 +192,7 @@ def open_pool(g: SmoothedClassifier, noise: NoisyImages, shape: torch.Size, sett
 
     profile: how the network is to be executed; None chooses.
     """
-    expect_noise(int(samples * shape.numel()))
     check_images_apart(g, shape)
     network = choose_network(g, shape, settings, samples) if profile is None else FixedBatchNetwork(g, profile)
+    expect_noise(int(samples * shape.numel()), network.device)
     return VotePool(network, noise, shape)

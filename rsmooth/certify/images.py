@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.certify.settings import Noise
-from rsmooth.checks import check_images
+from rsmooth.checks import check_channels_first, check_images, check_tensor
 
 # How far 255 x may be from an integer: float32 values of k/255 are within 2e-5.
 GRID_TOLERANCE = 1e-4
@@ -17,11 +17,13 @@ GRID_TOLERANCE = 1e-4
 def stored_images(x: Tensor, noise: Noise) -> Tensor:
     """Images on the CPU as the noise takes them: uint8 for "grid", float32 in [0, 1] for "float".
 
-    x: (B, C, H, W), uint8 or floating in [0, 1]. ValueError for other values, and with "grid" for values between the
-    levels of 8-bit images, for which noise on the grid says nothing.
+    x: (B, C, H, W), uint8 or floating in [0, 1]. ValueError for other values and for channels last, and with "grid" for
+    values between the levels of 8-bit images, for which noise on the grid says nothing; TypeError for no tensor.
     """
+    check_tensor(x, "images (B, C, H, W)")
     x = x.detach().cpu()
     if x.dtype == torch.uint8:
+        check_channels_first(x)
         if x.ndim != 4:
             raise ValueError(f"expected images (B, C, H, W), got {tuple(x.shape)}; add the batch dimension")
         return x if noise == "grid" else x.float() / 255
@@ -40,6 +42,7 @@ def stored_images(x: Tensor, noise: Noise) -> Tensor:
 def image_ids(images: Tensor, index: Tensor | None) -> Tensor:
     """What identifies each image in the noise: int64 (B,), ``index`` if given, else 63 bits of the content's hash."""
     if index is not None:
+        check_tensor(index, "the index (B,)")
         if index.shape != (len(images),) or index.is_floating_point() or (len(index) > 0 and int(index.min()) < 0):
             raise ValueError(f"expected an index of {len(images)} integers >= 0 (B,), "
                              f"got {index.dtype} {tuple(index.shape)}")

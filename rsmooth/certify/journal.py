@@ -27,9 +27,9 @@ from typing import Any
 
 import numpy as np
 
-from rsmooth.certify.errors import RecordError
-from rsmooth.certify.locking import FileLock
+from rsmooth.errors import RecordError
 from rsmooth.files import crash_point, crashes_at, sync_folder
+from rsmooth.locking import FileLock
 
 logger = logging.getLogger(__name__)
 
@@ -61,13 +61,14 @@ class Journal:
 
     Opening ``path`` creates it (and its folder) with ``header``, or continues it: ``entries()`` returns what stands on
     disk, a torn last line is dropped and logged as a warning. Raises RecordError for any other damage (with file and
-    line) or a file of another header (with the keys that differ), and LockedError while another writer has it open.
+    line) or a file of another header (with the keys that differ), and LockedError while another writer has it open,
+    after waiting ``patience`` seconds for that one to end.
 
     The file is flushed to disk every ``sync_every`` records or ``sync_seconds`` seconds, and on ``close``.
     """
 
     def __init__(self, path: str | Path, header: Mapping[str, Any], *, sync_every: int = 64,
-                 sync_seconds: float = 5.0) -> None:
+                 sync_seconds: float = 5.0, patience: float = 0.0) -> None:
         self.path = Path(path)
         self.header: dict[str, Any] = json.loads(canonical_json(header))
         self._config = config_hash(self.header)
@@ -75,7 +76,7 @@ class Journal:
         self._unsynced, self._synced_at = 0, time.monotonic()
         self._fd = -1
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(self.path)
+        self._lock = FileLock(self.path, patience=patience)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             self._entries = self._recover()
@@ -132,11 +133,8 @@ class Journal:
             self._next_line = 1
             self._write("header", canonical_json(self.header))
             sync_folder(self.path.parent)
-        elif contents.header != self.header:
-            raise RecordError(f"expected {self.path} to be of this configuration, but it differs in "
-                              f"{describe_difference(contents.header, self.header)}; "
-                              "write to another folder, or use the configuration of the file")
         else:  # equal headers may differ in spelling (1 and 1.0): that of the file counts
+            check_configuration(self.path, contents.header, self.header)
             self.header, self._config = contents.header, config_hash(contents.header)
             self._next_line = len(contents.entries) + 2
         self.sync()
@@ -152,8 +150,9 @@ class Journal:
             os._exit(137)
         try:
             written = os.write(self._fd, line)
-        except OSError:
+        except OSError as error:
             os.ftruncate(self._fd, self._size)
+            error.filename = str(self.path)
             raise
         if written != len(line):  # a full disk takes the part that fits: leave no torn line in the middle of the file
             os.ftruncate(self._fd, self._size)
@@ -198,6 +197,14 @@ def canonical_json(value: Mapping[str, Any]) -> str:
 def config_hash(header: Mapping[str, Any]) -> str:
     """Sixteen hex digits of the SHA-256 of a configuration."""
     return hashlib.sha256(canonical_json(header).encode()).hexdigest()[:16]
+
+
+def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """RecordError, naming the keys that differ, where the header found in a journal is not the expected one."""
+    if found != expected:
+        raise RecordError(f"expected {path} to be of this configuration, but it differs in "
+                          f"{describe_difference(found, expected)}; use the configuration of the file, or write to "
+                          "another journal (on the command line: --out FILE.jsonl)")
 
 
 def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:

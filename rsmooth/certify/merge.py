@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsmooth.certify.certification_log import COLUMNS, VOTES, CertificationLog, some_of
-from rsmooth.certify.errors import RecordError
 from rsmooth.certify.journal import describe_difference
+from rsmooth.errors import RecordError
 
 
 def merge(logs: Sequence[CertificationLog], *, expected: ArrayLike | None = None) -> CertificationLog:

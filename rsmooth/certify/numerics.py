@@ -11,7 +11,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -50,8 +50,17 @@ class Profile:
     torch: str = torch.__version__
 
     def record(self) -> dict[str, Any]:
-        """The profile as plain values."""
-        return asdict(self)
+        """The profile as plain values; of the device the kind, since which of several GPUs it was decides nothing."""
+        return {**asdict(self), "device": torch.device(self.device).type}
+
+    @classmethod
+    def of_record(cls, record: Any) -> Profile:
+        """What ``record`` wrote; ValueError for a record of other entries, as another version may write it."""
+        known = {field.name: field.type for field in fields(cls)}
+        found = {key: type(value).__name__ for key, value in record.items()} if isinstance(record, dict) else record
+        if found != known:
+            raise ValueError(f"expected a numerics profile of {', '.join(known)}, got {record!r}")
+        return cls(**record)
 
 
 class FixedBatchNetwork:
@@ -121,15 +130,16 @@ class _CudaGraph:
 
     def _capture(self, points: Tensor) -> None:
         self._input = points.clone()
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):  # allocations and library handles come into being before the capture
-                self._net(self._input)
-        torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._output = self._net(self._input)
+        with torch.cuda.device(points.device):  # streams and graphs belong to the current one
+            stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(3):  # allocations and library handles come into being before the capture
+                    self._net(self._input)
+            torch.cuda.current_stream().wait_stream(stream)
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph):
+                self._output = self._net(self._input)
         self._graph = graph
 
 
@@ -138,7 +148,8 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
     """ValueError where the answer to one image changes with another in the batch, as with batch statistics.
 
     Votes of such a network belong to no function of the image, and a certificate would speak of nothing. Randomness in
-    a network passes: its votes are as independent as the noise.
+    a network passes: its votes are as independent as the noise. The check runs once, on three images of random pixels,
+    in the dtype and on the device of the model's own parameters, whatever the profile then executes.
     """
     net = fold_batchnorm(g.base)
     parameter = next(net.parameters(), None)

@@ -14,10 +14,10 @@ import numpy as np
 
 from rsmooth.certify.bounds import check_n, radius_from_counts
 from rsmooth.certify.certification_log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
-from rsmooth.certify.errors import RecordError
 from rsmooth.certify.journal import describe_difference
 from rsmooth.certify.norms import radius_in_norm
 from rsmooth.checks import check_alpha
+from rsmooth.errors import RecordError
 
 # What two runs must share before their votes may be added up: everything but the noise stream and the sample sizes.
 _SAME = ("sigma", "target", "model", "dataset", "noise", "numerics")

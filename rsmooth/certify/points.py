@@ -14,7 +14,9 @@ from rsmooth.noise import GridSampler, add_grid_noise, derive_key, gaussian
 
 
 class NoisyImages(ABC):
-    """Images plus noise that belongs to (seed, purpose, image id, sample id), the same on every device.
+    """Images plus noise that belongs to (seed, purpose, image id, sample id).
+
+    On another device the grid's noise is the same, continuous noise but for a last bit now and then.
 
     total_variation: how far the noise over a whole image may be from the Gaussian that the certificates assume.
     """

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rsmooth.certify.numerics import FixedBatchNetwork
 from rsmooth.certify.points import NoisyImages
+from rsmooth.noise import check_counters
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class VotePool:
 
     def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
         """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was not finite."""
+        check_counters(*(torch.tensor(ids, dtype=torch.int64) for ids in (  # on the host, where no pass waits for it
+            [piece.image_id for piece in work], [piece.stop - 1 for piece in work])))
         votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
         for purpose in sorted({piece.purpose for piece in work}):
             rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]

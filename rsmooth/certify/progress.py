@@ -7,6 +7,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from rsmooth.bars import bar_options
+
 
 class ProgressBar:
     """Counts images as they finish; in between, the share of them that is drawn where the total is known.
@@ -19,7 +21,7 @@ class ProgressBar:
         self._samples_each = samples_each
         self._finished, self._samples, self._start = done, 0, time.perf_counter()
         self._first = done
-        self._bar = tqdm(total=images, initial=done, disable=not shown, unit="image", desc="certify",
+        self._bar = tqdm(total=images, initial=done, unit="image", desc="certify", **bar_options(shown),
                          bar_format="{desc}: {n:.1f}/{total} images |{bar}| {elapsed}<{remaining}{postfix}")
 
     def update(self, finished: int, samples: int) -> None:

@@ -21,12 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rsmooth.certify.certification_log import COLUMNS
-from rsmooth.certify.errors import RecordError
+from rsmooth.certify.journal import canonical_json
+from rsmooth.errors import RecordError
 from rsmooth.files import replace_file
 
 logger = logging.getLogger(__name__)
 
-_INTEGER = re.compile(r"-?[0-9]{1,18}")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _CLOCK = re.compile(r"(?:([0-9]+) days?, )?([0-9]+):([0-5][0-9]):([0-5][0-9])(\.[0-9]{6})?")
 
@@ -74,7 +75,8 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
         digits = np.format_float_positional(radius, unique=True, trim="0")
         lines.append(f"{idx}\t{label}\t{predict}\t{digits}\t{int(correct)}\t{timedelta(seconds=float(time))}")
     raw = ("\n".join(lines) + "\n").encode()
-    beside = {"rows": len(lines) - 1, "sha256": hashlib.sha256(raw).hexdigest(), "provenance": provenance}
+    beside = {"rows": len(lines) - 1, "sha256": hashlib.sha256(raw).hexdigest(), "provenance": provenance,
+              "provenance_sha256": _hash(provenance)}
     replace_file(_beside(path), json.dumps(beside, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n")
     replace_file(path, raw)
 
@@ -108,8 +110,8 @@ def _parse_row(line: str, where: str) -> tuple[float, ...]:
 
 
 def _parse_integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text):
-        raise ValueError(f"expected an integer, got {text!r}")
+    if not _INTEGER.fullmatch(text) or not -2**63 <= int(text) < 2**63:
+        raise ValueError(f"expected an integer of 64 bits, got {text!r}")
     return int(text)
 
 
@@ -123,11 +125,17 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(beside.read_bytes())
-        digest, rows, provenance = content["sha256"], content["rows"], content["provenance"]
-    except (ValueError, KeyError, TypeError) as error:
+        digest, rows, provenance = content["sha256"], content["rows"], dict(content["provenance"])
+        if content.get("provenance_sha256", _hash(provenance)) != _hash(provenance):  # early exports have none
+            raise ValueError("another checksum than that which stands beside it")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{beside}: expected the provenance of {path.name} (rows, sha256, provenance), got "
                           f"{type(error).__name__}: {error}; delete it to read the table without provenance") from None
     if hashlib.sha256(raw).hexdigest() != digest:
         raise RecordError(f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum "
                           f"stands in {beside.name}; the table was cut off or changed: export it again")
-    return dict(provenance)
+    return provenance
+
+
+def _hash(provenance: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(provenance).encode()).hexdigest()

@@ -16,10 +16,10 @@ from rsmooth.certify.certification_log import (
     image_difference,
     overstated,
 )
-from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import Entry, describe_difference, parse_journal
 from rsmooth.certify.merge import merge
 from rsmooth.certify.published import read_table, write_table
+from rsmooth.errors import LockedError, RecordError
 
 __all__ = ["CertificationLog", "LockedError", "RecordError", "check_same_images", "image_difference", "merge",
            "overstated", "read_log", "record_files", "write_log"]

@@ -6,16 +6,18 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from rsmooth.certify.certification_log import CertificationLog
 from rsmooth.certify.engine import Drawn
-from rsmooth.certify.errors import LockedError, RecordError
-from rsmooth.certify.journal import JournalContents, describe_difference, parse_journal
-from rsmooth.certify.locking import FileLock
+from rsmooth.certify.journal import Entry, JournalContents, check_configuration, parse_journal
 from rsmooth.certify.merge import merge
+from rsmooth.certify.numerics import Profile
 from rsmooth.certify.records import read_log, write_log
+from rsmooth.errors import LockedError, RecordError
+from rsmooth.locking import FileLock
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -36,10 +38,12 @@ class Shards:
         """The journal that a rank writes."""
         return self.path if world == 1 else self.path.with_suffix(f".rank{rank}-of-{world}.jsonl")
 
-    def numerics(self) -> dict[str, Any] | None:
-        """The numerics profile of the earlier runs, None where there is none."""
-        headers = [contents.header for _, contents in self._contents() if contents.header is not None]
-        return headers[0].get("numerics") if headers else None
+    def profile(self) -> Profile | None:
+        """The numerics profile of the earlier runs, None where there is none; RecordError for one that is none."""
+        for path, contents in self._contents():
+            if contents.header is not None:
+                return profile_of(contents.header.get("numerics"), path)
+        return None
 
     def read(self, header: Mapping[str, Any]) -> tuple[set[int], dict[int, Drawn]]:
         """The indices of finished images, and the most votes that any journal holds of the others.
@@ -50,16 +54,14 @@ class Shards:
         drawn: dict[int, Drawn] = {}
         expected = json.loads(json.dumps(header))
         for path, contents in self._contents():
-            if contents.header is not None and contents.header != expected:
-                raise RecordError(f"expected {path} to be of this configuration, but it differs in "
-                                  f"{describe_difference(contents.header, expected)}; write to another folder, or use "
-                                  "the configuration of the file")
+            if contents.header is not None:
+                check_configuration(path, contents.header, expected)
             for entry in contents.entries:
                 if entry.kind == "image":
                     finished.add(entry.data["idx"])
                 elif entry.kind == "look":
+                    found = _drawn(entry, path)
                     known = drawn.get(entry.data["idx"])
-                    found = Drawn.of_record(entry.data)
                     if known is None or found.total > known.total:
                         drawn[entry.data["idx"]] = found
         return finished, {idx: votes for idx, votes in drawn.items() if idx not in finished}
@@ -72,14 +74,8 @@ class Shards:
     def export(self, log: CertificationLog) -> None:
         """Write the published table and its provenance, unless another rank is just writing the same."""
         table = self.path.with_suffix(".tsv")
-        try:
-            lock = FileLock(table)
-        except LockedError:
-            return
-        try:
+        with suppress(LockedError), FileLock(table):
             write_log(log, table)
-        finally:
-            lock.release()
 
     def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
         for path in (self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl"))):
@@ -87,8 +83,28 @@ class Shards:
                 yield path, parse_journal(path)
 
 
+def profile_of(record: Any, path: Path | str) -> Profile:
+    """The numerics profile that ``path`` holds; RecordError where this version does not know it as one."""
+    try:
+        return Profile.of_record(record)
+    except ValueError as error:
+        raise RecordError(f"{path}: {error}; it was written by another version: go on with that one, or write to "
+                          "another journal (on the command line: --out FILE.jsonl)") from None
+
+
+def _drawn(entry: Entry, path: Path) -> Drawn:
+    try:
+        return Drawn.of_record(entry.data)
+    except (LookupError, ValueError, TypeError) as error:
+        raise RecordError(f"{path}, line {entry.line}: expected the votes of an unfinished image, got "
+                          f"{type(error).__name__}: {error}; write to another journal") from None
+
+
 def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
-    """What the first of several processes proposed; the file ``path`` appears at once and whole, and never changes."""
+    """What the first of several processes proposed; the file ``path`` appears at once and whole, and never changes.
+
+    RecordError for a file of something else.
+    """
     fd, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(fd, "w", encoding="utf-8") as file:
         json.dump(proposal, file)
@@ -98,5 +114,8 @@ def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
         pass
     finally:
         os.unlink(temporary)
-    agreed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        agreed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordError(f"expected what earlier processes agreed on in {path}, got {error}; delete it") from None
     return agreed

@@ -15,8 +15,8 @@ from scipy import stats
 
 from rsmooth.certify.accuracy import average_certified_radius, certified_accuracy, certified_radii
 from rsmooth.certify.certification_log import CertificationLog, FloatArray, IntArray, check_same_images
-from rsmooth.certify.errors import RecordError
 from rsmooth.checks import check_alpha
+from rsmooth.errors import RecordError
 
 SMALL_SAMPLE = 2000  # below it, differences of a few points between methods drown in the choice of images
 

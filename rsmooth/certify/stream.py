@@ -11,6 +11,7 @@ from rsmooth.certify.engine import Drawn, Task, drive
 from rsmooth.certify.images import stored_images
 from rsmooth.certify.pool import VotePool
 from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.stopping import StoppingRule
 from rsmooth.data import FolderData, ImageData
 
 # ("image", its certificate), ("look", votes of an unfinished image), ("round", {"finished": images, "samples": votes}).
@@ -27,19 +28,13 @@ def certify_positions(pool: VotePool, data: ImageData | FolderData, settings: Ce
     more before a KeyboardInterrupt goes on its way.
     """
     rule = settings.rule(pool.noise.sigma, pool.noise.total_variation)
-    index, labels = data.index.tolist(), data.labels.tolist()
-
-    def task(position: int) -> Task:
-        image = stored_images(data.batch([position])[0], settings.noise)[0]
-        label = labels[position] if settings.target == "label" else None
-        return Task(position, index[position], image, certification(rule, settings.n0, label),
-                    drawn.get(index[position]))
-
+    labels = data.labels.tolist()
+    tasks = (open_task(rule, data, settings, at, drawn.get(int(data.index[at]))) for at in positions)
     told: dict[int, int] = {}
     running: list[Task] = []
     told_at = time.monotonic()
     try:
-        for turn in drive(pool, map(task, positions)):
+        for turn in drive(pool, tasks):
             running = turn.running
             for done in turn.finished:
                 yield "image", _image_record(done, labels[done.position], settings)
@@ -50,6 +45,15 @@ def certify_positions(pool: VotePool, data: ImageData | FolderData, settings: Ce
     except KeyboardInterrupt:
         yield from _looks(running, told)
         raise
+
+
+def open_task(rule: StoppingRule, data: ImageData | FolderData, settings: CertifySettings, position: int,
+              drawn: Drawn | None) -> Task:
+    """The certification of one image, with the votes that an earlier run has drawn for it; errors as for ``Task``."""
+    images, labels = data.batch([position])
+    label = int(labels[0]) if settings.target == "label" else None
+    return Task(position, int(data.index[position]), stored_images(images, settings.noise)[0],
+                certification(rule, settings.n0, label), drawn)
 
 
 def _looks(running: Sequence[Task], told: dict[int, int]) -> Iterator[Event]:

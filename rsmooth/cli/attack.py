@@ -96,6 +96,7 @@ def _row(g: "SmoothedClassifier", data: "ImageData | FolderData", epsilon: float
     from tqdm import tqdm
 
     from rsmooth import predict
+    from rsmooth.bars import bar_options
     from rsmooth.certify import ABSTAIN
     from rsmooth.data import to_unit
     from rsmooth.registry import ATTACKS
@@ -105,7 +106,7 @@ def _row(g: "SmoothedClassifier", data: "ImageData | FolderData", epsilon: float
     generator = torch.Generator(device=device).manual_seed(seed)
     right = abstained = 0
     starts = range(0, len(data), batch_size)
-    for start in tqdm(starts, desc=f"epsilon {epsilon:.4g}", disable=not progress, leave=False):
+    for start in tqdm(starts, desc=f"epsilon {epsilon:.4g}", leave=False, **bar_options(progress)):
         images, labels = data.batch(list(range(start, min(start + batch_size, len(data)))))
         x, y = to_unit(images).to(device), labels.to(device)
         if opponent is not None:

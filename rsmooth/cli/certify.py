@@ -33,7 +33,7 @@ def certify(source: Path | None = None, dataset: Spec | None = None, split: str 
         radii: the radii to decide in mode grid
         tolerance: how much radius mode anytime may give away
         target: predict (choose the class from n0 samples) or label (test the true label)
-        seed: seed of the noise
+        seed: seed of the noise; choose it before you see any result, and do not keep the best of several
         noise: grid (exact, on the 8-bit grid) or float (as published)
         precision: auto, float32, bfloat16 or float16
         compile: whether to compile the network: auto, always or never

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,21 +42,6 @@ def first_rank() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
-@contextmanager
-def only_writer(run: Path) -> Iterator[None]:
-    """Within it no other process trains into ``run``; LockedError if one does. Ranks under torchrun count as one."""
-    from rsmooth.certify.locking import FileLock
-
-    if not first_rank():
-        yield
-        return
-    lock = FileLock(run / CONFIG)
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def read_config(run: Path) -> dict[str, Any]:
     """The configuration that a run folder was made with; ValueError where it is no mapping."""
     try:
@@ -92,17 +75,24 @@ def output_file(path: Path | None) -> Path | None:
 
 
 def pick_device(device: str) -> torch.device:
-    """The device of that name; "auto" is CUDA where there is one. ValueError for CUDA where there is none."""
+    """The device of that name; "auto" is CUDA where there is one. ValueError for CUDA where there is none.
+
+    Under torchrun each process gets the GPU of its own number, unless a number is given.
+    """
     import torch
 
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         picked = torch.device(device)
     except RuntimeError:
         raise ValueError(f"expected a device such as cpu, cuda or auto, got {device!r}") from None
-    if picked.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"expected a device of this machine, got {device!r}, and it has no CUDA; use cpu or auto")
+    if picked.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"expected a device of this machine, got {device!r}, and it has no CUDA; use cpu or auto")
+        if ":" not in device and "LOCAL_RANK" in os.environ:
+            picked = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+            torch.cuda.set_device(picked)
     return picked
 
 

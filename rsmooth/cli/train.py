@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsmooth.cli.images import image_shape, load_split, load_splits
 from rsmooth.cli.options import accepts, create
-from rsmooth.cli.runs import check_fits, claim, first_rank, model_path, only_writer, pick_device
+from rsmooth.cli.runs import check_fits, claim, first_rank, model_path, pick_device
 from rsmooth.cli.values import PixelValue, Spec, split_spec
 
 if TYPE_CHECKING:
@@ -60,9 +60,8 @@ def train(run: Path, sigma: PixelValue, dataset: Spec = DIGITS, model: Spec | No
     check_fits(g, splits.image_shape)
     extra = pseudo_labels(unlabelled, teacher, unlabelled_weight, soft_labels, confidence, seed, target, splits)
     claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
-    with only_writer(run):
-        history = built.fit(g, splits.train, validation=splits.validation, unlabelled=extra, run_dir=run,
-                            progress=progress)
+    history = built.fit(g, splits.train, validation=splits.validation, unlabelled=extra, run_dir=run,
+                        progress=progress)
     if not first_rank():
         return
     accuracy = history[-1].get("validation_accuracy", history[-1]["train_accuracy"])

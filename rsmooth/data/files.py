@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -57,7 +57,7 @@ class FolderData:
         if generator is not None:  # all at once: the result must not depend on the order in which threads run
             draws = list(torch.rand(len(positions), CROP_TRIES + 1, 4, generator=generator, dtype=torch.float64))
         files = [self.root / self.paths[i] for i in positions.tolist()]
-        with ThreadPoolExecutor(min(32, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(_threads()) as pool:
             images = list(pool.map(lambda file, draw: _read(file, self.image_size, draw), files, draws))
         stacked = torch.stack(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
         return stacked, self.labels[positions]
@@ -69,16 +69,33 @@ class FolderData:
                        index=self.index[positions])
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of SHA-256 over paths, file sizes, labels, index and image_size (not over pixels)."""
+        """16 hexadecimal digits of SHA-256 over image_size and each file's path, content, label and index.
+
+        It reads every file: take the subset first. Pixels are what Pillow makes of the content; a version of it that
+        decodes or resizes otherwise goes unnoticed.
+        """
+        with ThreadPoolExecutor(_threads()) as pool:
+            return self._digest(pool.map(lambda path: hashlib.sha256((self.root / path).read_bytes()).hexdigest(),
+                                         self.paths))
+
+    def listing(self) -> str:
+        """As ``fingerprint``, over sizes in place of contents: for training images, too many to read at each start."""
+        return self._digest((self.root / path).stat().st_size for path in self.paths)
+
+    def _digest(self, contents: Iterable[str | int]) -> str:
         digest = hashlib.sha256(f"{self.image_size}".encode())
-        for path, label, index in zip(self.paths, self.labels.tolist(), self.index.tolist(), strict=True):
-            size = (self.root / path).stat().st_size
-            digest.update(f"\n{Path(path).as_posix()} {size} {label} {index}".encode())
+        for path, content, label, index in zip(self.paths, contents, self.labels.tolist(), self.index.tolist(),
+                                               strict=True):
+            digest.update(f"\n{Path(path).as_posix()} {content} {label} {index}".encode())
         return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
         return (f"FolderData({self.name} {self.split}: {len(self)} files as (3, {self.image_size}, {self.image_size}), "
                 f"{self.num_classes} classes)")
+
+
+def _threads() -> int:
+    return min(32, os.cpu_count() or 1)
 
 
 def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rsmooth.checks import check_images
+from rsmooth.checks import check_channels_first, check_images
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +32,7 @@ class ImageData:
         if self.images.ndim != 4 or self.images.dtype not in (torch.uint8, torch.float32):
             raise ValueError(f"expected images (N, C, H, W) in uint8 (or float32 in [0, 1]), got {self.images.dtype} "
                              f"{tuple(self.images.shape)}; rsmooth.data.as_image_data converts arrays and data sets")
+        check_channels_first(self.images)
         if self.images.is_floating_point():
             check_images(self.images)
         check_labels_and_index(self.labels, self.index, len(self.images), self.num_classes)

@@ -60,7 +60,11 @@ class Trainer:
     precision: "float32", "bfloat16" (autocast; weights and log-probabilities stay float32), or "auto": bfloat16 where a
         probe at the start finds it faster. What was chosen stands in the metrics and holds for a resumed run.
     channels_last: lay the convolutions' weights out channels last during training, which CPUs and GPUs prefer.
-    compile: run the base classifier through torch.compile; with a warning and without it where there is no compiler.
+    compile: run the base classifier through torch.compile, whose start takes minutes for a deep network; with a warning
+        and without it where there is no compiler.
+    cuda_graphs: on one GPU, record a step's kernels and launch them at once, made for deep, narrow networks; off until
+        it has been measured. ``training_points`` and ``loss`` must then do the same for the same arguments; where they
+        wait for the GPU, training goes on without.
     fold_attack: attack a copy with batch norm folded into the convolutions, refreshed every step; the same function up
         to rounding, in fewer passes over memory.
     budget_seconds: train for this long instead of for ``epochs``, stretching the schedules over it.
@@ -92,6 +96,7 @@ class Trainer:
     budget_seconds: float | None = None
     budget_clock: BudgetClock = "process"
     checkpoint_seconds: float = _no_effect(300.0)
+    cuda_graphs: bool = _no_effect(False)
     workers: int = _no_effect(4)
     tensorboard: bool = _no_effect(False)
 
@@ -148,7 +153,8 @@ class Trainer:
         validation: images for the noisy accuracy after each epoch, by which ``best.pt`` is chosen.
         unlabelled: pseudo-labelled images whose batches alternate with the labelled ones.
         run_dir: folder for checkpoint.pt, metrics.jsonl, model.pt and best.pt. If it holds a checkpoint of this very
-            configuration the run goes on from there (resume=False starts anew); of another one: ValueError.
+            configuration the run goes on from there (resume=False starts anew); of another one, or a damaged one:
+            RecordError. Where another process is training into it: LockedError, after a few seconds of waiting.
         callback: called after every optimiser step with (epoch, step); raising ends the run.
         Returns the metrics of each epoch. Raises TrainingCollapsed when the loss is not finite or the classifier has
         come to answer one class only. Under torchrun every process calls this and takes its share of each batch.

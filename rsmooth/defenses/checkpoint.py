@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
+from rsmooth.errors import RecordError
 from rsmooth.files import remove_leftovers, replace_file
 from rsmooth.models import atomic_save, safe_load
 
@@ -23,34 +24,39 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
         self.path = Path(path)
+        self.checkpoint = self.path / "checkpoint.pt"
         self.config = dict(config)
         self.path.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """The state last saved, or None; ValueError if it is damaged, of another configuration or no checkpoint."""
-        file = self.path / "checkpoint.pt"
-        if not file.exists():
+        """The state last saved, or None; RecordError if it is of another configuration, damaged, or no checkpoint."""
+        if not self.checkpoint.exists():
             return None
         try:
-            state = safe_load(file)
+            state = safe_load(self.checkpoint)
         except ValueError as error:
-            raise ValueError(f"expected a training checkpoint in {file}, got a file that is damaged or of another "
-                             "kind; restore it from a copy, or delete it to start anew") from error
-        if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise ValueError(f"expected a training checkpoint in {file}, got something else; choose another run_dir")
+            raise self.unusable("a file that is damaged or of another kind") from error
+        if not (isinstance(state, dict) and state.get("format") == FORMAT and isinstance(state.get("config"), dict)
+                and "precision" in state):
+            raise self.unusable("something else")
         differing = _differences(state["config"], self.config)
         if differing:
-            raise ValueError(f"expected {self.path} to hold a run of this configuration, got another one: "
-                             f"{'; '.join(differing)}. Choose another run_dir, or resume=False to start anew in it")
+            raise RecordError(f"expected {self.path} to hold a run of this configuration, got another one: "
+                              f"{'; '.join(differing)}. Choose another run_dir, or resume=False to start anew in it")
         return state
 
     def tidy(self) -> None:
         """Delete what a process that was killed while it was writing left here; for the only writer to call."""
         remove_leftovers(self.path)
 
+    def unusable(self, found: str) -> RecordError:
+        """The error for a checkpoint that no run can go on from."""
+        return RecordError(f"expected a training checkpoint in {self.checkpoint}, got {found}; restore it from a copy, "
+                           "choose another run_dir, or resume=False to start anew in it")
+
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state, and the history in it as metrics.jsonl."""
-        atomic_save({"format": FORMAT, "config": self.config, **state}, self.path / "checkpoint.pt")
+        atomic_save({"format": FORMAT, "config": self.config, **state}, self.checkpoint)
         # Written whole from the checkpoint's own history: no row twice, none missing, whenever the run was killed.
         rows = "".join(json.dumps(row) + "\n" for row in state["history"])
         replace_file(self.path / "metrics.jsonl", rows.encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from rsmooth.defenses.precision import resolve_precision
 from rsmooth.defenses.run import Callback, History, Run
 from rsmooth.defenses.sources import as_source
 from rsmooth.defenses.steps import memory_format
+from rsmooth.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.smoothed import SmoothedClassifier
 
 if TYPE_CHECKING:
@@ -46,15 +48,16 @@ def train(
     data = _as_data(train_data, g)
     held_out = None if validation is None else _as_data(validation, g)
     sources = [as_source(data, Draws(trainer.seed), device=device, augment=trainer.augment, workers=trainer.workers)]
-    config = {**describe(trainer), "sigma": g.sigma, "classes": g.num_classes, "data": data.fingerprint(),
+    config = {**describe(trainer), "sigma": g.sigma, "classes": g.num_classes, "data": _fingerprint(data),
               "parameters": sum(parameter.numel() for parameter in g.parameters()),
-              "validation": None if held_out is None else held_out.fingerprint()}
+              "validation": None if held_out is None else _fingerprint(held_out)}
     if unlabelled is not None:
         sources.append(unlabelled.source(trainer, device))
         config["unlabelled"] = unlabelled.fingerprint()
     folder = None if run_dir is None else _folder(run_dir, config, g)
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with random_state, joined(device) as ranks, Interruption(folder is not None) as interruption:
+    with (random_state, joined(device) as ranks, _only_writer(folder, ranks),
+          Interruption(folder is not None) as interruption):
         torch.manual_seed(trainer.seed)  # for dropout and the like; all draws of our own are keyed
         if folder is not None and ranks.first:
             folder.tidy()
@@ -62,8 +65,8 @@ def train(
         precision = saved["precision"] if saved else _precision(trainer, g, data, ranks, device)
         with memory_format(g.base, trainer.channels_last):
             run = Run(trainer, g, sources, held_out, folder, ranks, precision, interruption, callback, device)
-            if saved:
-                run.restore(saved)
+            if folder is not None and saved:
+                _restore(run, saved, folder)
             run.go(progress and ranks.first)
     return run.history
 
@@ -76,6 +79,11 @@ def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderDat
     return images
 
 
+def _fingerprint(data: ImageData | FolderData) -> str:
+    """What names the images in a run's configuration; of files that are too many to read, their names and sizes."""
+    return data.listing() if isinstance(data, FolderData) else data.fingerprint()
+
+
 def _folder(run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedClassifier) -> RunFolder:
     """The run's folder; ValueError at once where the model could not be saved at the end."""
     if getattr(g.base, "architecture", None) is None:
@@ -83,6 +91,21 @@ def _folder(run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedCla
                          f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or leave "
                          "run_dir out")
     return RunFolder(run_dir, {**config, "architecture": repr(g.base.architecture)})
+
+
+def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
+    """Let the run go on from a checkpoint; RecordError, naming the file, where that is not whole."""
+    try:
+        run.restore(state)
+    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+        raise folder.unusable(f"one that does not fit ({type(error).__name__}: {error})") from error
+
+
+def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManager[object]:
+    """Within it no other run writes into the folder; the processes of one run count as one."""
+    if folder is None or not ranks.first:
+        return nullcontext()
+    return FileLock(folder.checkpoint, patience=PATIENCE_SECONDS)
 
 
 def _precision(

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from rsmooth.attacks import DDN
@@ -28,7 +29,11 @@ def check_loss(total: float, trainer: Trainer, epoch: int) -> None:
 
 def check_weights(base: nn.Module, trainer: Trainer, epoch: int) -> None:
     """TrainingCollapsed unless all weights are finite, so that no checkpoint is overwritten with broken ones."""
-    broken = [name for name, weight in base.named_parameters() if not bool(weight.detach().isfinite().all())]
+    weights = dict(base.named_parameters())
+    if not weights:
+        return
+    finite = torch.stack([weight.detach().isfinite().all() for weight in weights.values()]).tolist()  # one wait for all
+    broken = [name for name, fine in zip(weights, finite, strict=True) if not fine]
     if broken:
         raise TrainingCollapsed(f"expected finite weights, got NaN or infinity in {', '.join(broken[:5])} in epoch "
                                 f"{epoch}; the steps have become too large: {_remedy(trainer)}")

@@ -26,7 +26,10 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Precision:
-    """The precision asked for; "auto" becomes what trains a copy of ``base`` faster on images like x (B, C, H, W)."""
+    """The precision asked for; "auto" becomes what trains a copy of ``base`` faster on images like x (B, C, H, W).
+
+    A GPU is not timed: a few images are too few to keep it busy, and its matrix units are made for bfloat16.
+    """
     if precision != "auto":
         return precision
     trial = copy.deepcopy(base).train()
@@ -34,6 +37,8 @@ def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Preci
         trial(x[:2])
     if counter.get_total_flops() < SMALLEST_MODEL * len(x[:2]):
         return "float32"
+    if x.is_cuda:
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     return "bfloat16" if _seconds(trial, x, "float32") > WORTHWHILE * _seconds(trial, x, "bfloat16") else "float32"
 
 
@@ -41,16 +46,9 @@ def _seconds(model: nn.Module, x: Tensor, precision: Precision, rounds: int = 3)
     """The least time for one forward and backward pass, after one to warm up."""
     times = []
     for _ in range(rounds + 1):
-        start = _now(x.device)
+        start = time.process_time()  # other programs on the machine do not disturb it
         with autocast(precision, x.device):
             output = model(x)
         output.float().square().mean().backward()
-        times.append(_now(x.device) - start)
+        times.append(time.process_time() - start)
     return min(times[1:])
-
-
-def _now(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        return time.perf_counter()
-    return time.process_time()  # other programs on the machine do not disturb it

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from rsmooth.bars import bar_options
 from rsmooth.data import FolderData, ImageData
 from rsmooth.defenses import guards
 from rsmooth.defenses.base import Precision, Trainer
@@ -20,6 +21,7 @@ from rsmooth.defenses.meter import Totals, evaluate
 from rsmooth.defenses.schedules import TrainingClock, learning_rates, warmed_up
 from rsmooth.defenses.sources import Images, Source, Step, plan_epoch
 from rsmooth.defenses.steps import Stepper, with_epsilon
+from rsmooth.models import load_weights
 from rsmooth.smoothed import SmoothedClassifier
 
 History = list[dict[str, float | int | str]]
@@ -64,11 +66,11 @@ class Run:
     def _bar(self, show: bool) -> tqdm[Any]:
         """Progress with the time left: in steps, or in seconds of the budget."""
         if self.trainer.budget_seconds is not None:
-            return tqdm(total=self.trainer.budget_seconds, initial=self.clock.seconds, disable=not show,
-                        bar_format=BUDGET_BAR, dynamic_ncols=True)
+            return tqdm(total=self.trainer.budget_seconds, initial=self.clock.seconds,
+                        bar_format=BUDGET_BAR, dynamic_ncols=True, **bar_options(show))
         steps = len(self._plan())
-        return tqdm(total=self.trainer.epochs * steps, initial=self.epoch * steps + self.step, disable=not show,
-                    unit="step", dynamic_ncols=True)
+        return tqdm(total=self.trainer.epochs * steps, initial=self.epoch * steps + self.step,
+                    unit="step", dynamic_ncols=True, **bar_options(show))
 
     def _board(self) -> Board | None:
         if not self.trainer.tensorboard or self.folder is None or not self.ranks.first:
@@ -88,7 +90,8 @@ class Run:
                 self._update(planned, images)
                 self.step += 1
                 self.steps_done += 1
-                bar.update(1 if self.trainer.budget_seconds is None else self.clock.seconds - bar.n)
+                budget = self.trainer.budget_seconds  # the last step may well end after it
+                bar.update(1 if budget is None else min(self.clock.seconds, budget) - bar.n)
                 if self.callback is not None:
                     self.callback(self.epoch, self.step)
                 self._between_steps()
@@ -171,7 +174,7 @@ class Run:
                 self._save_model("best.pt")
         self.history.append(row)
         shown = row.get("validation_accuracy", totals.accuracy)
-        bar.set_postfix(loss=f"{totals.mean_loss:.3f}", accuracy=f"{shown:.3f}")
+        bar.set_postfix(loss=f"{totals.mean_loss:.3f}", accuracy=f"{shown:.3f}", refresh=False)
         self.epoch, self.step = self.epoch + 1, 0
         self.stepper.meter.totals.zero_()
         self._save()
@@ -206,8 +209,8 @@ class Run:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where ``state`` was taken."""
-        self.g.base.load_state_dict(state["model"])
+        """Go back to where ``state`` was taken; KeyError, ValueError, TypeError or RuntimeError if it is not whole."""
+        load_weights(self.g.base, state["model"], source="the checkpoint")
         self.stepper.optimizer.load_state_dict(state["optimizer"])
         if self.ranks.first:
             self.stepper.meter.totals.copy_(state["totals"])

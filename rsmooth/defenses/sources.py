@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Protocol
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from rsmooth.data import FolderData, ImageData, to_unit
-from rsmooth.defenses.augment import crop_and_flip
+from rsmooth.defenses.augment import crop_and_flip, draw_crops
 from rsmooth.defenses.draws import Draws
 
 Images = tuple[Tensor, Tensor, Tensor]  # x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
@@ -51,12 +52,15 @@ class Resident:
     def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
         if not shares:
             return
-        # One transfer for the whole epoch; splitting on the device copies nothing.
+        # One transfer and one draw for the whole epoch; splitting on the device copies nothing.
+        sizes = [len(share) for share in shares]
         positions = torch.cat(list(shares)).to(self.images.device)
-        for chosen in torch.split(positions, [len(share) for share in shares]):
-            images, ids = self.images.index_select(0, chosen), self.ids.index_select(0, chosen)
-            if self.augment:
-                images = crop_and_flip(images, ids, epoch, self.draws)
+        all_ids = self.ids.index_select(0, positions)
+        crops = torch.split(draw_crops(all_ids, epoch, self.draws), sizes) if self.augment else repeat(None)
+        for chosen, ids, crop in zip(torch.split(positions, sizes), torch.split(all_ids, sizes), crops, strict=False):
+            images = self.images.index_select(0, chosen)
+            if crop is not None:
+                images = crop_and_flip(images, crop)
             yield to_unit(images), self.targets.index_select(0, chosen), ids
 
 
@@ -79,7 +83,8 @@ class Streamed:
         workers = min(self.workers, os.cpu_count() or 1)
         for images, targets, ids in DataLoader(reader, batch_size=None, num_workers=workers, pin_memory=pinned):
             on_device = images.to(self.device, non_blocking=pinned)
-            yield to_unit(on_device), targets.to(self.device, non_blocking=pinned), ids.to(self.device)
+            yield (to_unit(on_device), targets.to(self.device, non_blocking=pinned),
+                   ids.to(self.device, non_blocking=pinned))
 
 
 class _Reader(Dataset[Images]):

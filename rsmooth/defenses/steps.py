@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from rsmooth.attacks import Attack
+from rsmooth.attacks import Attack, GradientAttack
 from rsmooth.defenses.base import Precision, Trainer, expected_loss, hard_labels
 from rsmooth.defenses.compilation import compiled
 from rsmooth.defenses.distributed import Ranks
+from rsmooth.defenses.graphs import CudaRecorder, Recorder, Replayed
 from rsmooth.defenses.meter import Meter
 from rsmooth.defenses.precision import autocast
 from rsmooth.models import fold_batchnorm, refold
@@ -38,6 +39,15 @@ class Stepper:
         folded = trainer.attack is not None and trainer.fold_attack
         self.attacked = _around(fold_batchnorm(g.base), g) if folded else g
         self.meter = Meter(g.num_classes, self.device)
+        self._recorder = self._choose_recorder()
+        self._update = Replayed(self._attack_and_update, self._recorder)
+        self._lr = torch.zeros((), dtype=torch.float32, device=self.device)  # where a recorded step looks it up
+
+    def _choose_recorder(self) -> Recorder | None:
+        """On one GPU steps are recorded; several talk to one another, and others' attacks wait for the device."""
+        ours = isinstance(self.trainer.attack, (GradientAttack, type(None)))
+        on_gpu = self.device.type == "cuda" and self.ranks.size == 1
+        return CudaRecorder(self.device) if self.trainer.cuda_graphs and on_gpu and ours else None
 
     def step(
         self, x: Tensor, targets: Tensor, noise: Tensor, *, lr: float, attack: Attack | None, scale: float
@@ -46,6 +56,13 @@ class Stepper:
 
         scale: what the sum of the images' losses is multiplied by; 0 for images that only keep this process in step.
         """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr if self._recorder is None else self._lr.fill_(lr)
+        self._update(x, targets, noise, attack=attack, scale=scale)
+
+    def _attack_and_update(
+        self, x: Tensor, targets: Tensor, noise: Tensor, *, attack: Attack | None, scale: float
+    ) -> None:
         y = hard_labels(targets)
         if self.attacked is not self.g:
             refold(self.attacked.base, self.g.base)
@@ -54,8 +71,6 @@ class Stepper:
             points = self.trainer.training_points(self.attacked, x, y, noise, attack)
             log_probs = self.trained.log_probs(points)
         losses = expected_loss(self.trainer, log_probs, targets)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.sum() * scale)
         if self.trainer.clip_grad_norm is not None:

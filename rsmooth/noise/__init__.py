@@ -2,8 +2,8 @@
 
 from rsmooth.noise.continuous import gaussian, uniform_integers
 from rsmooth.noise.grid import GridSampler, add_grid_noise, compilation_status, expect_noise
-from rsmooth.noise.keys import PROTOCOL, PURPOSES, Key, derive_key
+from rsmooth.noise.keys import PROTOCOL, PURPOSES, Key, check_counters, derive_key
 from rsmooth.noise.philox import philox_words
 
-__all__ = ["PROTOCOL", "PURPOSES", "GridSampler", "Key", "add_grid_noise", "compilation_status", "derive_key",
-           "expect_noise", "gaussian", "philox_words", "uniform_integers"]
+__all__ = ["PROTOCOL", "PURPOSES", "GridSampler", "Key", "add_grid_noise", "check_counters", "compilation_status",
+           "derive_key", "expect_noise", "gaussian", "philox_words", "uniform_integers"]

@@ -35,6 +35,7 @@ from rsmooth.noise.philox import (
     pairs_torch,
     philox_torch,
     sample_pairs,
+    work,
 )
 from rsmooth.noise.thresholds import Thresholds, decimal_sigma, thresholds
 
@@ -58,6 +59,7 @@ class GridSampler:
         self.fingerprint = self._thresholds.fingerprint()
         self.tag = f"grid-1/255 sigma={self.sigma:f} philox4x32-10 protocol={PROTOCOL} thresholds={self.fingerprint}"
         self._table = guide_table(self._thresholds)
+        self._open_share = float((self._table == UNDECIDED).mean())
         self._placed: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __repr__(self) -> str:
@@ -113,8 +115,10 @@ class GridSampler:
             self._placed[ids.device] = cuts.to(ids.device), torch.from_numpy(self._table).to(ids.device)
         cuts, table = self._placed[ids.device]
         keys, lowest = device_keys(key, ids.device), self._thresholds.lowest
-        noise = compiled_dense(len(ids) * values // 8, ids, samples, keys, cuts, lowest, values)
-        return lazy(ids, samples, keys, cuts, table, lowest, values) if noise is None else noise
+        noise = compiled_dense(work(len(ids) * values // 8, ids.device), ids, samples, keys, cuts, lowest, values)
+        if noise is None:
+            noise = lazy(ids, samples, keys, cuts, table, lowest, values, at_most(len(ids) * values, self._open_share))
+        return noise
 
 
 def decide(limits: Thresholds, words: U64) -> npt.NDArray[np.int16]:
@@ -129,15 +133,40 @@ def guide_table(limits: Thresholds) -> npt.NDArray[np.int16]:
     return np.where(low == high, low, np.int16(UNDECIDED))
 
 
-def lazy(ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, table: Tensor, lowest: int, values: int) -> Tensor:
-    """The sampler in torch, trailing bits only where needed: -> int16 (B, values). Waits for the device once."""
+def at_most(values: int, share: float) -> int:
+    """More of so many words than are ever undecided, each with probability ``share``; exceeded once in e^70 batches.
+
+    Bernstein's inequality bounds the chance of an excess t over the mean by exp(-t^2 / (2 mean + 2 t / 3)).
+    """
+    mean = values * share
+    return min(values, math.ceil(mean + 12 * math.sqrt(mean) + 64))
+
+
+def lazy(ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, table: Tensor, lowest: int, values: int,
+         room: int) -> Tensor:
+    """The sampler in torch, trailing bits only where needed: -> int16 (B, values). It never waits for the device.
+
+    room: undecided values that there is room for; more of them than that fail an assertion on the device.
+    """
     leading = _leading(ids, samples, keys, values)
     noise = table[leading]
-    rows, columns = torch.nonzero(noise == UNDECIDED, as_tuple=True)
+    undecided = (noise == UNDECIDED).flatten()
+    torch._assert_async(undecided.sum() <= room, "expected fewer undecided words; the noise is not uniform")
+    # The room that is left is filled with position 0, whose value comes out the same by either way.
+    places = _first_true(undecided, room)
+    rows, columns = places // max(1, values), places % max(1, values)
     trailing = _trailing(ids[rows], samples[rows], keys, columns)
     words = (leading[rows, columns] << 48 | trailing) ^ SIGN
     noise[rows, columns] = (torch.searchsorted(cuts, words, right=True) + lowest).to(torch.int16)
     return noise
+
+
+def _first_true(mask: Tensor, room: int) -> Tensor:
+    """The positions of the first ``room`` true entries of (N,), filled up with 0: int64 (room,)."""
+    try:
+        return torch.nonzero_static(mask, size=room, fill_value=0).flatten()
+    except NotImplementedError:  # on GPUs in earlier releases of torch: then the host has to wait for the number
+        return torch.nonzero(mask).flatten()[:room]
 
 
 def dense(ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, lowest: int, values: int) -> Tensor:
@@ -151,13 +180,13 @@ def dense(ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, lowest: int,
 compiled_dense = CompiledOnceWorthIt(dense, after=BLOCKS_WORTH_COMPILING, least=SMALLEST_COMPILED_CALL)
 
 
-def expect_noise(values: int) -> None:
+def expect_noise(values: int, device: torch.device | str = "cpu") -> None:
     """Announce how many grid values a run is about to draw: a long one then compiles its kernel at the start.
 
     Without it, compilation (about 10 s) comes once as much time has gone into drawing. The noise is the same.
     """
     for kernel in (compiled_pairs, compiled_dense):
-        kernel.expect(values // 8)
+        kernel.expect(work(values // 8, torch.device(device)))
 
 
 def compilation_status() -> dict[str, str]:

@@ -37,7 +37,9 @@ def derive_key(seed: int, purpose: str, *context: int) -> Key:
 def check_counters(image_ids: Tensor, sample_ids: Tensor) -> None:
     """Image ids must be int64 (B,) >= 0 and sample ids int64 (B,) within 0..2^32-1; ValueError otherwise.
 
-    A counter that does not fit its field would repeat the noise of another image or sample.
+    A counter that does not fit its field would repeat the noise of another image or sample. On a GPU the values are
+    checked there, without waiting: one out of range ends the process' work on that GPU with a device-side assertion
+    (the certifier looks at them before, on the host).
     """
     for name, ids in (("image_ids", image_ids), ("sample_ids", sample_ids)):
         if ids.dtype != torch.int64 or ids.ndim != 1:
@@ -48,9 +50,10 @@ def check_counters(image_ids: Tensor, sample_ids: Tensor) -> None:
     if image_ids.device != sample_ids.device:
         raise ValueError(f"expected image_ids and sample_ids on one device, got {image_ids.device} and "
                          f"{sample_ids.device}")
-    if image_ids.is_cuda and torch.cuda.is_current_stream_capturing():
-        return  # reading a value back would break the capture; the warm-up call has checked
-    if bool(((image_ids < 0) | (sample_ids < 0) | (sample_ids >= 2**32)).any()):
+    fit = ((image_ids >= 0) & (sample_ids >= 0) & (sample_ids < 2**32)).all()
+    if fit.device.type != "cpu":
+        torch._assert_async(fit, "expected image_ids >= 0 and sample_ids within 0..2^32-1")
+    elif not bool(fit):
         raise ValueError("expected image_ids >= 0 and sample_ids within 0..2^32-1, got image_ids from "
                          f"{int(image_ids.min())} and sample_ids from {int(sample_ids.min())} to "
                          f"{int(sample_ids.max())}")

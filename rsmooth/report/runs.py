@@ -56,7 +56,8 @@ class Run:
 def load_runs(paths: Sequence[str | Path], names: Sequence[str] | None = None) -> list[Run]:
     """Runs from run folders, journals and published tables; ``names`` default to what tells the paths apart.
 
-    Raises FileNotFoundError and RecordError as ``read_log``, and ValueError for names that repeat or are not as many.
+    Raises FileNotFoundError and RecordError as ``read_log``, and ValueError for names that repeat or are not as many,
+    and for one path given twice without names.
     """
     if not paths:
         raise ValueError("expected at least one run folder or log, got none")
@@ -70,10 +71,18 @@ def load_runs(paths: Sequence[str | Path], names: Sequence[str] | None = None) -
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest path endings that differ, without the file names that every run folder has."""
+    """The shortest path endings that differ, without the file names that every run folder has where they do not help.
+
+    ValueError for the same path twice: as two rows it would be compared with itself.
+    """
     parts = [_meaningful_parts(path) for path in paths]
+    if len(set(parts)) < len(parts):  # a run folder and a file in it, say
+        parts = [path.resolve().parts for path in paths]
+    repeated = [path for at, path in enumerate(paths) if parts[at] in parts[:at]]
+    if repeated:
+        raise ValueError(f"expected every run once, got {repeated[0]} twice; leave one out")
     depth = 1
-    while len({tuple(part[-depth:]) for part in parts}) < len(parts) and depth < max(map(len, parts)):
+    while len({tuple(part[-depth:]) for part in parts}) < len(parts):
         depth += 1
     return ["/".join(part[-depth:]) for part in parts]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -178,6 +180,30 @@ def test_bad_images_and_models_are_refused() -> None:
         certify(SmoothedClassifier(g.base, 0.25, 5), images(1), n=100)
     with pytest.raises(ValueError, match="sigma > 0"):
         certify(SmoothedClassifier(g.base, 0.0, 2), images(1), n=100)
+
+
+@pytest.mark.parametrize("call", [certify, predict])
+def test_arrays_and_channels_last_are_refused(call: Any) -> None:
+    """Neither an AttributeError from inside, nor a certificate of something else than the user's images."""
+    g, x = half_space(shape=(3, 8, 8)), images(2, (3, 8, 8))
+    for given in (x.numpy(), x.tolist()):
+        with pytest.raises(TypeError, match=r"expected images \(B, C, H, W\) as a torch.Tensor, got .*torch.as_tensor"):
+            call(g, given, n=100)
+    with pytest.raises(TypeError, match=r"expected the index \(B,\) as a torch.Tensor, got numpy.ndarray"):
+        call(g, x, n=100, index=np.arange(2))
+    for given in (x.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1) / 255):
+        with pytest.raises(ValueError, match=r"got \(2, 8, 8, 3\), which look like \(B, H, W, C\); use x.permute"):
+            call(g, given, n=100)
+
+
+def test_labels_must_be_a_tensor() -> None:
+    with pytest.raises(TypeError, match=r"expected labels \(B,\) as a torch.Tensor, got builtins.list"):
+        certify(half_space(), images(2), n=100, labels=[0, 1])  # type: ignore[arg-type]
+
+
+def test_two_dimensional_points_are_images_too() -> None:
+    g = half_space(shape=(2, 1, 1))
+    assert certify(g, images(3, (2, 1, 1)), n=100).label.shape == (3,)
 
 
 def test_model_is_left_as_it_was() -> None:

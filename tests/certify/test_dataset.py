@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import multiprocessing
 import os
 import random
+import resource
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -31,19 +33,18 @@ from rsmooth.certify import (
 from rsmooth.certify.certification_log import VOTES
 from rsmooth.certify.cohen import certify
 from rsmooth.certify.dataset import model_hash
-from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import Journal, parse_journal
 from rsmooth.certify.points import noisy_images
 from rsmooth.certify.pool import Slice, VotePool
 from rsmooth.data import ImageData
+from rsmooth.errors import LockedError, RecordError
 from rsmooth.files import CRASH_VARIABLE
+from rsmooth.locking import FileLock
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, small_net
+from tests.processes import PROCESSES
 
 SETTINGS = CertifySettings(n0=20, n=300, batch_size=32, precision="float32", compile="never")
-# Processes that start at once: forked from one that has imported everything and runs no thread.
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["tests.certify.nets", "rsmooth.certify"])
 
 
 def seven() -> ImageData:
@@ -260,6 +261,81 @@ def test_kills_at_random_times_lose_nothing(tmp_path: Path, reference: Certifica
     assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
 
 
+def run_on_a_small_disk(folder: Path, room: int) -> None:
+    """The run of these tests, where no file can grow beyond ``room`` bytes; 28 as exit status where that is said."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
+    try:
+        run_in_process(folder, 1, {})
+    except OSError as error:
+        os._exit(28 if "certificates" in str(error) else 1)
+
+
+@pytest.mark.parametrize("room", [700, 1500, 3000])
+def test_full_disk_is_an_error_and_the_next_start_goes_on(room: int, tmp_path: Path,
+                                                          reference: CertificationLog) -> None:
+    process = PROCESSES.Process(target=run_on_a_small_disk, args=(tmp_path, room))
+    process.start()
+    assert exit_codes(process) == [28]
+    journal = tmp_path / "certificates.jsonl"
+    assert journal.stat().st_size <= room
+    assert not parse_journal(journal).torn_bytes
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_read_only_folder_is_an_error_and_stays_as_it_was(started: bool, tmp_path: Path, reference: CertificationLog,
+                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    if started:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine, "MOST_PASSES", 1)
+            interrupted(patch, 20)
+            with pytest.raises(KeyboardInterrupt):
+                certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    open_file = os.open
+
+    def read_only(path: Any, flags: int, *mode: Any, **options: Any) -> int:  # root may write anywhere
+        if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+        return open_file(path, flags, *mode, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", read_only)
+        with pytest.raises(OSError, match=rf"Read-only file system: '{tmp_path}"):
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+
+
+@pytest.mark.parametrize("renames", [0, 1])
+def test_table_that_could_not_be_written_is_written_by_the_next_start(renames: int, tmp_path: Path,
+                                                                      reference: CertificationLog,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither before nor between the table and its provenance is there a moment that loses or mixes anything."""
+    replace, left = os.replace, iter(range(renames))
+
+    def failing(source: Any, target: Any) -> None:
+        if next(left, None) is None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+        replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", failing)
+        with pytest.raises(OSError, match=r"No space left on device: .*certificates\.tsv"):
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    assert same(read_log(tmp_path), reference)
+    assert not (tmp_path / "certificates.tsv").exists()
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    assert np.array_equal(read_log(tmp_path / "certificates.tsv").radius, reference.radius)
+
+
+def test_every_second_image_has_the_certificate_that_it_has_among_all(tmp_path: Path,
+                                                                      reference: CertificationLog) -> None:
+    log = certify_dataset(small_net(), seven().subset([0, 2, 4, 6]), tmp_path, SETTINGS, workers=1, progress=False)
+    assert log.idx.tolist() == reference.idx[::2].tolist()
+    assert all(np.array_equal(getattr(log, name), getattr(reference, name)[::2]) for name in ("radius", *VOTES))
+
+
 def wait_for(condition: Any) -> None:
     deadline = time.monotonic() + 60
     while not condition():
@@ -267,13 +343,33 @@ def wait_for(condition: Any) -> None:
         time.sleep(0.02)
 
 
-def test_second_writer_is_locked_out(tmp_path: Path) -> None:
+def test_second_writer_is_locked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dataset, "PATIENCE_SECONDS", 0.0)
     certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     journal = tmp_path / "certificates.jsonl"
     header = parse_journal(journal).header
     assert header is not None
     with Journal(journal, header), pytest.raises(LockedError):
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+
+
+def test_what_another_writer_finished_in_the_meantime_is_not_done_again(tmp_path: Path, reference: CertificationLog,
+                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a benchmark is started again while the arms of a killed one are still saving."""
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    journal = tmp_path / "certificates.jsonl"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[: whole.index(b"\n") + 1])
+    lock = FileLock(journal)
+
+    def finish() -> None:
+        journal.write_bytes(whole)
+        lock.release()
+
+    monkeypatch.setattr(VotePool, "count", lambda self, work: np.zeros((len(work), 5)) if not work else 1 / 0)
+    threading.Timer(0.5, finish).start()
+    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert journal.read_bytes() == whole
 
 
 def test_dead_worker_is_reported_and_what_it_earned_is_kept(tmp_path: Path, reference: CertificationLog,
@@ -302,7 +398,7 @@ def test_another_model_or_other_images_are_refused(tmp_path: Path) -> None:
         next(other.base.parameters()).add_(1e-3)
     with pytest.raises(RecordError, match=r"model\.hash"):
         certify_dataset(other, seven(), tmp_path, SETTINGS, workers=1, progress=False)
-    with pytest.raises(RecordError, match=r"dataset\.(fingerprint|images|index)"):
+    with pytest.raises(RecordError, match=r"dataset\.(fingerprint|images|index).*write to another journal .*--out"):
         certify_dataset(small_net(), seven().subset([0, 1]), tmp_path, SETTINGS, workers=1, progress=False)
 
 
@@ -314,6 +410,54 @@ def test_run_goes_on_with_the_numerics_of_its_record(tmp_path: Path) -> None:
     log = certify_dataset(small_net(), seven().subset([0, 1, 2]), tmp_path, auto, workers=1, progress=False)
     assert log.provenance["numerics"]["dtype"] == "bfloat16"
     assert log.provenance["numerics"]["batch"] == 32
+
+
+def forge(folder: Path, header: dict[str, Any] | None = None, **look: Any) -> None:
+    """A sound journal with another header, or with votes of an unfinished image, as another program may write it."""
+    path = folder / "certificates.jsonl"
+    contents = parse_journal(path)
+    assert contents.header is not None
+    path.unlink()
+    with Journal(path, {**contents.header, **(header or {})}) as journal:
+        if look:
+            journal.append("look", {"idx": 3, "answers": [], "reached": 32, "votes": [30, 2, 0, 0, 0], "seconds": 1.0,
+                                    **look})
+
+
+@pytest.mark.parametrize("change", [{"new": 1}, {"batch": "32"}, {"torch": None}])
+def test_a_numerics_profile_of_another_version_is_refused_by_name(change: dict[str, Any], tmp_path: Path,
+                                                                  reference: CertificationLog) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    numerics = {**reference.provenance["numerics"], **change}
+    forge(tmp_path, {"numerics": {key: value for key, value in numerics.items() if value is not None}})
+    with pytest.raises(RecordError, match=r"certificates\.jsonl: expected a numerics profile of device.*--out"):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+
+
+@pytest.mark.parametrize(("look", "said"), [
+    ({"reached": 33}, "for idx 3 in .*certificates.jsonl .*expected 33 recorded votes, got 32"),
+    ({"idx": 4}, "for idx 4 in .*certificates.jsonl"),
+    ({"answers": [["estimate", 40, [40, 0, 0, 0, 0]]]}, "for idx 3 in .*certificates.jsonl .*another procedure"),
+    ({"answers": 5}, "certificates.jsonl, line 2: expected the votes of an unfinished image, got TypeError"),
+    ({"answers": [["estimate"]]}, "certificates.jsonl, line 2: expected the votes of an unfinished image, got Value"),
+])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_votes_of_another_program_are_refused_by_name(look: dict[str, Any], said: str, workers: int,
+                                                      tmp_path: Path) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    forge(tmp_path, **look)
+    with pytest.raises(RecordError, match=said):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=workers, progress=False)
+
+
+def test_damaged_agreement_of_ranks_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for content, said in (("{", "what earlier processes agreed on in"), ("{}", "expected a numerics profile of")):
+        (tmp_path / "certificates.numerics.json").write_text(content)
+        with pytest.raises(RecordError, match=said) as error:
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, progress=False)
+        assert "certificates.numerics.json" in str(error.value)
 
 
 def test_models_of_the_script_itself_stay_in_one_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

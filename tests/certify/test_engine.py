@@ -44,6 +44,15 @@ def test_votes_of_a_slice_are_those_of_its_copies_wherever_it_stands() -> None:
     assert np.array_equal(make_pool(batch=11).count([one(x[0], 7, 0, 100)]), whole)
 
 
+@pytest.mark.parametrize("piece", [(-1, 0, 5), (0, 2**32 - 2, 2**32 + 1)])
+def test_counters_are_checked_before_they_go_to_a_device(piece: tuple[int, int, int],
+                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = make_pool()
+    monkeypatch.setattr(pool.noise, "points", None)  # nothing is drawn
+    with pytest.raises(ValueError, match=r"image_ids >= 0 and sample_ids within 0..2\^32-1"):
+        pool.count([one(images(1)[0], 3, 0, 5), one(images(1)[0], *piece)])
+
+
 def test_logits_do_not_depend_on_the_place_in_the_batch_or_on_the_padding() -> None:
     pool = make_pool()
     points = torch.rand(32, *SHAPE, generator=torch.Generator().manual_seed(0))

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsmooth.certify.errors import LockedError, RecordError
 from rsmooth.certify.journal import Journal, config_hash, describe_difference, parse_journal
+from rsmooth.errors import LockedError, RecordError
 
 HEADER = {"sigma": 0.25, "noise": {"kind": "grid"}}
 RECORDS = [{"idx": k, "counts": [90 - k, 10 + k], "radius": 0.1 * k} for k in range(4)]
@@ -146,8 +146,9 @@ def test_a_full_disk_leaves_no_torn_line_inside(tmp_path, monkeypatch, failure):
         journal.append("image", RECORDS[0])
         with monkeypatch.context() as patch:
             patch.setattr(os, "write", refuse)
-            with pytest.raises(OSError, match=r"No space|is the disk full"):
+            with pytest.raises(OSError, match=r"No space|is the disk full") as error:
                 journal.append("image", RECORDS[1])
+            assert str(tmp_path / "j") in str(error.value)
         journal.append("image", RECORDS[1])
     assert texts(tmp_path / "j") == RECORDS[:2]
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.certify import CertifySettings, certify, certify_dataset, numerics
-from rsmooth.certify.errors import RecordError
 from rsmooth.certify.numerics import FixedBatchNetwork, Profile, choose_network, default_batch
 from rsmooth.data import ImageData
+from rsmooth.errors import RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, sensitive, small_net
 

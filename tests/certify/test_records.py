@@ -89,7 +89,7 @@ def test_a_missing_last_line_end_is_said(tmp_path, caplog):
     (SECONDS.replace("0.378", "-0.378"), 2, "expected a decimal number"),
     (SECONDS.replace("0.378", "1e999"), 2, "expected a finite radius"),
     (SECONDS.replace("15.5", "0:00:99"), 2, "expected a decimal number"),
-    (SECONDS.replace("20\t7", "2x\t7"), 3, "expected an integer, got '2x'"),
+    (SECONDS.replace("20\t7", "2x\t7"), 3, "expected an integer of 64 bits, got '2x'"),
     (SECONDS.replace("-1\t0.0", "-1\t0.1"), 3, "expected radius 0 for an abstention"),
     (SECONDS.replace("-1\t0.0", "-2\t0.0"), 3, "expected a predicted class"),
     (SECONDS.replace("40\t4", "20\t4"), 4, "expected every idx once"),
@@ -174,6 +174,24 @@ def test_export_never_rounds_a_radius(tmp_path_factory, radius, seconds):
     assert again.time[1] == pytest.approx(seconds, abs=1e-6)
 
 
+def test_the_largest_index_can_be_read_again_and_no_larger_one(tmp_path):
+    """Images without an index are numbered by 63 bits of a hash."""
+    path = tmp_path / "log"
+    write_log(some_log(idx=[2**63 - 1, 10**18]), path)
+    assert read_log(path).idx.tolist() == [10**18, 2**63 - 1]
+    (tmp_path / "log.json").unlink()
+    path.write_text(path.read_text().replace(str(2**63 - 1), str(2**63)))
+    with pytest.raises(RecordError, match="line 3: expected an integer of 64 bits, got '9223372036854775808'"):
+        read_log(path)
+
+
+def test_a_radius_below_a_threshold_stays_below_it_after_export(tmp_path):
+    """Published logs print 0.2496 as 0.25, and then count it at 0.25; unanimous votes as 0.953 at sigma 0.25."""
+    largest = max_radius(0.25, 100_000, 0.001)
+    write_log(some_log(radius=[0.2496, largest], predict=[3, 1], correct=[True, True]), tmp_path / "log")
+    assert certified_accuracy(read_log(tmp_path / "log"), [0.2496, 0.25, 0.9528, 0.953]).tolist() == [1, 0.5, 0.5, 0]
+
+
 def test_a_table_cut_at_a_line_end_is_noticed_by_its_provenance(tmp_path):
     write_log(some_log(), tmp_path / "log")
     lines = (tmp_path / "log").read_text().splitlines(keepends=True)
@@ -183,6 +201,36 @@ def test_a_table_cut_at_a_line_end_is_noticed_by_its_provenance(tmp_path):
     (tmp_path / "log.json").write_text('{"rows": 2}')
     with pytest.raises(RecordError, match=r"log\.json: expected the provenance of log"):
         read_log(tmp_path / "log")
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_an_export_with_a_flipped_bit_or_cut_off_never_reads_as_something_else(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("fuzz") / "log"
+    write_log(some_log(), path)
+    damaged = data.draw(st.sampled_from([path, path.with_name("log.json")]))
+    content = bytearray(damaged.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    if data.draw(st.booleans()):
+        content[place] ^= 1 << data.draw(st.integers(0, 7))
+    else:
+        del content[place:]
+    damaged.write_bytes(content)
+    try:
+        log = read_log(path)
+    except RecordError:
+        return
+    assert_same_table(log, some_log())  # blanks of the JSON, or the name of a key that is not needed
+    assert log.provenance == HEADER
+
+
+def test_provenance_without_a_checksum_of_its_own_is_read(tmp_path):
+    """As exports of the first version have it."""
+    write_log(some_log(), tmp_path / "log")
+    beside = json.loads((tmp_path / "log.json").read_text())
+    del beside["provenance_sha256"]
+    (tmp_path / "log.json").write_text(json.dumps(beside))
+    assert read_log(tmp_path / "log").provenance == HEADER
 
 
 def test_a_journal_and_a_run_folder_read_as_a_log(tmp_path):

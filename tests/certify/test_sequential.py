@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+from rsmooth.certify import sequential
 from rsmooth.certify.bounds import hits_needed
 from rsmooth.certify.sequential import Stream, default_looks, design, samples_to_accept, spending
 
@@ -145,6 +146,38 @@ def test_draws_add_up():
     halves = whole.part(0, 7).join(whole.part(7, whole.mass.size))
     assert halves.low == whole.low
     np.testing.assert_array_equal(halves.mass, whole.mass)
+
+
+@pytest.mark.parametrize("p", [0.5, 0.97725, 0.99865])
+def test_large_draws_by_fourier_transform_are_the_same(p, monkeypatch):
+    direct, fast = Stream(p), Stream(p)
+    for samples in (300_000, 5, 400_000):
+        direct.draw(samples)
+        with monkeypatch.context() as patch:
+            patch.setattr(sequential, "_DIRECT_PRODUCTS", 0)
+            fast.draw(samples)
+    start, trimmed = fast.low - direct.low, np.zeros(direct.mass.size)
+    assert 0 <= start < start + fast.mass.size < direct.mass.size
+    trimmed[start:start + fast.mass.size] = fast.mass
+    assert np.abs(direct.mass - trimmed).sum() < 1e-13, "far below NUMERICAL_SLACK"
+    assert (fast.mass >= 0).all()
+
+
+def test_thresholds_do_not_depend_on_the_way_of_convolution(monkeypatch):
+    looks = default_looks(20_000)
+    plain = [design(p0, looks, 0.001) for p0 in SHARES[:-1]]
+    monkeypatch.setattr(sequential, "_DIRECT_PRODUCTS", 0)
+    design.cache_clear()
+    assert [design(p0, looks, 0.001) for p0 in SHARES[:-1]] == plain
+    design.cache_clear()
+
+
+def test_no_design_takes_a_convolution_of_quadratic_cost(monkeypatch):
+    convolve, products = np.convolve, []
+    monkeypatch.setattr(np, "convolve", lambda a, b: (products.append(a.size * b.size), convolve(a, b))[1])
+    test = design(0.6, default_looks(10**8), 0.001)  # 10^10 products at the last look
+    assert 0.99 * 0.001 < test.type_one_error() <= 0.001
+    assert 10**6 < max(products) <= 10**8
 
 
 def test_default_looks_grow_to_the_largest_size():

@@ -91,14 +91,14 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "model.pt").read_text() == "mine"
 
 
-def test_two_processes_do_not_train_into_one_folder(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from rsmooth.certify.locking import FileLock
+def test_two_processes_do_not_train_into_one_folder(run: Path, capsys: pytest.CaptureFixture[str],
+                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+    from rsmooth.defenses import engine
+    from rsmooth.locking import FileLock
 
-    lock = FileLock(run / "config.yaml")
-    try:
+    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0)
+    with FileLock(run / "checkpoint.pt"):
         assert "only writer" in error_of(capsys, "train", str(run), "--sigma", "1/4", *TINY)
-    finally:
-        lock.release()
 
 
 def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:

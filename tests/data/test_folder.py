@@ -1,5 +1,7 @@
 """Folders of image files: order, preprocessing against torchvision's, random crops, errors."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -100,6 +102,23 @@ def test_subsets_validation_and_fingerprint(root):
     assert part.index.tolist() == [8, 2]
     assert part.batch([])[0].shape == (0, 3, 16, 16)
     assert as_image_data(part) is part
+
+
+def test_fingerprints_see_the_content_of_the_files_and_listings_their_size(root, tmp_path):
+    shutil.copytree(root / "val", tmp_path / "val")
+    copy, original = (load_dataset("folder", root=folder, image_size=16, train="absent").test
+                      for folder in (tmp_path, root))
+    assert (copy.fingerprint(), copy.listing()) == (original.fingerprint(), original.listing())
+    file = tmp_path / copy.paths[2]
+    damaged = bytearray(file.read_bytes())
+    damaged[-20] ^= 1  # same name, same size, another pixel perhaps
+    file.write_bytes(damaged)
+    assert copy.fingerprint() != original.fingerprint()
+    assert copy.listing() == original.listing()
+    assert copy.subset([0, 1]).fingerprint() == original.subset([0, 1]).fingerprint()
+    file.write_bytes(damaged + b"0")
+    assert copy.listing() != original.listing()
+    assert len({whole.listing() for whole in (original, original.subset([1, 0]), original.subset([0, 1]))}) == 3
 
 
 def test_splits_can_have_other_names_or_be_absent(root, tmp_path):

@@ -75,6 +75,7 @@ def test_moving_to_a_gpu_keeps_everything():
 @pytest.mark.parametrize(("changes", "message"), [
     ({"images": torch.zeros(12, 4, 5, dtype=torch.uint8)}, r"expected images \(N, C, H, W\) in uint8 .*as_image_data"),
     ({"images": torch.zeros(12, 3, 4, 5, dtype=torch.int64)}, "got torch.int64"),
+    ({"images": torch.zeros(12, 8, 5, 3, dtype=torch.uint8)}, r"look like \(B, H, W, C\)"),
     ({"images": torch.full((12, 3, 4, 5), 1.5)}, r"expected images in \[0, 1\]"),
     ({"images": torch.full((12, 3, 4, 5), float("nan"))}, r"expected images in \[0, 1\]"),
     ({"labels": torch.zeros(11, dtype=torch.int64)}, r"expected labels as int64 \(12,\), got torch.int64 \(11,\)"),

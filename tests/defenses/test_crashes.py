@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.defenses import Trainer
 from rsmooth.smoothed import SmoothedClassifier
 from tests.defenses.helpers import classifier, images, weights
+from tests.processes import PROCESSES
 
 ROOT = Path(__file__).parents[2]
 POINTS = ("before-write", "mid-write", "before-rename", "after-rename")
@@ -37,11 +41,12 @@ for number, (point, turn) in enumerate(DEATHS):
 """
 
 
-def run(folder: Path | None) -> Tensor:
+def run(folder: Path | None, callback: Callable[[int, int], None] | None = None) -> Tensor:
     g = classifier()
     trainer = Trainer(attack=SmoothAdvPGD(epsilon=0.5, steps=1), epochs=2, batch_size=12, lr=0.05, warmup_epochs=1,
                       checkpoint_seconds=1e-9)
-    trainer.fit(g, images(), validation=images(9, seed=1), run_dir=folder, progress=False)
+    trainer.fit(g, images(), validation=images(9, seed=1), run_dir=folder, progress=False,
+                callback=callback)
     return weights(g)
 
 
@@ -61,30 +66,53 @@ def test_every_crash_point_resumes_to_the_same_weights(tmp_path: Path, unbroken:
         assert sorted(os.listdir(folder)) == ["best.pt", "checkpoint.pt", "metrics.jsonl", "model.pt"], death
 
 
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize(("name", "turn"), WRITES)
-def test_a_full_disk_leaves_what_was_there_and_the_run_goes_on(name: str, turn: int, tmp_path: Path, unbroken: Tensor,
-                                                               monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_takes_nothing_is_named_and_the_run_goes_on_later(
+    name: str, turn: int, number: int, tmp_path: Path, unbroken: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     left, rename = [turn], os.replace
 
     def refuse(source: str, target: Path) -> None:
         left[0] -= target.name == name
         if not left[0]:
-            raise OSError(errno.ENOSPC, "No space left on device", str(source))
+            raise OSError(number, os.strerror(number), str(source))
         rename(source, target)
 
     monkeypatch.setattr(os, "replace", refuse)
     kept = "the file is as it was before" if turn > 1 else "nothing was written"
-    with pytest.raises(OSError, match=f"No space left on device; {kept}: .*{name}"):
+    with pytest.raises(OSError, match=f"{os.strerror(number)}; {kept}: .*{name}"):
         run(tmp_path)
     monkeypatch.undo()
-    assert not list(tmp_path.glob(".*.tmp"))
+    assert {path.name for path in tmp_path.iterdir()} <= {"checkpoint.pt", "metrics.jsonl", "best.pt", "model.pt"}
     assert torch.equal(run(tmp_path), unbroken)
 
 
-@pytest.mark.parametrize("damage", [lambda whole: whole[:-500], lambda whole: whole[:9000] + b"?" + whole[9001:]])
-def test_a_damaged_checkpoint_is_refused(damage, tmp_path: Path) -> None:
-    run(tmp_path)
-    file = tmp_path / "checkpoint.pt"
-    file.write_bytes(damage(file.read_bytes()))
-    with pytest.raises(ValueError, match=r"expected a training checkpoint in .*, got a file that is damaged"):
-        run(tmp_path)
+def live(folder: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    run(folder)
+
+
+def test_kills_at_random_times_lose_nothing(tmp_path: Path, unbroken: Tensor) -> None:
+    moments = random.Random(1)
+    for _ in range(6):
+        process = PROCESSES.Process(target=live, args=(tmp_path, torch.get_num_threads()))
+        process.start()
+        process.join(moments.uniform(0.0, 0.5))
+        process.kill()
+        process.join()
+    assert torch.equal(run(tmp_path), unbroken)
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path: Path,
+                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Any, *options: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    steps: list[tuple[int, int]] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "mkdir", refuse)  # root may write anywhere
+        with pytest.raises(OSError, match=r"Read-only file system: .*new"):
+            run(tmp_path / "new", lambda *at: steps.append(at))
+    assert not steps
+    assert not (tmp_path / "new").exists()

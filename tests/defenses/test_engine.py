@@ -153,6 +153,15 @@ def test_a_time_budget_ends_training_and_stretches_the_schedules_over_it() -> No
     assert history[-1]["lr"] < 0.01 < max(row["lr"] for row in history)
 
 
+@pytest.mark.parametrize("options", [{}, {"budget_seconds": 0.3}])
+def test_progress_in_a_file_is_a_line_at_each_end(options: dict[str, float],
+                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    Trainer(epochs=30, batch_size=24, **options).fit(classifier("mlp"), images())
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("%")[0].strip() for line in lines] == ["0", "100"]
+    assert "accuracy=" in lines[1]
+
+
 def test_a_wall_clock_budget_counts_waiting_too() -> None:
     import time
 

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.attacks import SmoothAdvPGD
-from rsmooth.defenses import Trainer
+from rsmooth.defenses import Trainer, engine
+from rsmooth.errors import LockedError, RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from tests.defenses.helpers import classifier, images, weights
 
@@ -136,7 +137,7 @@ def test_another_configuration_is_refused_by_naming_what_differs(tmp_path: Path)
     run(tmp_path, epochs=1)
     with pytest.raises(ValueError, match=r"attack.epsilon was 0.5 and is 0.25; lr was 0.05 and is 0.1. Choose"):
         run(tmp_path, epochs=1, lr=0.1, attack=SmoothAdvPGD(epsilon=0.25, steps=2))
-    with pytest.raises(ValueError, match=r"sigma was 0.25 and is 0.5"):
+    with pytest.raises(RecordError, match=r"sigma was 0.25 and is 0.5"):
         run(tmp_path, epochs=1, g=classifier(sigma=0.5))
     run(tmp_path, epochs=1, checkpoint_seconds=5.0)  # decides nothing about the result
 
@@ -148,10 +149,46 @@ def test_resume_false_starts_anew(tmp_path: Path) -> None:
     assert [row["epoch"] for row in history] == [0, 1]
 
 
-def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
-    torch.save({"weights": 1}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="expected a training checkpoint in"):
-        run(tmp_path)
+def changed(**parts: Any) -> Any:
+    return lambda path: torch.save({**torch.load(path, weights_only=True), **parts}, path)
+
+
+def without(part: str) -> Any:
+    return lambda path: torch.save({key: value for key, value in torch.load(path).items() if key != part}, path)
+
+
+@pytest.mark.parametrize(("damage", "said"), [
+    (lambda path: torch.save({"weights": 1}, path), "got something else"),
+    (lambda path: path.write_bytes(path.read_bytes()[:-100]), "got a file that is damaged"),
+    (lambda path: path.write_bytes(b""), "got a file that is damaged"),
+    (without("history"), "does not fit .KeyError: 'history'"),
+    (without("precision"), "got something else"),
+    (changed(config=3), "got something else"),
+    (changed(model={}), "does not fit .ValueError: expected weights that fit"),
+    (changed(optimizer={"state": {}, "param_groups": []}), "does not fit .ValueError"),
+    (changed(totals=torch.zeros(3)), "does not fit .RuntimeError"),
+])
+def test_a_file_that_is_no_checkpoint_is_refused_by_name(damage: Any, said: str, tmp_path: Path) -> None:
+    run(tmp_path, epochs=1)
+    damage(tmp_path / "checkpoint.pt")
+    with pytest.raises(RecordError, match=rf"expected a training checkpoint in .*checkpoint\.pt, .*{said}"):
+        run(tmp_path, epochs=1)
+
+
+def test_two_runs_do_not_train_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0)
+    refused = []
+
+    def meanwhile(epoch: int, step: int) -> None:
+        if step == 2:
+            with pytest.raises(LockedError, match=f"process {os.getpid()} is writing") as locked:
+                run(tmp_path, epochs=1)
+            refused.append(locked)
+
+    whole = run(tmp_path, meanwhile, epochs=1)
+    assert len(refused) == 1
+    assert torch.equal(run(tmp_path, epochs=1), whole)
+    assert not list(tmp_path.glob("*.lock"))
 
 
 def test_a_model_that_could_not_be_saved_is_refused_at_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData, load_dataset
 from rsmooth.defenses import Trainer
-from rsmooth.defenses.augment import crop_and_flip
+from rsmooth.defenses.augment import crop_and_flip, draw_crops
 from rsmooth.defenses.draws import LABELLED, UNLABELLED, Draws
 from rsmooth.defenses.sources import as_source
 from rsmooth.registry import MODELS
@@ -57,7 +57,7 @@ def test_every_draw_has_its_own_seed_stream_and_epoch() -> None:
 
 def test_crop_and_flip_is_a_crop_and_a_flip_of_the_padded_image() -> None:
     data = images(channels=3)
-    out = crop_and_flip(data.images, data.index, 1, Draws(0))
+    out = crop_and_flip(data.images, draw_crops(data.index, 1, Draws(0)))
     padded = torch.nn.functional.pad(data.images, (4, 4, 4, 4))
     seen = set()
     for before, after in zip(padded, out, strict=True):

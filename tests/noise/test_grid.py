@@ -21,7 +21,7 @@ def on_device(sampler: GridSampler, kernel: str, images=IMAGES, samples=SAMPLES,
     if kernel == "dense":
         return grid.dense(images, samples, device_keys(KEY, CPU), cuts, limits.lowest, values)
     table = torch.from_numpy(sampler._table)
-    return grid.lazy(images, samples, device_keys(KEY, CPU), cuts, table, limits.lowest, values)
+    return grid.lazy(images, samples, device_keys(KEY, CPU), cuts, table, limits.lowest, values, len(images) * values)
 
 
 @pytest.mark.parametrize("sigma", ["0.12", "1"])

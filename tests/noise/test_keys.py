@@ -47,3 +47,13 @@ def test_counters_that_would_wrap_are_refused(images, samples, message):
 def test_the_widest_counters_are_accepted():
     check_counters(ids(2**63 - 1), ids(2**32 - 1))
     check_counters(ids(), ids())
+
+
+def test_ids_on_a_device_are_not_read_back():
+    """A meta tensor has no values: looking at them would be an error."""
+    elsewhere = ids(0, 1).to("meta")
+    check_counters(elsewhere, elsewhere)
+    with pytest.raises(ValueError, match="as many sample_ids as image_ids"):
+        check_counters(elsewhere, elsewhere[:1])
+    with pytest.raises(ValueError, match="on one device"):
+        check_counters(elsewhere, ids(0, 1))

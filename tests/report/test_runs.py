@@ -15,6 +15,18 @@ def test_names_are_what_differs(tmp_path):
     assert distinct_names([tmp_path / "a" / "certificates.tsv", tmp_path / "b" / "certificates.jsonl"]) == ["a", "b"]
 
 
+def test_files_of_one_run_folder_have_names_of_their_own(tmp_path):
+    paths = [tmp_path / "a", tmp_path / "a" / "certificates.tsv", tmp_path / "b"]
+    assert distinct_names(paths) == ["a", "certificates.tsv", "b"]
+
+
+def test_a_run_is_not_compared_with_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for first, second in (("a", "a"), ("a", "./a/"), ("a", str(tmp_path / "a"))):
+        with pytest.raises(ValueError, match=r"expected every run once, got .*a twice; leave one out"):
+            report([first, "b", second])
+
+
 def test_names_can_be_given(tmp_path):
     paths = write_tables(tmp_path)
     assert [run.name for run in load_runs(paths, ["one", "two"])] == ["one", "two"]

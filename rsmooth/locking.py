@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import time
 from pathlib import Path
+from types import TracebackType
 
-from rsmooth.certify.errors import LockedError
+from rsmooth.errors import LockedError
+
+logger = logging.getLogger(__name__)
+
+# How long a run waits for the folder that another one holds: one that has lost its parent process may still be saving.
+PATIENCE_SECONDS = 10.0
+_POLL_SECONDS = 0.1
 
 
 class FileLock:
-    """An exclusive lock on ``path``, held in ``path.lock`` from construction until ``release``.
+    """An exclusive lock on ``path``, held in ``path.lock`` from construction until ``release``, or within a ``with``.
 
     The lock file holds the process id of its holder, so that the one who is locked out can be told. A second holder,
-    in this process or another, raises LockedError at once. POSIX only (flock).
+    in this process or another, raises LockedError after ``patience`` seconds of waiting. POSIX only (flock).
     """
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
         self.path = Path(f"{os.fspath(path)}.lock")
         self._target = path
-        self._fd = self._acquire()
+        self._fd = self._acquire(time.monotonic() + patience)
 
     def release(self) -> None:
         """Give the lock back and remove the lock file; a second call does nothing."""
@@ -29,7 +38,15 @@ class FileLock:
         os.close(self._fd)
         self._fd = -1
 
-    def _acquire(self) -> int:
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self.release()
+
+    def _acquire(self, deadline: float) -> int:
+        said = False
         while True:
             fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
@@ -37,8 +54,14 @@ class FileLock:
             except BlockingIOError:
                 holder = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
                 os.close(fd)
-                raise LockedError(f"expected to be the only writer of {self._target}, but process {holder} is writing "
-                                  "it; wait for that process to end, or write to another folder") from None
+                if time.monotonic() >= deadline:
+                    raise LockedError(f"expected to be the only writer of {self._target}, but process {holder} is "
+                                      "writing it; wait for that process to end, or write to another folder") from None
+                if not said:
+                    logger.info("waiting for process %s, which is writing %s", holder, self._target)
+                said = True
+                time.sleep(_POLL_SECONDS)
+                continue
             if self._is_current(fd):
                 os.ftruncate(fd, 0)
                 os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)

@@ -1,0 +1,115 @@
+"""Training steps recorded as CUDA graphs: the same kernels, all launched at once.
+
+A step of a deep, narrow network is thousands of small kernels, and the host may need longer to launch them one by one
+than the GPU to run them. A recording is launched as a whole. It holds for one kind of call: the shapes of the tensors
+and the values of all else, which are baked into it; tensors are copied into its own before each launch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+
+CALLS_BEFORE = 3  # of a kind as they are: buffers, handles and choices of kernels come into being
+KEPT = 4  # recordings at a time: whole and last batches, mini-batches of two sizes
+
+
+class Recorder(Protocol):
+    """How calls are run and recorded: on a CUDA stream of its own, or in a test's stand-in."""
+
+    def run(self, function: Callable[[], None]) -> None:
+        """Call the function as it is."""
+
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
+        """Record the function's kernels without running them, and return what launches them."""
+
+
+@dataclass(frozen=True)
+class _Recording:
+    inputs: tuple[Tensor, ...]
+    launch: Callable[[], None]
+
+
+class Replayed:
+    """A function of tensors and constants, called as it is at first and from a recording once a kind of call repeats.
+
+    function: launches work on the device and neither waits for it nor returns anything; whatever it changes lies in
+    tensors that keep their place, and it does the same for the same arguments. recorder: None never records.
+    """
+
+    def __init__(self, function: Callable[..., None], recorder: Recorder | None) -> None:
+        self._function = function
+        self._recorder = recorder
+        self._failed = False
+        self._calls: Counter[Any] = Counter()
+        self._recordings: OrderedDict[Any, _Recording] = OrderedDict()
+
+    def __call__(self, *tensors: Tensor, **constants: Any) -> None:
+        """The function's work for these tensors; of a constant its repr tells the kind."""
+        if self._recorder is None:
+            self._function(*tensors, **constants)
+            return
+        kind = (tuple((tensor.shape, tensor.dtype) for tensor in tensors), repr(constants))
+        recording = self._recordings.get(kind) or self._new(kind, tensors, constants, self._recorder)
+        if recording is None:
+            self._recorder.run(lambda: self._function(*tensors, **constants))
+            return
+        self._recordings.move_to_end(kind)
+        for own, tensor in zip(recording.inputs, tensors, strict=True):
+            own.copy_(tensor)
+        recording.launch()
+
+    def _new(self, kind: Any, tensors: tuple[Tensor, ...], constants: dict[str, Any],
+             recorder: Recorder) -> _Recording | None:
+        """A recording, if it is time for one and it can be made."""
+        self._calls[kind] += 1
+        if self._failed or self._calls[kind] <= CALLS_BEFORE:
+            return None
+        own = tuple(tensor.clone() for tensor in tensors)
+        try:
+            launch = recorder.record(lambda: self._function(*own, **constants))
+        except RuntimeError as error:  # a layer or a hook that waits for the device, or too little memory
+            logger.warning("training goes on without CUDA graphs: %s", error)
+            self._failed = True
+            return None
+        if len(self._recordings) == KEPT:
+            self._recordings.popitem(last=False)
+        self._recordings[kind] = _Recording(own, launch)
+        return self._recordings[kind]
+
+
+class CudaRecorder:
+    """Records on a stream of its own, on which it also runs what is not recorded.
+
+    Autograd ties a backward pass to the stream of its forward pass, so both kinds of call have to share one.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._pool: Any = None  # of memory, shared by all recordings: they run one after the other and leave nothing
+
+    def run(self, function: Callable[[], None]) -> None:
+        with torch.cuda.device(self._device):
+            here = torch.cuda.current_stream()
+            self._stream.wait_stream(here)
+            with torch.cuda.stream(self._stream):
+                function()
+            here.wait_stream(self._stream)
+
+    def record(self, function: Callable[[], None]) -> Callable[[], None]:
+        graph = torch.cuda.CUDAGraph()
+        # "thread_local": a thread that pins memory for a DataLoader does not break the recording.
+        with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool, stream=self._stream,
+                                                               capture_error_mode="thread_local"):
+            function()
+        self._pool = graph.pool()
+        return graph.replay
