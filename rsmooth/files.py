@@ -15,17 +15,18 @@ CRASH_VARIABLE = "RSMOOTH_CRASH_AT"
 _passes: Counter[str] = Counter()
 
 
-def replace_file(path: str | os.PathLike[str], content: bytes | memoryview) -> None:
+def replace_file(path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = True) -> None:
     """Put ``content`` into the file ``path``, on the disk when this returns; missing folders on the way are made.
 
-    OSError that names ``path`` where the disk refuses. The crash points are NAME/before-write, NAME/mid-write,
-    NAME/before-rename and NAME/after-rename, with the file's name.
+    sync=False does not wait for the disk: a power cut may then cost the file (a killed process does not), for files
+    that others can replace. OSError that names ``path`` where the disk refuses. The crash points are NAME/before-write,
+    NAME/mid-write, NAME/before-rename and NAME/after-rename, with the file's name.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write(temporary, content, path.name)
+        _write(temporary, content, path.name, sync)
         crash_point(f"{path.name}/before-rename")
         os.replace(temporary, path)
     except BaseException as error:
@@ -36,7 +37,8 @@ def replace_file(path: str | os.PathLike[str], content: bytes | memoryview) -> N
             raise OSError(error.errno, f"{error.strerror or error}; {kept}", str(path)) from error
         raise
     crash_point(f"{path.name}/after-rename")
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
@@ -71,8 +73,8 @@ def crashes_at(name: str) -> bool:
     return _passes[name] == int(turn or 1)
 
 
-def _write(path: Path, content: bytes | memoryview, name: str) -> None:
-    """A new file with the content, on the disk."""
+def _write(path: Path, content: bytes | memoryview, name: str, sync: bool) -> None:
+    """A new file with the content."""
     crash_point(f"{name}/before-write")
     with open(path, "xb") as file:
         if crashes_at(f"{name}/mid-write"):
@@ -81,4 +83,5 @@ def _write(path: Path, content: bytes | memoryview, name: str) -> None:
             os._exit(137)
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())
+        if sync:
+            os.fsync(file.fileno())

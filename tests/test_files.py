@@ -51,6 +51,15 @@ def test_a_folder_that_is_read_only_is_said_so(tmp_path: Path) -> None:
         replace_file(tmp_path / "a", b"")
 
 
+def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    replace_file(tmp_path / "a", b"", sync=False)
+    assert not synced
+    replace_file(tmp_path / "a", b"")
+    assert len(synced) == 2  # the file and its folder
+
+
 def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:
     code = "import sys; from rsmooth.files import replace_file; replace_file(sys.argv[1], b'new content')"
     environment = {**os.environ, "RSMOOTH_CRASH_AT": "a.pt/mid-write"}

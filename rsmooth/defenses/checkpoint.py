@@ -59,7 +59,7 @@ class RunFolder:
         atomic_save({"format": FORMAT, "config": self.config, **state}, self.checkpoint)
         # Written whole from the checkpoint's own history: no row twice, none missing, whenever the run was killed.
         rows = "".join(json.dumps(row) + "\n" for row in state["history"])
-        replace_file(self.path / "metrics.jsonl", rows.encode())
+        replace_file(self.path / "metrics.jsonl", rows.encode(), sync=False)
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

@@ -321,7 +321,7 @@ def test_table_that_could_not_be_written_is_written_by_the_next_start(renames: i
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", failing)
-        with pytest.raises(OSError, match=r"No space left on device: .*certificates\.tsv"):
+        with pytest.raises(OSError, match=r"No space left on device; nothing was written: .*certificates\.tsv"):
             certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     assert same(read_log(tmp_path), reference)
     assert not (tmp_path / "certificates.tsv").exists()

@@ -291,7 +291,7 @@ def test_a_disk_that_takes_no_more_is_named_and_leaves_the_old_file(tmp_path):
     atomic_save({"value": 1}, path)
     done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True,
                           cwd=Path(__file__).parents[2])
-    assert done.stdout == f"[Errno 27] File too large: '{path}'\n"
+    assert done.stdout == f"[Errno 27] File too large; the file is as it was before: '{path}'\n"
     assert safe_load(path) == {"value": 1}
     assert os.listdir(tmp_path) == ["model.pt"]
 
