@@ -66,7 +66,7 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifi
         for run in options.runs:
             from rsmooth.cli.images import choose_images
 
-            data = choose_images(None, run, split="test", skip=1, limit=options.images, only=None)
+            data = choose_images(None, run, split="test", skip=options.skip, limit=options.images, only=None)
             yield run.name, SmoothedClassifier.load(run / "model.pt"), data
         return
     splits = load_dataset("digits", validation=0.2)
@@ -184,7 +184,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", nargs="+", type=Path, help="run folders; default: trains on the digits")
     parser.add_argument("--sigmas", nargs="+", type=float, default=[0.25, 0.5], help="to train at")
     parser.add_argument("--epochs", type=int, default=20, help="to train for")
-    parser.add_argument("--images", type=int, default=100, help="test images, evenly spread")
+    parser.add_argument("--images", type=int, default=100, help="so many test images; of the digits, evenly spread")
+    parser.add_argument("--skip", type=int, default=1, help="of a run's test images, take 0, skip, 2*skip, ...")
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--alpha", type=float, default=1e-3)
     parser.add_argument("--step", type=float, default=0.25, help="of the radius grid, in pixel units")

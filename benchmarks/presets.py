@@ -47,7 +47,7 @@ class Arm:
 class Preset:
     """Arms that belong together; one that needs another stands below it.
 
-    report: ``radii`` and, where published numbers exist, ``reference`` (keys of ``benchmarks.reference.find``).
+    report: ``radii``, ``linf`` radii and, where published numbers exist, ``reference``: as of ``report_runs``.
     threads: of each arm's process; None leaves them to torch. jobs: arms at a time.
     ablate_from: the arm that an ablation varies. data: the environment variable with the data's path, if it needs one.
     """

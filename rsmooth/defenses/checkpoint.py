@@ -42,7 +42,8 @@ class RunFolder:
         differing = _differences(state["config"], self.config)
         if differing:
             raise RecordError(f"expected {self.path} to hold a run of this configuration, got another one: "
-                              f"{'; '.join(differing)}. Choose another run_dir, or resume=False to start anew in it")
+                              f"{'; '.join(differing)}. Choose another folder, or remove its checkpoint "
+                              "(or resume=False) to start anew")
         return state
 
     def tidy(self) -> None:
@@ -52,7 +53,7 @@ class RunFolder:
     def unusable(self, found: str) -> RecordError:
         """The error for a checkpoint that no run can go on from."""
         return RecordError(f"expected a training checkpoint in {self.checkpoint}, got {found}; restore it from a copy, "
-                           "choose another run_dir, or resume=False to start anew in it")
+                           "choose another folder, or remove it (or resume=False) to start anew")
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state, and the history in it as metrics.jsonl."""
