@@ -20,13 +20,12 @@ from numpy.typing import NDArray
 from benchmarks.presets import load_preset
 from benchmarks.provenance import provenance
 from rsmooth.certify import ABSTAIN, CertifySettings
-from rsmooth.certify.cohen import Procedure, Votes
 from rsmooth.certify.engine import Task, drive, open_pool
 from rsmooth.certify.points import noisy_images
 from rsmooth.certify.progress import ProgressBar
 from rsmooth.certify.rules import stopping_rule
 from rsmooth.certify.stopping import StoppingRule
-from rsmooth.certify.votes import Outcome
+from rsmooth.certify.votes import Outcome, Procedure, Votes
 from rsmooth.data import ImageData, load_dataset
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -67,9 +66,13 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifi
             from rsmooth.cli.images import choose_images
 
             data = choose_images(None, run, split="test", skip=options.skip, limit=options.images, only=None)
+            if not isinstance(data, ImageData):
+                raise ValueError(f"expected runs on images in memory, got {run} on an image folder")
             yield run.name, SmoothedClassifier.load(run / "model.pt"), data
         return
     splits = load_dataset("digits", validation=0.2)
+    assert isinstance(splits.train, ImageData)
+    assert isinstance(splits.test, ImageData)
     test = splits.test.subset(range(0, len(splits.test), max(1, len(splits.test) // options.images)))
     for sigma in options.sigmas:
         for arm in ("gaussian", "smoothadv"):

@@ -97,7 +97,7 @@ def plain_rate(images: np.ndarray, labels: np.ndarray, method: str, m: int, opti
         x, y = x.to(device), y.to(device)
         for part, target in zip(x.chunk(m), y.chunk(m), strict=True):
             _plain_step(model, optimizer, part, target, method, m)
-    return options.batch * options.steps / (time.perf_counter() - start)
+    return float(options.batch * options.steps / (time.perf_counter() - start))
 
 
 def _plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, method: str,
@@ -110,7 +110,7 @@ def _plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y
     logits = model(copies + noise)
     loss = functional.cross_entropy(logits, targets)
     optimizer.zero_grad()
-    loss.backward()
+    torch.autograd.backward(loss)
     optimizer.step()
     return loss.item(), (logits.argmax(1) == targets).float().mean().item()
 
@@ -141,7 +141,7 @@ def our_rate(images: np.ndarray, labels: np.ndarray, method: str, m: int, option
     marks = _Marks(options.warmup * m, device)
     trainer = _trainer(method, m, options, graphs)
     trainer.fit(SmoothedClassifier(base, SIGMA, CLASSES), data, progress=False, callback=marks)
-    return options.batch * options.steps / marks.seconds()
+    return float(options.batch * options.steps / marks.seconds())
 
 
 class _Marks:
