@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--radii", type=float, nargs="+", help="default: what the preset, or the sigma, asks for")
     report.add_argument("--linf", nargs="+", help="linf radii of a further table, e.g. 2/255")
     report.add_argument("--dimension", type=int, help="values of an image, for --linf where a log does not say it")
+    report.add_argument("--title", default="Report")
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
     report.add_argument("--reference", help="published tables to print beside: cifar10, imagenet or none")
     for name, (_, text) in MEASUREMENTS.items():
@@ -114,7 +115,7 @@ def _report(options: argparse.Namespace) -> int:
     from rsmooth.cli.values import pixel_values
 
     linf = None if options.linf is None else pixel_values(options.linf)
-    print(report_runs(find_runs(options.folders), title="Report", out=options.out, radii=options.radii,
+    print(report_runs(find_runs(options.folders), title=options.title, out=options.out, radii=options.radii,
                       reference=options.reference, linf=linf, dimension=options.dimension))
     return 0
 
