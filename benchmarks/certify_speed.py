@@ -101,7 +101,8 @@ def _ways(options: argparse.Namespace) -> list[Way]:
                 Way("bfloat16, CUDA graph", "bfloat16", "cuda-graph", 1),
                 Way("bfloat16, compiled", "bfloat16", "inductor", 1)]
     workers = options.workers
-    threads = [Way("float32, one process of threads", "float32", "no", 1)] if workers > 1 else []
+    threads = [Way("float32, one process of threads", "float32", "no", 1),
+               Way("bfloat16, one process of threads", "bfloat16", "no", 1)] if workers > 1 else []
     return [*threads, Way("float32", "float32", "no", workers),
             Way("float32, compiled", "float32", "inductor", workers), Way("bfloat16", "bfloat16", "no", workers),
             Way("bfloat16, compiled", "bfloat16", "inductor", workers)]
