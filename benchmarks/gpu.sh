@@ -28,12 +28,12 @@ measure() {
     else
         quick=(--seconds 5 --repeats 2) rounds=(--rounds 5)
     fi
-    step cuda-tests 150 "$PYTHON" -m pytest -q -m "${MARK:-cuda}" -o addopts=--strict-markers tests
-    step certify-speed 220 "$PYTHON" -m benchmarks certify-speed --model "$MODEL" --device "$DEVICE" "${quick[@]}" \
+    step cuda-tests 140 "$PYTHON" -m pytest -q -m "${MARK:-cuda}" -o addopts=--strict-markers tests
+    step certify-speed 210 "$PYTHON" -m benchmarks certify-speed --model "$MODEL" --device "$DEVICE" "${quick[@]}" \
         --out "$OUT/certify-speed-$MODEL-gpu"
-    step train-speed 130 "$PYTHON" -m benchmarks train-speed --model "$MODEL" --device "$DEVICE" "${steps[@]}" \
+    step train-speed 125 "$PYTHON" -m benchmarks train-speed --model "$MODEL" --device "$DEVICE" "${steps[@]}" \
         --out "$OUT/train-speed-$MODEL-gpu.json"
-    step noise-cost 60 "$PYTHON" -m benchmarks noise-cost --model "$MODEL" --device "$DEVICE" --batch "$batch" "${rounds[@]}"
+    step noise-cost 50 "$PYTHON" -m benchmarks noise-cost --model "$MODEL" --device "$DEVICE" --batch "$batch" "${rounds[@]}"
 }
 
 run() { # DATA [PARTS]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rsmooth.models import fold_batchnorm
 
-BYTES_A_SECOND, FLOP_A_SECOND = 4.3e12, 790e12  # of an H200, as measured: copies; bfloat16 matrix products
+BYTES_A_SECOND, FLOP_A_SECOND = 4.3e12, 790e12  # of an H200, as others measured: copies; bfloat16 products
 VALUE_BYTES = 2
 
 
