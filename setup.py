@@ -6,7 +6,9 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 ROOT = Path(__file__).parent
-VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "rsmooth" / "_version.py").read_text(encoding="utf-8"))
+VERSION = re.search(
+    r'__version__ = "(.+)"', (ROOT / "rsmooth" / "_version.py").read_text(encoding="utf-8")
+)
 
 setup(
     name="rsmooth",
@@ -19,7 +21,9 @@ setup(
     packages=find_packages(include=["rsmooth", "rsmooth.*"]),
     package_data={"rsmooth": ["py.typed", "**/*.yaml"]},
     install_requires=[
-        "torch>=2.6",  # earlier releases execute code from a checkpoint in spite of weights_only=True (CVE-2025-32434)
+        # Earlier releases execute code from a checkpoint in spite of weights_only=True
+        # (CVE-2025-32434).
+        "torch>=2.6",
         "torchvision>=0.21",
         "numpy>=1.26",
         "scipy>=1.13",
@@ -32,8 +36,17 @@ setup(
         "pillow>=10",
     ],
     extras_require={
-        "dev": ["pytest>=8", "pytest-timeout", "pytest-xdist", "hypothesis>=6.100", "ruff>=0.6", "mypy>=1.11",
-                "mpmath>=1.3", "python-flint>=0.6", "types-PyYAML"],
+        "dev": [
+            "pytest>=8",
+            "pytest-timeout",
+            "pytest-xdist",
+            "hypothesis>=6.100",
+            "ruff>=0.6",
+            "mypy>=1.11",
+            "mpmath>=1.3",
+            "python-flint>=0.6",
+            "types-PyYAML",
+        ],
         "tensorboard": ["tensorboard"],
     },
     entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},

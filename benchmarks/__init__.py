@@ -1,1 +1,3 @@
-"""The comparison harness: presets, a resumable runner, ablations, and reports beside the published tables."""
+"""The comparison harness: presets, a resumable runner, ablations, and reports beside the published
+tables.
+"""

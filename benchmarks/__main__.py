@@ -1,6 +1,8 @@
-"""``python -m benchmarks run | ablate | report | train-speed | certify-speed | certify-samples | noise-cost``.
+"""``python -m benchmarks run | ablate | report | train-speed | certify-speed | certify-samples |
+noise-cost``.
 
-Plain argparse, and nothing here imports foolbox or jsonargparse: the harness runs on machines without them.
+Plain argparse, and nothing here imports foolbox or jsonargparse: the harness runs on machines
+without them.
 """
 
 from __future__ import annotations
@@ -15,21 +17,30 @@ from typing import Any
 from benchmarks.presets import ablation, ablation_names, load_preset, preset_names, select_arms
 
 MEASUREMENTS = {
-    "train-speed": ("benchmarks.train_speed", "images a second in training, ours beside a plain loop"),
-    "certify-speed": ("benchmarks.certify_speed", "samples a second in certification, ours beside the plain loop"),
+    "train-speed": (
+        "benchmarks.train_speed",
+        "images a second in training, ours beside a plain loop",
+    ),
+    "certify-speed": (
+        "benchmarks.certify_speed",
+        "samples a second in certification, ours beside the plain loop",
+    ),
     "certify-samples": ("benchmarks.certify_samples", "samples that each certification mode needs"),
     "noise-cost": ("benchmarks.noise_cost", "what exact noise costs beside a forward pass"),
 }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command of the harness; 0 when all went well, 2 after an error, 3 when an arm failed, 130 when stopped.
+    """Run one command of the harness; 0 when all went well, 2 after an error, 3 when an arm failed,
+    130 when stopped.
 
     A measurement's options are its own module's: ``python -m benchmarks train-speed --help``.
     """
     arguments = sys.argv[1:] if argv is None else argv
     if arguments and arguments[0] in MEASUREMENTS:
-        code: int | None = importlib.import_module(MEASUREMENTS[arguments[0]][0]).main(arguments[1:])
+        code: int | None = importlib.import_module(MEASUREMENTS[arguments[0]][0]).main(
+            arguments[1:]
+        )
         return code or 0
     options = _parser().parse_args(arguments)
     try:
@@ -45,7 +56,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="The comparison harness of rsmooth.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description="The comparison harness of rsmooth."
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="train and certify the arms of a preset, then report")
     run.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
@@ -55,13 +68,21 @@ def _parser() -> argparse.ArgumentParser:
     ablate.add_argument("--base", default="digits", help="the preset to vary (default: digits)")
     _add_run_options(ablate)
     report = commands.add_parser("report", help="print runs beside the published tables")
-    report.add_argument("folders", nargs="+", type=Path, help="run folders, folders of runs, or published logs")
-    report.add_argument("--radii", type=float, nargs="+", help="default: what the preset, or the sigma, asks for")
+    report.add_argument(
+        "folders", nargs="+", type=Path, help="run folders, folders of runs, or published logs"
+    )
+    report.add_argument(
+        "--radii", type=float, nargs="+", help="default: what the preset, or the sigma, asks for"
+    )
     report.add_argument("--linf", nargs="+", help="linf radii of a further table, e.g. 2/255")
-    report.add_argument("--dimension", type=int, help="values of an image, for --linf where a log does not say it")
+    report.add_argument(
+        "--dimension", type=int, help="values of an image, for --linf where a log does not say it"
+    )
     report.add_argument("--title", default="Report")
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
-    report.add_argument("--reference", help="published tables to print beside: cifar10, imagenet or none")
+    report.add_argument(
+        "--reference", help="published tables to print beside: cifar10, imagenet or none"
+    )
     for name, (_, text) in MEASUREMENTS.items():
         commands.add_parser(name, help=text, add_help=False)
     return parser
@@ -71,10 +92,16 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder of the runs (default: runs/NAME)")
     parser.add_argument("--jobs", type=int, help="arms at a time (default: the preset's)")
     parser.add_argument("--only", nargs="+", metavar="ARM", help="just these arms")
-    parser.add_argument("--max_seconds", type=float, help="stop at a checkpoint after this long; run again to go on")
-    parser.add_argument("--data", type=Path, help="the preset's data, in place of its environment variable")
+    parser.add_argument(
+        "--max_seconds", type=float, help="stop at a checkpoint after this long; run again to go on"
+    )
+    parser.add_argument(
+        "--data", type=Path, help="the preset's data, in place of its environment variable"
+    )
     parser.add_argument("--device", help="cpu, cuda or auto (default: auto)")
-    parser.add_argument("--tiny", action="store_true", help="sizes that take seconds: does everything run here?")
+    parser.add_argument(
+        "--tiny", action="store_true", help="sizes that take seconds: does everything run here?"
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -87,11 +114,23 @@ def _run(options: argparse.Namespace) -> int:
     for name, output in outcome.failed.items():
         print(f"{name} failed: {output}", file=sys.stderr)
     if outcome.stopped:
-        print(f"stopped before the end of {', '.join(outcome.stopped)}; the same command goes on", file=sys.stderr)
-    certified = [arm.name for arm in preset.arms if arm.name in outcome.finished and arm.certify is not None]
+        print(
+            f"stopped before the end of {', '.join(outcome.stopped)}; the same command goes on",
+            file=sys.stderr,
+        )
+    certified = [
+        arm.name for arm in preset.arms if arm.name in outcome.finished and arm.certify is not None
+    ]
     if certified:
-        print(report_runs([out / name for name in certified], title=preset.title, out=out, brief=True,
-                          **preset.report))
+        print(
+            report_runs(
+                [out / name for name in certified],
+                title=preset.title,
+                out=out,
+                brief=True,
+                **preset.report,
+            )
+        )
     return 3 if outcome.failed else 130 if outcome.stopped else 0
 
 
@@ -99,13 +138,18 @@ def _preset(options: argparse.Namespace) -> Any:
     changes = {}
     if options.device:
         changes = {"train": {"device": options.device}, "certify": {"device": options.device}}
-    preset = load_preset(options.base if options.command == "ablate" else options.preset, tiny=options.tiny,
-                         changes=changes)
+    preset = load_preset(
+        options.base if options.command == "ablate" else options.preset,
+        tiny=options.tiny,
+        changes=changes,
+    )
     if options.command == "ablate":
         preset = ablation(preset, options.what)
     if options.data is not None:
         if preset.data is None:
-            raise ValueError(f"expected --data with a preset that reads files, got it with {preset.name}")
+            raise ValueError(
+                f"expected --data with a preset that reads files, got it with {preset.name}"
+            )
         os.environ[preset.data] = str(options.data.resolve())
     return select_arms(preset, options.only)
 
@@ -115,8 +159,17 @@ def _report(options: argparse.Namespace) -> int:
     from rsmooth.cli.values import pixel_values
 
     linf = None if options.linf is None else pixel_values(options.linf)
-    print(report_runs(find_runs(options.folders), title=options.title, out=options.out, radii=options.radii,
-                      reference=options.reference, linf=linf, dimension=options.dimension))
+    print(
+        report_runs(
+            find_runs(options.folders),
+            title=options.title,
+            out=options.out,
+            radii=options.radii,
+            reference=options.reference,
+            linf=linf,
+            dimension=options.dimension,
+        )
+    )
     return 0
 
 

@@ -1,7 +1,9 @@
-"""One arm in its own process: train, certify, say what it cost. ``python -m benchmarks.arm FOLDER``.
+"""One arm in its own process: train, certify, say what it cost. ``python -m benchmarks.arm
+FOLDER``.
 
-The runner has written the arm's options into FOLDER/arm.yaml. Whatever is finished is not done again; when the time is
-up the process stops like one that is interrupted, and all that checkpoint and journal hold stays.
+The runner has written the arm's options into FOLDER/arm.yaml. Whatever is finished is not done
+again; when the time is up the process stops like one that is interrupted, and all that checkpoint
+and journal hold stays.
 """
 
 from __future__ import annotations
@@ -36,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after so long")
     parser.add_argument("--command", help="what the user typed, for the record")
     options = parser.parse_args(argv)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs inherit it ignored
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background jobs inherit it ignored
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _interrupt)
     if options.seconds is not None:
@@ -52,12 +56,16 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)  # an alarm that comes while the process ends would kill it
+        signal.setitimer(
+            signal.ITIMER_REAL, 0
+        )  # an alarm that comes while the process ends would kill it
     return 0
 
 
 def run_arm(folder: Path, command: str | None = None) -> None:
-    """Train and certify the arm of ``folder`` and write its summary; the arms that it needs lie beside it."""
+    """Train and certify the arm of ``folder`` and write its summary; the arms that it needs lie
+    beside it.
+    """
     import torch
 
     from rsmooth.cli.certify import certify
@@ -73,8 +81,14 @@ def run_arm(folder: Path, command: str | None = None) -> None:
         seeds["certify"] = arm.certify.get("seed", 0)
         with _stage(folder, "certify", _images(folder, arm.certify)):
             certify(source=folder, progress=False, **arm.certify)
-    write_json(folder / SUMMARY, {**arm.as_dict(), "seconds": stage_seconds(folder),
-                                  "provenance": provenance(seeds, command)})
+    write_json(
+        folder / SUMMARY,
+        {
+            **arm.as_dict(),
+            "seconds": stage_seconds(folder),
+            "provenance": provenance(seeds, command),
+        },
+    )
 
 
 def stage_seconds(folder: Path) -> dict[str, dict[str, float]]:
@@ -121,8 +135,14 @@ def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
 def _images(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
     from rsmooth.cli.images import choose_images
 
-    data = choose_images(asked.get("dataset"), folder, split=asked.get("split", "test"), skip=asked.get("skip", 1),
-                         limit=asked.get("max"), only=asked.get("images"))
+    data = choose_images(
+        asked.get("dataset"),
+        folder,
+        split=asked.get("split", "test"),
+        skip=asked.get("skip", 1),
+        limit=asked.get("max"),
+        only=asked.get("images"),
+    )
     return {"unit": "image", "total": len(data)}
 
 

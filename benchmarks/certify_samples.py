@@ -1,8 +1,10 @@
-"""How many samples each certification mode needs, on trained models, and what accuracy it certifies with them.
+"""How many samples each certification mode needs, on trained models, and what accuracy it certifies
+with them.
 
-``python -m benchmarks certify-samples`` trains the digits preset's Gaussian and SmoothAdv arms at several sigmas, or
-takes run folders (``--runs``), draws n votes an image once, and lets every mode read the same votes up to where it
-would have stopped: a mode sees a prefix of the stream that the fixed mode sees, so this is what each would have done.
+``python -m benchmarks certify-samples`` trains the digits preset's Gaussian and SmoothAdv arms at
+several sigmas, or takes run folders (``--runs``), draws n votes an image once, and lets every mode
+read the same votes up to where it would have stopped: a mode sees a prefix of the stream that the
+fixed mode sees, so this is what each would have done.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +38,9 @@ TOLERANCE = 0.02  # of the anytime mode, in units of sigma
 
 @dataclass(frozen=True)
 class Stream:
-    """The votes of N images: the class tested (N,), and its hits (N, L) among the first looks[l] samples."""
+    """The votes of N images: the class tested (N,), and its hits (N, L) among the first looks[l]
+    samples.
+    """
 
     tested: NDArray[np.int64]
     looks: tuple[int, ...]
@@ -54,7 +59,9 @@ def main(argv: list[str] | None = None) -> int:
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         content = {"n": options.n, "alpha": options.alpha, "rows": rows, "provenance": made}
-        Path(f"{options.out}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        Path(f"{options.out}.json").write_text(
+            json.dumps(content, indent=1) + "\n", encoding="utf-8"
+        )
         Path(f"{options.out}.md").write_text(table + "\n", encoding="utf-8")
     return 0
 
@@ -65,7 +72,9 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifi
         for run in options.runs:
             from rsmooth.cli.images import choose_images
 
-            data = choose_images(None, run, split="test", skip=options.skip, limit=options.images, only=None)
+            data = choose_images(
+                None, run, split="test", skip=options.skip, limit=options.images, only=None
+            )
             if not isinstance(data, ImageData):
                 raise ValueError(f"expected runs on images in memory, got {run} on an image folder")
             yield run.name, SmoothedClassifier.load(run / "model.pt"), data
@@ -73,13 +82,17 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifi
     splits = load_dataset("digits", validation=0.2)
     assert isinstance(splits.train, ImageData)
     assert isinstance(splits.test, ImageData)
-    test = splits.test.subset(range(0, len(splits.test), max(1, len(splits.test) // options.images)))
+    test = splits.test.subset(
+        range(0, len(splits.test), max(1, len(splits.test) // options.images))
+    )
     for sigma in options.sigmas:
         for arm in ("gaussian", "smoothadv"):
             yield arm, _train(arm, sigma, splits.train, options), test
 
 
-def _train(arm: str, sigma: float, data: ImageData, options: argparse.Namespace) -> SmoothedClassifier:
+def _train(
+    arm: str, sigma: float, data: ImageData, options: argparse.Namespace
+) -> SmoothedClassifier:
     from rsmooth.cli.train import build_trainer
     from rsmooth.registry import MODELS
 
@@ -93,20 +106,31 @@ def _train(arm: str, sigma: float, data: ImageData, options: argparse.Namespace)
     return g.eval()
 
 
-def _modes(sigma: float, options: argparse.Namespace) -> list[tuple[str, StoppingRule, tuple[float, ...]]]:
+def _modes(
+    sigma: float, options: argparse.Namespace
+) -> list[tuple[str, StoppingRule, tuple[float, ...]]]:
     """Name, rule and the radii at which each mode's accuracy is read."""
     grid = tuple(float(radius) for radius in np.arange(0.0, 3.0 * sigma + 1e-9, options.step))
 
     def rule(mode: str, **option: object) -> StoppingRule:
-        return stopping_rule(mode, sigma, options.n, options.alpha, **option)  # type: ignore[arg-type]
+        wanted: Any = option
+        return stopping_rule(mode, sigma, options.n, options.alpha, **wanted)
 
-    at = [(f"radius {factor:g} sigma", rule("radius", radius=factor * sigma), (factor * sigma,))
-          for factor in (0.5, 1.0, 2.0)]
-    return [("fixed", rule("fixed"), ()), *at, (f"grid of {options.step:g} to 3 sigma", rule("grid", radii=grid), grid),
-            (f"anytime to {TOLERANCE:g} sigma", rule("anytime", tolerance=TOLERANCE * sigma), grid)]
+    at = [
+        (f"radius {factor:g} sigma", rule("radius", radius=factor * sigma), (factor * sigma,))
+        for factor in (0.5, 1.0, 2.0)
+    ]
+    return [
+        ("fixed", rule("fixed"), ()),
+        *at,
+        (f"grid of {options.step:g} to 3 sigma", rule("grid", radii=grid), grid),
+        (f"anytime to {TOLERANCE:g} sigma", rule("anytime", tolerance=TOLERANCE * sigma), grid),
+    ]
 
 
-def _compare(name: str, g: SmoothedClassifier, data: ImageData, options: argparse.Namespace) -> list[dict[str, object]]:
+def _compare(
+    name: str, g: SmoothedClassifier, data: ImageData, options: argparse.Namespace
+) -> list[dict[str, object]]:
     modes = _modes(g.sigma, options)
     stream = _draw(g, data, sorted({look for _, rule, _ in modes for look in rule.looks}), options)
     correct = stream.tested == data.labels.numpy()
@@ -116,12 +140,26 @@ def _compare(name: str, g: SmoothedClassifier, data: ImageData, options: argpars
         radius, samples = _decide(rule, stream)
         ours = [float((correct & (radius >= r)).mean()) for r in radii]
         theirs = [float((correct & (fixed >= r)).mean()) for r in radii]
-        errors = [float(np.sqrt(max(a * (1 - a), b * (1 - b)) / len(data))) for a, b in zip(ours, theirs, strict=True)]
-        rows.append({"model": name, "sigma": g.sigma, "mode": mode, "images": len(data),
-                     "mean_samples": float(samples.mean()), "median_samples": float(np.median(samples)),
-                     "mean_samples_error": float(samples.std() / np.sqrt(len(samples))),
-                     "saving": options.n / float(samples.mean()), "radii": radii, "accuracy": ours,
-                     "accuracy_fixed": theirs, "standard_error": errors})
+        errors = [
+            float(np.sqrt(max(a * (1 - a), b * (1 - b)) / len(data)))
+            for a, b in zip(ours, theirs, strict=True)
+        ]
+        rows.append(
+            {
+                "model": name,
+                "sigma": g.sigma,
+                "mode": mode,
+                "images": len(data),
+                "mean_samples": float(samples.mean()),
+                "median_samples": float(np.median(samples)),
+                "mean_samples_error": float(samples.std() / np.sqrt(len(samples))),
+                "saving": options.n / float(samples.mean()),
+                "radii": radii,
+                "accuracy": ours,
+                "accuracy_fixed": theirs,
+                "standard_error": errors,
+            }
+        )
     return rows
 
 
@@ -144,54 +182,94 @@ def _reader(looks: Sequence[int]) -> Procedure:
     for look in looks:
         votes = yield Votes("estimate", look)
         hits.append(int(votes[tested]))
-    return Outcome(tested, 0.0, votes[:-1], int(votes[-1]), selection, looks[-1], tuple(zip(looks, hits, strict=True)))
+    return Outcome(
+        tested,
+        0.0,
+        votes[:-1],
+        int(votes[-1]),
+        selection,
+        looks[-1],
+        tuple(zip(looks, hits, strict=True)),
+    )
 
 
-def _draw(g: SmoothedClassifier, data: ImageData, looks: Sequence[int], options: argparse.Namespace) -> Stream:
+def _draw(
+    g: SmoothedClassifier, data: ImageData, looks: Sequence[int], options: argparse.Namespace
+) -> Stream:
     shape = data.images.shape[1:]
     settings = CertifySettings(n=options.n, alpha=options.alpha, precision=options.precision)
     samples = float(options.n) * len(data)
     pool = open_pool(g, noisy_images("grid", g.sigma, 0, shape), shape, settings, samples)
-    tasks = (Task(at, int(data.index[at]), data.images[at], _reader(looks)) for at in range(len(data)))
+    tasks = (
+        Task(at, int(data.index[at]), data.images[at], _reader(looks)) for at in range(len(data))
+    )
     outcomes: dict[int, Outcome] = {}
     with ProgressBar(len(data), True, samples_each=N0 + options.n) as bar:
         for turn in drive(pool, tasks):
             outcomes.update({task.position: task.outcome for task in turn.finished})
             bar.update(len(turn.finished), turn.samples)
     ordered = [outcomes[at] for at in range(len(data))]
-    return Stream(np.array([outcome.label for outcome in ordered]), tuple(looks),
-                  np.array([[hits for _, hits in outcome.looks] for outcome in ordered]))
+    return Stream(
+        np.array([outcome.label for outcome in ordered]),
+        tuple(looks),
+        np.array([[hits for _, hits in outcome.looks] for outcome in ordered]),
+    )
 
 
-def _table(rows: list[dict[str, object]], made: dict[str, object], options: argparse.Namespace) -> str:
-    lines = [f"Samples of each mode, at most n={options.n:,}, alpha={options.alpha:g}, on votes of one stream "
-             f"({made['cpu']}, {made['date']}, commit {made['commit']}). Mean samples ± standard error over the "
-             "images: a few that lie next to the radius asked for take most of them. Accuracy is certified accuracy; "
-             "the largest difference is that over all radii of the mode, in standard errors of the fixed one.", "",
-             "| model | sigma | mode | images | mean samples | median | fewer by | largest difference to fixed | "
-             "in standard errors |", "|---|---:|---|---:|---:|---:|---:|---:|---:|"]
+def _table(
+    rows: list[dict[str, object]], made: dict[str, object], options: argparse.Namespace
+) -> str:
+    lines = [
+        f"Samples of each mode, at most n={options.n:,}, alpha={options.alpha:g}, on votes of one "
+        "stream "
+        f"({made['cpu']}, {made['date']}, commit {made['commit']}). Mean samples ± standard error "
+        "over the "
+        "images: a few that lie next to the radius asked for take most of them. Accuracy is "
+        "certified accuracy; "
+        "the largest difference is that over all radii of the mode, in standard errors of the "
+        "fixed one.",
+        "",
+        "| model | sigma | mode | images | mean samples | median | fewer by | largest difference "
+        "to fixed | "
+        "in standard errors |",
+        "|---|---:|---|---:|---:|---:|---:|---:|---:|",
+    ]
     for row in rows:
-        gaps = np.abs(np.subtract(row["accuracy"], row["accuracy_fixed"]))  # type: ignore[call-overload]
-        apart = gaps / np.maximum(row["standard_error"], 1e-9)  # type: ignore[call-overload]
+        found: Any = row
+        gaps = np.abs(np.subtract(found["accuracy"], found["accuracy_fixed"]))
+        apart = gaps / np.maximum(found["standard_error"], 1e-9)
         worst = [f"{100 * max(gaps, default=0):.1f} points", f"{max(apart, default=0):.2f}"]
-        lines.append(f"| {row['model']} | {row['sigma']:g} | {row['mode']} | {row['images']} | "
-                     f"{row['mean_samples']:,.0f} ± {row['mean_samples_error']:,.0f} | {row['median_samples']:,.0f} | "
-                     f"{row['saving']:.1f}x | "
-                     + " | ".join(worst if len(gaps) else ["", ""]) + " |")
+        lines.append(
+            f"| {row['model']} | {row['sigma']:g} | {row['mode']} | {row['images']} | "
+            f"{row['mean_samples']:,.0f} ± {row['mean_samples_error']:,.0f} | "
+            f"{row['median_samples']:,.0f} | "
+            f"{row['saving']:.1f}x | " + " | ".join(worst if len(gaps) else ["", ""]) + " |"
+        )
     return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks certify-samples", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", nargs="+", type=Path, help="run folders; default: trains on the digits")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks certify-samples",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--runs", nargs="+", type=Path, help="run folders; default: trains on the digits"
+    )
     parser.add_argument("--sigmas", nargs="+", type=float, default=[0.25, 0.5], help="to train at")
     parser.add_argument("--epochs", type=int, default=20, help="to train for")
-    parser.add_argument("--images", type=int, default=100, help="so many test images; of the digits, evenly spread")
-    parser.add_argument("--skip", type=int, default=1, help="of a run's test images, take 0, skip, 2*skip, ...")
+    parser.add_argument(
+        "--images", type=int, default=100, help="so many test images; of the digits, evenly spread"
+    )
+    parser.add_argument(
+        "--skip", type=int, default=1, help="of a run's test images, take 0, skip, 2*skip, ..."
+    )
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--alpha", type=float, default=1e-3)
-    parser.add_argument("--step", type=float, default=0.25, help="of the radius grid, in pixel units")
+    parser.add_argument(
+        "--step", type=float, default=0.25, help="of the radius grid, in pixel units"
+    )
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser

@@ -1,8 +1,9 @@
 """Noisy images a second in certification: ours beside the plain loop that the published code runs.
 
-``python -m benchmarks certify-speed`` times both in turns on the same images at the same n. The plain loop takes one
-image at a time, float32, batches of 1000, and counts on the host after each; ours is what ``certify_dataset`` runs.
-Start-up (imports of the workers, compilation) is given apart, since it does not grow with the run. The weights are
+``python -m benchmarks certify-speed`` times both in turns on the same images at the same n. The
+plain loop takes one image at a time, float32, batches of 1000, and counts on the host after each;
+ours is what ``certify_dataset`` runs. Start-up (imports of the workers, compilation) is given
+apart, since it does not grow with the run. The weights are
 random: they change no timing.
 """
 
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,9 +73,13 @@ def main(argv: list[str] | None = None) -> int:
             ours[way].append(replace(rate, startup_seconds=rate.startup_seconds + opening))
         result = _result(options, plain, ours)
         result["failed"] = failed
-        result["roofline"] = images_a_second(g.base, data.images.shape[1:]) if _on_gpu(options) else None
+        result["roofline"] = (
+            images_a_second(g.base, data.images.shape[1:]) if _on_gpu(options) else None
+        )
         table = _table(result, options)
-        _write(options.out, result, table)  # after each turn, so that a time limit costs only what is missing
+        _write(
+            options.out, result, table
+        )  # after each turn, so that a time limit costs only what is missing
     print(table)
     return 0
 
@@ -91,30 +97,53 @@ def _problem(options: argparse.Namespace) -> tuple[SmoothedClassifier, ImageData
     base = MODELS.create(options.model, num_classes=classes).to(options.device).eval()
     count = 64
     images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
-    data = ImageData(images, torch.zeros(count, dtype=torch.int64), torch.arange(count), classes, "random", "test")
+    data = ImageData(
+        images,
+        torch.zeros(count, dtype=torch.int64),
+        torch.arange(count),
+        classes,
+        "random",
+        "test",
+    )
     return SmoothedClassifier(base, SIGMA, classes), data
 
 
 def _ways(options: argparse.Namespace) -> list[Way]:
     if _on_gpu(options):
-        return [Way("float32", "float32", "no", 1), Way("bfloat16", "bfloat16", "no", 1),
-                Way("bfloat16, CUDA graph", "bfloat16", "cuda-graph", 1),
-                Way("bfloat16, compiled", "bfloat16", "inductor", 1)]
+        return [
+            Way("float32", "float32", "no", 1),
+            Way("bfloat16", "bfloat16", "no", 1),
+            Way("bfloat16, CUDA graph", "bfloat16", "cuda-graph", 1),
+            Way("bfloat16, compiled", "bfloat16", "inductor", 1),
+        ]
     workers = options.workers
-    threads = [Way("float32, one process of threads", "float32", "no", 1),
-               Way("bfloat16, one process of threads", "bfloat16", "no", 1)] if workers > 1 else []
-    return [*threads, Way("float32", "float32", "no", workers),
-            Way("float32, compiled", "float32", "inductor", workers), Way("bfloat16", "bfloat16", "no", workers),
-            Way("bfloat16, compiled", "bfloat16", "inductor", workers)]
+    threads = (
+        [
+            Way("float32, one process of threads", "float32", "no", 1),
+            Way("bfloat16, one process of threads", "bfloat16", "no", 1),
+        ]
+        if workers > 1
+        else []
+    )
+    return [
+        *threads,
+        Way("float32", "float32", "no", workers),
+        Way("float32, compiled", "float32", "inductor", workers),
+        Way("bfloat16", "bfloat16", "no", workers),
+        Way("bfloat16, compiled", "bfloat16", "inductor", workers),
+    ]
 
 
 def _on_gpu(options: argparse.Namespace) -> bool:
     return bool(torch.device(options.device).type == "cuda")
 
 
-def _open(g: SmoothedClassifier, data: ImageData,
-          options: argparse.Namespace) -> tuple[dict[Way, tuple[VotePool, float]], dict[str, str]]:
-    """Each way's pool, compiled and recorded, with the seconds that it took; and what became of ways that fail here."""
+def _open(
+    g: SmoothedClassifier, data: ImageData, options: argparse.Namespace
+) -> tuple[dict[Way, tuple[VotePool, float]], dict[str, str]]:
+    """Each way's pool, compiled and recorded, with the seconds that it took; and what became of
+    ways that fail here.
+    """
     pools: dict[Way, tuple[VotePool, float]] = {}
     failed: dict[str, str] = {}
     for way in _ways(options):
@@ -131,23 +160,33 @@ def _open(g: SmoothedClassifier, data: ImageData,
     return pools, failed
 
 
-def _pool(g: SmoothedClassifier, data: ImageData, way: Way, options: argparse.Namespace) -> VotePool:
+def _pool(
+    g: SmoothedClassifier, data: ImageData, way: Way, options: argparse.Namespace
+) -> VotePool:
     shape = data.images.shape[1:]
     settings = _settings(way, options)
     plain = open_pool(g, noisy_images("grid", SIGMA, 0, shape), shape, settings, 1e8)
     if way.compiled == "no":
         return plain
-    return VotePool(FixedBatchNetwork(g, replace(plain.network.profile, compiled=way.compiled)), plain.noise, shape)
+    return VotePool(
+        FixedBatchNetwork(g, replace(plain.network.profile, compiled=way.compiled)),
+        plain.noise,
+        shape,
+    )
 
 
 def _settings(way: Way, options: argparse.Namespace) -> CertifySettings:
-    return CertifySettings(n=options.n, precision=way.precision, compile="never",  # type: ignore[arg-type]
-                           batch_size=options.batch, seed=0)
+    precision: Any = way.precision
+    return CertifySettings(
+        n=options.n, precision=precision, compile="never", batch_size=options.batch, seed=0
+    )
 
 
 @torch.no_grad()
 def _plain_loop(g: SmoothedClassifier, data: ImageData, n: int) -> Iterator[Event]:
-    """The published loop: one image, batches of 1000 copies, the votes fetched and counted after each batch."""
+    """The published loop: one image, batches of 1000 copies, the votes fetched and counted after
+    each batch.
+    """
     device = next(g.parameters()).device
     while True:
         for row in range(len(data)):
@@ -163,8 +202,9 @@ def _plain_loop(g: SmoothedClassifier, data: ImageData, n: int) -> Iterator[Even
                 yield "round", {"samples": size}
 
 
-def _our_loop(g: SmoothedClassifier, pool: VotePool, data: ImageData, way: Way,
-              options: argparse.Namespace) -> Iterator[Event]:
+def _our_loop(
+    g: SmoothedClassifier, pool: VotePool, data: ImageData, way: Way, options: argparse.Namespace
+) -> Iterator[Event]:
     settings, positions = _settings(way, options), range(len(data))
     if way.workers == 1:
         return certify_positions(pool, data, settings, positions, {})
@@ -172,7 +212,9 @@ def _our_loop(g: SmoothedClassifier, pool: VotePool, data: ImageData, way: Way,
 
 
 def _rate(loop: Iterator[Event], seconds: float, workers: int) -> Rate:
-    """Votes over ``seconds`` seconds, counted from when every worker has had time for its first rounds."""
+    """Votes over ``seconds`` seconds, counted from when every worker has had time for its first
+    rounds.
+    """
     start = time.perf_counter()
     skip = 8 * workers  # rounds grow from one pass to a second's worth
     begin, drawn = 0.0, 0
@@ -190,21 +232,38 @@ def _rate(loop: Iterator[Event], seconds: float, workers: int) -> Rate:
     raise RuntimeError("expected a run longer than the time to measure; raise --n")
 
 
-def _result(options: argparse.Namespace, plain: list[Rate], ours: dict[Way, list[Rate]]) -> dict[str, object]:
+def _result(
+    options: argparse.Namespace, plain: list[Rate], ours: dict[Way, list[Rate]]
+) -> dict[str, object]:
     base = statistics.median(rate.samples_per_second for rate in plain)
     rows = []
     for way, rates in ours.items():
         rate = statistics.median(rate.samples_per_second for rate in rates)
-        rows.append({"way": way.name, "workers": way.workers, "samples_per_second": rate,
-                     "runs": [one.samples_per_second for one in rates],
-                     "ratio": rate / base,
-                     "ratios": [one.samples_per_second / other.samples_per_second
-                                for one, other in zip(rates, plain, strict=True)],
-                     "startup_seconds": statistics.median(one.startup_seconds for one in rates)})
-    return {"model": options.model, "device": options.device, "n": options.n, "plain_samples_per_second": base,
-            "plain_runs": [rate.samples_per_second for rate in plain], "rows": rows, "load": os.getloadavg()[0],
-            "tf32": _on_gpu(options) and torch.backends.cudnn.allow_tf32,
-            "provenance": provenance({"noise": 0})}
+        rows.append(
+            {
+                "way": way.name,
+                "workers": way.workers,
+                "samples_per_second": rate,
+                "runs": [one.samples_per_second for one in rates],
+                "ratio": rate / base,
+                "ratios": [
+                    one.samples_per_second / other.samples_per_second
+                    for one, other in zip(rates, plain, strict=True)
+                ],
+                "startup_seconds": statistics.median(one.startup_seconds for one in rates),
+            }
+        )
+    return {
+        "model": options.model,
+        "device": options.device,
+        "n": options.n,
+        "plain_samples_per_second": base,
+        "plain_runs": [rate.samples_per_second for rate in plain],
+        "rows": rows,
+        "load": os.getloadavg()[0],
+        "tf32": _on_gpu(options) and torch.backends.cudnn.allow_tf32,
+        "provenance": provenance({"noise": 0}),
+    }
 
 
 def _table(result: dict[str, object], options: argparse.Namespace) -> str:
@@ -215,35 +274,62 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
     made, plain = result["provenance"], result["plain_runs"]
     assert isinstance(plain, list)
     assert isinstance(made, dict)
-    lines = [f"Certification speed, {options.model} on {options.device}: noisy images/s at n={options.n:,} (median of "
-             f"{len(plain)} turns; {made['gpu'] if floor else made['cpu']}, {made['cores']} cores, torch "
-             f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of the machine "
-             f"{result['load']:.1f}, so compare the ratios)", "",
-             "| way | processes | samples/s | ratio to the plain loop | start-up (s) |"
-             + (" share of the best |" * bool(floor)),
-             "|---|---:|---:|---:|---:|" + ("---:|" * bool(floor)),
-             f"| plain loop, float32, batch 1000 | 1 | {result['plain_samples_per_second']:,.0f} | 1.00x | |"
-             + (" |" * bool(floor))]
+    lines = [
+        f"Certification speed, {options.model} on {options.device}: noisy images/s at "
+        f"n={options.n:,} (median of "
+        f"{len(plain)} turns; {made['gpu'] if floor else made['cpu']}, {made['cores']} cores, "
+        "torch "
+        f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of "
+        "the machine "
+        f"{result['load']:.1f}, so compare the ratios)",
+        "",
+        "| way | processes | samples/s | ratio to the plain loop | start-up (s) |"
+        + (" share of the best |" * bool(floor)),
+        "|---|---:|---:|---:|---:|" + ("---:|" * bool(floor)),
+        f"| plain loop, float32, batch 1000 | 1 | {result['plain_samples_per_second']:,.0f} | "
+        "1.00x | |" + (" |" * bool(floor)),
+    ]
     for row in rows:
         share = f" {row['samples_per_second'] / floor:.1%} |" if floor else ""
-        lines.append(f"| {row['way']} | {row['workers']} | {row['samples_per_second']:,.0f} | {row['ratio']:.2f}x "
-                     f"({min(row['ratios']):.2f}-{max(row['ratios']):.2f}) | {row['startup_seconds']:.1f} |{share}")
+        lines.append(
+            f"| {row['way']} | {row['workers']} | {row['samples_per_second']:,.0f} | "
+            f"{row['ratio']:.2f}x "
+            f"({min(row['ratios']):.2f}-{max(row['ratios']):.2f}) | {row['startup_seconds']:.1f} "
+            f"|{share}"
+        )
     if floor:
-        lines += ["", f"The best is {floor:,.0f} images/s: what memory traffic and arithmetic allow on an H200."]
+        lines += [
+            "",
+            f"The best is {floor:,.0f} images/s: what memory traffic and arithmetic allow on an "
+            "H200.",
+        ]
     return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks certify-speed", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="resnet20", help="a registry name: resnet20, resnet110, resnet50")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks certify-speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--model", default="resnet20", help="a registry name: resnet20, resnet110, resnet50"
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--n", type=int, default=100_000, help="samples an image")
-    parser.add_argument("--seconds", type=float, default=8.0, help="that each way is timed in each turn")
+    parser.add_argument(
+        "--seconds", type=float, default=8.0, help="that each way is timed in each turn"
+    )
     parser.add_argument("--repeats", type=int, default=3, help="turns; the median counts")
-    parser.add_argument("--batch", type=int, help="noisy images in a pass of ours; default: what the engine chooses")
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes on a CPU")
-    parser.add_argument("--threads", type=int, help="of the plain loop and of one process; default: torch's")
+    parser.add_argument(
+        "--batch", type=int, help="noisy images in a pass of ours; default: what the engine chooses"
+    )
+    parser.add_argument(
+        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes on a CPU"
+    )
+    parser.add_argument(
+        "--threads", type=int, help="of the plain loop and of one process; default: torch's"
+    )
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

@@ -1,7 +1,9 @@
-"""What exact noise costs beside a forward pass: sampling, adding and converting, timed in turns with the network.
+"""What exact noise costs beside a forward pass: sampling, adding and converting, timed in turns
+with the network.
 
-``python -m benchmarks.noise_cost`` measures the grid sampler (with NumPy's and with compiled Philox words) and plain
-``torch.randn`` against a batch-norm-folded bfloat16 channels-last network, on one thread, and prints each share.
+``python -m benchmarks.noise_cost`` measures the grid sampler (with NumPy's and with compiled Philox
+words) and plain ``torch.randn`` against a batch-norm-folded bfloat16 channels-last network, on one
+thread, and prints each share.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ Step = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Row:
-    """Images a second of one noise and of the network in the same rounds; share: noise time / network time."""
+    """Images a second of one noise and of the network in the same rounds; share: noise time /
+    network time.
+    """
 
     name: str
     noise_rate: float
@@ -39,22 +43,34 @@ def main(argv: list[str] | None = None) -> int:
     device = torch.device(options.device)
     images = torch.randint(0, 256, (options.batch, 3, 32, 32), dtype=torch.uint8, device=device)
     network = _network(options.model, images)
-    print(f"{options.model}, batch {options.batch}, {device.type}, torch {torch.__version__}, one thread")
+    print(
+        f"{options.model}, batch {options.batch}, {device.type}, torch {torch.__version__}, one "
+        "thread"
+    )
     print(f"{'noise':<28}{'noise img/s':>14}{'network img/s':>16}{'share':>9}")
     for name, step in _noises(images):
         row = _measure(name, step, network, options.batch, options.rounds)
-        print(f"{row.name:<28}{row.noise_rate:>14,.0f}{row.network_rate:>16,.0f}{row.share:>9.2%}", flush=True)
+        print(
+            f"{row.name:<28}{row.noise_rate:>14,.0f}{row.network_rate:>16,.0f}{row.share:>9.2%}",
+            flush=True,
+        )
     print("kernels:", compilation_status())
     return 0
 
 
 def _noises(images: Tensor) -> list[tuple[str, Step]]:
     """A list in which the grid's steps come twice: before and after the kernels were compiled."""
-    randn: Step = lambda: images / 255 + 0.25 * torch.randn(images.shape, device=images.device)  # noqa: E731
-    steps = [("torch.randn, sigma 0.25", randn)]
+
+    def randn() -> Tensor:
+        return images / 255 + 0.25 * torch.randn(images.shape, device=images.device)
+
+    steps: list[tuple[str, Step]] = [("torch.randn, sigma 0.25", randn)]
     samplers = [GridSampler(sigma) for sigma in ("0.12", "0.25", "0.5", "1.0")]
     steps += [(f"grid, sigma {s.sigma:f}", _grid_step(s, images, compiled=False)) for s in samplers]
-    return steps + [(f"grid compiled, sigma {s.sigma:f}", _grid_step(s, images, compiled=True)) for s in samplers]
+    return steps + [
+        (f"grid compiled, sigma {s.sigma:f}", _grid_step(s, images, compiled=True))
+        for s in samplers
+    ]
 
 
 def _grid_step(sampler: GridSampler, images: Tensor, *, compiled: bool) -> Step:
@@ -80,7 +96,7 @@ def _network(model: str, images: Tensor) -> Step:
 
 
 def _measure(name: str, noise: Step, network: Step, batch: int, rounds: int) -> Row:
-    """Medians over rounds, in each of which both take their turn, so that both meet the same load."""
+    """Medians over rounds, in each of which both take their turn: both meet the same load."""
     for step in (noise, network, noise, network):
         step()
     times = [(_seconds(noise, 8), _seconds(network, 2)) for _ in range(rounds)]
@@ -104,8 +120,11 @@ def _wait() -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="benchmarks.noise_cost", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="benchmarks.noise_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--model", default="resnet20", help="a CIFAR model's registry name")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=20)

@@ -1,4 +1,6 @@
-"""Presets: a list of arms as YAML data, each arm the options of ``rsmooth train`` and ``rsmooth certify``."""
+"""Presets: a list of arms as YAML data, each arm the options of ``rsmooth train`` and ``rsmooth
+certify``.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ _MODELS = ("init_from", "teacher")  # the options of training that name a traine
 class Arm:
     """One run: its name, and the options of the two verbs that make it.
 
-    train: init_from and teacher may be ``{arm: NAME}``, the model of another arm. certify: None for an arm that only
-    trains, for others to build on; it has no row in a report.
+    train: init_from and teacher may be ``{arm: NAME}``, the model of another arm. certify: None for
+    an arm that only trains, for others to build on; it has no row in a report.
     """
 
     name: str
@@ -29,14 +31,16 @@ class Arm:
 
     @property
     def needs(self) -> list[str]:
-        """The arms whose models this one trains with, which have to be finished before it starts."""
+        """The arms whose models this one trains with; they have to be finished before it starts."""
         models = [self.train.get(option) for option in _MODELS]
         return [model["arm"] for model in models if isinstance(model, Mapping)]
 
     def train_options(self, runs: Path) -> dict[str, Any]:
         """The options of training, with the arms that they name as their folders below ``runs``."""
-        return {key: runs / value["arm"] if key in _MODELS and isinstance(value, Mapping) else value
-                for key, value in self.train.items()}
+        return {
+            key: runs / value["arm"] if key in _MODELS and isinstance(value, Mapping) else value
+            for key, value in self.train.items()
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """What the runner writes beside the run, and compares on a resume."""
@@ -47,9 +51,11 @@ class Arm:
 class Preset:
     """Arms that belong together; one that needs another stands below it.
 
-    report: ``radii``, ``linf`` radii and, where published numbers exist, ``reference``: as of ``report_runs``.
+    report: ``radii``, ``linf`` radii and, where published numbers exist, ``reference``: as of
+    ``report_runs``.
     threads: of each arm's process; None leaves them to torch. jobs: arms at a time.
-    ablate_from: the arm that an ablation varies. data: the environment variable with the data's path, if it needs one.
+    ablate_from: the arm that an ablation varies. data: the environment variable with the data's
+    path, if it needs one.
     """
 
     name: str
@@ -67,42 +73,65 @@ def preset_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
-def load_preset(name: str, *, tiny: bool = False, changes: Mapping[str, Any] | None = None) -> Preset:
+def load_preset(
+    name: str, *, tiny: bool = False, changes: Mapping[str, Any] | None = None
+) -> Preset:
     """A shipped preset, or a YAML file of one's own; ``tiny`` puts sizes in that take seconds.
 
-    changes: {"train": {...}, "certify": {...}} for every arm; as the tiny sizes they leave out a verb that the arm
-    leaves out. ValueError for an unknown preset, an unknown key, or an arm that needs one which is not above it.
+    changes: {"train": {...}, "certify": {...}} for every arm; as the tiny sizes they leave out a
+    verb that the arm leaves out. ValueError for an unknown preset, an unknown key, or an arm that
+    needs one which is not above it.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.exists():
-        raise ValueError(f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file")
+        raise ValueError(
+            f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file"
+        )
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     unknown = sorted(set(content) - _KEYS)
     if unknown or "arms" not in content:
-        raise ValueError(f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
-                         f"{', '.join(unknown) or 'no arms'}")
+        raise ValueError(
+            f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
+            f"{', '.join(unknown) or 'no arms'}"
+        )
     defaults = merge({"train": {}, "certify": {}}, content.get("defaults", {}))
     sizes = content.get("tiny", {}) if tiny else {}
     arms: list[Arm] = []
     for name, change in content["arms"].items():
         options = merge(defaults, change or {})
         for further in (sizes, sizes.get("arms", {}).get(name) or {}, changes or {}):
-            options = merge(options, {verb: further[verb] for verb in ("train", "certify")
-                                      if verb in further and options[verb] is not None})
+            options = merge(
+                options,
+                {
+                    verb: further[verb]
+                    for verb in ("train", "certify")
+                    if verb in further and options[verb] is not None
+                },
+            )
         arms.append(Arm(name, options["train"], options["certify"]))
         _check_needs(arms[-1], [arm.name for arm in arms[:-1]])
-    return Preset(path.stem, content["title"], tuple(arms), content.get("report", {}), content.get("jobs", 1),
-                  content.get("threads"), content.get("ablate_from"), content.get("data"))
+    return Preset(
+        path.stem,
+        content["title"],
+        tuple(arms),
+        content.get("report", {}),
+        content.get("jobs", 1),
+        content.get("threads"),
+        content.get("ablate_from"),
+        content.get("data"),
+    )
 
 
 def select_arms(preset: Preset, names: list[str] | None) -> Preset:
-    """The preset with only the arms of these names; None means all. ValueError for an unknown arm."""
+    """The preset with only the arms of these names; None means all. ValueError for others."""
     if names is None:
         return preset
     known = {arm.name: arm for arm in preset.arms}
     missing = [name for name in names if name not in known]
     if missing:
-        raise ValueError(f"expected arms of {preset.name}, got {', '.join(missing)}; it has {', '.join(known)}")
+        raise ValueError(
+            f"expected arms of {preset.name}, got {', '.join(missing)}; it has {', '.join(known)}"
+        )
     return _with_arms(preset, [known[name] for name in names])
 
 
@@ -121,14 +150,27 @@ def ablation(preset: Preset, what: str) -> Preset:
         raise ValueError(f"expected an ablation, got {what!r}; known: {', '.join(content)}")
     base = next((arm for arm in preset.arms if arm.name == preset.ablate_from), None)
     if base is None:
-        raise ValueError(f"expected a preset that names the arm to vary (ablate_from), got {preset.name}")
+        raise ValueError(
+            f"expected a preset that names the arm to vary (ablate_from), got {preset.name}"
+        )
     arms = []
     for name, change in content[what]["arms"].items():
         options = merge(base.as_dict(), change or {})
         arms.append(Arm(name, options["train"], options["certify"]))
     title = f"{content[what]['title']} ({preset.name})"
-    return _with_arms(Preset(f"{preset.name}-{what}", title, (), preset.report, preset.jobs, preset.threads,
-                             None, preset.data), arms)
+    return _with_arms(
+        Preset(
+            f"{preset.name}-{what}",
+            title,
+            (),
+            preset.report,
+            preset.jobs,
+            preset.threads,
+            None,
+            preset.data,
+        ),
+        arms,
+    )
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -146,10 +188,21 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
 def _check_needs(arm: Arm, above: list[str]) -> None:
     missing = [name for name in arm.needs if name not in above]
     if missing:
-        raise ValueError(f"expected the arms that {arm.name} needs above it, got {', '.join(missing)} elsewhere; "
-                         f"above it stand {', '.join(above) or 'none'}")
+        raise ValueError(
+            f"expected the arms that {arm.name} needs above it, got {', '.join(missing)} "
+            "elsewhere; "
+            f"above it stand {', '.join(above) or 'none'}"
+        )
 
 
 def _with_arms(preset: Preset, arms: list[Arm]) -> Preset:
-    return Preset(preset.name, preset.title, tuple(arms), preset.report, preset.jobs, preset.threads,
-                  preset.ablate_from, preset.data)
+    return Preset(
+        preset.name,
+        preset.title,
+        tuple(arms),
+        preset.report,
+        preset.jobs,
+        preset.threads,
+        preset.ablate_from,
+        preset.data,
+    )

@@ -1,4 +1,6 @@
-"""How far the arms are, read from the files that they write: a bar with time left for each arm at work."""
+"""How far the arms are, read from the files that they write: a bar with time left for each arm at
+work.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,21 @@ Bar = Any  # tqdm is generic in its type stubs only
 
 
 class Progress:
-    """One bar over all arms and one for each arm at work; without a terminal, a line an arm every half minute."""
+    """One bar over all arms and one for each arm at work; without a terminal, a line an arm every
+    half minute.
+    """
 
     def __init__(self, arms: int, finished: int) -> None:
         self._terminal = sys.stderr.isatty()
-        self._all: Bar = tqdm(total=arms, initial=finished, desc="arms", unit="arm", position=0, file=sys.stderr,
-                              disable=not self._terminal)
+        self._all: Bar = tqdm(
+            total=arms,
+            initial=finished,
+            desc="arms",
+            unit="arm",
+            position=0,
+            file=sys.stderr,
+            disable=not self._terminal,
+        )
         self._bars: dict[str, tuple[str, Bar]] = {}
         self._said = time.monotonic()
 
@@ -38,8 +49,18 @@ class Progress:
             stage, unit, done, total = found
             if name not in self._bars or self._bars[name][0] != stage:
                 self._drop(name)
-                self._bars[name] = (stage, tqdm(total=total, initial=done, desc=f"{name}: {stage}", unit=unit,
-                                                file=sys.stderr, position=self._free(), leave=False))
+                self._bars[name] = (
+                    stage,
+                    tqdm(
+                        total=total,
+                        initial=done,
+                        desc=f"{name}: {stage}",
+                        unit=unit,
+                        file=sys.stderr,
+                        position=self._free(),
+                        leave=False,
+                    ),
+                )
             bar = self._bars[name][1]
             bar.total = total
             bar.update(done - bar.n)
@@ -61,7 +82,9 @@ class Progress:
         if finished:
             self._all.update(1)
         if not self._terminal:
-            print(f"{name}: {'finished' if finished else 'not finished'}", file=sys.stderr, flush=True)
+            print(
+                f"{name}: {'finished' if finished else 'not finished'}", file=sys.stderr, flush=True
+            )
 
     def close(self) -> None:
         """Take all bars down."""
@@ -79,7 +102,9 @@ class Progress:
 
 
 def stage_progress(folder: Path) -> tuple[str, str, float, float] | None:
-    """(stage, unit, done, total) of an arm at work: epochs or seconds of training, or images; None before its first."""
+    """(stage, unit, done, total) of an arm at work: epochs or seconds of training, or images; None
+    before its first.
+    """
     state = _read_json(folder / STATE)
     if not state:
         return None

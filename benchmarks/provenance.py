@@ -24,34 +24,51 @@ def provenance(seeds: dict[str, int] | None = None, command: str | None = None) 
         "command": command or this_command(),
         "commit": git_commit(),
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in ("rsmooth", "torch", "torchvision", "numpy", "scipy")},
+        "versions": {
+            name: _version(name) for name in ("rsmooth", "torch", "torchvision", "numpy", "scipy")
+        },
         "seeds": seeds or {},
     }
 
 
 def this_command() -> str:
-    """The harness' command line as it was typed, with the names of folders in place of their paths."""
+    """The harness' command line as it was typed, with folders' names in place of their paths."""
     return " ".join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])])
 
 
 def git_commit() -> str:
-    """The commit of the code, with "+changes" where the tree differs from it; "unknown" outside a checkout."""
+    """The commit of the code, with "+changes" where the tree differs from it; "unknown" outside a
+    checkout.
+    """
+
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", *arguments], cwd=Path(__file__).parent, check=True, capture_output=True,
-                              text=True, timeout=10).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=10,
+        ).stdout.strip()
 
     try:
-        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "--short=12", "HEAD") + (
+            "+changes" if git("status", "--porcelain", "-uno") else ""
+        )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
 
 def cpu_model() -> str:
-    """The processor as the system names it, with the bf16 instructions that decide about its speed here."""
+    """The processor as the system names it, with the bf16 instructions that decide about its speed
+    here.
+    """
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
@@ -60,7 +77,9 @@ def cpu_model() -> str:
     names = {key.strip(): value.strip() for key, value in fields.items()}
     flags = set(names.get("flags", "").split())
     fast = [flag for flag in ("avx512_bf16", "amx_bf16") if flag in flags]
-    return names.get("model name", platform.machine()) + (f" ({', '.join(fast)})" if fast else " (no bf16)")
+    return names.get("model name", platform.machine()) + (
+        f" ({', '.join(fast)})" if fast else " (no bf16)"
+    )
 
 
 def _version(package: str) -> str | None:

@@ -11,29 +11,38 @@ from torch import Tensor, nn
 
 from rsmooth.models import fold_batchnorm
 
-BYTES_A_SECOND, FLOP_A_SECOND = 4.3e12, 790e12  # of an H200, as others measured: copies; bfloat16 products
+BYTES_A_SECOND, FLOP_A_SECOND = (
+    4.3e12,
+    790e12,
+)  # of an H200, as others measured: copies; bfloat16 products
 VALUE_BYTES = 2
 
 
 @dataclass
 class _Layer:
-    """What one image costs in one layer, with batch norm, ReLU and the sum with a shortcut computed on the way out."""
+    """What one image costs in one layer, with batch norm, ReLU and the sum with a shortcut computed
+    on the way out.
+    """
 
     bytes: float
     flop: float
 
 
 def images_a_second(base: nn.Module, shape: Sequence[int]) -> float:
-    """Images (C, H, W) a second at which each layer is held up by memory or by arithmetic alone, on an H200.
+    """Images (C, H, W) a second at which each layer is held up by memory or by arithmetic alone, on
+    an H200.
 
-    In bfloat16 every convolution and linear layer reads its input and writes its output once; one that ends a residual
-    block reads the shortcut too. Weights stay in the cache and are not counted.
+    In bfloat16 every convolution and linear layer reads its input and writes its output once; one
+    that ends a residual block reads the shortcut too. Weights stay in the cache and are not
+    counted.
     """
     net, layers = fold_batchnorm(base).cpu(), list[_Layer]()
 
     def layer(module: Any, given: tuple[Tensor, ...], out: Tensor) -> None:
         inputs = module.weight[0].numel()  # of one output value
-        layers.append(_Layer(VALUE_BYTES * (given[0].numel() + out.numel()), 2.0 * inputs * out.numel()))
+        layers.append(
+            _Layer(VALUE_BYTES * (given[0].numel() + out.numel()), 2.0 * inputs * out.numel())
+        )
 
     def block(module: Any, given: tuple[Tensor, ...], out: Tensor) -> None:
         layers[-1].bytes += VALUE_BYTES * out.numel()

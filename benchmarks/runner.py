@@ -1,4 +1,5 @@
-"""Run the arms of a preset in processes of their own, several at a time; skip what is finished, resume the rest.
+"""Run the arms of a preset in processes of their own, several at a time; skip what is finished,
+resume the rest.
 
 An arm that needs the model of another one starts when that one is finished.
 """
@@ -36,19 +37,24 @@ class Running:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Which arms are finished, which the time limit stopped, and which failed (with the end of their output)."""
+    """Which arms are finished, which the time limit stopped, and which failed (with the end of
+    their output).
+    """
 
     finished: list[str]
     stopped: list[str]
     failed: dict[str, str]
 
 
-def run(preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: float | None = None) -> Outcome:
+def run(
+    preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: float | None = None
+) -> Outcome:
     """Run all arms of ``preset`` below ``out``; each has the folder of its name.
 
-    jobs: arms at a time; default: what the preset asks for. max_seconds: no new arm starts and the running ones stop
-    at a checkpoint when so much time is over; the same call goes on later. ValueError for a folder that holds an arm
-    of the same name with other options, or an arm that needs one which is neither finished nor to be run.
+    jobs: arms at a time; default: what the preset asks for. max_seconds: no new arm starts and the
+    running ones stop at a checkpoint when so much time is over; the same call goes on later.
+    ValueError for a folder that holds an arm of the same name with other options, or an arm that
+    needs one which is neither finished nor to be run.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     outcome = Outcome([], [], {})
@@ -92,14 +98,19 @@ def _check_needs(preset: Preset, out: Path) -> None:
     for arm in preset.arms:
         missing = [name for name in arm.needs if name not in chosen and not is_finished(out / name)]
         if missing and not is_finished(out / arm.name):
-            raise ValueError(f"expected the arms that {arm.name} needs to be finished or run with it, got "
-                             f"{', '.join(missing)} neither; run {'it' if len(missing) == 1 else 'them'} first, or "
-                             "too (--only takes several)")
+            raise ValueError(
+                f"expected the arms that {arm.name} needs to be finished or run with it, got "
+                f"{', '.join(missing)} neither; run {'it' if len(missing) == 1 else 'them'} "
+                "first, or "
+                "too (--only takes several)"
+            )
 
 
 def _next(waiting: list[Arm], out: Path) -> Arm | None:
     """The first waiting arm that has all it needs."""
-    return next((arm for arm in waiting if all(is_finished(out / name) for name in arm.needs)), None)
+    return next(
+        (arm for arm in waiting if all(is_finished(out / name) for name in arm.needs)), None
+    )
 
 
 def _settle_waiting(waiting: list[Arm], outcome: Outcome) -> None:
@@ -119,23 +130,38 @@ def _claim(folder: Path, arm: Arm) -> None:
 
         differing = differences(yaml.safe_load(path.read_text(encoding="utf-8")), arm.as_dict())
         if differing:
-            raise ValueError(f"expected the options that {path} holds, got {'; '.join(differing)}; "
-                             "use another --out, or remove that arm's folder")
+            raise ValueError(
+                f"expected the options that {path} holds, got {'; '.join(differing)}; "
+                "use another --out, or remove that arm's folder"
+            )
         return
     replace_file(path, yaml.safe_dump(arm.as_dict(), sort_keys=False).encode())
 
 
 def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:
     folder = out / arm.name
-    command = [sys.executable, "-m", "benchmarks.arm", str(folder.resolve()), "--command", this_command()]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.arm",
+        str(folder.resolve()),
+        "--command",
+        this_command(),
+    ]
     if deadline is not None:
         command += ["--seconds", f"{max(deadline - time.monotonic(), 0.01):.2f}"]
     environment = dict(os.environ)
     if threads is not None:
         environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
     with (folder / "output.txt").open("ab") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, env=environment,
-                                   start_new_session=True, cwd=Path(__file__).parent.parent)
+        process = subprocess.Popen(
+            command,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            cwd=Path(__file__).parent.parent,
+        )
     return Running(arm, folder, process)
 
 
@@ -146,13 +172,15 @@ def _settle(item: Running, outcome: Outcome) -> None:
     elif code == STOPPED:
         outcome.stopped.append(item.arm.name)
     else:
-        lines = (item.folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (
+            (item.folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
+        )
         outcome.failed[item.arm.name] = "\n".join([f"exit status {code}", *lines[-15:]])
 
 
 def _end(running: list[Running]) -> None:
-    """Stop what still runs, as Ctrl-C would: each process saves the step under way. They have sessions of their own,
-    so that a Ctrl-C in the terminal reaches each of them once, from here.
+    """Stop what still runs, as Ctrl-C would: each process saves the step under way. They have
+    sessions of their own, so that a Ctrl-C in the terminal reaches each of them once, from here.
     """
     for item in running:
         item.process.send_signal(signal.SIGINT)

@@ -1,8 +1,10 @@
-"""Images a second in training: ours beside a plain loop, alternately in one run, for Gaussian and for SmoothAdv.
+"""Images a second in training: ours beside a plain loop, alternately in one run, for Gaussian and
+for SmoothAdv.
 
-The plain loop is what the published training scripts do: float32, a DataLoader with worker processes that decode, crop
-and flip one image at a time, noise from torch.randn, and ``.item()`` of loss and accuracy after every step. Both take
-the same batches, the same number of attack steps and noise samples, and as many optimiser steps.
+The plain loop is what the published training scripts do: float32, a DataLoader with worker
+processes that decode, crop and flip one image at a time, noise from torch.randn, and ``.item()`` of
+loss and accuracy after every step. Both take the same batches, the same number of attack steps and
+noise samples, and as many optimiser steps.
 """
 
 from __future__ import annotations
@@ -30,14 +32,21 @@ SIGMA, EPSILON, STEPS, CLASSES = 0.25, 0.5, 2, 10
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision hands them out: one PIL image at a time, cropped, flipped, turned into a tensor."""
+    """Images as torchvision hands them out: one PIL image at a time, cropped, flipped, turned into
+    a tensor.
+    """
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         from torchvision import transforms
 
         self.images, self.labels = images, labels
-        self.transform = transforms.Compose([transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip(),
-                                             transforms.ToTensor()])
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+            ]
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -55,7 +64,9 @@ def main(argv: list[str] | None = None) -> int:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device or ("cuda" if torch.cuda.is_available() else "cpu"))
     draw = np.random.default_rng(0)
-    images = draw.integers(256, size=(options.batch * (options.steps + options.warmup), 32, 32, 3), dtype=np.uint8)
+    images = draw.integers(
+        256, size=(options.batch * (options.steps + options.warmup), 32, 32, 3), dtype=np.uint8
+    )
     labels = draw.integers(CLASSES, size=len(images))
     ways = {"rsmooth": False} | ({"rsmooth, CUDA graphs": True} if device.type == "cuda" else {})
     rows: list[dict[str, object]] = []
@@ -68,8 +79,11 @@ def main(argv: list[str] | None = None) -> int:
                 ours[way].append(our_rate(images, labels, name, m, options, device, graphs))
         rows += [_row(name, m, way, plain, rates) for way, rates in ours.items()]
         if options.out:  # after each method, so that a time limit costs only what is missing
-            content = {"options": {k: v for k, v in vars(options).items() if k != "out"}, "rows": rows,
-                       "provenance": provenance()}
+            content = {
+                "options": {k: v for k, v in vars(options).items() if k != "out"},
+                "rows": rows,
+                "provenance": provenance(),
+            }
             options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(_table(rows, options.model, device))
     return 0
@@ -78,18 +92,39 @@ def main(argv: list[str] | None = None) -> int:
 def _row(method: str, m: int, way: str, plain: list[float], ours: list[float]) -> dict[str, object]:
     """What the table shows of one way to train, beside all rates that it comes from."""
     medians = statistics.median(plain), statistics.median(ours)
-    return {"method": method, "num_noise": m, "way": way, "plain": medians[0], "ours": medians[1],
-            "ratio": medians[1] / medians[0], "all": {"plain": plain, "ours": ours}}
+    return {
+        "method": method,
+        "num_noise": m,
+        "way": way,
+        "plain": medians[0],
+        "ours": medians[1],
+        "ratio": medians[1] / medians[0],
+        "all": {"plain": plain, "ours": ours},
+    }
 
 
-def plain_rate(images: np.ndarray, labels: np.ndarray, method: str, m: int, options: argparse.Namespace,
-               device: torch.device) -> float:
+def plain_rate(
+    images: np.ndarray,
+    labels: np.ndarray,
+    method: str,
+    m: int,
+    options: argparse.Namespace,
+    device: torch.device,
+) -> float:
     """Images a second of the plain loop, after its first ``warmup`` batches."""
     torch.manual_seed(0)
-    model = MODELS.create(options.model, num_classes=CLASSES, normalize="cifar10").to(device).train()
+    model = (
+        MODELS.create(options.model, num_classes=CLASSES, normalize="cifar10").to(device).train()
+    )
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-    loader = DataLoader(Pictures(images, labels), options.batch, shuffle=True, num_workers=options.workers,
-                        pin_memory=device.type == "cuda", drop_last=True)
+    loader = DataLoader(
+        Pictures(images, labels),
+        options.batch,
+        shuffle=True,
+        num_workers=options.workers,
+        pin_memory=device.type == "cuda",
+        drop_last=True,
+    )
     start = 0.0
     for number, (x, y) in enumerate(loader):
         if number == options.warmup:
@@ -100,8 +135,9 @@ def plain_rate(images: np.ndarray, labels: np.ndarray, method: str, m: int, opti
     return float(options.batch * options.steps / (time.perf_counter() - start))
 
 
-def _plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, method: str,
-                m: int) -> tuple[float, float]:
+def _plain_step(
+    model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, method: str, m: int
+) -> tuple[float, float]:
     """One mini-batch, each image m times, as the published scripts do it."""
     copies, targets = x.repeat_interleave(m, 0), y.repeat_interleave(m)
     noise = SIGMA * torch.randn_like(copies)
@@ -116,11 +152,15 @@ def _plain_step(model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y
 
 
 def _plain_attack(model: nn.Module, x: Tensor, y: Tensor, noise: Tensor, m: int) -> Tensor:
-    """PGD on the smoothed classifier: (B, C, H, W) -> the same; weights without gradients, batch norm in eval mode."""
+    """PGD on the smoothed classifier: (B, C, H, W) -> the same; weights without gradients, batch
+    norm in eval mode.
+    """
     model.eval().requires_grad_(False)
     delta = torch.zeros_like(x, requires_grad=True)
     for _ in range(STEPS):
-        log_probs = model((x + delta).repeat_interleave(m, 0) + noise).log_softmax(1).unflatten(0, (-1, m))
+        log_probs = (
+            model((x + delta).repeat_interleave(m, 0) + noise).log_softmax(1).unflatten(0, (-1, m))
+        )
         loss = functional.nll_loss(log_probs.logsumexp(1), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, delta)
         with torch.no_grad():
@@ -131,13 +171,28 @@ def _plain_attack(model: nn.Module, x: Tensor, y: Tensor, noise: Tensor, m: int)
     return (x + delta).detach()
 
 
-def our_rate(images: np.ndarray, labels: np.ndarray, method: str, m: int, options: argparse.Namespace,
-             device: torch.device, graphs: bool = False) -> float:
-    """Images a second of the Trainer, after its first ``warmup`` batches; start-up and probes are not counted."""
+def our_rate(
+    images: np.ndarray,
+    labels: np.ndarray,
+    method: str,
+    m: int,
+    options: argparse.Namespace,
+    device: torch.device,
+    graphs: bool = False,
+) -> float:
+    """Images a second of the Trainer, after its first ``warmup`` batches; start-up and probes are
+    not counted.
+    """
     torch.manual_seed(0)
     base = MODELS.create(options.model, num_classes=CLASSES, normalize="cifar10").to(device)
-    data = ImageData(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels),
-                     torch.arange(len(labels)), CLASSES, "random", "train")
+    data = ImageData(
+        torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(),
+        torch.from_numpy(labels),
+        torch.arange(len(labels)),
+        CLASSES,
+        "random",
+        "train",
+    )
     marks = _Marks(options.warmup * m, device)
     trainer = _trainer(method, m, options, graphs)
     trainer.fit(SmoothedClassifier(base, SIGMA, CLASSES), data, progress=False, callback=marks)
@@ -165,8 +220,17 @@ class _Marks:
 
 
 def _trainer(method: str, m: int, options: argparse.Namespace, graphs: bool) -> Trainer:
-    common = {"epochs": 1, "batch_size": options.batch, "num_noise": m, "lr": 0.01, "warmup_epochs": 0,
-              "augment": True, "precision": options.precision, "compile": options.compile, "cuda_graphs": graphs}
+    common = {
+        "epochs": 1,
+        "batch_size": options.batch,
+        "num_noise": m,
+        "lr": 0.01,
+        "warmup_epochs": 0,
+        "augment": True,
+        "precision": options.precision,
+        "compile": options.compile,
+        "cuda_graphs": graphs,
+    }
     if method == "gaussian":
         return GaussianAugmentation(**common)
     attack = PGD(epsilon=EPSILON, steps=STEPS, target="smoothed", objective="smoothadv")
@@ -174,26 +238,48 @@ def _trainer(method: str, m: int, options: argparse.Namespace, graphs: bool) -> 
 
 
 def _table(rows: list[dict[str, object]], model: str, device: torch.device) -> str:
-    lines = [f"Training speed, {model} on {device}, images/s (median; a noisy copy counts as part of its image)", "",
-             "| method | m | way | plain loop | ours | ratio |", "|---|---:|---|---:|---:|---:|"]
-    lines += [f"| {row['method']} | {row['num_noise']} | {row['way']} | {row['plain']:,.0f} | {row['ours']:,.0f} | "
-              f"{row['ratio']:.2f}x |" for row in rows]
+    lines = [
+        f"Training speed, {model} on {device}, images/s (median; a noisy copy counts as part of "
+        "its image)",
+        "",
+        "| method | m | way | plain loop | ours | ratio |",
+        "|---|---:|---|---:|---:|---:|",
+    ]
+    lines += [
+        f"| {row['method']} | {row['num_noise']} | {row['way']} | {row['plain']:,.0f} | "
+        f"{row['ours']:,.0f} | "
+        f"{row['ratio']:.2f}x |"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks train-speed", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks train-speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--steps", type=int, default=4, help="batches that are timed")
-    parser.add_argument("--warmup", type=int, default=1,
-                        help="batches before them; on a GPU at least 5, since steps are recorded")
-    parser.add_argument("--repeats", type=int, default=3, help="of each loop, in turn; the median counts")
-    parser.add_argument("--num_noise", type=int, default=2, help="noise samples m of the SmoothAdv arm")
+    parser.add_argument(
+        "--warmup",
+        type=int,
+        default=1,
+        help="batches before them; on a GPU at least 5, since steps are recorded",
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="of each loop, in turn; the median counts"
+    )
+    parser.add_argument(
+        "--num_noise", type=int, default=2, help="noise samples m of the SmoothAdv arm"
+    )
     parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
     parser.add_argument("--threads", type=int, help="of both loops; default: torch's")
-    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"], help="of ours")
+    parser.add_argument(
+        "--precision", default="auto", choices=["auto", "float32", "bfloat16"], help="of ours"
+    )
     parser.add_argument("--compile", action="store_true", help="compile ours")
     parser.add_argument("--device")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")

@@ -1,4 +1,5 @@
-"""Files that hold the old content or the new one, whole, whatever happens; and the points at which tests end a process.
+"""Files that hold the old content or the new one, whole, whatever happens; and the points at which
+tests end a process.
 
 RSMOOTH_CRASH_AT=POINT ends the process there as a kill would, POINT:K at the K-th pass (from 1).
 """
@@ -15,12 +16,16 @@ CRASH_VARIABLE = "RSMOOTH_CRASH_AT"
 _passes: Counter[str] = Counter()
 
 
-def replace_file(path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = True) -> None:
-    """Put ``content`` into the file ``path``, on the disk when this returns; missing folders on the way are made.
+def replace_file(
+    path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = True
+) -> None:
+    """Put ``content`` into the file ``path``, on the disk when this returns; missing folders on the
+    way are made.
 
-    sync=False does not wait for the disk: a power cut may then cost the file (a killed process does not), for files
-    that others can replace. OSError that names ``path`` where the disk refuses. The crash points are NAME/before-write,
-    NAME/mid-write, NAME/before-rename and NAME/after-rename, with the file's name.
+    sync=False does not wait for the disk: a power cut may then cost the file (a killed process does
+    not), for files that others can replace. OSError that names ``path`` where the disk refuses. The
+    crash points are NAME/before-write, NAME/mid-write, NAME/before-rename and NAME/after-rename,
+    with the file's name.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
@@ -42,13 +47,15 @@ def replace_file(path: str | os.PathLike[str], content: bytes | memoryview, *, s
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Delete what processes that were killed in ``replace_file`` left in a folder; nobody may be writing there."""
+    """Delete what processes that were killed in ``replace_file`` left in a folder; nobody may be
+    writing there.
+    """
     for left in Path(folder).glob(".*.tmp"):
         left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a renaming in the folder durable; Windows cannot open a folder, and needs no such thing."""
+    """Make a renaming in the folder durable; Windows cannot open one, and needs no such thing."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -65,7 +72,7 @@ def crash_point(name: str) -> None:
 
 
 def crashes_at(name: str) -> bool:
-    """Whether a test asked for this pass of the point to be the last thing that the process does."""
+    """Whether a test asked for this pass of the point to be the last thing the process does."""
     wanted, _, turn = os.environ.get(CRASH_VARIABLE, "").partition(":")
     if wanted != name:
         return False

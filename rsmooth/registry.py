@@ -1,7 +1,8 @@
 """Names for the parts that users combine: attacks, trainers, objectives, models, data sets.
 
-A registry maps a name, as it stands in a configuration file or on the command line, to the object that it names.
-Other packages join through entry points of the registry's group, without a change here.
+A registry maps a name, as it stands in a configuration file or on the command line, to the object
+that it names. Other packages join through entry points of the registry's group, without a change
+here.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ class RegistryError(LookupError):
 
 
 class Registry:
-    """Named entries of one kind, each a class or a function; third parties join through entry points of ``group``."""
+    """Named entries of one kind, each a class or a function; third parties join through entry
+    points of ``group``.
+    """
 
     def __init__(self, kind: str, group: str) -> None:
         self.kind = kind
@@ -27,11 +30,16 @@ class Registry:
         self._entries: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that enters a class or function under ``name``; a name that is taken raises RegistryError."""
+        """A decorator that enters a class or function under ``name``; a name that is taken raises
+        RegistryError.
+        """
 
         def enter(entry: T) -> T:
             if name in self._entries:
-                raise RegistryError(f"expected a new {self.kind} name, got {name!r}, which is {self._entries[name]!r}")
+                raise RegistryError(
+                    f"expected a new {self.kind} name, got {name!r}, which is "
+                    f"{self._entries[name]!r}"
+                )
             self._entries[name] = entry
             return entry
 
@@ -69,7 +77,11 @@ class Registry:
 
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(str(name), self.names(), n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"known: {', '.join(self.names())}"
+        hint = (
+            f"did you mean {' or '.join(map(repr, close))}?"
+            if close
+            else f"known: {', '.join(self.names())}"
+        )
         return f"expected a registered {self.kind}, got {name!r}; {hint}"
 
 

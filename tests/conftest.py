@@ -1,4 +1,6 @@
-"""Test files that import a missing package are left out and named: a machine set up for a GPU may lack some."""
+"""Test files that import a missing package are left out and named: a machine set up for a GPU may
+lack some.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,21 @@ MISSING = [name for name in PACKAGES if find_spec(name) is None]
 
 def _imports(path: Path) -> bool:
     pattern = rf"^(?:import|from) (?:{'|'.join(MISSING)})\b"
-    return bool(MISSING) and re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    return (
+        bool(MISSING)
+        and re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    )
 
 
-collect_ignore = [str(path) for path in sorted(Path(__file__).parent.rglob("test_*.py")) if _imports(path)]
+collect_ignore = [
+    str(path) for path in sorted(Path(__file__).parent.rglob("test_*.py")) if _imports(path)
+]
 
 
 def pytest_report_header() -> list[str]:
     """Say in each run what was left out."""
-    return [f"no {', '.join(MISSING)}: {len(collect_ignore)} test files left out"] if collect_ignore else []
+    return (
+        [f"no {', '.join(MISSING)}: {len(collect_ignore)} test files left out"]
+        if collect_ignore
+        else []
+    )

@@ -1,8 +1,10 @@
-"""A CUDA device that is not there: torch's fake tensors carry its name through the real code, without any values.
+"""A CUDA device that is not there: torch's fake tensors carry its name through the real code,
+without any values.
 
-An operation that mixes devices fails, and so does whatever would wait for the device to read a value back: ``.item()``,
-``bool(tensor)``, ``.tolist()``, ``.cpu().numpy()``, ``nonzero``. Torch's backward pass wants a real device and is left
-out, gradients being zeros; the device "meta", which has values neither, is there to show that pass.
+An operation that mixes devices fails, and so does whatever would wait for the device to read a
+value back: ``.item()``, ``bool(tensor)``, ``.tolist()``, ``.cpu().numpy()``, ``nonzero``. Torch's
+backward pass wants a real device and is left out, gradients being zeros; the device "meta", which
+has values neither, is there to show that pass.
 """
 
 from __future__ import annotations
@@ -14,7 +16,11 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch._subclasses.fake_tensor import DataDependentOutputException, DynamicOutputShapeException, FakeTensorMode
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+    FakeTensorMode,
+)
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -22,9 +28,16 @@ from rsmooth.attacks import l2
 from rsmooth.noise import philox
 
 CUDA = torch.device("cuda", 0)
-COPIES = (torch.ops.aten._to_copy.default, torch.ops.aten.copy_.default, torch.ops.aten.lift_fresh_copy.default)
+COPIES = (
+    torch.ops.aten._to_copy.default,
+    torch.ops.aten.copy_.default,
+    torch.ops.aten.lift_fresh_copy.default,
+)
 # What fake tensors raise where a value is asked for, and those of the device "meta".
-WAITS = {"cuda": (DataDependentOutputException, DynamicOutputShapeException), "meta": (RuntimeError,)}
+WAITS = {
+    "cuda": (DataDependentOutputException, DynamicOutputShapeException),
+    "meta": (RuntimeError,),
+}
 
 
 def available() -> bool:
@@ -36,7 +49,11 @@ def available() -> bool:
 def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
     """Within this context tensors are fake, and the device has bfloat16."""
     with monkeypatch.context() as patch:
-        for name, answer in {"is_bf16_supported": True, "get_device_name": "fake", "synchronize": None}.items():
+        for name, answer in {
+            "is_bf16_supported": True,
+            "get_device_name": "fake",
+            "synchronize": None,
+        }.items():
             patch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
         patch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
         patch.setattr(nn.Module, "_apply", _replace_tensors)
@@ -54,12 +71,16 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
                 cache.cache_clear()
 
 
-def _replace_tensors(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+def _replace_tensors(
+    module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True
+) -> nn.Module:
     """As the method of torch, but with new tensors: fake ones cannot always be changed in place."""
     for part in module.modules() if recurse else (module,):
         for name, parameter in part._parameters.items():
             if parameter is not None:
-                part._parameters[name] = nn.Parameter(change(parameter.detach()), parameter.requires_grad)
+                part._parameters[name] = nn.Parameter(
+                    change(parameter.detach()), parameter.requires_grad
+                )
         for name, buffer in part._buffers.items():
             part._buffers[name] = None if buffer is None else change(buffer)
     return module
@@ -80,7 +101,9 @@ def _zero_gradients(loss: Tensor) -> None:
 
 
 class Transfers(TorchDispatchMode):
-    """Notes every copy between the CPU and another device: one from ordinary memory makes the host wait."""
+    """Notes every copy between the CPU and another device: one from ordinary memory makes the host
+    wait.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,7 +111,11 @@ class Transfers(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        kinds = {leaf.device.type for leaf in tree_leaves((args, kwargs, result)) if isinstance(leaf, Tensor)}
+        kinds = {
+            leaf.device.type
+            for leaf in tree_leaves((args, kwargs, result))
+            if isinstance(leaf, Tensor)
+        }
         if func in COPIES and len(kinds) > 1:
             self.seen.append(str(func))
         return result

@@ -17,13 +17,26 @@ from tests.certify.nets import half_space, images
 
 
 def eight() -> ImageData:
-    return ImageData(images(8, seed=9), torch.zeros(8, dtype=torch.int64), torch.arange(8) + 10, 2, "random", "test")
+    return ImageData(
+        images(8, seed=9),
+        torch.zeros(8, dtype=torch.int64),
+        torch.arange(8) + 10,
+        2,
+        "random",
+        "test",
+    )
 
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> CertificationLog:
-    return certify_dataset(half_space(), eight(), tmp_path_factory.mktemp("run"), CertifySettings(n=500), workers=1,
-                           progress=False)
+    return certify_dataset(
+        half_space(),
+        eight(),
+        tmp_path_factory.mktemp("run"),
+        CertifySettings(n=500),
+        workers=1,
+        progress=False,
+    )
 
 
 def test_sound_certificates_stand_and_the_gap_is_measured(log: CertificationLog) -> None:
@@ -34,7 +47,8 @@ def test_sound_certificates_stand_and_the_gap_is_measured(log: CertificationLog)
     assert not found.changed[:, 0].any()
     assert found.changed[:, 2].any()
     assert (found.attacked_radius[found.changed[:, 2]] > found.radius[found.changed[:, 2]]).all()
-    # PGD on a half-space goes straight to the plane unless the box stops it, so the full length is used.
+    # PGD on a half-space goes straight to the plane unless the box stops it, so the full length is
+    # used.
     assert np.allclose(found.distance[:, 0], 0.5 * found.radius, atol=0.02)
     assert "contradicted certificates: 0" in found.summary()
 
@@ -81,7 +95,9 @@ def test_figure_takes_the_audit(log: CertificationLog, tmp_path: Path) -> None:
     assert attack_gap_figure(found.radius, found.attacked_radius).axes
 
 
-def test_the_network_is_executed_as_it_was_certified(log: CertificationLog, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_network_is_executed_as_it_was_certified(
+    log: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked: list[str] = []
 
     def predicting(*args: Any, precision: str, **options: Any) -> Predictions:
@@ -91,6 +107,14 @@ def test_the_network_is_executed_as_it_was_certified(log: CertificationLog, monk
     monkeypatch.setattr("rsmooth.audit.predict", predicting)
     numerics = {**log.provenance["numerics"], "dtype": "bfloat16"}
     spent = {**log.provenance, "numerics": numerics, "alpha_spent": 0.5}
-    found = audit(half_space(), eight(), replace(log, provenance=spent), steps=1, num_noise=1, n=20, factors=(0.5,))
+    found = audit(
+        half_space(),
+        eight(),
+        replace(log, provenance=spent),
+        steps=1,
+        num_noise=1,
+        n=20,
+        factors=(0.5,),
+    )
     assert set(asked) == {"bfloat16"}
     assert found.alpha == pytest.approx(0.501)

@@ -46,5 +46,7 @@ def test_a_terminal_gets_a_bar_that_is_redrawn(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("stream", [io.StringIO, Terminal])
-def test_nothing_where_it_is_not_wanted(stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_where_it_is_not_wanted(
+    stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert progress(stream(), monkeypatch, shown=False) == ""

@@ -1,4 +1,6 @@
-"""The lines that users write, from data to certified accuracy, in one piece; and the same numbers on a second run."""
+"""The lines that users write, from data to certified accuracy, in one piece; and the same numbers
+on a second run.
+"""
 
 import numpy as np
 import pytest
@@ -38,8 +40,15 @@ def trained(seed: int = 0) -> SmoothedClassifier:
     base = MODELS.create("small-cnn", num_classes=10, in_channels=1, width=8)
     g = SmoothedClassifier(base, sigma=0.25, num_classes=10)
     train = load_dataset("digits").train.subset(range(512))
-    Trainer(attack=SmoothAdvPGD(epsilon=0.25, steps=2), num_noise=2, epochs=4, batch_size=64, schedule="one-cycle",
-            warmup_epochs=1, precision="float32").fit(g, train, progress=False)
+    Trainer(
+        attack=SmoothAdvPGD(epsilon=0.25, steps=2),
+        num_noise=2,
+        epochs=4,
+        batch_size=64,
+        schedule="one-cycle",
+        warmup_epochs=1,
+        precision="float32",
+    ).fit(g, train, progress=False)
     return g
 
 
@@ -63,8 +72,14 @@ def test_the_whole_road(g, tmp_path):
     assert right.sum() >= 6, "512 digits and 4 epochs are enough for most of twelve images"
     assert predict(g, x[right], n=100, seed=1).label.tolist() == y[right].tolist()
 
-    log = certify_dataset(g, test, tmp_path / "certificates.jsonl",
-                          CertifySettings(n0=50, n=1000, alpha=1e-3, seed=0), workers=1, progress=False)
+    log = certify_dataset(
+        g,
+        test,
+        tmp_path / "certificates.jsonl",
+        CertifySettings(n0=50, n=1000, alpha=1e-3, seed=0),
+        workers=1,
+        progress=False,
+    )
     assert log.idx.tolist() == test.index.tolist()
     write_log(log, tmp_path / "log.tsv")
     again = read_log(tmp_path / "log.tsv")
@@ -92,9 +107,17 @@ def test_training_twice_gives_the_same_weights(g):
 
 
 def test_the_four_attacks_and_registries_agree():
-    assert NaivePGD(epsilon=1, steps=2) == PGD(epsilon=1, steps=2, target="smoothed", objective="naive")
-    assert SmoothAdvPGD(epsilon=1, steps=2) == PGD(epsilon=1, steps=2, target="smoothed", objective="smoothadv")
-    assert NaiveDDN(epsilon=1, steps=2) == DDN(epsilon=1, steps=2, target="smoothed", objective="naive")
-    assert SmoothAdvDDN(epsilon=1, steps=2) == DDN(epsilon=1, steps=2, target="smoothed", objective="smoothadv")
+    assert NaivePGD(epsilon=1, steps=2) == PGD(
+        epsilon=1, steps=2, target="smoothed", objective="naive"
+    )
+    assert SmoothAdvPGD(epsilon=1, steps=2) == PGD(
+        epsilon=1, steps=2, target="smoothed", objective="smoothadv"
+    )
+    assert NaiveDDN(epsilon=1, steps=2) == DDN(
+        epsilon=1, steps=2, target="smoothed", objective="naive"
+    )
+    assert SmoothAdvDDN(epsilon=1, steps=2) == DDN(
+        epsilon=1, steps=2, target="smoothed", objective="smoothadv"
+    )
     attack = ATTACKS.create("ddn", epsilon=0.5, steps=4)
     assert TRAINERS.create("noise-then-perturb", attack=attack).attack == DDN(epsilon=0.5, steps=4)

@@ -1,4 +1,6 @@
-"""The code on CUDA tensors, as far as it can be seen without a GPU: no mixed devices, and nobody waits for a value."""
+"""The code on CUDA tensors, as far as it can be seen without a GPU: no mixed devices, and nobody
+waits for a value.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ from tests.fake_cuda import CUDA, WAITS, Transfers, available, fake_cuda
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason="this build of torch knows no CUDA"),
-    pytest.mark.filterwarnings("ignore:Accessing the data pointer of FakeTensor"),  # what copy.deepcopy does
+    pytest.mark.filterwarnings(
+        "ignore:Accessing the data pointer of FakeTensor"
+    ),  # what copy.deepcopy does
 ]
 KEY = derive_key(0, "estimate")
 SHAPE = torch.Size((3, 8, 8))
@@ -46,13 +50,18 @@ def mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
 
 
 @pytest.fixture(params=["cuda", "meta"])
-def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[torch.device]:
-    """The fake device, on which there is no backward pass, and the one without values, on which there is.
+def place(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[torch.device]:
+    """The fake device, on which there is no backward pass, and the one without values, on which
+    there is.
 
     Both lack a fused optimiser.
     """
     sgd = torch.optim.SGD
-    monkeypatch.setattr(torch.optim, "SGD", lambda *arguments, fused, **options: sgd(*arguments, **options))
+    monkeypatch.setattr(
+        torch.optim, "SGD", lambda *arguments, fused, **options: sgd(*arguments, **options)
+    )
     if request.param == "cuda":
         with fake_cuda(monkeypatch):
             yield CUDA
@@ -60,7 +69,9 @@ def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
         yield torch.device("meta")
 
 
-def classifier(place: torch.device = CUDA, name: str = "small-cnn", **options: Any) -> SmoothedClassifier:
+def classifier(
+    place: torch.device = CUDA, name: str = "small-cnn", **options: Any
+) -> SmoothedClassifier:
     with unset_fake_temporarily():
         base = MODELS.create(name, num_classes=4, **options)
     return SmoothedClassifier(base, 0.25, 4).to(place)
@@ -73,14 +84,25 @@ def mixed(place: torch.device) -> AbstractContextManager[Any]:
 
 def images(count: int = 12) -> ImageData:
     with unset_fake_temporarily():  # its checks read values, which fake tensors lack
-        return ImageData(torch.zeros((count, *SHAPE), dtype=torch.uint8), torch.arange(count) % 4,
-                         torch.arange(count) * 3, 4, "black", "train")
+        return ImageData(
+            torch.zeros((count, *SHAPE), dtype=torch.uint8),
+            torch.arange(count) % 4,
+            torch.arange(count) * 3,
+            4,
+            "black",
+            "train",
+        )
 
 
 def test_the_device_refuses_to_be_read_or_mixed(mode: FakeTensorMode) -> None:
     """What all tests here rest on."""
     there, here = torch.ones(3, device=CUDA), torch.ones(3)
-    for read in (lambda: there.sum().item(), lambda: bool(there.any()), there.tolist, there.nonzero):
+    for read in (
+        lambda: there.sum().item(),
+        lambda: bool(there.any()),
+        there.tolist,
+        there.nonzero,
+    ):
         with pytest.raises(WAITS["cuda"]):
             read()
     with pytest.raises((RuntimeError, TypeError), match=r"[dD]evice"):
@@ -108,8 +130,11 @@ def test_words_floats_and_integers_are_drawn_without_waiting(mode: FakeTensorMod
     ids = torch.arange(6, device=CUDA)
     device_keys(KEY, CUDA)
     with Transfers() as transfers:
-        drawn = [philox_words(KEY, ids, ids, 9, CUDA), gaussian(KEY, ids, ids, (3, 5, 5), CUDA),
-                 uniform_integers(KEY, ids, ids, 9)]
+        drawn = [
+            philox_words(KEY, ids, ids, 9, CUDA),
+            gaussian(KEY, ids, ids, (3, 5, 5), CUDA),
+            uniform_integers(KEY, ids, ids, 9),
+        ]
     assert {tensor.device for tensor in drawn} == {CUDA}
     assert not transfers.seen
 
@@ -117,11 +142,15 @@ def test_words_floats_and_integers_are_drawn_without_waiting(mode: FakeTensorMod
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("noise", ["grid", "float"])
 def test_votes_are_counted_on_the_device(dtype: str, noise: Any, mode: FakeTensorMode) -> None:
-    """Passes over the copies of two images: nothing is fetched, and nothing is sent after the first lines."""
+    """Passes over the copies of two images: nothing is fetched, and nothing is sent after the first
+    lines.
+    """
     g = classifier()
     settings = CertifySettings(n=100, noise=noise)
     profile = Profile("cuda:0", "fake", dtype, batch=48, compiled="no")
-    pool = VotePool(FixedBatchNetwork(g, profile), noisy_images(settings.noise, g.sigma, 0, SHAPE), SHAPE)
+    pool = VotePool(
+        FixedBatchNetwork(g, profile), noisy_images(settings.noise, g.sigma, 0, SHAPE), SHAPE
+    )
     stored = torch.zeros(SHAPE, dtype=torch.uint8) if noise == "grid" else torch.zeros(SHAPE)
     work = [Slice("estimate", stored, 7, 0, 50), Slice("estimate", stored, 9, 3, 40)]
     pool._count("estimate", work)
@@ -131,15 +160,27 @@ def test_votes_are_counted_on_the_device(dtype: str, noise: Any, mode: FakeTenso
             votes = pool._count("estimate", count)
         sent.append(len(transfers.seen))
         assert (votes.device, votes.dtype, votes.shape) == (CUDA, torch.int64, (2, 5))
-    assert sent[0] == sent[1] <= 4, "expected as many copies to the device for five passes as for two"
+    assert sent[0] == sent[1] <= 4, (
+        "expected as many copies to the device for five passes as for two"
+    )
 
 
-@pytest.mark.parametrize("attack", [
-    PGD(epsilon=0.5, steps=2), PGD(epsilon=0.5, steps=2, target="smoothed", objective="smoothadv", random_start=True),
-    DDN(epsilon=0.5, steps=2, quantize_levels=256), DDN(epsilon=0.5, steps=2, target="smoothed", fallback="last"),
-], ids=["pgd", "smoothadv-pgd", "ddn", "smoothed-ddn"])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        PGD(epsilon=0.5, steps=2),
+        PGD(epsilon=0.5, steps=2, target="smoothed", objective="smoothadv", random_start=True),
+        DDN(epsilon=0.5, steps=2, quantize_levels=256),
+        DDN(epsilon=0.5, steps=2, target="smoothed", fallback="last"),
+    ],
+    ids=["pgd", "smoothadv-pgd", "ddn", "smoothed-ddn"],
+)
 def test_attacks_stay_on_the_device(attack: Attack, place: torch.device) -> None:
-    g, x, y = classifier(place), torch.rand(5, *SHAPE, device=place), torch.zeros(5, dtype=torch.int64, device=place)
+    g, x, y = (
+        classifier(place),
+        torch.rand(5, *SHAPE, device=place),
+        torch.zeros(5, dtype=torch.int64, device=place),
+    )
     noise = torch.randn(5, 2, *SHAPE, device=place)
     attack(g, x, y, noise=noise, validate=False)
     with Transfers() as transfers, mixed(place):
@@ -151,8 +192,13 @@ def test_attacks_stay_on_the_device(attack: Attack, place: torch.device) -> None
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "gaussian": {}, "smoothadv": {"target": "smoothed", "objective": "smoothadv"}, "perturb-beside-noise": {},
-    "perturb-then-noise": {}, "noise-then-perturb": {}, "consistency": {}, "stability": {},
+    "gaussian": {},
+    "smoothadv": {"target": "smoothed", "objective": "smoothadv"},
+    "perturb-beside-noise": {},
+    "perturb-then-noise": {},
+    "noise-then-perturb": {},
+    "consistency": {},
+    "stability": {},
 }
 
 
@@ -168,7 +214,9 @@ def test_every_trainer_is_looked_at() -> None:
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device) -> None:
-    """Augmentation, noise, attack on the folded copy, update and metrics, from the epoch's second step on."""
+    """Augmentation, noise, attack on the folded copy, update and metrics, from the epoch's second
+    step on.
+    """
     g, chosen = classifier(place), trainer(name, clip_grad_norm=1.0)
     source = as_source(images(), Draws(0), device=place, augment=True, workers=0)
     stepper = Stepper(chosen, g, Ranks(), "bfloat16" if place == CUDA else "float32")
@@ -193,7 +241,9 @@ def test_soft_labels_stay_on_the_device(place: torch.device) -> None:
     assert stepper.meter.totals.device == place
 
 
-def test_a_gpu_with_bfloat16_takes_it_without_a_race(mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_with_bfloat16_takes_it_without_a_race(
+    mode: FakeTensorMode, monkeypatch: pytest.MonkeyPatch
+) -> None:
     base, x = classifier(name="resnet20").base, torch.rand(4, 3, 32, 32, device=CUDA)
     assert resolve_precision("auto", base, x) == "bfloat16"
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)

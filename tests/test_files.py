@@ -1,4 +1,4 @@
-"""Files are replaced whole or not at all, and what the disk refuses is said with the file's name."""
+"""Files are replaced whole or not at all; what the disk refuses is said with the file's name."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def test_a_folder_that_is_read_only_is_said_so(tmp_path: Path) -> None:
         replace_file(tmp_path / "a", b"")
 
 
-def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_disk_is_waited_for_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", synced.append)
     replace_file(tmp_path / "a", b"", sync=False)
@@ -61,11 +63,18 @@ def test_the_disk_is_waited_for_unless_told_otherwise(tmp_path: Path, monkeypatc
 
 
 def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:
-    code = "import sys; from rsmooth.files import replace_file; replace_file(sys.argv[1], b'new content')"
+    code = (
+        "import sys; from rsmooth.files import replace_file; replace_file(sys.argv[1], b'new "
+        "content')"
+    )
     environment = {**os.environ, "RSMOOTH_CRASH_AT": "a.pt/mid-write"}
     (tmp_path / "a.pt").write_bytes(b"old")
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.pt")], env=environment, check=False,
-                          cwd=Path(__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.pt")],
+        env=environment,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
     assert done.returncode == 137
     left = [path for path in tmp_path.iterdir() if path.name != "a.pt"]
     assert [path.read_bytes() for path in left] == [b"new c"]

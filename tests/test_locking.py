@@ -14,7 +14,9 @@ from rsmooth.errors import LockedError
 from rsmooth.locking import FileLock
 
 
-def test_patience_outlasts_a_writer_that_ends(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_patience_outlasts_a_writer_that_ends(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = FileLock(tmp_path / "run")
     threading.Timer(0.3, first.release).start()
     with caplog.at_level(logging.INFO), FileLock(tmp_path / "run", patience=60.0):
@@ -27,7 +29,9 @@ def test_patience_outlasts_a_writer_that_ends(tmp_path: Path, caplog: pytest.Log
 def test_a_writer_that_goes_on_is_named_when_patience_ends(patience: float, tmp_path: Path) -> None:
     with FileLock(tmp_path / "run"):
         start = time.monotonic()
-        with pytest.raises(LockedError, match=rf"only writer of .*run, but process {os.getpid()} is writing it"):
+        with pytest.raises(
+            LockedError, match=rf"only writer of .*run, but process {os.getpid()} is writing it"
+        ):
             FileLock(tmp_path / "run", patience=patience)
         assert time.monotonic() - start >= patience
 

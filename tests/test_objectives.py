@@ -11,7 +11,9 @@ from rsmooth.objectives import naive, resolve_objective, smoothadv
 from rsmooth.registry import RegistryError
 
 
-def random_log_probs(batch: int, m: int, classes: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+def random_log_probs(
+    batch: int, m: int, classes: int, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
     logits = 4 * torch.randn(batch, m, classes, generator=generator, dtype=torch.float64)
     return logits.log_softmax(2), torch.randint(classes, (batch,), generator=generator)
@@ -25,7 +27,12 @@ def test_against_the_formulas():
         assert smoothadv(log_probs, y)[b].item() == pytest.approx(-math.log(sum(p) / 7), abs=1e-12)
 
 
-@given(batch=st.integers(0, 4), m=st.integers(1, 6), classes=st.integers(2, 5), seed=st.integers(0, 10**6))
+@given(
+    batch=st.integers(0, 4),
+    m=st.integers(1, 6),
+    classes=st.integers(2, 5),
+    seed=st.integers(0, 10**6),
+)
 def test_smoothadv_is_at_most_naive_and_equal_for_one_sample(batch, m, classes, seed):
     log_probs, y = random_log_probs(batch, m, classes, seed)
     assert (smoothadv(log_probs, y) <= naive(log_probs, y) + 1e-12).all()
@@ -45,7 +52,9 @@ def test_gradient_of_smoothadv_weights_the_copies_by_their_probability():
     smoothadv(log_probs, y).sum().backward()
     p = log_probs.detach().gather(2, y.view(-1, 1, 1).expand(-1, 4, 1)).squeeze(2).exp()
     expected = torch.zeros_like(log_probs)
-    expected.scatter_(2, y.view(-1, 1, 1).expand(-1, 4, 1), -(p / p.sum(1, keepdim=True)).unsqueeze(2))
+    expected.scatter_(
+        2, y.view(-1, 1, 1).expand(-1, 4, 1), -(p / p.sum(1, keepdim=True)).unsqueeze(2)
+    )
     torch.testing.assert_close(log_probs.grad, expected)
 
 

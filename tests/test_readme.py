@@ -1,4 +1,4 @@
-"""The README's promises: its Python runs, its commands are understood, its targets and files exist."""
+"""The README's promises: its Python runs, its commands parse, its targets and files exist."""
 
 import re
 import shlex
@@ -36,9 +36,14 @@ def test_commands_are_understood():
     for command in commands():
         program, *arguments = shlex.split(command)
         if program == "make":
-            assert re.search(rf"^{arguments[0]}:", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert re.search(
+                rf"^{arguments[0]}:",
+                (ROOT / "Makefile").read_text(encoding="utf-8"),
+                flags=re.MULTILINE,
+            )
         else:
             from rsmooth.cli.argv import expand
+
             assert program == "rsmooth"
             build_parser().parse_args(expand(arguments))
             seen.add(arguments[0])

@@ -30,7 +30,10 @@ def test_a_taken_name_is_refused():
 
 
 def test_an_unknown_name_gets_the_close_matches():
-    with pytest.raises(RegistryError, match="expected a registered trainer, got 'smoothadvv'; did you mean 'smoothadv"):
+    with pytest.raises(
+        RegistryError,
+        match="expected a registered trainer, got 'smoothadvv'; did you mean 'smoothadv",
+    ):
         TRAINERS.create("smoothadvv")
     with pytest.raises(RegistryError, match=r"known: .*gaussian"):
         TRAINERS.get("zzzzzz")
@@ -40,7 +43,10 @@ def test_an_unknown_name_gets_the_close_matches():
 
 def test_models_remember_how_they_were_built():
     model = MODELS.create("small-cnn", num_classes=10, in_channels=1)
-    assert model.architecture == {"name": "small-cnn", "options": {"num_classes": 10, "in_channels": 1}}
+    assert model.architecture == {
+        "name": "small-cnn",
+        "options": {"num_classes": 10, "in_channels": 1},
+    }
 
 
 PLUGIN = '''
@@ -56,12 +62,18 @@ def build_wheel(folder: Path) -> Path:
     """A minimal wheel, written by hand: an installer needs no build tools and no network for it."""
     wheel = folder / "rsmooth_tiny-1.0-py3-none-any.whl"
     info = "rsmooth_tiny-1.0.dist-info"
-    entry_points = "[rsmooth.objectives]\ntiny-flat = rsmooth_tiny:flat\ntiny-broken = rsmooth_tiny:missing\n"
+    entry_points = (
+        "[rsmooth.objectives]\ntiny-flat = rsmooth_tiny:flat\ntiny-broken = rsmooth_tiny:missing\n"
+    )
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("rsmooth_tiny.py", PLUGIN)
-        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: rsmooth-tiny\nVersion: 1.0\n")
-        archive.writestr(f"{info}/WHEEL",
-                         "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(
+            f"{info}/METADATA", "Metadata-Version: 2.1\nName: rsmooth-tiny\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            f"{info}/WHEEL",
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
         archive.writestr(f"{info}/entry_points.txt", entry_points)
         archive.writestr(f"{info}/RECORD", "")
     return wheel
@@ -69,8 +81,22 @@ def build_wheel(folder: Path) -> Path:
 
 def test_an_installed_plugin_joins(tmp_path, monkeypatch):
     site = tmp_path / "site"
-    subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps",
-                    "--disable-pip-version-check", "--target", str(site), str(build_wheel(tmp_path))], check=True)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--no-index",
+            "--no-deps",
+            "--disable-pip-version-check",
+            "--target",
+            str(site),
+            str(build_wheel(tmp_path)),
+        ],
+        check=True,
+    )
     assert "tiny-flat" not in OBJECTIVES
     monkeypatch.syspath_prepend(str(site))
     assert "tiny-flat" in OBJECTIVES.names()

@@ -15,14 +15,17 @@ def linear(classes: int = 3, dtype: torch.dtype = torch.float64) -> nn.Module:
 
 
 def images(batch: int = 4) -> torch.Tensor:
-    return torch.rand(batch, 3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    return torch.rand(
+        batch, 3, 2, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    )
 
 
 def test_noise_has_shape_and_scale():
     g = SmoothedClassifier(linear(), sigma=0.5, num_classes=3)
     noise = g.sample_noise(images(8), 2000, torch.Generator().manual_seed(0))
     assert noise.shape == (8, 2000, 3, 2, 2)
-    # 192,000 draws: the mean has standard error .0011, the deviation .0008; bounds at 6 of them (false alarm 4e-9)
+    # 192,000 draws: the mean has standard error .0011, the deviation .0008; bounds at 6 of them
+    # (false alarm 4e-9)
     assert abs(noise.mean().item()) < 0.007
     assert abs(noise.std().item() - 0.5) < 0.005
 
@@ -97,7 +100,10 @@ def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path):
 
 def test_frozen_noise_refuses_no_samples() -> None:
     g = SmoothedClassifier(torch.nn.Flatten(), 0.5, 4)
-    with pytest.raises(ValueError, match="expected num_noise >= 1, got 0"), g.frozen_noise(0, num_noise=0):
+    with (
+        pytest.raises(ValueError, match="expected num_noise >= 1, got 0"),
+        g.frozen_noise(0, num_noise=0),
+    ):
         pass
 
 

@@ -1,8 +1,10 @@
-"""The published tables as data, one CSV a table, each row with its source; no number here was measured by us.
+"""The published tables as data, one CSV a table, each row with its source; no number here was
+measured by us.
 
-Columns: dataset, kind (run, envelope, ...), method, run (P10 m4 e255 = PGD, 10 steps, m = 4, epsilon 255/256; D = DDN),
-sigma, images (how many test images the row speaks of; empty where the source does not say), runs (how many the envelope
-is over), acr, abstained (percent), note, source; all further columns are radii with certified accuracies in percent.
+Columns: dataset, kind (run, envelope, ...), method, run (P10 m4 e255 = PGD, 10 steps, m = 4,
+epsilon 255/256; D = DDN), sigma, images (how many test images the row speaks of; empty where the
+source does not say), runs (how many the envelope is over), acr, abstained (percent), note, source;
+all further columns are radii with certified accuracies in percent.
 """
 
 from __future__ import annotations
@@ -13,12 +15,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-_NAMED = ("dataset", "kind", "method", "run", "sigma", "images", "runs", "acr", "abstained", "note", "source")
+_NAMED = (
+    "dataset",
+    "kind",
+    "method",
+    "run",
+    "sigma",
+    "images",
+    "runs",
+    "acr",
+    "abstained",
+    "note",
+    "source",
+)
 
 
 @dataclass(frozen=True)
 class Quoted:
-    """One published row. accuracy: percent by radius; acr, sigma, images, abstained: None where it does not say."""
+    """One published row. accuracy: percent by radius; acr, sigma, images, abstained: None where it
+    does not say.
+    """
 
     table: str
     dataset: str
@@ -48,7 +64,9 @@ def read_table(name: str) -> list[Quoted]:
     """All rows of one table; ValueError for an unknown table or a missing column."""
     path = FOLDER / f"{name}.csv"
     if not path.exists():
-        raise ValueError(f"expected a reference table, got {name!r}; known: {', '.join(table_names())}")
+        raise ValueError(
+            f"expected a reference table, got {name!r}; known: {', '.join(table_names())}"
+        )
     with path.open(newline="", encoding="utf-8") as stream:
         rows = csv.DictReader(stream)
         missing = [column for column in _NAMED if column not in (rows.fieldnames or ())]
@@ -57,23 +75,52 @@ def read_table(name: str) -> list[Quoted]:
         return [_quoted(name, row) for row in rows]
 
 
-def find(dataset: str, *, images: int | None = None, sigmas: Sequence[float] | None = None,
-         tables: Sequence[str] | None = None) -> list[Quoted]:
+def find(
+    dataset: str,
+    *,
+    images: int | None = None,
+    sigmas: Sequence[float] | None = None,
+    tables: Sequence[str] | None = None,
+) -> list[Quoted]:
     """The published rows for a data set, from all tables or some.
 
-    images: only rows on so many images (None: any). sigmas: only rows of these, and those that span several.
+    images: only rows on so many images (None: any). sigmas: only rows of these, and those that span
+    several.
     """
-    rows = [row for name in tables or table_names() for row in read_table(name) if row.dataset == dataset]
-    return [row for row in rows
-            if (images is None or row.images in (images, None))
-            and (sigmas is None or row.sigma is None or row.sigma in sigmas)]
+    rows = [
+        row
+        for name in tables or table_names()
+        for row in read_table(name)
+        if row.dataset == dataset
+    ]
+    return [
+        row
+        for row in rows
+        if (images is None or row.images in (images, None))
+        and (sigmas is None or row.sigma is None or row.sigma in sigmas)
+    ]
 
 
 def _quoted(table: str, row: dict[str, str]) -> Quoted:
-    accuracy = {float(radius): float(value) for radius, value in row.items() if radius not in _NAMED and value}
-    return Quoted(table, row["dataset"], row["kind"], row["method"], row["run"], _number(row["sigma"]),
-                  int(row["images"]) if row["images"] else None, _number(row["acr"]), _number(row["abstained"]),
-                  row["note"], row["source"], accuracy)
+    accuracy = {
+        float(radius): float(value)
+        for radius, value in row.items()
+        if radius not in _NAMED and value
+    }
+    return Quoted(
+        table,
+        row["dataset"],
+        row["kind"],
+        row["method"],
+        row["run"],
+        _number(row["sigma"]),
+        int(row["images"]) if row["images"] else None,
+        _number(row["acr"]),
+        _number(row["abstained"]),
+        row["note"],
+        row["source"],
+        accuracy,
+    )
 
 
 def _number(text: str) -> float | None:

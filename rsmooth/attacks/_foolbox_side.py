@@ -1,4 +1,6 @@
-"""Our classifiers and attacks as foolbox sees them; imports foolbox, and is itself imported only on use."""
+"""Our classifiers and attacks as foolbox sees them; imports foolbox, and is itself imported only on
+use.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +27,15 @@ class SmoothedModel(PyTorchModel):  # type: ignore[misc]
         super().__init__(g, bounds=bounds, device=device)
         self.smoothed = g
 
-    def transform_bounds(self, bounds: Bounds, inplace: bool = False, wrapper: bool = False) -> SmoothedModel:
+    def transform_bounds(
+        self, bounds: Bounds, inplace: bool = False, wrapper: bool = False
+    ) -> SmoothedModel:
         """Refused with ValueError: sigma is in the pixel units of g."""
-        raise ValueError(f"expected images in the units of the smoothed classifier, within {tuple(self.bounds)}, "
-                         f"got a request for bounds {tuple(bounds)}; rescale the images instead")
+        raise ValueError(
+            "expected images in the units of the smoothed classifier, within "
+            f"{tuple(self.bounds)}, "
+            f"got a request for bounds {tuple(bounds)}; rescale the images instead"
+        )
 
 
 class _Callable(nn.Module):
@@ -56,21 +63,39 @@ class OurAttack(FixedEpsilonAttack):  # type: ignore[misc]
     def run(
         self, model: Model, inputs: Tensor, criterion: Criterion | Tensor, *, epsilon: float
     ) -> Tensor:
-        """The attacked images for foolbox's base class, which has validated the call and has no further options."""
+        """The attacked images for foolbox's base class, which has validated the call and has no
+        further options.
+        """
         x, restore = ep.astensor_(inputs)
         g = self._classifier(model, x.raw)
         targeted = isinstance(criterion, TargetedMisclassification)
-        labels = criterion.target_classes if targeted else get_criterion(criterion).labels  # type: ignore[union-attr]
+        labels = _labels(criterion)
         attack = replace(self.attack, epsilon=epsilon, targeted=targeted)
         generator = torch.Generator().manual_seed(self.seed)
-        x_adv = attack(g, x.raw, labels.raw, num_noise=self.num_noise, bounds=tuple(model.bounds), generator=generator)
+        x_adv = attack(
+            g,
+            x.raw,
+            labels.raw,
+            num_noise=self.num_noise,
+            bounds=tuple(model.bounds),
+            generator=generator,
+        )
         attacked: Tensor = restore(ep.astensor(x_adv))
         return attacked
 
     @staticmethod
     def _classifier(model: Model, x: Tensor) -> SmoothedClassifier:
-        """The classifier behind a model of ``to_foolbox``; any other model becomes the base of one without noise."""
+        """The classifier behind a model of ``to_foolbox``; any other model becomes the base of one
+        without noise.
+        """
         if isinstance(model, SmoothedModel):
             return model.smoothed
         module = _Callable(model).eval()
         return SmoothedClassifier(module, sigma=0.0, num_classes=module(x[:1]).shape[1])
+
+
+def _labels(criterion: Criterion | Tensor) -> ep.Tensor:
+    """The classes to leave, or to reach where the criterion is targeted."""
+    if isinstance(criterion, TargetedMisclassification):
+        return criterion.target_classes
+    return get_criterion(criterion).labels

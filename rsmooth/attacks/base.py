@@ -1,4 +1,6 @@
-"""What every attack shares: the public call, the model as the attack sees it, the gradient loop's evaluation."""
+"""What every attack shares: the public call, the model as the attack sees it, the gradient loop's
+evaluation.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +41,9 @@ class Problem(NamedTuple):
 
 
 class Victim:
-    """A classifier under attack with the noise of the whole attack: x -> log-probabilities, NaN noted per image."""
+    """A classifier under attack with the noise of the whole attack: x -> log-probabilities, NaN
+    noted per image.
+    """
 
     def __init__(self, g: SmoothedClassifier, noise: Tensor | None, batch: Tensor) -> None:
         self._g = g
@@ -47,7 +51,9 @@ class Victim:
         self.healthy = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
 
     def log_probs(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, m, K) under the attack's noise; without noise (the base classifier) m is 1."""
+        """(B, C, H, W) -> (B, m, K) under the attack's noise; without noise (the base classifier) m
+        is 1.
+        """
         points = x.unsqueeze(1)
         log_probs = self._g.log_probs(points if self._noise is None else points + self._noise)
         self.healthy &= ~log_probs.detach().isnan().flatten(1).any(dim=1)
@@ -59,11 +65,13 @@ class Attack(ABC):
     """A search for a perturbation of norm <= epsilon that changes a classifier's answer.
 
     epsilon: largest norm of the perturbation, >= 0, in [0, 1] pixel units.
-    target: what is attacked, the "base" classifier at the image itself or the "smoothed" one under noise.
+    target: what is attacked, the "base" classifier at the image itself or the "smoothed" one under
+    noise.
     targeted: whether y names the class to reach instead of the class to leave.
 
-    An attack is a value: it holds neither a model nor sigma nor noise, and ``dataclasses.replace`` makes a variation.
-    A subclass writes ``_perturb``; one that follows a gradient derives from GradientAttack.
+    An attack is a value: it holds neither a model nor sigma nor noise, and ``dataclasses.replace``
+    makes a variation. A subclass writes ``_perturb``; one that follows a gradient derives from
+    GradientAttack.
     """
 
     epsilon: float
@@ -72,7 +80,9 @@ class Attack(ABC):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
-            raise ValueError(f"expected a finite epsilon >= 0 in [0,1] pixel units, got {self.epsilon!r}")
+            raise ValueError(
+                f"expected a finite epsilon >= 0 in [0,1] pixel units, got {self.epsilon!r}"
+            )
         if self.target not in ("base", "smoothed"):
             raise ValueError(f"expected target 'base' or 'smoothed', got {self.target!r}")
 
@@ -93,15 +103,19 @@ class Attack(ABC):
 
         x: images (B, C, H, W) within ``bounds``.
         y: labels (B,), the classes to leave (targeted: to reach).
-        noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base target sees none.
+        noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base
+            target sees none.
         num_noise: how many samples per image (m) to draw where no noise is given.
-        bounds: the box of valid pixels; None switches it off (x may then lie anywhere, e.g. noisy points).
+        bounds: the box of valid pixels; None switches it off (x may then lie anywhere, e.g. noisy
+            points).
         generator: source of the noise and of random starts; None is torch's own.
-        validate: False omits the checks that read values back from the device (ranges of x and y, and the NaN check at
-            the end); an image whose evaluation had a NaN then comes back as NaN.
+        validate: False omits the checks that read values back from the device (ranges of x and y,
+            and the NaN check at the end); an image whose evaluation had a NaN then comes back as
+            NaN.
 
-        The model is in eval mode with frozen parameters meanwhile; modes and flags are restored, also after an error.
-        Raises ValueError for images, labels, noise or bounds out of range, and for a model that returns NaN.
+        The model is in eval mode with frozen parameters meanwhile; modes and flags are restored,
+        also after an error. Raises ValueError for images, labels, noise or bounds out of range, and
+        for a model that returns NaN.
         """
         _check_bounds(bounds)
         if validate:
@@ -112,7 +126,8 @@ class Attack(ABC):
         if len(x) == 0:
             return x.detach().clone()
         with torch.inference_mode(False), frozen(g):
-            # inference_mode(False) also turns gradients on; cloned, because autograd refuses inference-mode tensors
+            # inference_mode(False) also turns gradients on; cloned, because autograd refuses
+            # inference-mode tensors
             problem = Problem(x.detach().clone(), y.clone(), bounds, generator)
             victim = Victim(g, noise, x)
             x_adv = self._perturb(victim, problem).detach()
@@ -128,16 +143,31 @@ class Attack(ABC):
         """The attacked images (B, C, H, W) of a batch that is not empty."""
 
     def _noise(
-        self, g: SmoothedClassifier, x: Tensor, noise: Tensor | None, m: int, generator: torch.Generator | None
+        self,
+        g: SmoothedClassifier,
+        x: Tensor,
+        noise: Tensor | None,
+        m: int,
+        generator: torch.Generator | None,
     ) -> Tensor | None:
-        """The noise that this attack sees: the given one, a fresh draw, or none for the base classifier."""
+        """The noise that this attack sees: the given one, a fresh draw, or none for the base
+        classifier.
+        """
         if noise is not None:
-            if noise.ndim != 5 or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape) or noise.shape[1] == 0:
-                raise ValueError(f"expected noise (B, m, C, H, W) for images {tuple(x.shape)}, "
-                                 f"got {tuple(noise.shape)}")
+            if (
+                noise.ndim != 5
+                or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape)
+                or noise.shape[1] == 0
+            ):
+                raise ValueError(
+                    f"expected noise (B, m, C, H, W) for images {tuple(x.shape)}, "
+                    f"got {tuple(noise.shape)}"
+                )
             if m not in (1, noise.shape[1]):
-                raise ValueError(f"expected num_noise to agree with the given noise, got num_noise={m} and "
-                                 f"{noise.shape[1]} samples per image; leave num_noise out when giving noise")
+                raise ValueError(
+                    f"expected num_noise to agree with the given noise, got num_noise={m} and "
+                    f"{noise.shape[1]} samples per image; leave num_noise out when giving noise"
+                )
         if m < 1:
             raise ValueError(f"expected num_noise >= 1, got {m}")
         if self.target == "base":
@@ -150,8 +180,8 @@ class GradientAttack(Attack):
     """An attack that follows the gradient of an objective; a subclass writes one search loop.
 
     steps: number of gradient steps, >= 1.
-    objective: a registered name or a function (log_probs (B, m, K), y (B,)) -> loss (B,). The attack climbs it; a
-        targeted attack descends it.
+    objective: a registered name or a function (log_probs (B, m, K), y (B,)) -> loss (B,). The
+        attack climbs it; a targeted attack descends it.
     """
 
     steps: int
@@ -176,8 +206,10 @@ class GradientAttack(Attack):
             point = x_adv.detach().requires_grad_()
             log_probs = victim.log_probs(point)
             if not log_probs.requires_grad:
-                raise ValueError("expected a base classifier that is differentiable in its input, got an output "
-                                 "without gradient; look for a no_grad or detach inside it")
+                raise ValueError(
+                    "expected a base classifier that is differentiable in its input, got an output "
+                    "without gradient; look for a no_grad or detach inside it"
+                )
             loss = sign * objective(log_probs, problem.y)
             (gradient,) = torch.autograd.grad(loss.sum(), point)
             victim.healthy &= gradient.isfinite().flatten(1).all(dim=1)
@@ -186,7 +218,9 @@ class GradientAttack(Attack):
         return problem.x + self._search(evaluate, problem)
 
     def _is_adversarial(self, log_probs: Tensor, y: Tensor) -> Tensor:
-        """Whether the majority of the noise samples votes as the attack wants: (B, m, K), (B,) -> (B,) bool."""
+        """Whether the majority of the noise samples votes as the attack wants: (B, m, K), (B,) ->
+        (B,) bool.
+        """
         reached = majority_vote(log_probs) == y
         return reached if self.targeted else ~reached
 
@@ -200,7 +234,9 @@ def majority_vote(log_probs: Tensor) -> Tensor:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Within this context all submodules are in eval mode and no parameter asks for a gradient; restored exactly."""
+    """Within this context all submodules are in eval mode and no parameter asks for a gradient;
+    restored exactly.
+    """
     modes = [(part, part.training) for part in module.modules()]
     asking = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
@@ -217,11 +253,17 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 def _check_bounds(bounds: Bounds | None) -> None:
     if bounds is not None and not bounds[0] < bounds[1]:
-        raise ValueError(f"expected bounds (low, high) with low < high, or None for no box, got {bounds!r}")
+        raise ValueError(
+            f"expected bounds (low, high) with low < high, or None for no box, got {bounds!r}"
+        )
 
 
 def _check_finite(x_adv: Tensor) -> None:
     broken = (~x_adv.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
     if broken:
-        raise ValueError(f"expected finite logits and gradients from the base classifier, got NaN or infinity for "
-                         f"images {broken[:8]} of the batch ({len(broken)} of {len(x_adv)}); has training diverged?")
+        raise ValueError(
+            "expected finite logits and gradients from the base classifier, got NaN or infinity "
+            "for "
+            f"images {broken[:8]} of the batch ({len(broken)} of {len(x_adv)}); has training "
+            "diverged?"
+        )

@@ -1,4 +1,6 @@
-"""Decoupled direction and norm: the smallest l2 perturbation, on the base or on the smoothed classifier."""
+"""Decoupled direction and norm: the smallest l2 perturbation, on the base or on the smoothed
+classifier.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +21,23 @@ Fallback = Literal["clean", "last"]
 @ATTACKS.register("ddn")
 @dataclass(frozen=True, kw_only=True)
 class DDN(GradientAttack):
-    """Decoupled direction and norm (Rony et al. 2019, arXiv:1811.09600, algorithm 1), then projected to epsilon.
+    """Decoupled direction and norm (Rony et al. 2019, arXiv:1811.09600, algorithm 1), then
+    projected to epsilon.
 
-    gamma: each step multiplies the norm by 1 - gamma at an adversarial point, by 1 + gamma elsewhere; in (0, 1).
+    gamma: each step multiplies the norm by 1 - gamma at an adversarial point, by 1 + gamma
+        elsewhere; in (0, 1).
     init_norm: the first norm tried, > 0; None is epsilon.
-    quantize_levels: round each iterate to that many grey levels of the box (256 as published); None does not round.
-    fallback: what an image gets for which no iterate was adversarial: "clean", the image itself, as published, or
-        "last", the last iterate.
+    quantize_levels: round each iterate to that many grey levels of the box (256 as published); None
+        does not round.
+    fallback: what an image gets for which no iterate was adversarial: "clean", the image itself, as
+        published, or "last", the last iterate.
 
-    Under noise, adversarial means that the majority of the samples votes so, and the direction is the gradient of the
-    objective (Salman et al. 2019, arXiv:1906.04584, section 2.2). The smallest adversarial iterate is kept; the last
-    one is never evaluated, and an image that is misclassified already comes back unchanged, as published. The step
-    length falls from 1 along a cosine towards 0.01 (under current PyTorch the published code skips the 1). Unlike
-    there, rounding never leads beyond epsilon. A gradient that vanishes is replaced by a fixed random direction.
+    Under noise, adversarial means that the majority of the samples votes so, and the direction is
+    the gradient of the objective (Salman et al. 2019, arXiv:1906.04584, section 2.2). The smallest
+    adversarial iterate is kept; the last one is never evaluated, and an image that is misclassified
+    already comes back unchanged, as published. The step length falls from 1 along a cosine towards
+    0.01 (under current PyTorch the published code skips the 1). Unlike there, rounding never leads
+    beyond epsilon. A gradient that vanishes is replaced by a fixed random direction.
     """
 
     gamma: float = 0.05
@@ -43,10 +49,17 @@ class DDN(GradientAttack):
         super().__post_init__()
         if not 0 < self.gamma < 1:
             raise ValueError(f"expected gamma in (0, 1), got {self.gamma!r}")
-        if self.init_norm is not None and not (math.isfinite(self.init_norm) and self.init_norm > 0):
-            raise ValueError(f"expected a finite init_norm > 0, or None for epsilon, got {self.init_norm!r}")
+        if self.init_norm is not None and not (
+            math.isfinite(self.init_norm) and self.init_norm > 0
+        ):
+            raise ValueError(
+                f"expected a finite init_norm > 0, or None for epsilon, got {self.init_norm!r}"
+            )
         if self.quantize_levels is not None and self.quantize_levels < 2:
-            raise ValueError(f"expected quantize_levels >= 2, or None for no rounding, got {self.quantize_levels!r}")
+            raise ValueError(
+                "expected quantize_levels >= 2, or None for no rounding, got "
+                f"{self.quantize_levels!r}"
+            )
         if self.fallback not in ("clean", "last"):
             raise ValueError(f"expected fallback 'clean' or 'last', got {self.fallback!r}")
 
@@ -64,7 +77,9 @@ class DDN(GradientAttack):
             better = adversarial & (norm <= best_norm)
             best, best_norm = torch.where(better, delta, best), torch.where(better, norm, best_norm)
 
-            nu = torch.where(adversarial, nu * (1 - self.gamma), nu * (1 + self.gamma)).minimum(largest)
+            nu = torch.where(adversarial, nu * (1 - self.gamma), nu * (1 + self.gamma)).minimum(
+                largest
+            )
             delta = delta + _cosine(step, self.steps) * l2.unit(at.gradient, plateau)
             delta = self._into_box(x, l2.unit(delta) * nu, bounds)
         if self.fallback == "last":
@@ -78,7 +93,9 @@ class DDN(GradientAttack):
         """Round x + delta to the grey levels, if wanted, and clamp it to the box."""
         if self.quantize_levels is not None:
             if bounds is None:
-                raise ValueError("expected bounds where quantize_levels is set, got None; grey levels need a box")
+                raise ValueError(
+                    "expected bounds where quantize_levels is set, got None; grey levels need a box"
+                )
             delta = l2.quantize(x + delta, self.quantize_levels, bounds) - x
         return l2.clamp_to_box(x, delta, bounds)
 
@@ -99,9 +116,18 @@ def SmoothAdvDDN(  # noqa: N802 (a constructor)
     fallback: Fallback = "clean",
     targeted: bool = False,
 ) -> DDN:
-    """SmoothAdv-DDN: DDN along the gradient of -log of the smoothed classifier's mean probability."""
-    return DDN(target="smoothed", objective="smoothadv", epsilon=epsilon, steps=steps, gamma=gamma,
-               init_norm=init_norm, quantize_levels=quantize_levels, fallback=fallback, targeted=targeted)
+    """SmoothAdv-DDN: DDN on -log of the smoothed classifier's mean probability."""
+    return DDN(
+        target="smoothed",
+        objective="smoothadv",
+        epsilon=epsilon,
+        steps=steps,
+        gamma=gamma,
+        init_norm=init_norm,
+        quantize_levels=quantize_levels,
+        fallback=fallback,
+        targeted=targeted,
+    )
 
 
 @ATTACKS.register("naive-ddn")
@@ -116,5 +142,14 @@ def NaiveDDN(  # noqa: N802 (a constructor)
     targeted: bool = False,
 ) -> DDN:
     """DDN along the gradient of the base classifier's cross-entropy averaged over the noise."""
-    return DDN(target="smoothed", objective="naive", epsilon=epsilon, steps=steps, gamma=gamma,
-               init_norm=init_norm, quantize_levels=quantize_levels, fallback=fallback, targeted=targeted)
+    return DDN(
+        target="smoothed",
+        objective="naive",
+        epsilon=epsilon,
+        steps=steps,
+        gamma=gamma,
+        init_norm=init_norm,
+        quantize_levels=quantize_levels,
+        fallback=fallback,
+        targeted=targeted,
+    )

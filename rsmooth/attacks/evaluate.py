@@ -1,7 +1,8 @@
-"""How a smoothed classifier fares under attack: empirical accuracy and the smallest epsilon that succeeds.
+"""How a smoothed classifier fares under attack: empirical accuracy and the smallest epsilon that
+succeeds.
 
-Empirical figures, without a statistical guarantee: the votes are few and a stronger attack may exist. The guarantee is
-the matter of rsmooth.certify.
+Empirical figures, without a statistical guarantee: the votes are few and a stronger attack may
+exist. The guarantee is the matter of rsmooth.certify.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ def empirical_accuracy(
 ) -> float:
     """The fraction of images (B, C, H, W) that g still classifies as y (B,) after ``attack``.
 
-    Each image is attacked once, with num_noise samples; g then answers by majority of n fresh noise samples, without
-    abstention (the lowest label in a tie). batch_size: most noisy copies in one pass through the base classifier (or
-    num_noise, where that is more). The experiment of Salman et al. 2019 (arXiv:1906.04584), section 4.3.
-    Raises ValueError for an empty batch, a targeted attack, or NaN logits.
+    Each image is attacked once, with num_noise samples; g then answers by majority of n fresh noise
+    samples, without abstention (the lowest label in a tie). batch_size: most noisy copies in one
+    pass through the base classifier (or num_noise, where that is more). The experiment of Salman et
+    al. 2019 (arXiv:1906.04584), section 4.3. Raises ValueError for an empty batch, a targeted
+    attack, or NaN logits.
     """
     _check(g, x, y, attack, num_noise, n, batch_size)
     correct = 0
@@ -56,10 +58,12 @@ def attack_radius(
     batch_size: int = 256,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """For each image the smallest of ``epsilons`` at which the attack changes g's answer: (B, C, H, W) -> (B,) float64.
+    """For each image the smallest of ``epsilons`` at which the attack changes g's answer: (B, C, H,
+    W) -> (B,) float64.
 
-    0.0 for an image that g misclassifies already, infinity for one that withstands them all. The attack's own epsilon
-    is replaced by each of ``epsilons``; votes and arguments as in ``empirical_accuracy``.
+    0.0 for an image that g misclassifies already, infinity for one that withstands them all. The
+    attack's own epsilon is replaced by each of ``epsilons``; votes and arguments as in
+    ``empirical_accuracy``.
     """
     _check(g, x, y, attack, num_noise, n, batch_size)
     radius = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
@@ -70,23 +74,31 @@ def attack_radius(
         for epsilon in sorted(epsilons):
             if len(standing) == 0:
                 break
-            x_adv = replace(attack, epsilon=epsilon)(g, x[standing], y[standing], num_noise=num_noise,
-                                                     generator=generator)
+            x_adv = replace(attack, epsilon=epsilon)(
+                g, x[standing], y[standing], num_noise=num_noise, generator=generator
+            )
             fallen = (_vote(g, x_adv, n, batch_size, generator) != y[standing]).cpu()
             radius[standing[fallen]] = epsilon
             standing = standing[~fallen]
     return radius
 
 
-def _vote(g: SmoothedClassifier, x: Tensor, n: int, batch_size: int, generator: torch.Generator | None) -> Tensor:
-    """The class that most of n noise samples vote for: (B, C, H, W) -> (B,); NaN logits raise ValueError."""
+def _vote(
+    g: SmoothedClassifier, x: Tensor, n: int, batch_size: int, generator: torch.Generator | None
+) -> Tensor:
+    """The class that most of n noise samples vote for: (B, C, H, W) -> (B,); NaN logits raise
+    ValueError.
+    """
     counts = torch.zeros(len(x), g.num_classes, dtype=torch.int64, device=x.device)
     classes = torch.arange(g.num_classes, device=x.device)
     with torch.no_grad(), frozen(g):
         for part in _parts(n, batch_size // max(len(x), 1)):
             log_probs = g.log_probs(x.unsqueeze(1) + g.sample_noise(x, len(part), generator))
             if log_probs.isnan().any():
-                raise ValueError("expected finite logits from the base classifier, got NaN; has training diverged?")
+                raise ValueError(
+                    "expected finite logits from the base classifier, got NaN; has training "
+                    "diverged?"
+                )
             counts += (log_probs.argmax(dim=2, keepdim=True) == classes).sum(dim=1)
     return counts.argmax(dim=1)
 
@@ -99,15 +111,25 @@ def _parts(total: int, size: int) -> Iterator[Tensor]:
 
 
 def _check(
-    g: SmoothedClassifier, x: Tensor, y: Tensor, attack: Attack, num_noise: int, n: int, batch_size: int
+    g: SmoothedClassifier,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    num_noise: int,
+    n: int,
+    batch_size: int,
 ) -> None:
     check_images(x)
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch")
     if attack.targeted:
-        raise ValueError(f"expected an untargeted attack, since y are the true labels, got {attack!r}")
+        raise ValueError(
+            f"expected an untargeted attack, since y are the true labels, got {attack!r}"
+        )
     if num_noise < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")
     if n < 1 or batch_size < 1:
-        raise ValueError(f"expected n >= 1 and batch_size >= 1, got n={n} and batch_size={batch_size}")
+        raise ValueError(
+            f"expected n >= 1 and batch_size >= 1, got n={n} and batch_size={batch_size}"
+        )

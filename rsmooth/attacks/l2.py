@@ -1,4 +1,6 @@
-"""The l2 geometry that the attacks share: pure functions of tensors (B, C, H, W), one vector per image."""
+"""The l2 geometry that the attacks share: pure functions of tensors (B, C, H, W), one vector per
+image.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,11 @@ def norms(v: Tensor) -> Tensor:
 
 
 def unit(v: Tensor, fallback: Tensor | None = None) -> Tensor:
-    """Each image divided by its l2 norm; a zero becomes ``fallback`` (unit vectors that broadcast), else stays zero.
+    """Each image divided by its l2 norm; a zero becomes ``fallback`` (unit vectors that broadcast),
+    else stays zero.
 
-    Entries are scaled by the largest one first: gradients of a confident classifier are so small that their squares
-    underflow in float32, which must not pass for a zero gradient.
+    Entries are scaled by the largest one first: gradients of a confident classifier are so small
+    that their squares underflow in float32, which must not pass for a zero gradient.
     """
     largest = v.abs().amax(dim=(1, 2, 3), keepdim=True)
     vanishes = largest == 0
@@ -41,22 +44,29 @@ def clamp_to_box(x: Tensor, delta: Tensor, bounds: Bounds | None) -> Tensor:
 
 
 def corner_distance(x: Tensor, bounds: Bounds | None) -> Tensor:
-    """The norm of the largest perturbation that the box allows: (B, C, H, W) -> (B, 1, 1, 1); infinite without box."""
+    """The norm of the largest perturbation that the box allows: (B, C, H, W) -> (B, 1, 1, 1);
+    infinite without box.
+    """
     if bounds is None:
         return x.new_full((len(x), 1, 1, 1), torch.inf)
     return norms(torch.maximum(x - bounds[0], bounds[1] - x))
 
 
 def quantize(x: Tensor, levels: int, bounds: Bounds) -> Tensor:
-    """Round to the nearest of ``levels`` evenly spaced values from the lower to the upper bound (256: 8-bit images)."""
+    """Round to the nearest of ``levels`` evenly spaced values from the lower to the upper bound
+    (256: 8-bit images).
+    """
     return _from_levels(_to_levels(x, levels, bounds).round(), levels, bounds)
 
 
-def quantize_within(x: Tensor, delta: Tensor, epsilon: float, levels: int, bounds: Bounds) -> Tensor:
+def quantize_within(
+    x: Tensor, delta: Tensor, epsilon: float, levels: int, bounds: Bounds
+) -> Tensor:
     """A perturbation of norm <= epsilon that puts x + delta on the grid of ``levels`` values.
 
-    Images whose nearest grid point leaves the ball are rounded towards x instead, which can only shorten delta. A pixel
-    of x that is off the grid stays where it is if no grid value lies between it and its target.
+    Images whose nearest grid point leaves the ball are rounded towards x instead, which can only
+    shorten delta. A pixel of x that is off the grid stays where it is if no grid value lies between
+    it and its target.
     """
     nearest = quantize(x + delta, levels, bounds) - x
     place = _to_levels(x + delta, levels, bounds)
@@ -75,18 +85,26 @@ def _from_levels(place: Tensor, levels: int, bounds: Bounds) -> Tensor:
 
 
 def uniform_in_ball(like: Tensor, epsilon: float, generator: torch.Generator | None) -> Tensor:
-    """Perturbations drawn uniformly from the l2 ball: a Gaussian direction, a radius epsilon * u^(1/d)."""
+    """Perturbations drawn uniformly from the l2 ball: a Gaussian direction, a radius epsilon *
+    u^(1/d).
+    """
     device = generator.device if generator is not None else like.device
-    gaussian = torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
-    u = torch.rand((len(like), 1, 1, 1), generator=generator, device=device, dtype=like.dtype).to(like.device)
+    gaussian = torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(
+        like.device
+    )
+    u = torch.rand((len(like), 1, 1, 1), generator=generator, device=device, dtype=like.dtype).to(
+        like.device
+    )
     return unit(gaussian) * (epsilon * u ** (1.0 / like[0].numel()))
 
 
 def plateau_direction(like: Tensor) -> Tensor:
-    """The unit vector (1, C, H, W) that stands in for a gradient that vanishes: random, but always the same.
+    """The unit vector (1, C, H, W) that stands in for a gradient that vanishes: random, but always
+    the same.
 
-    Drawn from a fixed seed on the CPU, so that a result depends neither on the other images of the batch, nor on the
-    device, nor on anyone's generator. It is kept, so that an attack copies nothing to the device.
+    Drawn from a fixed seed on the CPU, so that a result depends neither on the other images of the
+    batch, nor on the device, nor on anyone's generator. It is kept, so that an attack copies
+    nothing to the device.
     """
     return _plateau_direction(like.shape[1:], like.device, like.dtype)
 

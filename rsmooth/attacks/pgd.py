@@ -15,15 +15,17 @@ from rsmooth.registry import ATTACKS
 @ATTACKS.register("pgd")
 @dataclass(frozen=True, kw_only=True)
 class PGD(GradientAttack):
-    """Projected gradient descent in the l2 ball (Madry et al. 2018, arXiv:1706.06083): steps of fixed length.
+    """Projected gradient descent in the l2 ball (Madry et al. 2018, arXiv:1706.06083): steps of
+    fixed length.
 
     step_size: length of a step in pixel units; None is 2 * epsilon / steps.
     random_start: begin at a uniform point of the ball instead of at x.
 
-    With target "smoothed" and objective "smoothadv" this is SmoothAdv-PGD (Salman et al. 2019, arXiv:1906.04584,
-    section 2.2). The last iterate is returned. A gradient that vanishes is replaced by a fixed random direction. Each
-    step is clamped to the box first and then shortened to epsilon, the order of the published code; foolbox does the
-    reverse, which differs only where a pixel meets the box.
+    With target "smoothed" and objective "smoothadv" this is SmoothAdv-PGD (Salman et al. 2019,
+    arXiv:1906.04584, section 2.2). The last iterate is returned. A gradient that vanishes is
+    replaced by a fixed random direction. Each step is clamped to the box first and then shortened
+    to epsilon, the order of the published code; foolbox does the reverse, which differs only where
+    a pixel meets the box.
     """
 
     step_size: float | None = None
@@ -32,7 +34,9 @@ class PGD(GradientAttack):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.step_size is not None and not self.step_size > 0:
-            raise ValueError(f"expected step_size > 0, or None for 2 * epsilon / steps, got {self.step_size!r}")
+            raise ValueError(
+                f"expected step_size > 0, or None for 2 * epsilon / steps, got {self.step_size!r}"
+            )
 
     def _search(self, evaluate: Evaluate, problem: Problem) -> Tensor:
         x, _, bounds, generator = problem
@@ -50,17 +54,45 @@ class PGD(GradientAttack):
 
 @ATTACKS.register("smoothadv-pgd")
 def SmoothAdvPGD(  # noqa: N802 (a constructor)
-    *, epsilon: float, steps: int, step_size: float | None = None, random_start: bool = False, targeted: bool = False
+    *,
+    epsilon: float,
+    steps: int,
+    step_size: float | None = None,
+    random_start: bool = False,
+    targeted: bool = False,
 ) -> PGD:
-    """SmoothAdv-PGD: PGD on -log of the smoothed classifier's mean probability (Salman et al. 2019, eq. 6)."""
-    return PGD(target="smoothed", objective="smoothadv", epsilon=epsilon, steps=steps, step_size=step_size,
-               random_start=random_start, targeted=targeted)
+    """SmoothAdv-PGD: PGD on -log of the smoothed classifier's mean probability (Salman et al. 2019,
+    eq. 6).
+    """
+    return PGD(
+        target="smoothed",
+        objective="smoothadv",
+        epsilon=epsilon,
+        steps=steps,
+        step_size=step_size,
+        random_start=random_start,
+        targeted=targeted,
+    )
 
 
 @ATTACKS.register("naive-pgd")
 def NaivePGD(  # noqa: N802 (a constructor)
-    *, epsilon: float, steps: int, step_size: float | None = None, random_start: bool = False, targeted: bool = False
+    *,
+    epsilon: float,
+    steps: int,
+    step_size: float | None = None,
+    random_start: bool = False,
+    targeted: bool = False,
 ) -> PGD:
-    """PGD on the base classifier's cross-entropy averaged over the noise: expectation over transformation."""
-    return PGD(target="smoothed", objective="naive", epsilon=epsilon, steps=steps, step_size=step_size,
-               random_start=random_start, targeted=targeted)
+    """PGD on the base classifier's cross-entropy averaged over the noise: expectation over
+    transformation.
+    """
+    return PGD(
+        target="smoothed",
+        objective="naive",
+        epsilon=epsilon,
+        steps=steps,
+        step_size=step_size,
+        random_start=random_start,
+        targeted=targeted,
+    )

@@ -1,7 +1,9 @@
-"""Certificates of smoothed classifiers: drawing the votes, bounding what they mean, keeping the record.
+"""Certificates of smoothed classifiers: drawing the votes, bounding what they mean, keeping the
+record.
 
-``certify`` and ``predict`` are the algorithms of Cohen et al. 2019 on tensors; ``certify_dataset`` certifies a data set
-into a journal that survives interruptions. Everything after it works on the record alone, without a model.
+``certify`` and ``predict`` are the algorithms of Cohen et al. 2019 on tensors; ``certify_dataset``
+certifies a data set into a journal that survives interruptions. Everything after it works on the
+record alone, without a model.
 """
 
 from rsmooth.certify.accuracy import (

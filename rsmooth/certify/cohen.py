@@ -1,8 +1,9 @@
 """Certification and prediction as Cohen et al. 2019 (arXiv:1902.02918) state them.
 
-``certification`` and ``prediction`` are the two algorithms for one image, written as coroutines: they yield the votes
-that they need and receive the counts. Who draws the votes, in which batches and on which device, is the business of
-``engine``; so any number of images run through the same network passes without a trace of it here.
+``certification`` and ``prediction`` are the two algorithms for one image, written as coroutines:
+they yield the votes that they need and receive the counts. Who draws the votes, in which batches
+and on which device, is the business of ``engine``; so any number of images run through the same
+network passes without a trace of it here.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Procedure:
-    """CERTIFY (Cohen et al. 2019, section 3.2) for one image; with a fixed number of samples, or one that a rule ends.
+    """CERTIFY (Cohen et al. 2019, section 3.2) for one image; with a fixed number of samples, or
+    one that a rule ends.
 
-    n0 votes select the class, unless ``label`` fixes it; votes of an independent stream then test it, at each look of
-    the rule. A vote that is not for the class, for whatever reason, counts against it; ties go to the lowest class.
-    Raises ValueError where not one copy has finite logits.
+    n0 votes select the class, unless ``label`` fixes it; votes of an independent stream then test
+    it, at each look of the rule. A vote that is not for the class, for whatever reason, counts
+    against it; ties go to the lowest class. Raises ValueError where not one copy has finite logits.
     """
     selection = None
     if label is None:
@@ -44,52 +46,103 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
         hits.append(int(votes[label]))
         decision = rule.decide(hits)
         if decision is not None:
-            return Outcome(label if decision.certified else ABSTAIN, decision.radius if decision.certified else 0.0,
-                           votes[:-1], int(votes[-1]), selection, look, tuple(zip(rule.looks, hits, strict=False)))
-    raise RuntimeError(f"expected a decision at the last of the looks {rule.looks}, got none from {rule}")
+            return Outcome(
+                label if decision.certified else ABSTAIN,
+                decision.radius if decision.certified else 0.0,
+                votes[:-1],
+                int(votes[-1]),
+                selection,
+                look,
+                tuple(zip(rule.looks, hits, strict=False)),
+            )
+    raise RuntimeError(
+        f"expected a decision at the last of the looks {rule.looks}, got none from {rule}"
+    )
 
 
 def prediction(n: int, alpha: float) -> Procedure:
     """PREDICT (Cohen et al. 2019, section 3.1) for one image: the most frequent class, or ABSTAIN.
 
-    Abstains unless a two-sided binomial test at alpha tells the two most frequent answers apart; copies without finite
-    logits count as an answer of their own, which is never predicted. Raises ValueError where not one has any.
+    Abstains unless a two-sided binomial test at alpha tells the two most frequent answers apart;
+    copies without finite logits count as an answer of their own, which is never predicted. Raises
+    ValueError where not one has any.
     """
     votes = _some_finite((yield Votes("predict", n)))
     label = int(votes[:-1].argmax())
     top, second = int(votes[label]), int(np.delete(votes, label).max())
     p_value = binomial_p_value(top, second) if top > second else 1.0
-    return Outcome(label if p_value <= alpha else ABSTAIN, 0.0, votes[:-1], int(votes[-1]), None, n, ((n, top),),
-                   p_value)
+    return Outcome(
+        label if p_value <= alpha else ABSTAIN,
+        0.0,
+        votes[:-1],
+        int(votes[-1]),
+        None,
+        n,
+        ((n, top),),
+        p_value,
+    )
 
 
 def _some_finite(votes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The votes, unless all of them were without finite logits: that is a broken network, not an image of no class."""
+    """The votes, unless all of them were without finite logits: that is a broken network, not an
+    image of no class.
+    """
     if votes[:-1].any():
         return votes
-    raise ValueError("expected finite logits from the base classifier, got NaN or infinity for every one of "
-                     f"{int(votes[-1])} noisy copies of an image; has training diverged, or does the network overflow "
-                     "in this precision?")
+    raise ValueError(
+        "expected finite logits from the base classifier, got NaN or infinity for every one of "
+        f"{int(votes[-1])} noisy copies of an image; has training diverged, or does the network "
+        "overflow "
+        "in this precision?"
+    )
 
 
-def certify(g: SmoothedClassifier, x: Tensor, *, n0: int = 100, n: int = 100_000, alpha: float = 1e-3, seed: int = 0,
-            mode: Mode = "fixed", radius: float | None = None, radii: Sequence[float] | None = None,
-            tolerance: float | None = None, labels: Tensor | None = None, noise: Noise = "grid",
-            precision: Precision = "auto", compile: Compile = "auto", batch_size: int | None = None,
-            device: str | None = None, index: Tensor | None = None, progress: bool = False) -> Certificates:
+def certify(
+    g: SmoothedClassifier,
+    x: Tensor,
+    *,
+    n0: int = 100,
+    n: int = 100_000,
+    alpha: float = 1e-3,
+    seed: int = 0,
+    mode: Mode = "fixed",
+    radius: float | None = None,
+    radii: Sequence[float] | None = None,
+    tolerance: float | None = None,
+    labels: Tensor | None = None,
+    noise: Noise = "grid",
+    precision: Precision = "auto",
+    compile: Compile = "auto",
+    batch_size: int | None = None,
+    device: str | None = None,
+    index: Tensor | None = None,
+    progress: bool = False,
+) -> Certificates:
     """Certified labels and l2 radii of images, each wrong with probability at most alpha.
 
     x: (B, C, H, W) in [0, 1], or uint8; with noise="grid", 8-bit images (multiples of 1/255).
     labels: (B,), certified themselves instead of the predicted class, without selection.
-    index: (B,), what identifies an image in the noise; None takes its content. The result of an image depends on it, on
-    the seed and on the settings, not on the batch, its order or its size. The other options: ``CertifySettings``.
-    ValueError for images outside [0, 1] or off the grid, and an n that can never certify at alpha. Cohen et al. 2019,
-    algorithm CERTIFY.
+    index: (B,), what identifies an image in the noise; None takes its content. The result of an
+    image depends on it, on the seed and on the settings, not on the batch, its order or its size.
+    The other options: ``CertifySettings``. ValueError for images outside [0, 1] or off the grid,
+    and an n that can never certify at alpha. Cohen et al. 2019, algorithm CERTIFY.
     """
     settings = CertifySettings(
-        n0=n0, n=n, alpha=alpha, seed=seed, mode=mode, radius=radius, radii=radii, tolerance=tolerance, noise=noise,
-        target="predict" if labels is None else "label", precision=precision, compile=compile, batch_size=batch_size,
-        device=device)
+        n0=n0,
+        n=n,
+        alpha=alpha,
+        seed=seed,
+        mode=mode,
+        radius=radius,
+        radii=radii,
+        tolerance=tolerance,
+        noise=noise,
+        target="predict" if labels is None else "label",
+        precision=precision,
+        compile=compile,
+        batch_size=batch_size,
+        device=device,
+    )
     images = stored_images(x, noise)
     if labels is not None:
         check_labels(labels, len(images), g.num_classes)
@@ -97,33 +150,71 @@ def certify(g: SmoothedClassifier, x: Tensor, *, n0: int = 100, n: int = 100_000
     source = noisy_images(noise, g.sigma, seed, images.shape[1:])
     rule = settings.rule(g.sigma, source.total_variation)
     pool = open_pool(g, source, images.shape[1:], settings, settings.expected_samples(len(images)))
-    outcomes = _run(pool, images, ids, progress,
-                    lambda at: certification(rule, n0, None if labels is None else int(labels[at])))
-    provenance = {"sigma": g.sigma, **settings.statement(), "noise": source.record(),
-                  "numerics": pool.network.profile.record()}
+    outcomes = _run(
+        pool,
+        images,
+        ids,
+        progress,
+        lambda at: certification(rule, n0, None if labels is None else int(labels[at])),
+    )
+    provenance = {
+        "sigma": g.sigma,
+        **settings.statement(),
+        "noise": source.record(),
+        "numerics": pool.network.profile.record(),
+    }
     return Certificates.of(outcomes, g.num_classes, provenance)
 
 
-def predict(g: SmoothedClassifier, x: Tensor, *, n: int = 1000, alpha: float = 1e-3, seed: int = 0,
-            noise: Noise = "grid", precision: Precision = "auto", compile: Compile = "auto",
-            batch_size: int | None = None, device: str | None = None, index: Tensor | None = None,
-            progress: bool = False) -> Predictions:
-    """The classes that g gives to images, each other than g's with probability at most alpha; ABSTAIN = -1.
+def predict(
+    g: SmoothedClassifier,
+    x: Tensor,
+    *,
+    n: int = 1000,
+    alpha: float = 1e-3,
+    seed: int = 0,
+    noise: Noise = "grid",
+    precision: Precision = "auto",
+    compile: Compile = "auto",
+    batch_size: int | None = None,
+    device: str | None = None,
+    index: Tensor | None = None,
+    progress: bool = False,
+) -> Predictions:
+    """The classes that g gives to images, each other than g's with probability at most alpha;
+    ABSTAIN = -1.
 
-    Arguments and errors as in ``certify``, and as there alpha holds for a seed chosen without a look at the images or
-    at results: not for an answer picked among those of several seeds. Cohen et al. 2019, algorithm PREDICT.
+    Arguments and errors as in ``certify``, and as there alpha holds for a seed chosen without a
+    look at the images or at results: not for an answer picked among those of several seeds. Cohen
+    et al. 2019, algorithm PREDICT.
     """
-    settings = CertifySettings(n0=1, n=n, alpha=alpha, seed=seed, noise=noise, precision=precision, compile=compile,
-                               batch_size=batch_size, device=device)
+    settings = CertifySettings(
+        n0=1,
+        n=n,
+        alpha=alpha,
+        seed=seed,
+        noise=noise,
+        precision=precision,
+        compile=compile,
+        batch_size=batch_size,
+        device=device,
+    )
     images = stored_images(x, noise)
     ids = image_ids(images, index)
     source = noisy_images(noise, g.sigma, seed, images.shape[1:])
     pool = open_pool(g, source, images.shape[1:], settings, float(n * len(images)))
-    return Predictions.of(_run(pool, images, ids, progress, lambda at: prediction(n, alpha)), g.num_classes)
+    return Predictions.of(
+        _run(pool, images, ids, progress, lambda at: prediction(n, alpha)), g.num_classes
+    )
 
 
-def _run(pool: VotePool, images: Tensor, ids: Tensor, progress: bool,
-         procedure: Callable[[int], Procedure]) -> list[Outcome]:
+def _run(
+    pool: VotePool,
+    images: Tensor,
+    ids: Tensor,
+    progress: bool,
+    procedure: Callable[[int], Procedure],
+) -> list[Outcome]:
     """The outcome of each image, in the order of the images."""
     outcomes: dict[int, Outcome] = {}
     tasks = (Task(at, int(ids[at]), images[at], procedure(at)) for at in range(len(images)))

@@ -1,14 +1,15 @@
-"""The append-only journal: every result on disk as soon as it is earned, and nothing else than what was earned.
+"""The append-only journal: every result on disk as soon as it is earned, and nothing else than what
+was earned.
 
 One JSON object a line, the header (the configuration) first::
 
     {"seq":0,"config":"<16 hex>","kind":"header","data":{...},"crc32":"<8 hex>"}
     {"seq":1,"config":"<16 hex>","kind":"image","data":{...},"crc32":"<8 hex>"}
 
-``config`` is a hash of the header and stands in every line, so that lines of two runs never mix; ``seq`` counts the
-lines, so that none can go missing; ``crc32`` covers the bytes before it. A line is written by one ``write`` to a file
-opened for appending. A process killed in the middle leaves at most a torn last line, which the next opening drops and
-reports.
+``config`` is a hash of the header and stands in every line, so that lines of two runs never mix;
+``seq`` counts the lines, so that none can go missing; ``crc32`` covers the bytes before it. A line
+is written by one ``write`` to a file opened for appending. A process killed in the middle leaves at
+most a torn last line, which the next opening drops and reports.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a journal: its kind, what it holds, and its line number in the file (the header is line 1)."""
+    """One line of a journal: its kind, what it holds, and its line number in the file (the header
+    is line 1).
+    """
 
     kind: str
     data: dict[str, Any]
@@ -45,7 +48,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class JournalContents:
-    """What a journal holds: header, entries after it, and the bytes of the sound part and of a torn last line.
+    """What a journal holds: header, entries after it, and the bytes of the sound part and of a torn
+    last line.
 
     The header is None in a file that was cut off before its first line end.
     """
@@ -59,16 +63,25 @@ class JournalContents:
 class Journal:
     """An append-only record with one writer.
 
-    Opening ``path`` creates it (and its folder) with ``header``, or continues it: ``entries()`` returns what stands on
-    disk, a torn last line is dropped and logged as a warning. Raises RecordError for any other damage (with file and
-    line) or a file of another header (with the keys that differ), and LockedError while another writer has it open,
-    after waiting ``patience`` seconds for that one to end.
+    Opening ``path`` creates it (and its folder) with ``header``, or continues it: ``entries()``
+    returns what stands on disk, a torn last line is dropped and logged as a warning. Raises
+    RecordError for any other damage (with file and line) or a file of another header (with the keys
+    that differ), and LockedError while another writer has it open, after waiting ``patience``
+    seconds for that one to end.
 
-    The file is flushed to disk every ``sync_every`` records or ``sync_seconds`` seconds, and on ``close``.
+    The file is flushed to disk every ``sync_every`` records or ``sync_seconds`` seconds, and on
+    ``close``.
     """
 
-    def __init__(self, path: str | Path, header: Mapping[str, Any], *, sync_every: int = 64,
-                 sync_seconds: float = 5.0, patience: float = 0.0) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        header: Mapping[str, Any],
+        *,
+        sync_every: int = 64,
+        sync_seconds: float = 5.0,
+        patience: float = 0.0,
+    ) -> None:
         self.path = Path(path)
         self.header: dict[str, Any] = json.loads(canonical_json(header))
         self._config = config_hash(self.header)
@@ -85,16 +98,22 @@ class Journal:
             raise
 
     def append(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Write one record of JSON values (numpy arrays and scalars are taken as lists and numbers).
+        """Write one record of JSON values (numpy arrays and scalars are taken as lists and
+        numbers).
 
         Raises OSError when the disk refuses; the file then ends with the record before.
         """
         if kind == "header":
-            raise ValueError("expected a kind of record other than 'header', which only the first line is")
+            raise ValueError(
+                "expected a kind of record other than 'header', which only the first line is"
+            )
         text = canonical_json(data)
         self._write(kind, text)
         self._entries.append(Entry(kind, json.loads(text), self._next_line - 1))
-        if self._unsynced >= self._sync_every or time.monotonic() - self._synced_at >= self._sync_seconds:
+        if (
+            self._unsynced >= self._sync_every
+            or time.monotonic() - self._synced_at >= self._sync_seconds
+        ):
             self.sync()
 
     def entries(self, kind: str | None = None) -> list[Entry]:
@@ -120,8 +139,12 @@ class Journal:
     def __enter__(self) -> Journal:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _recover(self) -> list[Entry]:
@@ -142,7 +165,9 @@ class Journal:
 
     def _write(self, kind: str, text: str) -> None:
         if self._fd < 0:
-            raise ValueError(f"expected an open journal, got {self.path} after close; open it again to append")
+            raise ValueError(
+                f"expected an open journal, got {self.path} after close; open it again to append"
+            )
         line = _encode(self._next_line - 1, self._config, kind, text)
         crash_point("before-append")
         if crashes_at("mid-append"):
@@ -154,9 +179,14 @@ class Journal:
             os.ftruncate(self._fd, self._size)
             error.filename = str(self.path)
             raise
-        if written != len(line):  # a full disk takes the part that fits: leave no torn line in the middle of the file
+        if written != len(
+            line
+        ):  # a full disk takes the part that fits: leave no torn line in the middle of the file
             os.ftruncate(self._fd, self._size)
-            raise OSError(f"expected to append {len(line)} bytes to {self.path}, wrote {written}; is the disk full?")
+            raise OSError(
+                f"expected to append {len(line)} bytes to {self.path}, wrote {written}; is the "
+                "disk full?"
+            )
         crash_point("after-append")
         self._size += len(line)
         self._next_line += 1
@@ -166,14 +196,17 @@ class Journal:
 def parse_journal(path: str | Path) -> JournalContents:
     """Read a journal without opening it for writing.
 
-    A torn last line is left out and logged as a warning. Raises RecordError with file and line number for any other
+    A torn last line is left out and logged as a warning. Raises RecordError with file and line
+    number for any other
     damage: a checksum, a line out of order, a line of another configuration, a missing header.
     """
     raw = Path(path).read_bytes()
     sound = raw.rfind(b"\n") + 1
     torn = len(raw) - sound
     if torn:
-        logger.warning("%s ends in a torn line (%d bytes), as a killed process leaves it; dropped", path, torn)
+        logger.warning(
+            "%s ends in a torn line (%d bytes), as a killed process leaves it; dropped", path, torn
+        )
     header: dict[str, Any] | None = None
     config, entries = "", []
     for number, line in enumerate(raw[:sound].split(b"\n")[:-1], start=1):
@@ -181,16 +214,22 @@ def parse_journal(path: str | Path) -> JournalContents:
         if header is None:
             header, config = record["data"], config_hash(record["data"])
         if (record["seq"], record["config"]) != (number - 1, config):
-            raise RecordError(f"{path}, line {number}: expected record {number - 1} of configuration {config}, got a "
-                              f"{record['kind']} record {record['seq']} of {record['config']}; lines are missing, "
-                              "moved or from another run: restore the file from a copy, or start a new run folder")
+            raise RecordError(
+                f"{path}, line {number}: expected record {number - 1} of configuration {config}, "
+                "got a "
+                f"{record['kind']} record {record['seq']} of {record['config']}; lines are "
+                "missing, "
+                "moved or from another run: restore the file from a copy, or start a new run folder"
+            )
         if number > 1:
             entries.append(Entry(record["kind"], record["data"], number))
     return JournalContents(header, tuple(entries), sound, torn)
 
 
 def canonical_json(value: Mapping[str, Any]) -> str:
-    """``value`` as JSON with sorted keys and no spaces; equal values give equal text. NaN and infinity: ValueError."""
+    """``value`` as JSON with sorted keys and no spaces; equal values give equal text. NaN and
+    infinity: ValueError.
+    """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
 
 
@@ -200,15 +239,22 @@ def config_hash(header: Mapping[str, Any]) -> str:
 
 
 def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """RecordError, naming the keys that differ, where the header found in a journal is not the expected one."""
+    """RecordError, naming the keys that differ, where the header found in a journal is not the
+    expected one.
+    """
     if found != expected:
-        raise RecordError(f"expected {path} to be of this configuration, but it differs in "
-                          f"{describe_difference(found, expected)}; use the configuration of the file, or write to "
-                          "another journal (on the command line: --out FILE.jsonl)")
+        raise RecordError(
+            f"expected {path} to be of this configuration, but it differs in "
+            f"{describe_difference(found, expected)}; use the configuration of the file, or write "
+            "to "
+            "another journal (on the command line: --out FILE.jsonl)"
+        )
 
 
 def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
-    """The keys in which two nested configurations differ, each with both values, as ``a.b (1, here 2)``."""
+    """The keys in which two nested configurations differ, each with both values, as ``a.b (1, here
+    2)``.
+    """
     parts = []
     for key in sorted({*old, *new}):
         before, after = old.get(key), new.get(key)
@@ -236,8 +282,10 @@ def _seal(body: bytes) -> bytes:
 def _decode(line: bytes, where: str) -> dict[str, Any]:
     body = line[: -len(_seal(b""))]
     if line != body + _seal(body):
-        raise RecordError(f"{where}: expected a journal record with a fitting checksum, got {line[:60]!r}...; "
-                          "the file is damaged: restore it from a copy, or start a new run folder")
+        raise RecordError(
+            f"{where}: expected a journal record with a fitting checksum, got {line[:60]!r}...; "
+            "the file is damaged: restore it from a copy, or start a new run folder"
+        )
     record: dict[str, Any] = json.loads(line)
     return record
 

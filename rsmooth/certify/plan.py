@@ -1,6 +1,8 @@
-"""What a certification will cost and can show at best, worked out before it is run; no model is needed.
+"""What a certification will cost and can show at best, worked out before it is run; no model is
+needed.
 
-print(plan(sigma=0.5, radius=1.0, radii=[0.25, 0.5, 0.75, 1.0], rate=20_000, shares=[0.6, 0.9, 0.99, 0.9999]))
+print(plan(sigma=0.5, radius=1.0, radii=[0.25, 0.5, 0.75, 1.0], rate=20_000, shares=[0.6, 0.9, 0.99,
+0.9999]))
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ from rsmooth.certify.bounds import check_n, max_radius, minimal_n
 from rsmooth.certify.rules import AnytimeRule, FixedRule, GridRule, RadiusRule
 from rsmooth.certify.stopping import StoppingRule
 
-_STREAMS = 600  # simulated images for a row; the mean sample size is then good to about ten per cent, as the row says
+# simulated images for a row; the mean sample size is then good to about ten per cent, as the row
+# says
+_STREAMS = 600
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One mode: mean samples an image, selection included, with its standard error, and the hours for all images."""
+    """One mode: mean samples an image, selection included, with its standard error, and the hours
+    for all images.
+    """
 
     mode: str
     samples: float
@@ -30,7 +36,9 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """What n samples an image can show at most, what a wanted radius needs, and what each mode costs."""
+    """What n samples an image can show at most, what a wanted radius needs, and what each mode
+    costs.
+    """
 
     sigma: float
     alpha: float
@@ -44,7 +52,8 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [
-            f"sigma {self.sigma:g}, alpha {self.alpha:g}: n = {self.n:,} certifies at most {self.max_radius:.4f}",
+            f"sigma {self.sigma:g}, alpha {self.alpha:g}: n = {self.n:,} certifies at most "
+            f"{self.max_radius:.4f}",
             *self._wanted(),
             f"{'mode':<10}{'samples an image':>22}{f'hours for {self.images:,} images':>30}",
         ]
@@ -75,15 +84,19 @@ def plan(
     shares: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Plan the certification of ``images`` images at n0 + n samples each, and in the modes whose option is given.
+    """Plan the certification of ``images`` images at n0 + n samples each, and in the modes whose
+    option is given.
 
-    ``rate`` is the measured speed in samples a second over all devices; without it hours stay unknown. ``shares`` are
-    the vote shares p_A that images are expected to have, from an earlier run say; what the adaptive modes cost rests on
-    them, so they are planned only where shares are given. ValueError for a radius that no n certifies.
+    ``rate`` is the measured speed in samples a second over all devices; without it hours stay
+    unknown. ``shares`` are the vote shares p_A that images are expected to have, from an earlier
+    run say; what the adaptive modes cost rests on them, so they are planned only where shares are
+    given. ValueError for a radius that no n certifies.
     """
     check_n(n, alpha)
     if images < 1 or n0 < 0 or (rate is not None and not rate > 0.0):
-        raise ValueError(f"expected images >= 1, n0 >= 0 and a rate > 0, got {images}, {n0} and {rate!r}")
+        raise ValueError(
+            f"expected images >= 1, n0 >= 0 and a rate > 0, got {images}, {n0} and {rate!r}"
+        )
     needed = None if radius is None else minimal_n(sigma, radius, alpha)
     rules: list[StoppingRule] = [FixedRule(sigma, n, alpha)]
     if shares is not None:
@@ -97,8 +110,12 @@ def plan(
     return Plan(sigma, alpha, n, n0, images, max_radius(sigma, n, alpha), radius, needed, rows)
 
 
-def simulated_samples(rule: StoppingRule, shares: Sequence[float], *, seed: int = 0) -> NDArray[np.int64]:
-    """The samples that images with these vote shares take under a rule: one simulated stream each, (len(shares),)."""
+def simulated_samples(
+    rule: StoppingRule, shares: Sequence[float], *, seed: int = 0
+) -> NDArray[np.int64]:
+    """The samples that images with these vote shares take under a rule: one simulated stream each,
+    (len(shares),).
+    """
     p = np.asarray(shares, dtype=np.float64)
     if p.ndim != 1 or not p.size or not ((p >= 0.0) & (p <= 1.0)).all():
         raise ValueError("expected vote shares in [0, 1], at least one")
@@ -113,7 +130,12 @@ def _samples(rule: StoppingRule, path: list[int]) -> int:
 
 
 def _row(
-    rule: StoppingRule, n0: int, images: int, rate: float | None, shares: Sequence[float] | None, seed: int
+    rule: StoppingRule,
+    n0: int,
+    images: int,
+    rate: float | None,
+    shares: Sequence[float] | None,
+    seed: int,
 ) -> PlanRow:
     samples, error = float(rule.looks[-1]), 0.0
     if shares is not None and len(rule.looks) > 1:

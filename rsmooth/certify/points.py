@@ -16,9 +16,11 @@ from rsmooth.noise import GridSampler, add_grid_noise, derive_key, gaussian
 class NoisyImages(ABC):
     """Images plus noise that belongs to (seed, purpose, image id, sample id).
 
-    On another device the grid's noise is the same, continuous noise but for a last bit now and then.
+    On another device the grid's noise is the same, continuous noise but for a last bit now and
+    then.
 
-    total_variation: how far the noise over a whole image may be from the Gaussian that the certificates assume.
+    total_variation: how far the noise over a whole image may be from the Gaussian that the
+    certificates assume.
     """
 
     total_variation: float = 0.0
@@ -29,7 +31,9 @@ class NoisyImages(ABC):
 
     @abstractmethod
     def points(self, purpose: str, images: Tensor, ids: Tensor, samples: Tensor) -> Tensor:
-        """Noisy copies, float32 in pixel units, never clamped: images (B, C, H, W) as stored, ids and samples (B,)."""
+        """Noisy copies, float32 in pixel units, never clamped: images (B, C, H, W) as stored, ids
+        and samples (B,).
+        """
 
     @abstractmethod
     def record(self) -> dict[str, Any]:
@@ -37,10 +41,11 @@ class NoisyImages(ABC):
 
 
 class GridImages(NoisyImages):
-    """8-bit images with the Gaussian rounded to the 1/255 grid, added in integers and converted once.
+    """8-bit images with the Gaussian rounded to the 1/255 grid, added in integers and converted
+    once.
 
-    The base classifier sees nothing but the integer sum, so the certificates are those of the exact Gaussian for
-    F(z) = f(round(255 z) / 255), whatever the floating-point arithmetic does after it.
+    The base classifier sees nothing but the integer sum, so the certificates are those of the exact
+    Gaussian for F(z) = f(round(255 z) / 255), whatever the floating-point arithmetic does after it.
     """
 
     def __init__(self, sigma: float, seed: int, shape: torch.Size) -> None:
@@ -49,22 +54,31 @@ class GridImages(NoisyImages):
         self.total_variation = self.sampler.total_variation(shape.numel())
 
     def points(self, purpose: str, images: Tensor, ids: Tensor, samples: Tensor) -> Tensor:
-        noise = self.sampler.sample(derive_key(self.seed, purpose), ids, samples, tuple(images.shape[1:]),
-                                    images.device)
+        noise = self.sampler.sample(
+            derive_key(self.seed, purpose), ids, samples, tuple(images.shape[1:]), images.device
+        )
         return add_grid_noise(images, noise)
 
     def record(self) -> dict[str, Any]:
-        return {"kind": "grid", "sampler": self.sampler.tag, "total_variation": self.total_variation}
+        return {
+            "kind": "grid",
+            "sampler": self.sampler.tag,
+            "total_variation": self.total_variation,
+        }
 
 
 class FloatImages(NoisyImages):
-    """Images in [0, 1] plus float32 Gaussian noise, as the published code draws it; not sound in floating point.
+    """Images in [0, 1] plus float32 Gaussian noise, as the published code draws it; not sound in
+    floating point.
 
-    The rounding of x + noise depends on x, so a base classifier can tell images apart by it (Voracek and Hein 2023).
+    The rounding of x + noise depends on x, so a base classifier can tell images apart by it
+    (Voracek and Hein 2023).
     """
 
     def points(self, purpose: str, images: Tensor, ids: Tensor, samples: Tensor) -> Tensor:
-        noise = gaussian(derive_key(self.seed, purpose), ids, samples, tuple(images.shape[1:]), images.device)
+        noise = gaussian(
+            derive_key(self.seed, purpose), ids, samples, tuple(images.shape[1:]), images.device
+        )
         return noise.mul_(self.sigma).add_(images)
 
     def record(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Votes on noisy copies of many images, drawn in network passes of one fixed size and counted on the device."""
+"""Votes on noisy copies of many images, drawn in network passes of one fixed size and counted on
+the device.
+"""
 
 from __future__ import annotations
 
@@ -35,9 +37,18 @@ class VotePool:
         self.shape = shape
 
     def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
-        """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was not finite."""
-        check_counters(*(torch.tensor(ids, dtype=torch.int64) for ids in (  # on the host, where no pass waits for it
-            [piece.image_id for piece in work], [piece.stop - 1 for piece in work])))
+        """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was
+        not finite.
+        """
+        check_counters(
+            *(
+                torch.tensor(ids, dtype=torch.int64)
+                for ids in (  # on the host, where no pass waits for it
+                    [piece.image_id for piece in work],
+                    [piece.stop - 1 for piece in work],
+                )
+            )
+        )
         votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
         for purpose in sorted({piece.purpose for piece in work}):
             rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
@@ -46,8 +57,14 @@ class VotePool:
 
     @torch.no_grad()
     def _count(self, purpose: str, work: list[Slice]) -> Tensor:
-        """The slices end to end, cut into passes; the last pass is filled up with copies that nobody counts."""
-        device, batch, answers = self.network.device, self.network.batch, self.network.num_classes + 1
+        """The slices end to end, cut into passes; the last pass is filled up with copies that
+        nobody counts.
+        """
+        device, batch, answers = (
+            self.network.device,
+            self.network.batch,
+            self.network.num_classes + 1,
+        )
         images = torch.stack([piece.image for piece in work]).to(device)
         ids = torch.tensor([piece.image_id for piece in work], device=device)
         ends = torch.tensor([piece.stop - piece.start for piece in work], device=device).cumsum(0)
@@ -57,7 +74,9 @@ class VotePool:
         ones = torch.ones(batch, dtype=torch.int64, device=device)
         for begin in range(0, total, batch):
             place = torch.arange(begin, begin + batch, device=device)
-            row = torch.searchsorted(ends, place, right=True)  # len(work) where the pass is filled up
+            row = torch.searchsorted(
+                ends, place, right=True
+            )  # len(work) where the pass is filled up
             real = row.clamp(max=len(work) - 1)
             points = self.noise.points(purpose, images[real], ids[real], to_sample[real] + place)
             votes.index_add_(0, row * answers + self.network(points), ones)

@@ -11,18 +11,28 @@ from rsmooth.bars import bar_options
 
 
 class ProgressBar:
-    """Counts images as they finish; in between, the share of them that is drawn where the total is known.
+    """Counts images as they finish; in between, the share of them that is drawn where the total is
+    known.
 
-    samples_each: noisy images that an image takes, where that is fixed; the bar then moves with the samples.
+    samples_each: noisy images that an image takes, where that is fixed; the bar then moves with the
+    samples.
     """
 
-    def __init__(self, images: int, shown: bool, *, done: int = 0, samples_each: int | None = None) -> None:
+    def __init__(
+        self, images: int, shown: bool, *, done: int = 0, samples_each: int | None = None
+    ) -> None:
         self._images = images
         self._samples_each = samples_each
         self._finished, self._samples, self._start = done, 0, time.perf_counter()
         self._first = done
-        self._bar = tqdm(total=images, initial=done, unit="image", desc="certify", **bar_options(shown),
-                         bar_format="{desc}: {n:.1f}/{total} images |{bar}| {elapsed}<{remaining}{postfix}")
+        self._bar = tqdm(
+            total=images,
+            initial=done,
+            unit="image",
+            desc="certify",
+            **bar_options(shown),
+            bar_format="{desc}: {n:.1f}/{total} images |{bar}| {elapsed}<{remaining}{postfix}",
+        )
 
     def update(self, finished: int, samples: int) -> None:
         """``finished`` images and ``samples`` votes more."""
@@ -38,6 +48,10 @@ class ProgressBar:
     def __enter__(self) -> ProgressBar:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                 trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._bar.close()

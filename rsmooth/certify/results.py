@@ -18,9 +18,10 @@ from rsmooth.certify.votes import Outcome
 class Certificates:
     """Certified labels and radii of a batch, with the votes from which they can be computed again.
 
-    label (B,) int64, ABSTAIN = -1 where nothing is certified; radius (B,) float64, in [0,1] pixel units, rounded down,
-    0.0 where nothing is certified; counts (B, K) of the estimation and invalid (B,) beside them; selection (B, K) or
-    None; samples (B,) drawn for the estimation; looks: for each image the (n_k, hits) at which it was judged;
+    label (B,) int64, ABSTAIN = -1 where nothing is certified; radius (B,) float64, in [0,1] pixel
+    units, rounded down, 0.0 where nothing is certified; counts (B, K) of the estimation and invalid
+    (B,) beside them; selection (B, K) or None; samples (B,) drawn for the estimation; looks: for
+    each image the (n_k, hits) at which it was judged;
     provenance: sigma, n0, n, alpha, mode, seed, noise, numerics.
     Each certificate fails with probability at most alpha; so of B images alpha * B are expected to.
     """
@@ -35,7 +36,9 @@ class Certificates:
     provenance: dict[str, Any]
 
     @classmethod
-    def of(cls, outcomes: Sequence[Outcome], num_classes: int, provenance: dict[str, Any]) -> Certificates:
+    def of(
+        cls, outcomes: Sequence[Outcome], num_classes: int, provenance: dict[str, Any]
+    ) -> Certificates:
         """The outcomes of a batch, side by side."""
         chosen = [outcome.selection for outcome in outcomes if outcome.selection is not None]
         return cls(
@@ -52,7 +55,9 @@ class Certificates:
 
 @dataclass(frozen=True)
 class Predictions:
-    """Predicted labels (B,), ABSTAIN = -1 where the votes do not tell; counts (B, K); invalid and p_value (B,)."""
+    """Predicted labels (B,), ABSTAIN = -1 where the votes do not tell; counts (B, K); invalid and
+    p_value (B,).
+    """
 
     label: Tensor
     counts: Tensor

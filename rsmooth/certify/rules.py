@@ -1,4 +1,6 @@
-"""The stopping rules of the modes: fixed n, one radius, a grid of radii, the full radius to a tolerance."""
+"""The stopping rules of the modes: fixed n, one radius, a grid of radii, the full radius to a
+tolerance.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ from rsmooth.checks import check_sigma
 
 @dataclass(frozen=True)
 class FixedRule(StoppingRule):
-    """The full radius from n samples by one Clopper-Pearson bound: CERTIFY of Cohen et al. 2019 (arXiv:1902.02918)."""
+    """The full radius from n samples by one Clopper-Pearson bound: CERTIFY of Cohen et al. 2019
+    (arXiv:1902.02918).
+    """
 
     sigma: float
     n: int
@@ -45,12 +49,16 @@ class FixedRule(StoppingRule):
         return (self.n,)
 
     def _judge(self, hits: Hits) -> Decision:
-        radius = radius_from_counts(int(hits[0]), self.n, self.sigma, self.alpha, total_variation=self.total_variation)
+        radius = radius_from_counts(
+            int(hits[0]), self.n, self.sigma, self.alpha, total_variation=self.total_variation
+        )
         return Decision(radius, radius > 0.0, self.n)
 
 
 class _TestingRule(StoppingRule):
-    """What the modes that decide given radii share: one joint group-sequential test of the shares that they need."""
+    """What the modes that decide given radii share: one joint group-sequential test of the shares
+    that they need.
+    """
 
     sigma: float
     alpha: float
@@ -70,9 +78,16 @@ class _TestingRule(StoppingRule):
 
     @cached_property
     def test(self) -> JointTest:
-        """Tests of p <= Phi(radius / sigma), moved up by the sampler's total variation, for the decided radii."""
-        shares = [null_share(self.sigma, radius, total_variation=self.total_variation) for radius in self.decided_radii]
-        return joint_design(shares, self.looks, self.alpha, final_share=self.final_share, power_loss=self.power_loss)
+        """Tests of p <= Phi(radius / sigma), moved up by the sampler's total variation, for the
+        decided radii.
+        """
+        shares = [
+            null_share(self.sigma, radius, total_variation=self.total_variation)
+            for radius in self.decided_radii
+        ]
+        return joint_design(
+            shares, self.looks, self.alpha, final_share=self.final_share, power_loss=self.power_loss
+        )
 
     def _needed(self, radius: float) -> float:
         share = null_share(self.sigma, radius, total_variation=self.total_variation)
@@ -82,7 +97,8 @@ class _TestingRule(StoppingRule):
         check_n(self.max_n, self.alpha)
         if self._needed(radius) > self.max_n:
             raise ValueError(
-                f"expected max_n >= {self._needed(radius)} to certify radius {radius:g} at sigma={self.sigma:g} and "
+                f"expected max_n >= {self._needed(radius)} to certify radius {radius:g} at "
+                f"sigma={self.sigma:g} and "
                 f"alpha={self.alpha:g}, got {self.max_n}; draw more samples or use a larger sigma"
             )
 
@@ -99,10 +115,11 @@ class _TestingRule(StoppingRule):
 
 @dataclass(frozen=True)
 class RadiusRule(_TestingRule):
-    """Decides whether the class holds within one radius, with at most max_n samples and usually far fewer.
+    """Decides whether the class holds within one radius, with at most max_n samples and usually far
+    fewer.
 
-    ``power_loss``: of the images that would be certified with 90% probability, at most this part is given up early.
-    ValueError for a radius that max_n unanimous votes cannot certify.
+    ``power_loss``: of the images that would be certified with 90% probability, at most this part is
+    given up early. ValueError for a radius that max_n unanimous votes cannot certify.
     """
 
     sigma: float
@@ -124,11 +141,13 @@ class RadiusRule(_TestingRule):
 
 @dataclass(frozen=True)
 class GridRule(_TestingRule):
-    """Decides for each radius of a grid whether the class holds within it; all answers are valid together at alpha.
+    """Decides for each radius of a grid whether the class holds within it; all answers are valid
+    together at alpha.
 
-    The certified radius is the largest of the grid that is shown. Put 0 into the grid to tell images that hold their
-    class at the image itself from abstentions. Radii beyond what max_n unanimous votes show are never certified, as in
-    the published protocol; ValueError if that is all of them. ``power_loss`` as for RadiusRule, for each radius.
+    The certified radius is the largest of the grid that is shown. Put 0 into the grid to tell
+    images that hold their class at the image itself from abstentions. Radii beyond what max_n
+    unanimous votes show are never certified, as in the published protocol; ValueError if that is
+    all of them. ``power_loss`` as for RadiusRule, for each radius.
     """
 
     sigma: float
@@ -143,7 +162,9 @@ class GridRule(_TestingRule):
     def __post_init__(self) -> None:
         if not self.radii:
             raise ValueError("expected at least one radius, got none")
-        object.__setattr__(self, "radii", tuple(sorted({check_radius(radius) for radius in self.radii})))
+        object.__setattr__(
+            self, "radii", tuple(sorted({check_radius(radius) for radius in self.radii}))
+        )
         self._check_reach(self.radii[0])
 
     @cached_property
@@ -153,11 +174,13 @@ class GridRule(_TestingRule):
 
 @dataclass(frozen=True)
 class AnytimeRule(StoppingRule):
-    """The full radius to within a tolerance: stops once max_n samples promise no more than ``tolerance`` on top.
+    """The full radius to within a tolerance: stops once max_n samples promise no more than
+    ``tolerance`` on top.
 
-    Every look has a Clopper-Pearson bound of its own, the last one at ``final_share`` of alpha and the others sharing
-    the rest; the largest radius counts. What max_n samples promise is the radius at the present share of hits; where
-    nothing is certified yet it is the radius of an upper bound on p that errs for 1% of the images over all looks.
+    Every look has a Clopper-Pearson bound of its own, the last one at ``final_share`` of alpha and
+    the others sharing the rest; the largest radius counts. What max_n samples promise is the radius
+    at the present share of hits; where nothing is certified yet it is the radius of an upper bound
+    on p that errs for 1% of the images over all looks.
     """
 
     sigma: float
@@ -173,7 +196,10 @@ class AnytimeRule(StoppingRule):
         check_n(self.max_n, self.levels[-1])
         check_total_variation(self.total_variation)
         if not (math.isfinite(self.tolerance) and self.tolerance > 0.0):
-            raise ValueError(f"expected a tolerance > 0 in units of the radius, got {self.tolerance!r}; 0.01 is usual")
+            raise ValueError(
+                f"expected a tolerance > 0 in units of the radius, got {self.tolerance!r}; 0.01 "
+                "is usual"
+            )
 
     @cached_property
     def looks(self) -> tuple[int, ...]:
@@ -186,19 +212,26 @@ class AnytimeRule(StoppingRule):
 
     def _radius(self, look: int, hits: int) -> float:
         size, level = self.looks[look], self.levels[look]
-        return radius_from_counts(hits, size, self.sigma, level, total_variation=self.total_variation)
+        return radius_from_counts(
+            hits, size, self.sigma, level, total_variation=self.total_variation
+        )
 
     def _promise(self, look: int, hits: int, current: float) -> float:
         """The radius that sampling on to max_n may lead to."""
         size, last = self.looks[look], len(self.looks) - 1
         if current > 0.0:
             return self._radius(last, round(hits * self.max_n / size))
-        return self.sigma * float(special.ndtri(upper_confidence_bound(hits, size, _GIVE_UP / last)))
+        return self.sigma * float(
+            special.ndtri(upper_confidence_bound(hits, size, _GIVE_UP / last))
+        )
 
     def _judge(self, hits: Hits) -> Decision | None:
         look, count = hits.size - 1, int(hits[-1])
         current = self._radius(look, count)
-        if look < len(self.looks) - 1 and self._promise(look, count, current) - current > self.tolerance:
+        if (
+            look < len(self.looks) - 1
+            and self._promise(look, count, current) - current > self.tolerance
+        ):
             return None
         radius = max(current, *(self._radius(k, int(hits[k])) for k in range(look)), 0.0)
         return Decision(radius, radius > 0.0, self.looks[look])
@@ -215,9 +248,11 @@ def stopping_rule(
     tolerance: float | None = None,
     total_variation: float = 0.0,
 ) -> StoppingRule:
-    """The rule of a mode by name; ValueError unless exactly the option that the mode needs is given.
+    """The rule of a mode by name; ValueError unless exactly the option that the mode needs is
+    given.
 
-    fixed: none; radius: ``radius``; grid: ``radii``; anytime: ``tolerance``. n is the largest number of samples.
+    fixed: none; radius: ``radius``; grid: ``radii``; anytime: ``tolerance``. n is the largest
+    number of samples.
     """
     options = {"radius": radius, "radii": radii, "tolerance": tolerance}
     given = {name for name, value in options.items() if value is not None}
@@ -235,5 +270,12 @@ def stopping_rule(
     return FixedRule(sigma, n, alpha, total_variation)
 
 
-_OPTIONS: dict[str, set[str]] = {"fixed": set(), "radius": {"radius"}, "grid": {"radii"}, "anytime": {"tolerance"}}
-_GIVE_UP = 0.01  # of the images with a radius above the tolerance, how many an early end may deny one
+_OPTIONS: dict[str, set[str]] = {
+    "fixed": set(),
+    "radius": {"radius"},
+    "grid": {"radii"},
+    "anytime": {"tolerance"},
+}
+_GIVE_UP = (
+    0.01  # of the images with a radius above the tolerance, how many an early end may deny one
+)

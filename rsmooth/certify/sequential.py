@@ -1,12 +1,15 @@
-"""Exact group-sequential tests of a vote share: look at growing sample sizes, stop as soon as the answer is clear.
+"""Exact group-sequential tests of a vote share: look at growing sample sizes, stop as soon as the
+answer is clear.
 
-A test of H0: p <= p0 looks at the cumulative hits X_k after n_1 < ... < n_K samples and rejects at the first look with
-X_k >= accept[k]. The thresholds come from the exact distribution of the hits of streams that have not yet stopped, so
-the chance that any look rejects at p = p0 is at most alpha; it grows with p, so p < p0 is covered as well. Error
-spending follows Lan and DeMets 1983 (Biometrika 70), with convolutions in place of their Gaussian limit.
+A test of H0: p <= p0 looks at the cumulative hits X_k after n_1 < ... < n_K samples and rejects at
+the first look with X_k >= accept[k]. The thresholds come from the exact distribution of the hits of
+streams that have not yet stopped, so the chance that any look rejects at p = p0 is at most alpha;
+it grows with p, so p < p0 is covered as well. Error spending follows Lan and DeMets 1983
+(Biometrika 70), with convolutions in place of their Gaussian limit.
 
-Giving up (futility, X_k <= reject[k]) is non-binding: alpha is spent as though no stream ever gave up, so sampling on
-past a futile look, or abandoning a stream for whatever reason, never breaks the guarantee.
+Giving up (futility, X_k <= reject[k]) is non-binding: alpha is spent as though no stream ever gave
+up, so sampling on past a futile look, or abandoning a stream for whatever reason, never breaks the
+guarantee.
 """
 
 from __future__ import annotations
@@ -24,18 +27,29 @@ from scipy import fft, special
 from rsmooth.certify.budget import ErrorBudget
 from rsmooth.checks import check_alpha
 
-# Taken off each look's spend: far above the rounding of the convolutions and the trimmed tails (together below 1e-15 a
-# look, and below 1e-13 where a convolution goes by Fourier transform), far below any alpha in use.
+# Taken off each look's spend: far above the rounding of the convolutions and the trimmed tails
+# (together below 1e-15 a look, and below 1e-13 where a convolution goes by Fourier transform), far
+# below any alpha in use.
 NUMERICAL_SLACK = 1e-12
-_NEGLIGIBLE = 1e-22  # a single probability too small to follow; an array holds far fewer than 10^6 of them
+_NEGLIGIBLE = (
+    1e-22  # a single probability too small to follow; an array holds far fewer than 10^6 of them
+)
 _NEGLIGIBLE_AFTER_FFT = 1e-17  # transforms leave errors below this
-_DIRECT_PRODUCTS = 10**8  # a convolution of more goes by Fourier transform, as from some ten million samples on
+_DIRECT_PRODUCTS = (
+    10**8
+)  # a convolution of more goes by Fourier transform, as from some ten million samples on
 
 
-def default_looks(max_n: int, *, start: int = 32, growth: float = math.sqrt(2.0)) -> tuple[int, ...]:
-    """Cumulative sample sizes start, start*growth, ... and max_n; a last step shorter than a tenth is joined to it."""
+def default_looks(
+    max_n: int, *, start: int = 32, growth: float = math.sqrt(2.0)
+) -> tuple[int, ...]:
+    """Cumulative sample sizes start, start*growth, ... and max_n; a last step shorter than a tenth
+    is joined to it.
+    """
     if max_n < 1 or start < 1 or growth <= 1.0:
-        raise ValueError(f"expected max_n >= 1, start >= 1 and growth > 1, got {max_n}, {start} and {growth:g}")
+        raise ValueError(
+            f"expected max_n >= 1, start >= 1 and growth > 1, got {max_n}, {start} and {growth:g}"
+        )
     sizes, size = [], float(start)
     while round(size) < 0.9 * max_n:
         sizes.append(round(size))
@@ -50,18 +64,25 @@ def check_looks(looks: tuple[int, ...]) -> None:
 
 
 def spending(alpha: float, looks: int, final_share: float) -> tuple[float, ...]:
-    """Alpha over the looks: ``final_share`` of it kept for the last one, the rest in equal parts for the others."""
+    """Alpha over the looks: ``final_share`` of it kept for the last one, the rest in equal parts
+    for the others.
+    """
     if not 0.0 < final_share <= 1.0:
         raise ValueError(f"expected a final share of alpha in (0, 1], got {final_share!r}")
     if looks == 1:
         return (alpha,)
     budget = ErrorBudget(alpha)
-    interim = [budget.spend(alpha * (1.0 - final_share) / (looks - 1), f"look {k + 1}") for k in range(looks - 1)]
+    interim = [
+        budget.spend(alpha * (1.0 - final_share) / (looks - 1), f"look {k + 1}")
+        for k in range(looks - 1)
+    ]
     return (*interim, budget.spend(alpha * final_share, "last look"))
 
 
 class Stream:
-    """The exact distribution of the cumulative hits of the streams still running, all of them with vote share p."""
+    """The exact distribution of the cumulative hits of the streams still running, all of them with
+    vote share p.
+    """
 
     def __init__(self, p: float, low: int = 0, mass: NDArray[np.float64] | None = None) -> None:
         self.p = p
@@ -107,18 +128,26 @@ class Stream:
         return Stream(self.p, low, mass)
 
     def highest_within(self, probability: float) -> int:
-        """Smallest c such that the running streams with c hits or more have at most this probability."""
+        """Smallest c such that the running streams with c hits or more have at most this
+        probability.
+        """
         from_top = np.cumsum(self.mass[::-1])
         return self.low + self.mass.size - int(np.searchsorted(from_top, probability, side="right"))
 
     def lowest_within(self, probability: float) -> int:
-        """Largest c such that the running streams with c hits or fewer have at most this probability."""
+        """Largest c such that the running streams with c hits or fewer have at most this
+        probability.
+        """
         from_bottom = np.cumsum(self.mass)
         return self.low + int(np.searchsorted(from_bottom, probability, side="right")) - 1
 
 
-def _convolve(mass: NDArray[np.float64], step: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
-    """The distribution of the sum of two independent numbers, and the probability below which it means nothing."""
+def _convolve(
+    mass: NDArray[np.float64], step: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], float]:
+    """The distribution of the sum of two independent numbers, and the probability below which it
+    means nothing.
+    """
     if mass.size * step.size <= _DIRECT_PRODUCTS:
         return np.convolve(mass, step), _NEGLIGIBLE
     size = mass.size + step.size - 1
@@ -128,7 +157,9 @@ def _convolve(mass: NDArray[np.float64], step: NDArray[np.float64]) -> tuple[NDA
 
 
 def _binomial(samples: int, p: float) -> tuple[int, NDArray[np.float64]]:
-    """Probabilities of Bin(samples, p) around its mode, and the hits of the first; what is left out is below 1e-20."""
+    """Probabilities of Bin(samples, p) around its mode, and the hits of the first; what is left out
+    is below 1e-20.
+    """
     if p in (0.0, 1.0):
         return round(samples * p), np.ones(1)
     mode = min(samples, math.floor((samples + 1) * p))
@@ -145,10 +176,11 @@ def _binomial(samples: int, p: float) -> tuple[int, NDArray[np.float64]]:
 
 @dataclass(frozen=True)
 class GroupSequentialTest:
-    """Thresholds of a test of H0: p <= p0 at level alpha; made by ``design``, which is where they are explained.
+    """Thresholds of a test of H0: p <= p0 at level alpha; made by ``design``, which is where they
+    are explained.
 
-    At look k the test accepts p > p0 when hits >= accept[k] and gives up when hits <= reject[k]; -1 stands for never,
-    as does accept[k] = looks[k] + 1. At the last look one of the two holds.
+    At look k the test accepts p > p0 when hits >= accept[k] and gives up when hits <= reject[k]; -1
+    stands for never, as does accept[k] = looks[k] + 1. At the last look one of the two holds.
     """
 
     p0: float
@@ -163,10 +195,14 @@ class GroupSequentialTest:
 
     def expected_samples(self, p: float) -> float:
         """Exact mean number of samples until the test stops when the vote share is p."""
-        return sum(size * (accepted + given_up) for size, accepted, given_up in self._walk(p, self.reject))
+        return sum(
+            size * (accepted + given_up) for size, accepted, given_up in self._walk(p, self.reject)
+        )
 
     def type_one_error(self, p: float | None = None) -> float:
-        """Exact probability that a stream which never gives up is accepted at p (default p0); <= alpha at p <= p0."""
+        """Exact probability that a stream which never gives up is accepted at p (default p0); <=
+        alpha at p <= p0.
+        """
         never = (-1,) * len(self.looks)
         return sum(accepted for _, accepted, _ in self._walk(self.p0 if p is None else p, never))
 
@@ -181,34 +217,55 @@ class GroupSequentialTest:
 
 @lru_cache(maxsize=1024)
 def design(
-    p0: float, looks: tuple[int, ...], alpha: float, *, final_share: float = 0.5, power_loss: float = 0.01
+    p0: float,
+    looks: tuple[int, ...],
+    alpha: float,
+    *,
+    final_share: float = 0.5,
+    power_loss: float = 0.01,
 ) -> GroupSequentialTest:
-    """The exact group-sequential test of H0: p <= p0 at level alpha, looking at the cumulative sample sizes ``looks``.
+    """The exact group-sequential test of H0: p <= p0 at level alpha, looking at the cumulative
+    sample sizes ``looks``.
 
-    Each look may spend its part of alpha (``final_share`` of it at the last look, the rest equally before) and what
-    earlier looks left over; accept[k] is the smallest threshold within that. reject[k] is set so that of the streams
-    whose share the last look alone would accept with 90% probability, at most ``power_loss`` are given up in error;
-    0 switches giving up off. ValueError for p0 outside (0, 1), or where even unanimous votes cannot reach alpha.
+    Each look may spend its part of alpha (``final_share`` of it at the last look, the rest equally
+    before) and what earlier looks left over; accept[k] is the smallest threshold within that.
+    reject[k] is set so that of the streams whose share the last look alone would accept with 90%
+    probability, at most ``power_loss`` are given up in error; 0 switches giving up off. ValueError
+    for p0 outside (0, 1), or where even unanimous votes cannot reach alpha.
     """
     check_looks(looks)
     if not 0.0 < p0 < 1.0 or not 0.0 <= power_loss < 0.5:
-        raise ValueError(f"expected p0 in (0, 1) and a power loss in [0, 0.5), got {p0!r} and {power_loss!r}")
+        raise ValueError(
+            f"expected p0 in (0, 1) and a power loss in [0, 0.5), got {p0!r} and {power_loss!r}"
+        )
     needed = samples_to_accept(p0, alpha)
     if looks[-1] < needed:
-        raise ValueError(f"expected at least {needed} samples to show p > {p0!r} at alpha={alpha:g}, got {looks[-1]}")
+        raise ValueError(
+            f"expected at least {needed} samples to show p > {p0!r} at alpha={alpha:g}, got "
+            f"{looks[-1]}"
+        )
     accept = _acceptance(p0, looks, spending(alpha, len(looks), final_share))
     return GroupSequentialTest(p0, alpha, looks, accept, _surrender(looks, accept, power_loss))
 
 
 def samples_to_accept(p0: float, alpha: float) -> float:
-    """Smallest size of the last look at which unanimous votes reach level alpha against p <= p0; inf at p0 = 1."""
+    """Smallest size of the last look at which unanimous votes reach level alpha against p <= p0;
+    inf at p0 = 1.
+    """
     if check_alpha(alpha) < 1e-8:
-        raise ValueError(f"expected alpha >= 1e-8, got {alpha!r}; sequential thresholds are not computed below that")
-    return math.ceil(math.log(alpha - 100 * NUMERICAL_SLACK) / math.log(p0)) if p0 < 1.0 else math.inf
+        raise ValueError(
+            f"expected alpha >= 1e-8, got {alpha!r}; sequential thresholds are not computed below "
+            "that"
+        )
+    return (
+        math.ceil(math.log(alpha - 100 * NUMERICAL_SLACK) / math.log(p0)) if p0 < 1.0 else math.inf
+    )
 
 
 def _acceptance(p0: float, looks: tuple[int, ...], spends: tuple[float, ...]) -> tuple[int, ...]:
-    """Smallest thresholds whose exact crossing probability at p0 stays within the spends up to each look."""
+    """Smallest thresholds whose exact crossing probability at p0 stays within the spends up to each
+    look.
+    """
     stream, drawn, unspent, thresholds = Stream(p0), 0, 0.0, []
     for size, spend in zip(looks, spends, strict=True):
         stream.draw(size - drawn)
@@ -220,13 +277,19 @@ def _acceptance(p0: float, looks: tuple[int, ...], spends: tuple[float, ...]) ->
     return tuple(thresholds)
 
 
-def _surrender(looks: tuple[int, ...], accept: tuple[int, ...], power_loss: float) -> tuple[int, ...]:
-    """Largest thresholds that lose no more than ``power_loss`` of the streams worth following, equally over looks.
+def _surrender(
+    looks: tuple[int, ...], accept: tuple[int, ...], power_loss: float
+) -> tuple[int, ...]:
+    """Largest thresholds that lose no more than ``power_loss`` of the streams worth following,
+    equally over looks.
 
-    Streams accepted before are followed on: that overstates the loss a little, and keeps the thresholds simple.
+    Streams accepted before are followed on: that overstates the loss a little, and keeps the
+    thresholds simple.
     """
     final = min(accept[-1], looks[-1])
-    promising = float(special.betaincinv(final, looks[-1] - final + 1, 0.9))  # P(Bin(max_n, promising) >= final) = 0.9
+    promising = float(
+        special.betaincinv(final, looks[-1] - final + 1, 0.9)
+    )  # P(Bin(max_n, promising) >= final) = 0.9
     stream, drawn, unspent, thresholds = Stream(promising), 0, 0.0, []
     for size, threshold in zip(looks[:-1], accept[:-1], strict=True):
         stream.draw(size - drawn)

@@ -21,10 +21,14 @@ from rsmooth.locking import FileLock
 
 
 def rank_and_world() -> tuple[int, int]:
-    """This process' number and their count as torchrun says them in the environment; (0, 1) outside of it."""
+    """This process' number and their count as torchrun says them in the environment; (0, 1) outside
+    of it.
+    """
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if not 0 <= rank < world:
-        raise ValueError(f"expected 0 <= RANK < WORLD_SIZE in the environment, got {rank} and {world}")
+        raise ValueError(
+            f"expected 0 <= RANK < WORLD_SIZE in the environment, got {rank} and {world}"
+        )
     return rank, world
 
 
@@ -39,7 +43,9 @@ class Shards:
         return self.path if world == 1 else self.path.with_suffix(f".rank{rank}-of-{world}.jsonl")
 
     def profile(self) -> Profile | None:
-        """The numerics profile of the earlier runs, None where there is none; RecordError for one that is none."""
+        """The numerics profile of the earlier runs, None where there is none; RecordError for one
+        that is none.
+        """
         for path, contents in self._contents():
             if contents.header is not None:
                 return profile_of(contents.header.get("numerics"), path)
@@ -68,40 +74,57 @@ class Shards:
 
     def merged(self) -> CertificationLog:
         """The certificates of all journals; RecordError where two contradict each other."""
-        return merge([read_log(path) for path, contents in self._contents()
-                      if any(entry.kind == "image" for entry in contents.entries)])
+        return merge(
+            [
+                read_log(path)
+                for path, contents in self._contents()
+                if any(entry.kind == "image" for entry in contents.entries)
+            ]
+        )
 
     def export(self, log: CertificationLog) -> None:
-        """Write the published table and its provenance, unless another rank is just writing the same."""
+        """Write the published table and its provenance, unless another rank is just writing the
+        same.
+        """
         table = self.path.with_suffix(".tsv")
         with suppress(LockedError), FileLock(table):
             write_log(log, table)
 
     def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
-        for path in (self.path, *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl"))):
+        for path in (
+            self.path,
+            *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl")),
+        ):
             if path.exists():
                 yield path, parse_journal(path)
 
 
 def profile_of(record: Any, path: Path | str) -> Profile:
-    """The numerics profile that ``path`` holds; RecordError where this version does not know it as one."""
+    """The numerics profile that ``path`` holds; RecordError where this version does not know it as
+    one.
+    """
     try:
         return Profile.of_record(record)
     except ValueError as error:
-        raise RecordError(f"{path}: {error}; it was written by another version: go on with that one, or write to "
-                          "another journal (on the command line: --out FILE.jsonl)") from None
+        raise RecordError(
+            f"{path}: {error}; it was written by another version: go on with that one, or write to "
+            "another journal (on the command line: --out FILE.jsonl)"
+        ) from None
 
 
 def _drawn(entry: Entry, path: Path) -> Drawn:
     try:
         return Drawn.of_record(entry.data)
     except (LookupError, ValueError, TypeError) as error:
-        raise RecordError(f"{path}, line {entry.line}: expected the votes of an unfinished image, got "
-                          f"{type(error).__name__}: {error}; write to another journal") from None
+        raise RecordError(
+            f"{path}, line {entry.line}: expected the votes of an unfinished image, got "
+            f"{type(error).__name__}: {error}; write to another journal"
+        ) from None
 
 
 def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
-    """What the first of several processes proposed; the file ``path`` appears at once and whole, and never changes.
+    """What the first of several processes proposed; the file ``path`` appears at once and whole,
+    and never changes.
 
     RecordError for a file of something else.
     """
@@ -117,5 +140,7 @@ def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
     try:
         agreed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise RecordError(f"expected what earlier processes agreed on in {path}, got {error}; delete it") from None
+        raise RecordError(
+            f"expected what earlier processes agreed on in {path}, got {error}; delete it"
+        ) from None
     return agreed

@@ -13,9 +13,11 @@ ABSTAIN = -1
 
 @dataclass(frozen=True)
 class Votes:
-    """A request for the votes of an image's noisy copies 0..samples-1 in the noise stream called ``purpose``.
+    """A request for the votes of an image's noisy copies 0..samples-1 in the noise stream called
+    ``purpose``.
 
-    The answer counts them: int64 (K + 1,), the last entry for copies on which a logit was not finite.
+    The answer counts them: int64 (K + 1,), the last entry for copies on which a logit was not
+    finite.
     """
 
     purpose: str
@@ -24,10 +26,12 @@ class Votes:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one image: the certified (or predicted) label, the radius, and the votes behind them.
+    """What is known of one image: the certified (or predicted) label, the radius, and the votes
+    behind them.
 
-    counts (K,) of the estimation, invalid beside them; selection (K,), None where the class was given; samples: drawn
-    for the estimation; looks: (n_k, hits of the class among the first n_k); p_value: of prediction, else None.
+    counts (K,) of the estimation, invalid beside them; selection (K,), None where the class was
+    given; samples: drawn for the estimation; looks: (n_k, hits of the class among the first n_k);
+    p_value: of prediction, else None.
     """
 
     label: int

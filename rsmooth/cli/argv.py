@@ -1,4 +1,6 @@
-"""The short forms of the command line, written out as options, so that every one of them is a YAML key as well."""
+"""The short forms of the command line, written out as options, so that every one of them is a YAML
+key as well.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ POSITIONALS: dict[str, tuple[str, ...]] = {
 """Options that may stand bare behind the verb, in this order; a star takes all that follow."""
 
 NAMED_PARTS = ("dataset", "unlabelled", "model", "trainer", "attack")
-"""Options that name a registered entry; ``--trainer smoothadv --trainer.epochs 3`` sets name and options apart."""
+"""Options that name a registered entry; ``--trainer smoothadv --trainer.epochs 3`` sets name and
+options apart.
+"""
 
 
 def expand(argv: Sequence[str]) -> list[str]:

@@ -14,11 +14,23 @@ AUDIT, FIGURE = "audit.json", "audit-gap"
 DEFAULT_FACTORS = PixelValues((0.5, 0.75, 1.0, 1.25, 1.5))
 
 
-def audit(source: Path, dataset: Spec | None = None, split: str = "test", max: int | None = None,
-          factors: PixelValues = DEFAULT_FACTORS, steps: int = 20, num_noise: int = 32, n: int = 1000,
-          alpha: float = 0.001, seed: int = 1, device: str = "auto", weights: str = "last",
-          progress: bool = True) -> None:
-    """Attack the certified images of a run folder around their radius: contradictions, and the gap to the attacks.
+def audit(
+    source: Path,
+    dataset: Spec | None = None,
+    split: str = "test",
+    max: int | None = None,
+    factors: PixelValues = DEFAULT_FACTORS,
+    steps: int = 20,
+    num_noise: int = 32,
+    n: int = 1000,
+    alpha: float = 0.001,
+    seed: int = 1,
+    device: str = "auto",
+    weights: str = "last",
+    progress: bool = True,
+) -> None:
+    """Attack the certified images of a run folder around their radius: contradictions, and the gap
+    to the attacks.
 
     Args:
         source: a run folder with a model and its certificates
@@ -40,13 +52,35 @@ def audit(source: Path, dataset: Spec | None = None, split: str = "test", max: i
     from rsmooth.report import attack_gap_figure, save_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
-    g = load_model(source, weights=weights, checkpoint=None, normalize=None, sigma=None, device=device,
-                   shape=image_shape(data))
-    found = attack_certificates(g, data, read_log(source), factors=factors, steps=steps, num_noise=num_noise, n=n,
-                                alpha=alpha, seed=seed, limit=max, progress=progress)
-    figures = save_figure(attack_gap_figure(found.radius, found.attacked_radius, title=source.name), source / FIGURE)
-    record = {name: value.tolist() if isinstance(value, np.ndarray) else value
-              for name, value in dataclasses.asdict(found).items()}
+    g = load_model(
+        source,
+        weights=weights,
+        checkpoint=None,
+        normalize=None,
+        sigma=None,
+        device=device,
+        shape=image_shape(data),
+    )
+    found = attack_certificates(
+        g,
+        data,
+        read_log(source),
+        factors=factors,
+        steps=steps,
+        num_noise=num_noise,
+        n=n,
+        alpha=alpha,
+        seed=seed,
+        limit=max,
+        progress=progress,
+    )
+    figures = save_figure(
+        attack_gap_figure(found.radius, found.attacked_radius, title=source.name), source / FIGURE
+    )
+    record = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value
+        for name, value in dataclasses.asdict(found).items()
+    }
     options = {"steps": steps, "num_noise": num_noise, "n": n, "alpha": alpha, "seed": seed}
     (source / AUDIT).write_text(json.dumps({**record, "options": options}) + "\n", encoding="utf-8")
     print(found.summary())

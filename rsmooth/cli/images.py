@@ -15,12 +15,20 @@ if TYPE_CHECKING:
     from rsmooth.data import DataSplits, FolderData, ImageData
 
 
-def choose_images(dataset: Spec | None, source: Path | None, *, split: str, skip: int, limit: int | None,
-                  only: Sequence[int] | None) -> ImageData | FolderData:
-    """Images 0, skip, 2*skip, ... of a split, at most ``limit`` of them, or just those of index ``only``.
+def choose_images(
+    dataset: Spec | None,
+    source: Path | None,
+    *,
+    split: str,
+    skip: int,
+    limit: int | None,
+    only: Sequence[int] | None,
+) -> ImageData | FolderData:
+    """Images 0, skip, 2*skip, ... of a split, at most ``limit`` of them, or just those of index
+    ``only``.
 
-    dataset None means the one that the run folder ``source`` was trained on. ValueError for a split or an index that
-    the data set does not have.
+    dataset None means the one that the run folder ``source`` was trained on. ValueError for a split
+    or an index that the data set does not have.
     """
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     if skip < 1 or (limit is not None and limit < 1):
@@ -28,18 +36,24 @@ def choose_images(dataset: Spec | None, source: Path | None, *, split: str, skip
     if only is None:
         return data.subset(list(range(0, len(data), skip))[:limit])
     if skip != 1 or limit is not None:
-        raise ValueError("expected either a list of images or skip and max, got both; leave one out")
+        raise ValueError(
+            "expected either a list of images or skip and max, got both; leave one out"
+        )
     place = {int(index): position for position, index in enumerate(data.index.tolist())}
     missing = [index for index in only if index not in place]
     if missing:
-        raise ValueError(f"expected images of the {data.split} split of {data.name}, got {missing}, which it lacks")
+        raise ValueError(
+            f"expected images of the {data.split} split of {data.name}, got {missing}, which it "
+            "lacks"
+        )
     if not only or len(set(only)) < len(only):
         raise ValueError(f"expected at least one image and each once, got {list(only)}")
     return data.subset([place[index] for index in only])
 
 
 def load_splits(dataset: Spec) -> DataSplits:
-    """The data set of a spec; $NAME in an option is the environment variable NAME, so that a path need not be said.
+    """The data set of a spec; $NAME in an option is the environment variable NAME, so that a path
+    need not be said.
 
     ValueError for a variable that is not set.
     """
@@ -47,11 +61,17 @@ def load_splits(dataset: Spec) -> DataSplits:
     from rsmooth.registry import DATASETS
 
     name, options = split_spec(dataset, DATASETS.kind)
-    expanded = {key: os.path.expandvars(value) if isinstance(value, str) else value for key, value in options.items()}
+    expanded = {
+        key: os.path.expandvars(value) if isinstance(value, str) else value
+        for key, value in options.items()
+    }
     for key, value in expanded.items():
         if isinstance(value, str) and value.startswith("$"):
-            raise ValueError(f"expected the environment variable {value} to be set, since option {key} of data set "
-                             f"{name!r} names it; export {value[1:]}=PATH")
+            raise ValueError(
+                f"expected the environment variable {value} to be set, since option {key} of data "
+                "set "
+                f"{name!r} names it; export {value[1:]}=PATH"
+            )
     splits: DataSplits = create(DATASETS, {"name": name, **expanded})
     return splits
 
@@ -74,9 +94,13 @@ def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:
 def trained_on(source: Path | None) -> Spec:
     """The data set that a run folder was trained on; ValueError where that is not known."""
     if source is None or not (source / CONFIG).exists():
-        raise ValueError(f"expected a data set, got none, and {source} is no run folder that would name one; "
-                         "add e.g. --dataset digits")
+        raise ValueError(
+            f"expected a data set, got none, and {source} is no run folder that would name one; "
+            "add e.g. --dataset digits"
+        )
     dataset: Spec | None = read_config(source).get("dataset")
     if dataset is None:
-        raise ValueError(f"expected the key dataset in {source / CONFIG}, got none; add e.g. --dataset digits")
+        raise ValueError(
+            f"expected the key dataset in {source / CONFIG}, got none; add e.g. --dataset digits"
+        )
     return dataset

@@ -6,12 +6,18 @@ from rsmooth import registry
 from rsmooth.cli.options import describe_options
 from rsmooth.registry import Registry
 
-KINDS = {"attacks": "rsmooth.attacks", "trainers": "rsmooth.defenses", "objectives": "rsmooth.objectives",
-         "models": "rsmooth.models", "datasets": "rsmooth.data"}
+KINDS = {
+    "attacks": "rsmooth.attacks",
+    "trainers": "rsmooth.defenses",
+    "objectives": "rsmooth.objectives",
+    "models": "rsmooth.models",
+    "datasets": "rsmooth.data",
+}
 
 
 def list_entries(kind: str | None = None, name: str | None = None) -> None:
-    """List the registered attacks, trainers, objectives, models and data sets, or the options of one of them.
+    """List the registered attacks, trainers, objectives, models and data sets, or the options of
+    one of them.
 
     Args:
         kind: attacks, trainers, objectives, models or datasets; default: all of them
@@ -46,6 +52,8 @@ def _print_options(kind: str, name: str) -> None:
 
 
 def _registry(kind: str) -> Registry:
-    import_module(KINDS[kind])  # a package enters its own names into their registry when it is imported
+    import_module(
+        KINDS[kind]
+    )  # a package enters its own names into their registry when it is imported
     found: Registry = getattr(registry, kind.upper())
     return found

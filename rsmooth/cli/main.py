@@ -22,14 +22,30 @@ from rsmooth.cli.predict import predict
 from rsmooth.cli.report import report
 from rsmooth.cli.restate import restate
 from rsmooth.cli.train import train
-from rsmooth.cli.values import Names, Numbers, PixelValue, PixelValues, names, numbers, pixel_value, pixel_values
+from rsmooth.cli.values import (
+    Names,
+    Numbers,
+    PixelValue,
+    PixelValues,
+    names,
+    numbers,
+    pixel_value,
+    pixel_values,
+)
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
 VERBS: dict[str, Callable[..., None]] = {
-    "train": train, "certify": certify, "attack": attack, "audit": audit, "predict": predict, "report": report,
-    "restate": restate, "plan": plan, "list": list_entries,
+    "train": train,
+    "certify": certify,
+    "attack": attack,
+    "audit": audit,
+    "predict": predict,
+    "report": report,
+    "restate": restate,
+    "plan": plan,
+    "list": list_entries,
 }
 
 
@@ -39,16 +55,24 @@ def build_parser() -> ArgumentParser:
 
     from rsmooth.cli.parsing import Parser
 
-    register_type(PixelValue, serializer=float, deserializer=pixel_value, fail_already_registered=False)
+    register_type(
+        PixelValue, serializer=float, deserializer=pixel_value, fail_already_registered=False
+    )
     for several, read in ((PixelValues, pixel_values), (Numbers, numbers), (Names, names)):
         register_type(several, serializer=list, deserializer=read, fail_already_registered=False)
-    parser = Parser(prog="rsmooth", version=__version__, description="Train, attack and certify "
-                    "randomized-smoothing classifiers. Every option is also a YAML key (--config run.yaml).")
+    parser = Parser(
+        prog="rsmooth",
+        version=__version__,
+        description="Train, attack and certify "
+        "randomized-smoothing classifiers. Every option is also a YAML key (--config run.yaml).",
+    )
     verbs = parser.add_subcommands(metavar="VERB", dest="verb")
     for name, function in VERBS.items():
         summary = (function.__doc__ or "").split("\n")[0]
         verb = Parser(description=summary)
-        verb.add_argument("--config", action="config", help="a YAML file with any of the options below")
+        verb.add_argument(
+            "--config", action="config", help="a YAML file with any of the options below"
+        )
         verb.add_function_arguments(function, as_group=False)
         verbs.add_subcommand(name, verb, help=summary)
     return parser

@@ -1,4 +1,6 @@
-"""The parser's refusals, in one line and with the close matches, as every other error of the command line."""
+"""The parser's refusals, in one line and with the close matches, as every other error of the
+command line.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,9 @@ from typing import NoReturn
 from jsonargparse import ArgumentParser
 
 _FIELD = re.compile(r'Parser key "(?P<key>[^"]*)":\s*(?P<what>.*)', re.DOTALL)
-_UNION = re.compile(r"Subtypes: \[(?P<kinds>.*?)\]\s*Errors:.*Given value: (?P<value>.*)", re.DOTALL)
+_UNION = re.compile(
+    r"Subtypes: \[(?P<kinds>.*?)\]\s*Errors:.*Given value: (?P<value>.*)", re.DOTALL
+)
 _PLAIN = re.compile(r"Expected a <class '(?P<kind>\w+)'>\. Got value: (?P<value>.*)", re.DOTALL)
 _KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text"}
 
@@ -28,7 +32,9 @@ class Parser(ArgumentParser):
 
 
 def explain(message: str, options: list[str]) -> str:
-    """What the parser complains of in one line; unknown options come with the closest of ``options``."""
+    """What the parser complains of in one line; unknown options come with the closest of
+    ``options``.
+    """
     if message.startswith("unrecognized arguments: "):
         return _unknown(message.removeprefix("unrecognized arguments: "), options)
     if message.startswith("the following arguments are required: "):
@@ -46,7 +52,9 @@ def _unknown(words: str, options: list[str]) -> str:
     first = words.split()[0]
     if not first.startswith("-"):
         return f"expected no further argument, got {words!r}"
-    return f"expected a known option, got {first.split('=')[0]!r}{_hint(first.split('=')[0], options)}"
+    return (
+        f"expected a known option, got {first.split('=')[0]!r}{_hint(first.split('=')[0], options)}"
+    )
 
 
 def _hint(word: str, known: list[str]) -> str:
@@ -55,16 +63,26 @@ def _hint(word: str, known: list[str]) -> str:
 
 
 def _reason(what: str) -> str:
-    """Why a value was refused: our own words where a type of ours refused it, else the kinds that would do."""
+    """Why a value was refused: our own words where a type of ours refused it, else the kinds that
+    would do.
+    """
     union, plain = _UNION.search(what), _PLAIN.search(what)
     ours = re.search(r"expected .*, got .*", what)
     if ours:
         return ours[0]
     if plain:
-        return f"expected {_KINDS.get(plain['kind'], plain['kind'])}, got {_one_line(plain['value'])!r}"
+        return (
+            f"expected {_KINDS.get(plain['kind'], plain['kind'])}, got "
+            f"{_one_line(plain['value'])!r}"
+        )
     if union:
-        kinds = [kind for kind in re.findall(r"(\w+)(?:'>|,|$)", union["kinds"]) if kind != "NoneType"]
-        return f"expected {' or '.join(_KINDS.get(kind, kind) for kind in kinds)}, got {_one_line(union['value'])!r}"
+        kinds = [
+            kind for kind in re.findall(r"(\w+)(?:'>|,|$)", union["kinds"]) if kind != "NoneType"
+        ]
+        return (
+            f"expected {' or '.join(_KINDS.get(kind, kind) for kind in kinds)}, got "
+            f"{_one_line(union['value'])!r}"
+        )
     return _one_line(what)
 
 

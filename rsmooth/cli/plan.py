@@ -5,9 +5,18 @@ from pathlib import Path
 from rsmooth.cli.values import PixelValue, PixelValues
 
 
-def plan(sigma: PixelValue, alpha: float = 0.001, n: int = 100_000, n0: int = 100, images: int = 500,
-         radius: PixelValue | None = None, radii: PixelValues | None = None, tolerance: PixelValue | None = None,
-         rate: float | None = None, log: Path | None = None) -> None:
+def plan(
+    sigma: PixelValue,
+    alpha: float = 0.001,
+    n: int = 100_000,
+    n0: int = 100,
+    images: int = 500,
+    radius: PixelValue | None = None,
+    radii: PixelValues | None = None,
+    tolerance: PixelValue | None = None,
+    rate: float | None = None,
+    log: Path | None = None,
+) -> None:
     """Plan a certification before it is run: samples needed, radii within reach, hours to expect.
 
     Args:
@@ -20,22 +29,41 @@ def plan(sigma: PixelValue, alpha: float = 0.001, n: int = 100_000, n0: int = 10
         radii: radii that mode grid would decide; needs log
         tolerance: what mode anytime may give away; needs log
         rate: measured samples a second; default: that of log
-        log: an earlier run folder or journal, for its rate and for what the sequential modes would have drawn
+        log: an earlier run folder or journal, for its rate and for what the sequential modes would
+        have drawn
     """
     from rsmooth.certify.plan import plan as work_out
     from rsmooth.certify.records import RecordError, read_log
 
     if log is None and (radii is not None or tolerance is not None):
-        raise ValueError("expected --log beside --radii or --tolerance, since what the sequential modes draw depends "
-                         "on the model's votes, got none; name an earlier run folder")
+        raise ValueError(
+            "expected --log beside --radii or --tolerance, since what the sequential modes draw "
+            "depends "
+            "on the model's votes, got none; name an earlier run folder"
+        )
     shares = None
     if log is not None:
         record = read_log(log)
         if record.counts is None or record.samples is None:
-            raise RecordError(f"expected a record with vote counts, got {log}, which has none; published tables do not "
-                              "hold them")
+            raise RecordError(
+                f"expected a record with vote counts, got {log}, which has none; published tables "
+                "do not "
+                "hold them"
+            )
         shares = (record.counts.max(axis=1) / record.samples).tolist()
         if rate is None:
             rate = float(record.samples.sum() / record.time.sum())
-    print(work_out(float(sigma), alpha=alpha, n=n, n0=n0, images=images, radius=radius,
-                   radii=None if radii is None else list(radii), tolerance=tolerance, rate=rate, shares=shares))
+    print(
+        work_out(
+            float(sigma),
+            alpha=alpha,
+            n=n,
+            n0=n0,
+            images=images,
+            radius=radius,
+            radii=None if radii is None else list(radii),
+            tolerance=tolerance,
+            rate=rate,
+            shares=shares,
+        )
+    )

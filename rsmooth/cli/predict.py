@@ -15,16 +15,31 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def predict(source: Path | None = None, images: list[Path] | None = None, dataset: Spec | None = None,
-            split: str = "test", skip: int = 1, max: int | None = None, n: int = 1000, alpha: float = 0.001,
-            seed: int = 0, batch_size: int = 64, device: str = "auto", weights: str = "last",
-            checkpoint: Path | None = None, normalize: str | None = None, sigma: PixelValue | None = None,
-            out: Path | None = None) -> None:
-    """Predict with the smoothed classifier: the class that g returns with probability 1 - alpha, or an abstention.
+def predict(
+    source: Path | None = None,
+    images: list[Path] | None = None,
+    dataset: Spec | None = None,
+    split: str = "test",
+    skip: int = 1,
+    max: int | None = None,
+    n: int = 1000,
+    alpha: float = 0.001,
+    seed: int = 0,
+    batch_size: int = 64,
+    device: str = "auto",
+    weights: str = "last",
+    checkpoint: Path | None = None,
+    normalize: str | None = None,
+    sigma: PixelValue | None = None,
+    out: Path | None = None,
+) -> None:
+    """Predict with the smoothed classifier: the class that g returns with probability 1 - alpha, or
+    an abstention.
 
     Args:
         source: a run folder, or a model file of ours
-        images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place of a data set
+        images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place
+        of a data set
         dataset: what to predict; default: what the run was trained on
         split: test, validation or train
         skip: predict images 0, skip, 2*skip, ...
@@ -47,37 +62,66 @@ def predict(source: Path | None = None, images: list[Path] | None = None, datase
     if batch_size < 1:
         raise ValueError(f"expected batch_size >= 1, got {batch_size}")
     if images and (dataset is not None or (split, skip, max) != ("test", 1, None)):
-        raise ValueError("expected either image files or a data set with its split, skip and max, got both; leave one "
-                         "out")
+        raise ValueError(
+            "expected either image files or a data set with its split, skip and max, got both; "
+            "leave one "
+            "out"
+        )
     output_file(out)
     names, pixels, index, labels = _read(images, dataset, source, split, skip, max)
-    g = load_model(source, weights=weights, checkpoint=checkpoint, normalize=normalize, sigma=sigma, device=device,
-                   shape=tuple(pixels.shape[1:]))
+    g = load_model(
+        source,
+        weights=weights,
+        checkpoint=checkpoint,
+        normalize=normalize,
+        sigma=sigma,
+        device=device,
+        shape=tuple(pixels.shape[1:]),
+    )
     rows: list[list[object]] = []
     for start in range(0, len(names), batch_size):
         stop = start + batch_size
         x = to_unit(pixels[start:stop]).to(next(g.parameters()).device)
-        made = predict_images(g, x, n=n, alpha=alpha, seed=seed, index=None if index is None else index[start:stop])
-        for name, label, p_value in zip(names[start:stop], made.label.tolist(), made.p_value.tolist(), strict=True):
+        made = predict_images(
+            g, x, n=n, alpha=alpha, seed=seed, index=None if index is None else index[start:stop]
+        )
+        for name, label, p_value in zip(
+            names[start:stop], made.label.tolist(), made.p_value.tolist(), strict=True
+        ):
             rows.append([name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"])
     if labels is not None:
         rows = [[*row, int(label)] for row, label in zip(rows, labels.tolist(), strict=True)]
-    _write([["image", "prediction", "p_value", *(["label"] if labels is not None else [])], *rows], out)
+    _write(
+        [["image", "prediction", "p_value", *(["label"] if labels is not None else [])], *rows], out
+    )
 
 
-def _read(files: list[Path] | None, dataset: Spec | None, source: Path | None, split: str, skip: int,
-          limit: int | None) -> "tuple[list[str], Tensor, Tensor | None, Tensor | None]":
+def _read(
+    files: list[Path] | None,
+    dataset: Spec | None,
+    source: Path | None,
+    split: str,
+    skip: int,
+    limit: int | None,
+) -> "tuple[list[str], Tensor, Tensor | None, Tensor | None]":
     """Names, uint8 pixels (N, C, H, W) and, for a data set, noise indices and labels."""
     if files:
         names, pixels = read_images(files)
-        return names, pixels, None, None  # the noise hangs on the content, not on the place in the command
+        return (
+            names,
+            pixels,
+            None,
+            None,
+        )  # the noise hangs on the content, not on the place in the command
     data = choose_images(dataset, source, split=split, skip=skip, limit=limit, only=None)
     pixels, labels = data.batch(list(range(len(data))))
     return [str(i) for i in data.index.tolist()], pixels, data.index, labels
 
 
 def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
-    """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that differ."""
+    """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that
+    differ.
+    """
     import numpy as np
     import torch
 
@@ -89,11 +133,21 @@ def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
             raise ValueError(f"expected an image file, got {path}, which is {found}")
         array = _read_arrays(path) if path.suffix == ".npz" else _read_picture(path)
         array = array[..., None] if array.ndim == 3 else array
-        if array.ndim != 4 or array.dtype != np.uint8 or array.shape[3] not in (1, 3) or not len(array):
-            raise ValueError(f"expected 8-bit images (N, H, W, C) or (N, H, W) of 1 or 3 channels in {path}, got "
-                             f"{array.dtype} {array.shape}")
+        if (
+            array.ndim != 4
+            or array.dtype != np.uint8
+            or array.shape[3] not in (1, 3)
+            or not len(array)
+        ):
+            raise ValueError(
+                f"expected 8-bit images (N, H, W, C) or (N, H, W) of 1 or 3 channels in {path}, "
+                "got "
+                f"{array.dtype} {array.shape}"
+            )
         arrays.append(array)
-        names += [f"{path}[{i}]" for i in range(len(array))] if path.suffix == ".npz" else [str(path)]
+        names += (
+            [f"{path}[{i}]" for i in range(len(array))] if path.suffix == ".npz" else [str(path)]
+        )
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) != 1:
         raise ValueError(f"expected images of one size, got {', '.join(map(str, sorted(shapes)))}")
@@ -109,7 +163,9 @@ def _read_arrays(path: Path) -> "NDArray[Any]":
             key = next((k for k in ("images", "x", "x_test") if k in content), content.files[0])
             array: NDArray[Any] = content[key]
     except (ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"expected an .npz file with an array of images, got {path}: {error}") from None
+        raise ValueError(
+            f"expected an .npz file with an array of images, got {path}: {error}"
+        ) from None
     return array
 
 
@@ -120,12 +176,21 @@ def _read_picture(path: Path) -> "NDArray[Any]":
 
     try:
         with Image.open(path) as opened:
-            picture = opened.convert("RGB") if opened.mode == "P" and "transparency" not in opened.info else opened
+            picture = (
+                opened.convert("RGB")
+                if opened.mode == "P" and "transparency" not in opened.info
+                else opened
+            )
             if picture.mode not in ("L", "RGB"):
-                raise ValueError(f"expected an 8-bit grey or RGB image, got {path} of mode {picture.mode}; convert it")
+                raise ValueError(
+                    f"expected an 8-bit grey or RGB image, got {path} of mode {picture.mode}; "
+                    "convert it"
+                )
             return np.asarray(picture)[None]
     except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"expected an image in {path}, got a file that cannot be read: {error}") from None
+        raise ValueError(
+            f"expected an image in {path}, got a file that cannot be read: {error}"
+        ) from None
 
 
 def _write(rows: list[list[object]], out: Path | None) -> None:

@@ -13,38 +13,66 @@ if TYPE_CHECKING:
     from rsmooth.certify import CertificationLog
 
 
-def restate(source: Path, alpha: float | None = None, statements: int | str | None = None, append: Path | None = None,
-            looked: bool | None = None, radii: PixelValues | None = None, out: Path | None = None) -> None:
-    """State anew what stored votes show: at another alpha, for several images jointly, with more samples.
+def restate(
+    source: Path,
+    alpha: float | None = None,
+    statements: int | str | None = None,
+    append: Path | None = None,
+    looked: bool | None = None,
+    radii: PixelValues | None = None,
+    out: Path | None = None,
+) -> None:
+    """State anew what stored votes show: at another alpha, for several images jointly, with more
+    samples.
 
     Args:
         source: a run folder or journal with votes that were drawn in mode fixed; it is not changed
-        alpha: failure probability an image, chosen without regard to the votes; of all statements together with
-            --statements, of both tests together with --looked true; default: that of the run
-        statements: how many certificates shall hold together (Bonferroni), a number or all; radii need no share
-        append: a run folder or journal with further samples of the same images (see rsmooth certify --extends)
-        looked: whether the results of source were known when it was decided to draw those; their number must not
-            depend on the results either way
+        alpha: failure probability an image, chosen without regard to the votes; of all statements
+            together with --statements, of both tests together with --looked true; default: that of
+            the run
+        statements: how many certificates shall hold together (Bonferroni), a number or all; radii
+            need no share
+        append: a run folder or journal with further samples of the same images (see rsmooth certify
+            --extends)
+        looked: whether the results of source were known when it was decided to draw those; their
+            number must not depend on the results either way
         radii: l2 radii of the printed table, e.g. 0.25,0.5; default: what suits the data
-        out: a new file.tsv for the certificates, with what they were derived from beside it; default: print only
+        out: a new file.tsv for the certificates, with what they were derived from beside it;
+            default: print only
     """
     from rsmooth.certify.records import read_log, write_log
 
     if (append is None) != (looked is None):
-        raise ValueError("expected --append and --looked together, got one of them; add --looked true if any result "
-                         "of the run was known when the further samples were decided on, else --looked false")
+        raise ValueError(
+            "expected --append and --looked together, got one of them; add --looked true if any "
+            "result "
+            "of the run was known when the further samples were decided on, else --looked false"
+        )
     if alpha is None and statements is None and append is None:
-        raise ValueError("expected --alpha, --statements or --append, got none of them; the statement would stay as "
-                         "it is (see rsmooth report)")
+        raise ValueError(
+            "expected --alpha, --statements or --append, got none of them; the statement would "
+            "stay as "
+            "it is (see rsmooth report)"
+        )
     if looked and statements is not None:
-        raise ValueError("expected --statements without --looked true, got both; the first test has spent its alpha "
-                         "image by image, and cannot be made joint afterwards")
+        raise ValueError(
+            "expected --statements without --looked true, got both; the first test has spent its "
+            "alpha "
+            "image by image, and cannot be made joint afterwards"
+        )
     path = None if out is None else _new_table(out)
     log = read_log(source)
-    made = _restated(log, alpha, len(log) if statements == "all" else _count(statements),
-                     None if append is None else read_log(append), bool(looked))
+    made = _restated(
+        log,
+        alpha,
+        len(log) if statements == "all" else _count(statements),
+        None if append is None else read_log(append),
+        bool(looked),
+    )
     sources = [source] if append is None else [source, append]
-    derived: dict[str, Any] = {"derived_from": [record for each in sources for record in _identified(each)]}
+    derived: dict[str, Any] = {
+        "derived_from": [record for each in sources for record in _identified(each)]
+    }
     if looked is not None:
         derived["looked"] = looked
     made = dataclasses.replace(made, provenance={**made.provenance, **derived})
@@ -54,8 +82,13 @@ def restate(source: Path, alpha: float | None = None, statements: int | str | No
         print(f"wrote {path}; see rsmooth report {path}")
 
 
-def _restated(log: "CertificationLog", alpha: float | None, statements: int, more: "CertificationLog | None",
-              looked: bool) -> "CertificationLog":
+def _restated(
+    log: "CertificationLog",
+    alpha: float | None,
+    statements: int,
+    more: "CertificationLog | None",
+    looked: bool,
+) -> "CertificationLog":
     from rsmooth.certify.offline import append_samples, recertify
 
     if more is not None and looked:
@@ -74,14 +107,18 @@ def _count(statements: int | str | None) -> int:
 
 
 def _new_table(out: Path) -> Path:
-    """``out``, unless something stands there, or is going to: the table that certify writes beside a journal."""
+    """``out``, unless something stands there, or is going to: the table that certify writes beside
+    a journal.
+    """
     if out.suffix != ".tsv":
         raise ValueError(f"expected the table as a file that ends in .tsv, got {out}")
     if out.exists() or out.with_name(out.name + ".json").exists():
         raise ValueError(f"expected a new file, got {out}, which is there already; name another")
     shards = out.parent.glob(f"{glob.escape(out.stem)}.rank*.jsonl")
     if out.stem == "certificates" or out.with_suffix(".jsonl").exists() or any(shards):
-        raise ValueError(f"expected a name of its own, got {out}, where rsmooth certify writes; name another")
+        raise ValueError(
+            f"expected a name of its own, got {out}, where rsmooth certify writes; name another"
+        )
     output_file(out)
     return out
 
@@ -90,31 +127,59 @@ def _identified(source: Path) -> list[dict[str, str]]:
     """Each file of a record: its name, with that of its folder, and its SHA-256."""
     from rsmooth.certify.records import record_files
 
-    return [{"file": "/".join(file.resolve().parts[-2:]), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-            for file in record_files(source)]
+    return [
+        {
+            "file": "/".join(file.resolve().parts[-2:]),
+            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
+        }
+        for file in record_files(source)
+    ]
 
 
-def _before_and_after(before: "CertificationLog", after: "CertificationLog", radii: list[float] | None) -> str:
+def _before_and_after(
+    before: "CertificationLog", after: "CertificationLog", radii: list[float] | None
+) -> str:
     """Certified accuracy and ACR of both in lines, and at which failure probability they hold."""
     from rsmooth.certify import average_certified_radius, certified_accuracy
     from rsmooth.report.runs import Run, default_radii
 
     sides = {"before": before, "after": after}
-    wanted = [0.0, *(default_radii([Run(name, log) for name, log in sides.items()]) if radii is None else radii)]
-    lines = [f"{'certified %':<12}" + "".join(f"{f'r={radius:.4g}':>9}" for radius in wanted) + f"{'ACR':>9}"]
+    wanted = [
+        0.0,
+        *(
+            default_radii([Run(name, log) for name, log in sides.items()])
+            if radii is None
+            else radii
+        ),
+    ]
+    lines = [
+        f"{'certified %':<12}"
+        + "".join(f"{f'r={radius:.4g}':>9}" for radius in wanted)
+        + f"{'ACR':>9}"
+    ]
     for name, log in sides.items():
         cells = "".join(f"{100 * share:9.1f}" for share in certified_accuracy(log, wanted))
         made = log.provenance
-        lines.append(f"{name:<12}{cells}{average_certified_radius(log):9.4f}   n={made['n']}, "
-                     f"alpha={made['alpha']:.4g} an image")
+        lines.append(
+            f"{name:<12}{cells}{average_certified_radius(log):9.4f}   n={made['n']}, "
+            f"alpha={made['alpha']:.4g} an image"
+        )
     told = after.provenance
     together = told.get("statements", 1)
     if together > 1:
         chosen = "" if together >= len(after) else " chosen without regard to the votes"
-        lines.append(f"Any {together} certificates{chosen} hold together, each at all radii up to its own, but for a "
-                     f"probability of at most {together * told['alpha']:.4g}.")
+        lines.append(
+            f"Any {together} certificates{chosen} hold together, each at all radii up to its own, "
+            "but for a "
+            f"probability of at most {together * told['alpha']:.4g}."
+        )
     if "looked" in told:
-        lines.append(f"Both tests of an image together fail with probability at most {told['alpha_spent']:.4g}, if the "
-                     "number of further samples did not depend on the results." if told["looked"] else
-                     "The samples count as one, if the further ones were decided on before any result was seen.")
+        lines.append(
+            "Both tests of an image together fail with probability at most "
+            f"{told['alpha_spent']:.4g}, if the "
+            "number of further samples did not depend on the results."
+            if told["looked"]
+            else "The samples count as one, if the further ones were decided on before any result "
+            "was seen."
+        )
     return "\n".join(lines)

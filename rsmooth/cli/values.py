@@ -1,4 +1,6 @@
-"""What an option may look like on the command line and in YAML: pixel values, lists of them, named parts."""
+"""What an option may look like on the command line and in YAML: pixel values, lists of them, named
+parts.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,8 @@ import math
 from collections.abc import Iterable
 from typing import Any, Union
 
-Spec = Union[str, dict[str, Any]]  # noqa: UP007 - jsonargparse reads it at run time, under Python 3.10 too
+# jsonargparse reads it at run time, under Python 3.10 too.
+Spec = Union[str, dict[str, Any]]  # noqa: UP007
 """A registered name, or a mapping of ``name`` and the entry's options."""
 
 
@@ -28,7 +31,13 @@ class Names(tuple[str, ...]):
 
 def numbers(value: str | int | Iterable[int | str]) -> Numbers:
     """A list of whole numbers, one number, or "3,5,8" as a tuple; ValueError for anything else."""
-    listed = _listed(value) if isinstance(value, str) else [value] if isinstance(value, int) else list(value)
+    listed = (
+        _listed(value)
+        if isinstance(value, str)
+        else [value]
+        if isinstance(value, int)
+        else list(value)
+    )
     try:
         if not all(isinstance(item, (int, str)) for item in listed):
             raise ValueError
@@ -80,6 +89,8 @@ def split_spec(spec: Spec, kind: str) -> tuple[str, dict[str, Any]]:
     options = dict(spec)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise ValueError(f"expected a {kind} with a name, got {dict(spec)!r}; give it as NAME or "
-                         "{name: NAME, option: value}")
+        raise ValueError(
+            f"expected a {kind} with a name, got {dict(spec)!r}; give it as NAME or "
+            "{name: NAME, option: value}"
+        )
     return name, options

@@ -12,10 +12,13 @@ from rsmooth.registry import DATASETS
 
 
 @DATASETS.register("cifar10")
-def cifar10(root: str | os.PathLike[str], download: bool = False, validation: float = 0, seed: int = 0) -> DataSplits:
+def cifar10(
+    root: str | os.PathLike[str], download: bool = False, validation: float = 0, seed: int = 0
+) -> DataSplits:
     """CIFAR-10 from torchvision's folder layout; index is the official order.
 
-    root: the folder that holds cifar-10-batches-py. download: fetch it there if absent; otherwise FileNotFoundError.
+    root: the folder that holds cifar-10-batches-py. download: fetch it there if absent; otherwise
+    FileNotFoundError.
     validation: a count or fraction of the training images, chosen by seed.
     """
     train, held_out = carve_validation(_split(root, download, train=True), validation, seed)
@@ -24,13 +27,19 @@ def cifar10(root: str | os.PathLike[str], download: bool = False, validation: fl
 
 
 def _split(root: str | os.PathLike[str], download: bool, *, train: bool) -> ImageData:
-    from torchvision import datasets  # here, since it loads torch's compiler: seconds at every start
+    from torchvision import (
+        datasets,
+    )  # here, since it loads torch's compiler: seconds at every start
 
     try:
         source = datasets.CIFAR10(root, train=train, download=download)
     except RuntimeError as error:
-        raise FileNotFoundError(f"expected CIFAR-10 (cifar-10-batches-py, unharmed) in {root}; give download=True "
-                                "to fetch it there, or use the data set 'npz' for an .npz file") from error
+        raise FileNotFoundError(
+            f"expected CIFAR-10 (cifar-10-batches-py, unharmed) in {root}; give download=True "
+            "to fetch it there, or use the data set 'npz' for an .npz file"
+        ) from error
     images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
     labels = torch.tensor(source.targets)
-    return ImageData(images, labels, torch.arange(len(labels)), 10, "cifar10", "train" if train else "test")
+    return ImageData(
+        images, labels, torch.arange(len(labels)), 10, "cifar10", "train" if train else "test"
+    )

@@ -28,23 +28,31 @@ def to_unit(images: Tensor) -> Tensor:
 def as_image_data(data: FolderData, num_classes: int | None = None) -> FolderData: ...
 @overload
 def as_image_data(data: Convertible, num_classes: int | None = None) -> ImageData: ...
-def as_image_data(data: Convertible | FolderData, num_classes: int | None = None) -> ImageData | FolderData:
-    """ImageData from (images, labels) tensors or arrays, a TensorDataset, or any map-style Dataset of (x, y).
+def as_image_data(
+    data: Convertible | FolderData, num_classes: int | None = None
+) -> ImageData | FolderData:
+    """ImageData from (images, labels) tensors or arrays, a TensorDataset, or any map-style Dataset
+    of (x, y).
 
-    Images: uint8, or floating-point in [0, 1]; (N, C, H, W), (N, H, W, C) with 1 or 3 channels last, or (N, H, W).
-    Floating-point images on the 8-bit grid (to 1e-4 of a level) become uint8. num_classes: by default the largest
-    label + 1. The index is the position. ImageData and FolderData pass through. ValueError for anything else.
+    Images: uint8, or floating-point in [0, 1]; (N, C, H, W), (N, H, W, C) with 1 or 3 channels
+    last, or (N, H, W). Floating-point images on the 8-bit grid (to 1e-4 of a level) become uint8.
+    num_classes: by default the largest label + 1. The index is the position. ImageData and
+    FolderData pass through. ValueError for anything else.
     """
     if isinstance(data, (ImageData, FolderData)):
         if num_classes not in (None, data.num_classes):
-            raise ValueError(f"expected data of {num_classes} classes, got {data}; check num_classes")
+            raise ValueError(
+                f"expected data of {num_classes} classes, got {data}; check num_classes"
+            )
         return data
     name = type(data).__name__ if isinstance(data, Dataset) else "tensors"
     images, labels = _arrays(data)
     images = _at_rest(images)
     if num_classes is None:
         num_classes = int(labels.max()) + 1 if len(labels) else 0
-    return ImageData(images, labels, torch.arange(len(images), device=images.device), num_classes, name, "train")
+    return ImageData(
+        images, labels, torch.arange(len(images), device=images.device), num_classes, name, "train"
+    )
 
 
 def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
@@ -56,10 +64,15 @@ def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
         return images, as_labels(data[1])
     if isinstance(data, Dataset) and isinstance(data, Sized) and len(data):
         pairs = [data[i] for i in range(len(data))]
-        images = torch.stack([x if isinstance(x, Tensor) else torch.from_numpy(np.array(x)) for x, _ in pairs])
+        images = torch.stack(
+            [x if isinstance(x, Tensor) else torch.from_numpy(np.array(x)) for x, _ in pairs]
+        )
         return images, torch.tensor([int(y) for _, y in pairs])
-    raise ValueError("expected ImageData, (images, labels), or a map-style data set of such pairs that is not empty, "
-                     f"got {type(data).__name__}")
+    raise ValueError(
+        "expected ImageData, (images, labels), or a map-style data set of such pairs that is not "
+        "empty, "
+        f"got {type(data).__name__}"
+    )
 
 
 def as_labels(values: Any) -> Tensor:
@@ -70,7 +83,10 @@ def as_labels(values: Any) -> Tensor:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim != 1:
-        raise ValueError(f"expected labels (N,) or (N, 1), got {tuple(labels.shape)}; one-hot labels need argmax(1)")
+        raise ValueError(
+            f"expected labels (N,) or (N, 1), got {tuple(labels.shape)}; one-hot labels need "
+            "argmax(1)"
+        )
     return labels.to(torch.int64)
 
 
@@ -82,7 +98,9 @@ def channels_first(images: Tensor) -> Tensor:
 
 def _at_rest(images: Tensor) -> Tensor:
     """Images (N, C, H, W) in uint8 if they lie on its grid, else float32."""
-    if images.ndim == 3 or (images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3)):
+    if images.ndim == 3 or (
+        images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3)
+    ):
         images = channels_first(images)
     if images.dtype == torch.uint8:
         return images

@@ -21,10 +21,12 @@ CROP_AREA, CROP_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
 @dataclass(frozen=True, eq=False)
 class FolderData:
-    """Images of one split, read from their files batch by batch; fields and methods as ImageData's, but no images.
+    """Images of one split, read from their files batch by batch; fields and methods as ImageData's,
+    but no images.
 
-    root: the folder that the paths start from. paths: one for each image. labels, index: int64 (N,). image_size: height
-    and width of the batches' images, which are uint8 (B, 3, image_size, image_size).
+    root: the folder that the paths start from. paths: one for each image. labels, index: int64
+    (N,). image_size: height and width of the batches' images, which are uint8 (B, 3, image_size,
+    image_size).
     """
 
     root: Path
@@ -44,54 +46,82 @@ class FolderData:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def batch(self, positions: Tensor | Sequence[int], generator: torch.Generator | None = None
-              ) -> tuple[Tensor, Tensor]:
+    def batch(
+        self, positions: Tensor | Sequence[int], generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Images uint8 (B, 3, S, S) and labels (B,) at the positions given.
 
-        Without a generator each image is resized (shorter side 256 for S = 224) and cropped at the centre, as the
-        published results are evaluated; with one, a CPU generator, a random part of it is resized and flipped with
-        probability 1/2, as they are trained.
+        Without a generator each image is resized (shorter side 256 for S = 224) and cropped at the
+        centre, as the published results are evaluated; with one, a CPU generator, a random part of
+        it is resized and flipped with probability 1/2, as they are trained.
         """
         positions = torch.as_tensor(positions, dtype=torch.int64)
         draws: list[Tensor | None] = [None] * len(positions)
-        if generator is not None:  # all at once: the result must not depend on the order in which threads run
-            draws = list(torch.rand(len(positions), CROP_TRIES + 1, 4, generator=generator, dtype=torch.float64))
+        if (
+            generator is not None
+        ):  # all at once: the result must not depend on the order in which threads run
+            draws = list(
+                torch.rand(
+                    len(positions), CROP_TRIES + 1, 4, generator=generator, dtype=torch.float64
+                )
+            )
         files = [self.root / self.paths[i] for i in positions.tolist()]
         with ThreadPoolExecutor(_threads()) as pool:
-            images = list(pool.map(lambda file, draw: _read(file, self.image_size, draw), files, draws))
-        stacked = torch.stack(images) if images else torch.empty(0, 3, self.image_size, self.image_size).byte()
+            images = list(
+                pool.map(lambda file, draw: _read(file, self.image_size, draw), files, draws)
+            )
+        stacked = (
+            torch.stack(images)
+            if images
+            else torch.empty(0, 3, self.image_size, self.image_size).byte()
+        )
         return stacked, self.labels[positions]
 
     def subset(self, positions: Tensor | Sequence[int]) -> FolderData:
         """The images at some positions, in that order, each with its index."""
         positions = torch.as_tensor(positions, dtype=torch.int64)
-        return replace(self, paths=tuple(self.paths[i] for i in positions.tolist()), labels=self.labels[positions],
-                       index=self.index[positions])
+        return replace(
+            self,
+            paths=tuple(self.paths[i] for i in positions.tolist()),
+            labels=self.labels[positions],
+            index=self.index[positions],
+        )
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of SHA-256 over image_size and each file's path, content, label and index.
+        """16 hexadecimal digits of SHA-256 over image_size and each file's path, content, label and
+        index.
 
-        It reads every file: take the subset first. Pixels are what Pillow makes of the content; a version of it that
-        decodes or resizes otherwise goes unnoticed.
+        It reads every file: take the subset first. Pixels are what Pillow makes of the content; a
+        version of it that decodes or resizes otherwise goes unnoticed.
         """
         with ThreadPoolExecutor(_threads()) as pool:
-            return self._digest(pool.map(lambda path: hashlib.sha256((self.root / path).read_bytes()).hexdigest(),
-                                         self.paths))
+            return self._digest(
+                pool.map(
+                    lambda path: hashlib.sha256((self.root / path).read_bytes()).hexdigest(),
+                    self.paths,
+                )
+            )
 
     def listing(self) -> str:
-        """As ``fingerprint``, over sizes in place of contents: for training images, too many to read at each start."""
+        """As ``fingerprint``, over sizes in place of contents: for training images, too many to
+        read at each start.
+        """
         return self._digest((self.root / path).stat().st_size for path in self.paths)
 
     def _digest(self, contents: Iterable[str | int]) -> str:
         digest = hashlib.sha256(f"{self.image_size}".encode())
-        for path, content, label, index in zip(self.paths, contents, self.labels.tolist(), self.index.tolist(),
-                                               strict=True):
+        for path, content, label, index in zip(
+            self.paths, contents, self.labels.tolist(), self.index.tolist(), strict=True
+        ):
             digest.update(f"\n{Path(path).as_posix()} {content} {label} {index}".encode())
         return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
-        return (f"FolderData({self.name} {self.split}: {len(self)} files as (3, {self.image_size}, {self.image_size}), "
-                f"{self.num_classes} classes)")
+        return (
+            f"FolderData({self.name} {self.split}: {len(self)} files as (3, {self.image_size}, "
+            f"{self.image_size}), "
+            f"{self.num_classes} classes)"
+        )
 
 
 def _threads() -> int:
@@ -100,17 +130,25 @@ def _threads() -> int:
 
 def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
     """One image as uint8 (3, size, size)."""
-    from torchvision.transforms import functional as transforms  # here: it loads torch's compiler at every start
+    from torchvision.transforms import (
+        functional as transforms,
+    )  # here: it loads torch's compiler at every start
 
     try:
         with Image.open(file) as opened:
             image = opened.convert("RGB")
     except OSError as error:  # PIL's UnidentifiedImageError and a truncated file alike
-        raise ValueError(f"expected an image in {file}, got a file that cannot be read: {error}") from error
+        raise ValueError(
+            f"expected an image in {file}, got a file that cannot be read: {error}"
+        ) from error
     if draw is None:
-        image = transforms.center_crop(transforms.resize(image, round(size * 256 / 224)), [size, size])
+        image = transforms.center_crop(
+            transforms.resize(image, round(size * 256 / 224)), [size, size]
+        )
     else:
-        image = transforms.resized_crop(image, *_random_part(image.height, image.width, draw), [size, size])
+        image = transforms.resized_crop(
+            image, *_random_part(image.height, image.width, draw), [size, size]
+        )
         if draw[-1, 0] < 0.5:
             image = transforms.hflip(image)
     pixels: Tensor = transforms.pil_to_tensor(image)
@@ -118,10 +156,11 @@ def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
 
 
 def _random_part(height: int, width: int, draw: Tensor) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a random part: 8 to 100 % of the area, aspect ratio 3/4 to 4/3.
+    """Top, left, height and width of a random part: 8 to 100 % of the area, aspect ratio 3/4 to
+    4/3.
 
-    draw: uniform numbers (CROP_TRIES + 1, 4). If no try fits the image, the largest central square. Szegedy et al.
-    2014 (arXiv:1409.4842), section 6.
+    draw: uniform numbers (CROP_TRIES + 1, 4). If no try fits the image, the largest central square.
+    Szegedy et al. 2014 (arXiv:1409.4842), section 6.
     """
     low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
     for area, ratio, down, right in draw[:CROP_TRIES].tolist():

@@ -17,34 +17,68 @@ if TYPE_CHECKING:
 
 
 @DATASETS.register("folder")
-def folder(root: str | os.PathLike[str], image_size: int = 224, train: str = "train", test: str = "val",
-           validation: float = 0, seed: int = 0) -> DataSplits:
-    """Image files in root/SPLIT/CLASS/: classes and files in alphabetical order, which is ImageNet's published order.
+def folder(
+    root: str | os.PathLike[str],
+    image_size: int = 224,
+    train: str = "train",
+    test: str = "val",
+    validation: float = 0,
+    seed: int = 0,
+) -> DataSplits:
+    """Image files in root/SPLIT/CLASS/: classes and files in alphabetical order, which is
+    ImageNet's published order.
 
-    image_size: height and width after cropping. train, test: the splits' folders; one that is absent is None
-    (ImageNet's published results are on its ``val`` folder). validation: a count or fraction of the training images,
-    chosen by seed. FileNotFoundError if neither folder is there, ValueError if they hold different classes.
+    image_size: height and width after cropping. train, test: the splits' folders; one that is
+    absent is None (ImageNet's published results are on its ``val`` folder). validation: a count or
+    fraction of the training images, chosen by seed. FileNotFoundError if neither folder is there,
+    ValueError if they hold different classes.
     """
-    from torchvision.datasets import ImageFolder  # here, since it loads torch's compiler: seconds at every start
+    from torchvision.datasets import (
+        ImageFolder,
+    )  # here, since it loads torch's compiler: seconds at every start
 
     root = Path(root)
-    sources = {split: ImageFolder(root / name)
-               for split, name in (("train", train), ("test", test)) if (root / name).is_dir()}
+    sources = {
+        split: ImageFolder(root / name)
+        for split, name in (("train", train), ("test", test))
+        if (root / name).is_dir()
+    }
     if not sources:
-        raise FileNotFoundError(f"expected a folder {train} or {test} with a sub-folder for each class in {root}")
+        raise FileNotFoundError(
+            f"expected a folder {train} or {test} with a sub-folder for each class in {root}"
+        )
     if len({tuple(source.classes) for source in sources.values()}) != 1:
-        raise ValueError(f"expected the same classes in {train} and {test} of {root}, got "
-                         f"{' and '.join(str(len(source.classes)) for source in sources.values())} (names count too)")
+        raise ValueError(
+            f"expected the same classes in {train} and {test} of {root}, got "
+            f"{' and '.join(str(len(source.classes)) for source in sources.values())} (names "
+            "count too)"
+        )
     splits = {split: _split(root, source, split, image_size) for split, source in sources.items()}
     kept, held_out = splits.get("train"), None
     if kept is not None:
         kept, held_out = carve_validation(kept, validation, seed)
     classes = len(next(iter(sources.values())).classes)
-    return DataSplits(kept, held_out, splits.get("test"), classes, (3, image_size, image_size), augment=False,
-                      normalize="imagenet")
+    return DataSplits(
+        kept,
+        held_out,
+        splits.get("test"),
+        classes,
+        (3, image_size, image_size),
+        augment=False,
+        normalize="imagenet",
+    )
 
 
 def _split(root: Path, source: ImageFolder, split: str, image_size: int) -> FolderData:
     paths = tuple(str(Path(path).relative_to(root)) for path, _ in source.samples)
     labels = torch.tensor([label for _, label in source.samples])
-    return FolderData(root, paths, labels, torch.arange(len(paths)), len(source.classes), root.name, split, image_size)
+    return FolderData(
+        root,
+        paths,
+        labels,
+        torch.arange(len(paths)),
+        len(source.classes),
+        root.name,
+        split,
+        image_size,
+    )

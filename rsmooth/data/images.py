@@ -16,9 +16,10 @@ from rsmooth.checks import check_channels_first, check_images
 class ImageData:
     """Images of one split with their labels.
 
-    images: uint8 (N, C, H, W); float32 in [0, 1] only for images off the 8-bit grid. labels: int64 (N,) within
-    0..num_classes-1. index: int64 (N,), each image's position in the published order; it stays with the image in
-    every subset, stands in logs as idx, and keys the noise. ValueError for fields that do not fit together.
+    images: uint8 (N, C, H, W); float32 in [0, 1] only for images off the 8-bit grid. labels: int64
+    (N,) within 0..num_classes-1. index: int64 (N,), each image's position in the published order;
+    it stays with the image in every subset, stands in logs as idx, and keys the noise. ValueError
+    for fields that do not fit together.
     """
 
     images: Tensor
@@ -30,8 +31,12 @@ class ImageData:
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype not in (torch.uint8, torch.float32):
-            raise ValueError(f"expected images (N, C, H, W) in uint8 (or float32 in [0, 1]), got {self.images.dtype} "
-                             f"{tuple(self.images.shape)}; rsmooth.data.as_image_data converts arrays and data sets")
+            raise ValueError(
+                "expected images (N, C, H, W) in uint8 (or float32 in [0, 1]), got "
+                f"{self.images.dtype} "
+                f"{tuple(self.images.shape)}; rsmooth.data.as_image_data converts arrays and data "
+                "sets"
+            )
         check_channels_first(self.images)
         if self.images.is_floating_point():
             check_images(self.images)
@@ -48,32 +53,57 @@ class ImageData:
     def subset(self, positions: Tensor | Sequence[int]) -> ImageData:
         """The images at some positions, in that order, each with its index."""
         positions = torch.as_tensor(positions, dtype=torch.int64, device=self.images.device)
-        return replace(self, images=self.images[positions], labels=self.labels[positions], index=self.index[positions])
+        return replace(
+            self,
+            images=self.images[positions],
+            labels=self.labels[positions],
+            index=self.index[positions],
+        )
 
     def to(self, device: str | torch.device) -> ImageData:
         """The same split with its tensors on a device."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device), index=self.index.to(device))
+        return replace(
+            self,
+            images=self.images.to(device),
+            labels=self.labels.to(device),
+            index=self.index.to(device),
+        )
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of SHA-256 over shape, pixels, labels and index: names the data in records."""
+        """16 hexadecimal digits of SHA-256 over shape, pixels, labels and index: names the data in
+        records.
+        """
         digest = hashlib.sha256(f"{self.images.dtype} {tuple(self.images.shape)}".encode())
         for tensor in (self.images, self.labels, self.index):
             digest.update(tensor.cpu().contiguous().numpy().data)
         return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
-        return (f"ImageData({self.name} {self.split}: {len(self)} images {tuple(self.images.shape[1:])}, "
-                f"{self.num_classes} classes)")
+        return (
+            f"ImageData({self.name} {self.split}: {len(self)} images "
+            f"{tuple(self.images.shape[1:])}, "
+            f"{self.num_classes} classes)"
+        )
 
 
 def check_labels_and_index(labels: Tensor, index: Tensor, count: int, num_classes: int) -> None:
-    """Labels int64 (count,) within 0..num_classes-1, index int64 (count,) distinct and >= 0; ValueError otherwise."""
+    """Labels int64 (count,) within 0..num_classes-1, index int64 (count,) distinct and >= 0;
+    ValueError otherwise.
+    """
     for name, values in (("labels", labels), ("index", index)):
         if values.dtype != torch.int64 or values.shape != (count,):
-            raise ValueError(f"expected {name} as int64 ({count},), got {values.dtype} {tuple(values.shape)}")
+            raise ValueError(
+                f"expected {name} as int64 ({count},), got {values.dtype} {tuple(values.shape)}"
+            )
     if count and not (int(labels.min()) >= 0 and int(labels.max()) < num_classes):
-        raise ValueError(f"expected labels within 0..{num_classes - 1}, got {int(labels.min())}..{int(labels.max())}; "
-                         "check num_classes")
+        raise ValueError(
+            f"expected labels within 0..{num_classes - 1}, got "
+            f"{int(labels.min())}..{int(labels.max())}; "
+            "check num_classes"
+        )
     if count and (int(index.min()) < 0 or len(torch.unique(index)) != count):
-        raise ValueError("expected an index of distinct numbers >= 0, got negative or repeated ones; it names each "
-                         "image in logs and keys its noise")
+        raise ValueError(
+            "expected an index of distinct numbers >= 0, got negative or repeated ones; it names "
+            "each "
+            "image in logs and keys its noise"
+        )

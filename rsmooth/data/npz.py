@@ -17,55 +17,99 @@ from rsmooth.registry import DATASETS
 
 
 @DATASETS.register("npz")
-def npz(path: str | os.PathLike[str], num_classes: int | None = None, augment: bool | None = None,
-        validation: float = 0, seed: int = 0) -> DataSplits:
-    """An .npz file of x_train, y_train, x_test, y_test (Keras layout); an absent pair makes that split None.
+def npz(
+    path: str | os.PathLike[str],
+    num_classes: int | None = None,
+    augment: bool | None = None,
+    validation: float = 0,
+    seed: int = 0,
+) -> DataSplits:
+    """An .npz file of x_train, y_train, x_test, y_test (Keras layout); an absent pair makes that
+    split None.
 
-    Images: uint8 (N, H, W, C) or (N, H, W). Labels: integers (N,) or (N, 1). index is the position in the file.
-    num_classes: by default the largest label of the file + 1. augment: by default for 32x32 colour images.
-    validation: a count or fraction of the training images, chosen by seed. ValueError for another layout; arrays of
-    Python objects are refused, so that opening a file runs no code.
+    Images: uint8 (N, H, W, C) or (N, H, W). Labels: integers (N,) or (N, 1). index is the position
+    in the file.
+    num_classes: by default the largest label of the file + 1. augment: by default for 32x32 colour
+    images.
+    validation: a count or fraction of the training images, chosen by seed. ValueError for another
+    layout; arrays of Python objects are refused, so that opening a file runs no code.
     """
     path = Path(path)
     arrays = {split: _read(path, split) for split in ("train", "test")}
     present = [pair for pair in arrays.values() if pair is not None]
     if not present:
-        raise ValueError(f"expected x_train and y_train, or x_test and y_test, in {path}; got neither")
+        raise ValueError(
+            f"expected x_train and y_train, or x_test and y_test, in {path}; got neither"
+        )
     shapes = {tuple(images.shape[1:]) for images, _ in present}
     if len(shapes) != 1:
         raise ValueError(f"expected images of one shape in {path}, got {shapes}")
     channels, height, width = shapes.pop()
-    classes = num_classes if num_classes is not None else 1 + max(int(labels.max()) for _, labels in present)
-    splits = {split: None if pair is None else
-              ImageData(*pair, torch.arange(len(pair[1])), classes, path.stem, split) for split, pair in arrays.items()}
+    classes = (
+        num_classes
+        if num_classes is not None
+        else 1 + max(int(labels.max()) for _, labels in present)
+    )
+    splits = {
+        split: None
+        if pair is None
+        else ImageData(*pair, torch.arange(len(pair[1])), classes, path.stem, split)
+        for split, pair in arrays.items()
+    }
     train, held_out = splits["train"], None
     if train is not None:
         train, held_out = carve_validation(train, validation, seed)
     colour = channels == 3
-    return DataSplits(train, held_out, splits["test"], classes, (channels, height, width),
-                      augment=colour and height == width == 32 if augment is None else augment,
-                      normalize="cifar10" if colour else "none")
+    return DataSplits(
+        train,
+        held_out,
+        splits["test"],
+        classes,
+        (channels, height, width),
+        augment=colour and height == width == 32 if augment is None else augment,
+        normalize="cifar10" if colour else "none",
+    )
 
 
 def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Images (N, C, H, W) and labels (N,) of one split, or None if the file has neither."""
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = {name: file[name] for name in (f"x_{split}", f"y_{split}") if name in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, TypeError, AttributeError) as error:
-        raise ValueError(f"expected an .npz file of plain arrays, got {path}, which cannot be read so: {error}"
-                         ) from error
+            found = {
+                name: file[name] for name in (f"x_{split}", f"y_{split}") if name in file.files
+            }
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        ValueError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        raise ValueError(
+            f"expected an .npz file of plain arrays, got {path}, which cannot be read so: {error}"
+        ) from error
     if not found:
         return None
     if len(found) == 1:
-        raise ValueError(f"expected x_{split} and y_{split} together in {path}, got {next(iter(found))} alone")
+        raise ValueError(
+            f"expected x_{split} and y_{split} together in {path}, got {next(iter(found))} alone"
+        )
     images, labels = found[f"x_{split}"], as_labels(found[f"y_{split}"])
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise ValueError(f"expected x_{split} as uint8 (N, H, W, C) or (N, H, W), got {images.dtype} {images.shape} "
-                         f"in {path}")
+        raise ValueError(
+            f"expected x_{split} as uint8 (N, H, W, C) or (N, H, W), got {images.dtype} "
+            f"{images.shape} "
+            f"in {path}"
+        )
     if not len(images):
-        raise ValueError(f"expected at least one image in x_{split} of {path}, got none; leave the pair out")
+        raise ValueError(
+            f"expected at least one image in x_{split} of {path}, got none; leave the pair out"
+        )
     if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
-        raise ValueError(f"expected x_{split} with channels last, got {images.shape} in {path}; transpose it with "
-                         ".transpose(0, 2, 3, 1)")
+        raise ValueError(
+            f"expected x_{split} with channels last, got {images.shape} in {path}; transpose it "
+            "with "
+            ".transpose(0, 2, 3, 1)"
+        )
     return channels_first(torch.from_numpy(images)), labels

@@ -16,9 +16,10 @@ Split = TypeVar("Split", ImageData, FolderData)
 class DataSplits:
     """The splits of a data set; one that it does not have is None.
 
-    image_shape: (C, H, W). augment: whether the trainer should crop (4 pixels of padding) and flip at random; False
-    where that changes the label, and for FolderData, which crops by itself. normalize: the normalisation that suits a
-    model for this data set, for ``MODELS.create(..., normalize=)``.
+    image_shape: (C, H, W). augment: whether the trainer should crop (4 pixels of padding) and flip
+    at random; False where that changes the label, and for FolderData, which crops by itself.
+    normalize: the normalisation that suits a model for this data set, for ``MODELS.create(...,
+    normalize=)``.
     """
 
     train: ImageData | FolderData | None
@@ -33,15 +34,21 @@ class DataSplits:
 def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split, Split | None]:
     """Training images split into (train, validation); both keep the published order.
 
-    validation: a count, or a fraction below 1; 0 for none. An image's place depends on seed and its index alone, by
-    SHA-256, so it is the same on every platform and in every version. ValueError if no training image is left.
+    validation: a count, or a fraction below 1; 0 for none. An image's place depends on seed and its
+    index alone, by SHA-256, so it is the same on every platform and in every version. ValueError if
+    no training image is left.
     """
     count = round(validation * len(train)) if 0 < validation < 1 else int(validation)
     if not 0 <= count < max(len(train), 1) or (validation >= 1 and count != validation):
-        raise ValueError(f"expected validation as a count below {len(train)} or a fraction below 1, got {validation}")
+        raise ValueError(
+            f"expected validation as a count below {len(train)} or a fraction below 1, got "
+            f"{validation}"
+        )
     if count == 0:
         return train, None
-    keys = [hashlib.sha256(f"validation {seed} {i}".encode()).digest() for i in train.index.tolist()]
+    keys = [
+        hashlib.sha256(f"validation {seed} {i}".encode()).digest() for i in train.index.tolist()
+    ]
     order = sorted(range(len(keys)), key=keys.__getitem__)
     carved = replace(train.subset(sorted(order[:count])), split="validation")
     return train.subset(sorted(order[count:])), carved

@@ -10,14 +10,18 @@ from pathlib import Path
 def check_installed() -> None:
     """ImportError, with the remedy, where TensorBoard is not installed."""
     if find_spec("tensorboard") is None:
-        raise ImportError("expected the package tensorboard for tensorboard=True, got none; install "
-                          "rsmooth[tensorboard], or leave the option out: metrics.jsonl holds the same numbers")
+        raise ImportError(
+            "expected the package tensorboard for tensorboard=True, got none; install "
+            "rsmooth[tensorboard], or leave the option out: metrics.jsonl holds the same numbers"
+        )
 
 
 class Board:
-    """Writes the numbers of each epoch as scalars into a folder that ``tensorboard --logdir`` shows.
+    """Writes the numbers of each epoch as scalars into a folder that ``tensorboard --logdir``
+    shows.
 
-    purge_from: the first epoch to be written; later ones that a run left there before it was killed are hidden.
+    purge_from: the first epoch to be written; later ones that a run left there before it was killed
+    are hidden.
     """
 
     def __init__(self, folder: Path, purge_from: int) -> None:

@@ -1,16 +1,18 @@
-"""Several processes, one training run: each takes its share of every mini-batch, all hold the same weights.
+"""Several processes, one training run: each takes its share of every mini-batch, all hold the same
+weights.
 
-Under ``torchrun`` the processes find one another through its environment variables; without it there is one process and
-nothing here communicates. Batches, learning rate and random draws are those of the whole run, whatever its number of
-processes, so the result is that of one process up to the order of sums. The exception is batch norm on CPUs, where
-each process normalises by the statistics of its own share (torch has a synchronised one for GPUs only, used there).
+Under ``torchrun`` the processes find one another through its environment variables; without it
+there is one process and nothing here communicates. Batches, learning rate and random draws are
+those of the whole run, whatever its number of processes, so the result is that of one process up to
+the order of sums. The exception is batch norm on CPUs, where each process normalises by the
+statistics of its own share (torch has a synchronised one for GPUs only, used there).
 """
 
 from __future__ import annotations
 
 import copy
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -54,18 +56,23 @@ class Ranks:
         return float(box)
 
     def wrap(self, base: nn.Module) -> nn.Module:
-        """The base classifier with gradients averaged over the processes; its parameters stay the same tensors."""
+        """The base classifier with gradients averaged over the processes; its parameters stay the
+        same tensors.
+        """
         if self.size == 1:
             return base
         on_gpu = next(base.parameters()).is_cuda
         if on_gpu:
-            base = nn.SyncBatchNorm.convert_sync_batchnorm(_same_tensors(base))  # type: ignore[no-untyped-call]
+            convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
+            base = convert(_same_tensors(base))
         return DistributedDataParallel(base, gradient_as_bucket_view=True)
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Join the other processes that torchrun started, if any; the group is left again if it was made here."""
+    """Join the other processes that torchrun started, if any; the group is left again if it was
+    made here.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not dist.is_initialized():
         yield Ranks()
         return
@@ -82,8 +89,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 def _initialise(backend: str) -> None:
     """Start torch's process group, with a store of its own for every restart.
 
-    torchrun may keep one store over restarts, and with it the addresses of processes that have died, at which the new
-    ones would knock. On several nodes restarts are not counted alike, and the store is left as torch sets it up.
+    torchrun may keep one store over restarts, and with it the addresses of processes that have
+    died, at which the new ones would knock. On several nodes restarts are not counted alike, and
+    the store is left as torch sets it up.
     """
     store, rank, size = next(rendezvous("env://"))
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:

@@ -41,30 +41,60 @@ def train(
 ) -> History:
     """What ``Trainer.fit`` does; see there."""
     if trainer.tensorboard and run_dir is None:
-        raise ValueError("expected a run_dir for tensorboard=True, got none; the events are written into it")
+        raise ValueError(
+            "expected a run_dir for tensorboard=True, got none; the events are written into it"
+        )
     device = local_device(next(g.parameters()).device)
     g.to(device)
     guards.remark(trainer, g.sigma)
     data = _as_data(train_data, g)
     held_out = None if validation is None else _as_data(validation, g)
-    sources = [as_source(data, Draws(trainer.seed), device=device, augment=trainer.augment, workers=trainer.workers)]
-    config = {**describe(trainer), "sigma": g.sigma, "classes": g.num_classes, "data": _fingerprint(data),
-              "parameters": sum(parameter.numel() for parameter in g.parameters()),
-              "validation": None if held_out is None else _fingerprint(held_out)}
+    sources = [
+        as_source(
+            data,
+            Draws(trainer.seed),
+            device=device,
+            augment=trainer.augment,
+            workers=trainer.workers,
+        )
+    ]
+    config = {
+        **describe(trainer),
+        "sigma": g.sigma,
+        "classes": g.num_classes,
+        "data": _fingerprint(data),
+        "parameters": sum(parameter.numel() for parameter in g.parameters()),
+        "validation": None if held_out is None else _fingerprint(held_out),
+    }
     if unlabelled is not None:
         sources.append(unlabelled.source(trainer, device))
         config["unlabelled"] = unlabelled.fingerprint()
     folder = None if run_dir is None else _folder(run_dir, config, g)
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with (random_state, joined(device) as ranks, _only_writer(folder, ranks),
-          Interruption(folder is not None) as interruption):
+    with (
+        random_state,
+        joined(device) as ranks,
+        _only_writer(folder, ranks),
+        Interruption(folder is not None) as interruption,
+    ):
         torch.manual_seed(trainer.seed)  # for dropout and the like; all draws of our own are keyed
         if folder is not None and ranks.first:
             folder.tidy()
         saved = folder.load() if folder is not None and resume else None
         precision = saved["precision"] if saved else _precision(trainer, g, data, ranks, device)
         with memory_format(g.base, trainer.channels_last):
-            run = Run(trainer, g, sources, held_out, folder, ranks, precision, interruption, callback, device)
+            run = Run(
+                trainer,
+                g,
+                sources,
+                held_out,
+                folder,
+                ranks,
+                precision,
+                interruption,
+                callback,
+                device,
+            )
             if folder is not None and saved:
                 _restore(run, saved, folder)
             run.go(progress and ranks.first)
@@ -72,29 +102,40 @@ def train(
 
 
 def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderData:
-    images = data if isinstance(data, (ImageData, FolderData)) else as_image_data(data, g.num_classes)
+    images = (
+        data if isinstance(data, (ImageData, FolderData)) else as_image_data(data, g.num_classes)
+    )
     if images.num_classes != g.num_classes or not len(images):
-        raise ValueError(f"expected images of the classifier's {g.num_classes} classes, got {len(images)} of "
-                         f"{images.num_classes} classes; check num_classes of the SmoothedClassifier")
+        raise ValueError(
+            f"expected images of the classifier's {g.num_classes} classes, got {len(images)} of "
+            f"{images.num_classes} classes; check num_classes of the SmoothedClassifier"
+        )
     return images
 
 
 def _fingerprint(data: ImageData | FolderData) -> str:
-    """What names the images in a run's configuration; of files that are too many to read, their names and sizes."""
+    """What names the images in a run's configuration; of files that are too many to read, their
+    names and sizes.
+    """
     return data.listing() if isinstance(data, FolderData) else data.fingerprint()
 
 
-def _folder(run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedClassifier) -> RunFolder:
+def _folder(
+    run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedClassifier
+) -> RunFolder:
     """The run's folder; ValueError at once where the model could not be saved at the end."""
     if getattr(g.base, "architecture", None) is None:
-        raise ValueError(f"expected a base classifier from MODELS.create to keep in {run_dir}, got "
-                         f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or leave "
-                         "run_dir out")
+        raise ValueError(
+            f"expected a base classifier from MODELS.create to keep in {run_dir}, got "
+            f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or "
+            "leave "
+            "run_dir out"
+        )
     return RunFolder(run_dir, {**config, "architecture": repr(g.base.architecture)})
 
 
 def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
-    """Let the run go on from a checkpoint; RecordError, naming the file, where that is not whole."""
+    """Let the run go on from a checkpoint; RecordError, naming the file, if that is not whole."""
     try:
         run.restore(state)
     except (LookupError, ValueError, TypeError, RuntimeError) as error:
@@ -109,7 +150,11 @@ def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManag
 
 
 def _precision(
-    trainer: Trainer, g: SmoothedClassifier, data: ImageData | FolderData, ranks: Ranks, device: torch.device
+    trainer: Trainer,
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    ranks: Ranks,
+    device: torch.device,
 ) -> Precision:
     """The first process' choice, timed on a few images."""
     images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES)))

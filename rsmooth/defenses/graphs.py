@@ -1,8 +1,9 @@
 """Training steps recorded as CUDA graphs: the same kernels, all launched at once.
 
-A step of a deep, narrow network is thousands of small kernels, and the host may need longer to launch them one by one
-than the GPU to run them. A recording is launched as a whole. It holds for one kind of call: the shapes of the tensors
-and the values of all else, which are baked into it; tensors are copied into its own before each launch.
+A step of a deep, narrow network is thousands of small kernels, and the host may need longer to
+launch them one by one than the GPU to run them. A recording is launched as a whole. It holds for
+one kind of call: the shapes of the tensors and the values of all else, which are baked into it;
+tensors are copied into its own before each launch.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ class _Recording:
 
 
 class Replayed:
-    """A function of tensors and constants, called as it is at first and from a recording once a kind of call repeats.
+    """A function of tensors and constants, called as it is at first and from a recording once a
+    kind of call repeats.
 
-    function: launches work on the device and neither waits for it nor returns anything; whatever it changes lies in
-    tensors that keep their place, and it does the same for the same arguments. recorder: None never records.
+    function: launches work on the device and neither waits for it nor returns anything; whatever it
+    changes lies in tensors that keep their place, and it does the same for the same arguments.
+    recorder: None never records.
     """
 
     def __init__(self, function: Callable[..., None], recorder: Recorder | None) -> None:
@@ -58,7 +61,9 @@ class Replayed:
             self._function(*tensors, **constants)
             return
         kind = (tuple((tensor.shape, tensor.dtype) for tensor in tensors), repr(constants))
-        recording = self._recordings.get(kind) or self._new(kind, tensors, constants, self._recorder)
+        recording = self._recordings.get(kind) or self._new(
+            kind, tensors, constants, self._recorder
+        )
         if recording is None:
             self._recorder.run(lambda: self._function(*tensors, **constants))
             return
@@ -67,8 +72,9 @@ class Replayed:
             own.copy_(tensor)
         recording.launch()
 
-    def _new(self, kind: Any, tensors: tuple[Tensor, ...], constants: dict[str, Any],
-             recorder: Recorder) -> _Recording | None:
+    def _new(
+        self, kind: Any, tensors: tuple[Tensor, ...], constants: dict[str, Any], recorder: Recorder
+    ) -> _Recording | None:
         """A recording, if it is time for one and it can be made."""
         self._calls[kind] += 1
         if self._failed or self._calls[kind] <= CALLS_BEFORE:
@@ -76,7 +82,9 @@ class Replayed:
         own = tuple(tensor.clone() for tensor in tensors)
         try:
             launch = recorder.record(lambda: self._function(*own, **constants))
-        except RuntimeError as error:  # a layer or a hook that waits for the device, or too little memory
+        except (
+            RuntimeError
+        ) as error:  # a layer or a hook that waits for the device, or too little memory
             logger.warning("training goes on without CUDA graphs: %s", error)
             self._failed = True
             return None
@@ -89,13 +97,15 @@ class Replayed:
 class CudaRecorder:
     """Records on a stream of its own, on which it also runs what is not recorded.
 
-    Autograd ties a backward pass to the stream of its forward pass, so both kinds of call have to share one.
+    Autograd ties a backward pass to the stream of its forward pass, so both kinds of call have to
+    share one.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        self._pool: Any = None  # of memory, shared by all recordings: they run one after the other and leave nothing
+        # of memory, shared by all recordings: they run one after the other and leave nothing
+        self._pool: Any = None
 
     def run(self, function: Callable[[], None]) -> None:
         with torch.cuda.device(self._device):
@@ -108,8 +118,12 @@ class CudaRecorder:
     def record(self, function: Callable[[], None]) -> Callable[[], None]:
         graph = torch.cuda.CUDAGraph()
         # "thread_local": a thread that pins memory for a DataLoader does not break the recording.
-        with torch.cuda.device(self._device), torch.cuda.graph(graph, pool=self._pool, stream=self._stream,
-                                                               capture_error_mode="thread_local"):
+        with (
+            torch.cuda.device(self._device),
+            torch.cuda.graph(
+                graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"
+            ),
+        ):
             function()
         self._pool = graph.pool()
         return graph.replay

@@ -1,4 +1,6 @@
-"""Runs that went wrong are stopped with the likely cause and a remedy; risky settings are remarked on at the start."""
+"""Runs that went wrong are stopped with the likely cause and a remedy; risky settings are remarked
+on at the start.
+"""
 
 from __future__ import annotations
 
@@ -23,20 +25,28 @@ class TrainingCollapsed(RuntimeError):  # noqa: N818 (says what happened)
 def check_loss(total: float, trainer: Trainer, epoch: int) -> None:
     """TrainingCollapsed unless the loss, summed over the epoch so far, is finite."""
     if not math.isfinite(total):
-        raise TrainingCollapsed(f"expected a finite loss, got a sum of {total} in epoch {epoch}; the steps have "
-                                f"become too large: {_remedy(trainer)}")
+        raise TrainingCollapsed(
+            f"expected a finite loss, got a sum of {total} in epoch {epoch}; the steps have "
+            f"become too large: {_remedy(trainer)}"
+        )
 
 
 def check_weights(base: nn.Module, trainer: Trainer, epoch: int) -> None:
-    """TrainingCollapsed unless all weights are finite, so that no checkpoint is overwritten with broken ones."""
+    """TrainingCollapsed unless all weights are finite, so that no checkpoint is overwritten with
+    broken ones.
+    """
     weights = dict(base.named_parameters())
     if not weights:
         return
-    finite = torch.stack([weight.detach().isfinite().all() for weight in weights.values()]).tolist()  # one wait for all
+    finite = torch.stack(
+        [weight.detach().isfinite().all() for weight in weights.values()]
+    ).tolist()  # one wait for all
     broken = [name for name, fine in zip(weights, finite, strict=True) if not fine]
     if broken:
-        raise TrainingCollapsed(f"expected finite weights, got NaN or infinity in {', '.join(broken[:5])} in epoch "
-                                f"{epoch}; the steps have become too large: {_remedy(trainer)}")
+        raise TrainingCollapsed(
+            f"expected finite weights, got NaN or infinity in {', '.join(broken[:5])} in epoch "
+            f"{epoch}; the steps have become too large: {_remedy(trainer)}"
+        )
 
 
 def check_collapse(
@@ -44,17 +54,21 @@ def check_collapse(
 ) -> None:
     """TrainingCollapsed if almost all predictions name one class while the labels do not.
 
-    predicted, labels: counts of each class (K,). Multi-noise runs of the published SmoothAdv grid ended so; such a
-    constant classifier certifies its class at every radius and so can score a deceptive average certified radius.
+    predicted, labels: counts of each class (K,). Multi-noise runs of the published SmoothAdv grid
+    ended so; such a constant classifier certifies its class at every radius and so can score a
+    deceptive average certified radius.
     """
     total, truth = sum(predicted), sum(labels)
     if total < FEWEST or max(labels) >= 0.9 * truth:
         return
     if max(predicted) >= ONE_CLASS * total:
         raise TrainingCollapsed(
-            f"expected predictions of several classes, got class {list(predicted).index(max(predicted))} for "
-            f"{max(predicted) / total:.1%} of the {where} images in epoch {epoch}; perturbations or steps are too "
-            f"large for what the classifier has learnt: {_remedy(trainer)}")
+            "expected predictions of several classes, got class "
+            f"{list(predicted).index(max(predicted))} for "
+            f"{max(predicted) / total:.1%} of the {where} images in epoch {epoch}; perturbations "
+            "or steps are too "
+            f"large for what the classifier has learnt: {_remedy(trainer)}"
+        )
 
 
 def _remedy(trainer: Trainer) -> str:
@@ -74,9 +88,16 @@ def remark(trainer: Trainer, sigma: float) -> None:
     if trainer.num_noise >= 16:
         warnings.warn(
             f"num_noise={trainer.num_noise} makes as many optimiser steps a batch, each on only "
-            f"{trainer.batch_size // trainer.num_noise} images; the published runs with 16 were clearly worse "
-            "than with 2 to 8. Lower num_noise or raise batch_size.", stacklevel=3)
+            f"{trainer.batch_size // trainer.num_noise} images; the published runs with 16 were "
+            "clearly worse "
+            "than with 2 to 8. Lower num_noise or raise batch_size.",
+            stacklevel=3,
+        )
     if isinstance(trainer.attack, DDN) and sigma >= 0.5:
         warnings.warn(
-            f"DDN in training at sigma={sigma:g}: the published runs trail PGD by 0.05 to 0.2 average certified "
-            "radius at sigma >= 0.5, since DDN hands back the clean image where it fails. Consider PGD.", stacklevel=3)
+            f"DDN in training at sigma={sigma:g}: the published runs trail PGD by 0.05 to 0.2 "
+            "average certified "
+            "radius at sigma >= 0.5, since DDN hands back the clean image where it fails. "
+            "Consider PGD.",
+            stacklevel=3,
+        )

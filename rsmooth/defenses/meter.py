@@ -12,11 +12,15 @@ from rsmooth.defenses.distributed import Ranks
 from rsmooth.defenses.draws import VALIDATION, Draws
 from rsmooth.smoothed import SmoothedClassifier
 
-SUMS = 4  # loss, right predictions, predictions, images; after them K predicted and K labelled classes
+SUMS = (
+    4  # loss, right predictions, predictions, images; after them K predicted and K labelled classes
+)
 
 
 class Meter:
-    """Sums over the images of an epoch; nothing is fetched from the device until ``totals`` is read."""
+    """Sums over the images of an epoch; nothing is fetched from the device until ``totals`` is
+    read.
+    """
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
         self.num_classes = num_classes
@@ -55,10 +59,17 @@ class Totals:
 
 @torch.no_grad()
 def evaluate(
-    g: SmoothedClassifier, data: ImageData | FolderData, *, seed: int, batch_size: int, device: torch.device,
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    *,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
     ranks: Ranks,
 ) -> Totals:
-    """Predictions of the base classifier, in eval mode, at one noisy copy of each image; the noise is fixed by seed."""
+    """Predictions of the base classifier, in eval mode, at one noisy copy of each image; the noise
+    is fixed by seed.
+    """
     training = g.training
     g.eval()
     meter, draws = Meter(g.num_classes, device), Draws(seed, VALIDATION)

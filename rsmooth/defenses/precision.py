@@ -14,7 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 if TYPE_CHECKING:
     from rsmooth.defenses.base import Precision
 
-SMALLEST_MODEL = 1e7  # floating-point operations an image; below, casts cost what bfloat16 saves, and timing is noise
+# floating-point operations an image; below, casts cost what bfloat16 saves, and timing is noise
+SMALLEST_MODEL = 1e7
 WORTHWHILE = 1.2  # bfloat16 must be this many times faster, else the choice would be a coin toss
 
 
@@ -26,9 +27,11 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Precision:
-    """The precision asked for; "auto" becomes what trains a copy of ``base`` faster on images like x (B, C, H, W).
+    """The precision asked for; "auto" becomes what trains a copy of ``base`` faster on images like
+    x (B, C, H, W).
 
-    A GPU is not timed: a few images are too few to keep it busy, and its matrix units are made for bfloat16.
+    A GPU is not timed: a few images are too few to keep it busy, and its matrix units are made for
+    bfloat16.
     """
     if precision != "auto":
         return precision
@@ -39,7 +42,11 @@ def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Preci
         return "float32"
     if x.is_cuda:
         return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return "bfloat16" if _seconds(trial, x, "float32") > WORTHWHILE * _seconds(trial, x, "bfloat16") else "float32"
+    return (
+        "bfloat16"
+        if _seconds(trial, x, "float32") > WORTHWHILE * _seconds(trial, x, "bfloat16")
+        else "float32"
+    )
 
 
 def _seconds(model: nn.Module, x: Tensor, precision: Precision, rounds: int = 3) -> float:

@@ -8,11 +8,17 @@ from rsmooth.models import replace_head
 from rsmooth.smoothed import SmoothedClassifier
 
 
-def init_from(path: str | PathLike[str], *, sigma: float, num_classes: int, num_noise: int = 16) -> SmoothedClassifier:
-    """The classifier saved at ``path`` (by ``SmoothedClassifier.save``) with a fresh head of num_classes outputs.
+def init_from(
+    path: str | PathLike[str], *, sigma: float, num_classes: int, num_noise: int = 16
+) -> SmoothedClassifier:
+    """The classifier saved at ``path`` (by ``SmoothedClassifier.save``) with a fresh head of
+    num_classes outputs.
 
-    All other weights and the normalisation are kept. Salman et al. 2019 (arXiv:1906.04584), section 4.2, train on
-    ImageNet at 32x32 with the same sigma and epsilon, and fine-tune like this; ``preset("finetune")`` has the options.
+    All other weights and the normalisation are kept. Salman et al. 2019 (arXiv:1906.04584), section
+    4.2, train on ImageNet at 32x32 with the same sigma and epsilon, and fine-tune like this;
+    ``preset("finetune")`` has the options.
     """
     pretrained = SmoothedClassifier.load(path)
-    return SmoothedClassifier(replace_head(pretrained.base, num_classes), sigma, num_classes, num_noise=num_noise)
+    return SmoothedClassifier(
+        replace_head(pretrained.base, num_classes), sigma, num_classes, num_noise=num_noise
+    )

@@ -26,7 +26,9 @@ from rsmooth.smoothed import SmoothedClassifier
 
 History = list[dict[str, float | int | str]]
 Callback = Callable[[int, int], None]
-LOOK_EVERY = 50  # steps on a GPU between two looks at what it or the other processes must be waited for
+LOOK_EVERY = (
+    50  # steps on a GPU between two looks at what it or the other processes must be waited for
+)
 JUDGED_AFTER = 100  # steps; a classifier that has hardly begun may well answer one class
 BUDGET_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
 
@@ -34,16 +36,30 @@ BUDGET_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix
 class Run:
     """A training run between its start and its end, all state in ``state``/``restore``."""
 
-    def __init__(self, trainer: Trainer, g: SmoothedClassifier, sources: Sequence[Source],
-                 validation: ImageData | FolderData | None, folder: RunFolder | None, ranks: Ranks,
-                 precision: Precision, interruption: Interruption, callback: Callback | None,
-                 device: torch.device) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        g: SmoothedClassifier,
+        sources: Sequence[Source],
+        validation: ImageData | FolderData | None,
+        folder: RunFolder | None,
+        ranks: Ranks,
+        precision: Precision,
+        interruption: Interruption,
+        callback: Callback | None,
+        device: torch.device,
+    ) -> None:
         self.trainer, self.g, self.sources, self.validation = trainer, g, sources, validation
         self.folder, self.ranks, self.precision = folder, ranks, precision
         self.interruption, self.callback, self.device = interruption, callback, device
         self.stepper = Stepper(trainer, g, ranks, precision)
-        self.lr_at = learning_rates(trainer.schedule, lr=trainer.lr, epochs=trainer.epochs,
-                                    lr_step_epochs=trainer.lr_step_epochs, lr_gamma=trainer.lr_gamma)
+        self.lr_at = learning_rates(
+            trainer.schedule,
+            lr=trainer.lr,
+            epochs=trainer.epochs,
+            lr_step_epochs=trainer.lr_step_epochs,
+            lr_gamma=trainer.lr_gamma,
+        )
         self.clock = TrainingClock(trainer.budget_clock)
         self.epoch, self.step, self.steps_done = 0, 0, 0
         self.progress, self.lr, self.epsilon = 0.0, trainer.lr, 0.0
@@ -66,11 +82,21 @@ class Run:
     def _bar(self, show: bool) -> tqdm[Any]:
         """Progress with the time left: in steps, or in seconds of the budget."""
         if self.trainer.budget_seconds is not None:
-            return tqdm(total=self.trainer.budget_seconds, initial=self.clock.seconds,
-                        bar_format=BUDGET_BAR, dynamic_ncols=True, **bar_options(show))
+            return tqdm(
+                total=self.trainer.budget_seconds,
+                initial=self.clock.seconds,
+                bar_format=BUDGET_BAR,
+                dynamic_ncols=True,
+                **bar_options(show),
+            )
         steps = len(self._plan())
-        return tqdm(total=self.trainer.epochs * steps, initial=self.epoch * steps + self.step,
-                    unit="step", dynamic_ncols=True, **bar_options(show))
+        return tqdm(
+            total=self.trainer.epochs * steps,
+            initial=self.epoch * steps + self.step,
+            unit="step",
+            dynamic_ncols=True,
+            **bar_options(show),
+        )
 
     def _board(self) -> Board | None:
         if not self.trainer.tensorboard or self.folder is None or not self.ranks.first:
@@ -101,7 +127,9 @@ class Run:
     def _images(self, steps: Sequence[Step]) -> Iterator[Images]:
         """This process' share of each step's images; one image where that would be none."""
         streams = [
-            source.batches([self._share(step) for step in steps if step.source == which], self.epoch)
+            source.batches(
+                [self._share(step) for step in steps if step.source == which], self.epoch
+            )
             for which, source in enumerate(self.sources)
         ]
         for step in steps:
@@ -118,12 +146,16 @@ class Run:
             self.progress = self._used() / self.trainer.budget_seconds * self.trainer.epochs
         self.lr = self.lr_at(self.progress)
         if self.trainer.attack is not None:
-            self.epsilon = warmed_up(self.trainer.attack.epsilon, int(self.progress), self.trainer.warmup_epochs)
+            self.epsilon = warmed_up(
+                self.trainer.attack.epsilon, int(self.progress), self.trainer.warmup_epochs
+            )
 
     def _update(self, planned: Step, images: Images) -> None:
         x, targets, ids = images
         source = self.sources[planned.source]
-        noise = source.draws.noise(ids, self.epoch, self.trainer.num_noise, x.shape[1:], self.g.sigma)
+        noise = source.draws.noise(
+            ids, self.epoch, self.trainer.num_noise, x.shape[1:], self.g.sigma
+        )
         present = len(self.ranks.share(planned.positions)) > 0
         # DDP averages over processes what must be the mean over images, however unequal the shares.
         scale = source.weight * self.ranks.size / len(planned.positions) if present else 0.0
@@ -151,22 +183,37 @@ class Run:
             with self.clock.paused():
                 self._save()
         if signal:
-            self.interruption.end(signal, f"saved after step {self.step} of epoch {self.epoch}; call fit again with "
-                                          f"run_dir={str(self.folder.path)!r} to go on from there")
+            self.interruption.end(
+                signal,
+                f"saved after step {self.step} of epoch {self.epoch}; call fit again with "
+                f"run_dir={str(self.folder.path)!r} to go on from there",
+            )
 
     def _end_epoch(self, bar: tqdm[Any]) -> None:
         totals = Totals(self.stepper.meter, self.ranks)
         guards.check_loss(totals.loss, self.trainer, self.epoch)
         guards.check_weights(self.g.base, self.trainer, self.epoch)  # before best.pt is written
         row: dict[str, float | int | str] = {
-            "epoch": self.epoch, "train_loss": totals.mean_loss, "train_accuracy": totals.accuracy,
-            "epsilon": self.epsilon, "lr": self.lr, "images": int(totals.images), "steps": self.step,
-            "seconds": self.clock.seconds, "precision": self.precision,
+            "epoch": self.epoch,
+            "train_loss": totals.mean_loss,
+            "train_accuracy": totals.accuracy,
+            "epsilon": self.epsilon,
+            "lr": self.lr,
+            "images": int(totals.images),
+            "steps": self.step,
+            "seconds": self.clock.seconds,
+            "precision": self.precision,
         }
         self._guard(totals, "training")
         if self.validation is not None:
-            held_out = evaluate(self.g, self.validation, seed=self.trainer.seed, batch_size=4 * self.trainer.batch_size,
-                                device=self.device, ranks=self.ranks)
+            held_out = evaluate(
+                self.g,
+                self.validation,
+                seed=self.trainer.seed,
+                batch_size=4 * self.trainer.batch_size,
+                device=self.device,
+                ranks=self.ranks,
+            )
             self._guard(held_out, "validation")
             row |= {"validation_loss": held_out.mean_loss, "validation_accuracy": held_out.accuracy}
             if held_out.accuracy > self.best:
@@ -201,15 +248,29 @@ class Run:
     def state(self, totals: Tensor) -> dict[str, Any]:
         """All that the run goes on from, as plain values and tensors."""
         return {
-            "model": self.g.base.state_dict(), "optimizer": self.stepper.optimizer.state_dict(), "totals": totals,
-            "epoch": self.epoch, "step": self.step, "steps_done": self.steps_done, "progress": self.progress,
-            "lr": self.lr, "epsilon": self.epsilon, "history": self.history, "best": self.best,
-            "seconds": self.clock.seconds, "precision": self.precision, "random_state": torch.get_rng_state(),
-            "device_random_state": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+            "model": self.g.base.state_dict(),
+            "optimizer": self.stepper.optimizer.state_dict(),
+            "totals": totals,
+            "epoch": self.epoch,
+            "step": self.step,
+            "steps_done": self.steps_done,
+            "progress": self.progress,
+            "lr": self.lr,
+            "epsilon": self.epsilon,
+            "history": self.history,
+            "best": self.best,
+            "seconds": self.clock.seconds,
+            "precision": self.precision,
+            "random_state": torch.get_rng_state(),
+            "device_random_state": torch.cuda.get_rng_state(self.device)
+            if self.device.type == "cuda"
+            else None,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where ``state`` was taken; KeyError, ValueError, TypeError or RuntimeError if it is not whole."""
+        """Go back to where ``state`` was taken; KeyError, ValueError, TypeError or RuntimeError if
+        it is not whole.
+        """
         load_weights(self.g.base, state["model"], source="the checkpoint")
         self.stepper.optimizer.load_state_dict(state["optimizer"])
         if self.ranks.first:

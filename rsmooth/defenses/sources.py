@@ -1,4 +1,6 @@
-"""Where training images come from: resident on the device, or streamed from disk by worker processes."""
+"""Where training images come from: resident on the device, or streamed from disk by worker
+processes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from rsmooth.data import FolderData, ImageData, to_unit
 from rsmooth.defenses.augment import crop_and_flip, draw_crops
 from rsmooth.defenses.draws import Draws
 
-Images = tuple[Tensor, Tensor, Tensor]  # x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
+Images = tuple[
+    Tensor, Tensor, Tensor
+]  # x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
 
 
 class Source(Protocol):
@@ -37,7 +41,9 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Resident:
-    """Images kept on the device at rest (uint8), gathered and augmented there; no worker processes, no copies."""
+    """Images kept on the device at rest (uint8), gathered and augmented there; no worker processes,
+    no copies.
+    """
 
     images: Tensor
     targets: Tensor
@@ -56,8 +62,14 @@ class Resident:
         sizes = [len(share) for share in shares]
         positions = torch.cat(list(shares)).to(self.images.device)
         all_ids = self.ids.index_select(0, positions)
-        crops = torch.split(draw_crops(all_ids, epoch, self.draws), sizes) if self.augment else repeat(None)
-        for chosen, ids, crop in zip(torch.split(positions, sizes), torch.split(all_ids, sizes), crops, strict=False):
+        crops = (
+            torch.split(draw_crops(all_ids, epoch, self.draws), sizes)
+            if self.augment
+            else repeat(None)
+        )
+        for chosen, ids, crop in zip(
+            torch.split(positions, sizes), torch.split(all_ids, sizes), crops, strict=False
+        ):
             images = self.images.index_select(0, chosen)
             if crop is not None:
                 images = crop_and_flip(images, crop)
@@ -66,7 +78,9 @@ class Resident:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Images read from disk and cropped by ``workers`` processes while the device trains (ImageNet)."""
+    """Images read from disk and cropped by ``workers`` processes while the device trains
+    (ImageNet).
+    """
 
     data: FolderData
     draws: Draws
@@ -81,16 +95,25 @@ class Streamed:
         reader = _Reader(self.data, shares, epoch, self.draws)
         pinned = self.device.type == "cuda"
         workers = min(self.workers, os.cpu_count() or 1)
-        for images, targets, ids in DataLoader(reader, batch_size=None, num_workers=workers, pin_memory=pinned):
+        for images, targets, ids in DataLoader(
+            reader, batch_size=None, num_workers=workers, pin_memory=pinned
+        ):
             on_device = images.to(self.device, non_blocking=pinned)
-            yield (to_unit(on_device), targets.to(self.device, non_blocking=pinned),
-                   ids.to(self.device, non_blocking=pinned))
+            yield (
+                to_unit(on_device),
+                targets.to(self.device, non_blocking=pinned),
+                ids.to(self.device, non_blocking=pinned),
+            )
 
 
 class _Reader(Dataset[Images]):
-    """Item i is the i-th share, each image cropped by a generator of its own so that no batching changes it."""
+    """Item i is the i-th share, each image cropped by a generator of its own so that no batching
+    changes it.
+    """
 
-    def __init__(self, data: FolderData, shares: Sequence[Tensor], epoch: int, draws: Draws) -> None:
+    def __init__(
+        self, data: FolderData, shares: Sequence[Tensor], epoch: int, draws: Draws
+    ) -> None:
         self.data, self.shares, self.epoch, self.draws = data, shares, epoch, draws
 
     def __len__(self) -> int:
@@ -105,20 +128,37 @@ class _Reader(Dataset[Images]):
             self.data.batch(position[None], self.draws.generator(self.epoch, int(number)))
             for position, number in zip(positions, ids, strict=True)
         ]
-        return torch.cat([image for image, _ in pairs]), torch.cat([label for _, label in pairs]), ids
+        return (
+            torch.cat([image for image, _ in pairs]),
+            torch.cat([label for _, label in pairs]),
+            ids,
+        )
 
 
 def as_source(
-    data: ImageData | FolderData, draws: Draws, *, device: torch.device, augment: bool | None, workers: int
+    data: ImageData | FolderData,
+    draws: Draws,
+    *,
+    device: torch.device,
+    augment: bool | None,
+    workers: int,
 ) -> Source:
     """The data as a source of training images."""
     if isinstance(data, FolderData):
         return Streamed(data, draws, workers, device)
-    return Resident(data.images.to(device), data.labels.to(device), data.index.to(device), draws, crops(data, augment))
+    return Resident(
+        data.images.to(device),
+        data.labels.to(device),
+        data.index.to(device),
+        draws,
+        crops(data, augment),
+    )
 
 
 def crops(data: ImageData, augment: bool | None) -> bool:
-    """Whether to crop and flip; None means where the images have colour (a flipped digit is no digit)."""
+    """Whether to crop and flip; None means where the images have colour (a flipped digit is no
+    digit).
+    """
     return data.images.shape[1] == 3 if augment is None else augment
 
 
@@ -130,11 +170,14 @@ class Step:
     positions: Tensor
 
 
-def plan_epoch(sources: Sequence[Source], epoch: int, batch_size: int, num_noise: int) -> list[Step]:
+def plan_epoch(
+    sources: Sequence[Source], epoch: int, batch_size: int, num_noise: int
+) -> list[Step]:
     """The optimiser steps of an epoch, in order.
 
-    Every image of the first source comes once, in batches of ``batch_size``, each batch in ``num_noise`` mini-batches
-    of one step (the last ones may be smaller; none is dropped). Every further source gives one batch after each.
+    Every image of the first source comes once, in batches of ``batch_size``, each batch in
+    ``num_noise`` mini-batches of one step (the last ones may be smaller; none is dropped). Every
+    further source gives one batch after each.
     """
     main = list(torch.split(sources[0].draws.order(len(sources[0]), epoch), batch_size))
     turns = [main] + [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
@@ -148,7 +191,9 @@ def plan_epoch(sources: Sequence[Source], epoch: int, batch_size: int, num_noise
 
 
 def _enough(source: Source, epoch: int, count: int, batch_size: int) -> list[Tensor]:
-    """``count`` whole batches of a source: the first of this epoch's order, or several orders where it is short."""
+    """``count`` whole batches of a source: the first of this epoch's order, or several orders where
+    it is short.
+    """
     rounds = -(-count * batch_size // len(source))
     orders = [source.draws.order(len(source), epoch * rounds + turn) for turn in range(rounds)]
     return list(torch.split(torch.cat(orders)[: count * batch_size], batch_size))

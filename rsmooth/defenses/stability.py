@@ -1,4 +1,6 @@
-"""Stability training: the answer at the clean image is the label, the answer under noise is to follow it."""
+"""Stability training: the answer at the clean image is the label, the answer under noise is to
+follow it.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +18,11 @@ from rsmooth.smoothed import SmoothedClassifier
 @TRAINERS.register("stability")
 @dataclass(frozen=True, kw_only=True)
 class Stability(Trainer):
-    """Train on the clean image and tie the noisy copies to it (Li et al. 2019, arXiv:1809.03113, section 4.2).
+    """Train on the clean image and tie the noisy copies to it (Li et al. 2019, arXiv:1809.03113,
+    section 4.2).
 
-    loss = CE(F(x), y) + stability_weight * mean_i CE(F(x), F(x + noise_i)), the second with F(x) as soft label.
+    loss = CE(F(x), y) + stability_weight * mean_i CE(F(x), F(x + noise_i)), the second with F(x) as
+    soft label.
     """
 
     stability_weight: float = 2.0

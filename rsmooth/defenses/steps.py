@@ -22,18 +22,28 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 class Stepper:
-    """The optimiser and the views of the classifier that it trains: one for the loss, one for the attack.
+    """The optimiser and the views of the classifier that it trains: one for the loss, one for the
+    attack.
 
-    The views share g's weights. ``trained`` is what the loss passes through (compiled, averaging gradients over
-    processes); ``attacked`` is g itself or its folded copy.
+    The views share g's weights. ``trained`` is what the loss passes through (compiled, averaging
+    gradients over processes); ``attacked`` is g itself or its folded copy.
     """
 
-    def __init__(self, trainer: Trainer, g: SmoothedClassifier, ranks: Ranks, precision: Precision) -> None:
+    def __init__(
+        self, trainer: Trainer, g: SmoothedClassifier, ranks: Ranks, precision: Precision
+    ) -> None:
         self.trainer, self.g, self.ranks, self.precision = trainer, g, ranks, precision
-        self.parameters = [parameter for parameter in g.base.parameters() if parameter.requires_grad]
+        self.parameters = [
+            parameter for parameter in g.base.parameters() if parameter.requires_grad
+        ]
         self.device = self.parameters[0].device
-        self.optimizer = torch.optim.SGD(self.parameters, lr=trainer.lr, momentum=trainer.momentum,
-                                         weight_decay=trainer.weight_decay, fused=True)
+        self.optimizer = torch.optim.SGD(
+            self.parameters,
+            lr=trainer.lr,
+            momentum=trainer.momentum,
+            weight_decay=trainer.weight_decay,
+            fused=True,
+        )
         base = ranks.wrap(g.base)
         self.trained = _around(compiled(base, self.device) if trainer.compile else base, g)
         folded = trainer.attack is not None and trainer.fold_attack
@@ -41,20 +51,33 @@ class Stepper:
         self.meter = Meter(g.num_classes, self.device)
         self._recorder = self._choose_recorder()
         self._update = Replayed(self._attack_and_update, self._recorder)
-        self._lr = torch.zeros((), dtype=torch.float32, device=self.device)  # where a recorded step looks it up
+        self._lr = torch.zeros(
+            (), dtype=torch.float32, device=self.device
+        )  # where a recorded step looks it up
 
     def _choose_recorder(self) -> Recorder | None:
-        """On one GPU steps are recorded; several talk to one another, and others' attacks wait for the device."""
+        """On one GPU steps are recorded; several talk to one another, and others' attacks wait for
+        the device.
+        """
         ours = isinstance(self.trainer.attack, (GradientAttack, type(None)))
         on_gpu = self.device.type == "cuda" and self.ranks.size == 1
         return CudaRecorder(self.device) if self.trainer.cuda_graphs and on_gpu and ours else None
 
     def step(
-        self, x: Tensor, targets: Tensor, noise: Tensor, *, lr: float, attack: Attack | None, scale: float
+        self,
+        x: Tensor,
+        targets: Tensor,
+        noise: Tensor,
+        *,
+        lr: float,
+        attack: Attack | None,
+        scale: float,
     ) -> None:
-        """Update the weights on one mini-batch: x (B, C, H, W), targets (B,) or (B, K), noise (B, m, C, H, W).
+        """Update the weights on one mini-batch: x (B, C, H, W), targets (B,) or (B, K), noise (B,
+        m, C, H, W).
 
-        scale: what the sum of the images' losses is multiplied by; 0 for images that only keep this process in step.
+        scale: what the sum of the images' losses is multiplied by; 0 for images that only keep this
+        process in step.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr if self._recorder is None else self._lr.fill_(lr)
@@ -87,7 +110,9 @@ def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
 
 @contextmanager
 def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
-    """Within this context the convolutions' weights lie channels last, if asked; afterwards as torch has them."""
+    """Within this context the convolutions' weights lie channels last, if asked; afterwards as
+    torch has them.
+    """
     if channels_last:
         base.to(memory_format=torch.channels_last)
     try:

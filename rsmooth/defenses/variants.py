@@ -1,7 +1,8 @@
-"""The arms of the comparison side by side: Gaussian augmentation and four ways to join noise and attack.
+"""The arms of the comparison side by side: Gaussian augmentation and four ways to join noise and
+attack.
 
-Each refuses an attack that would make it another arm. Orders (2) and (4) are the Trainer itself; what differs between
-them is whom the attack attacks.
+Each refuses an attack that would make it another arm. Orders (2) and (4) are the Trainer itself;
+what differs between them is whom the attack attacks.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ def _require_target(trainer: Trainer, target: str) -> None:
     """ValueError unless the trainer has an attack on ``target``."""
     got = "no attack" if trainer.attack is None else f"one with target={trainer.attack.target!r}"
     if trainer.attack is None or trainer.attack.target != target:
-        raise ValueError(f"expected {type(trainer).__name__} to be given an attack with target={target!r}, got {got}; "
-                         "target is an option of every attack; or take another trainer")
+        raise ValueError(
+            f"expected {type(trainer).__name__} to be given an attack with target={target!r}, got "
+            f"{got}; "
+            "target is an option of every attack; or take another trainer"
+        )
 
 
 @TRAINERS.register("gaussian")
@@ -33,8 +37,10 @@ class GaussianAugmentation(Trainer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.attack is not None:
-            raise ValueError(f"expected no attack for Gaussian augmentation, got {self.attack!r}; "
-                             "take another trainer to use one")
+            raise ValueError(
+                f"expected no attack for Gaussian augmentation, got {self.attack!r}; "
+                "take another trainer to use one"
+            )
 
 
 @TRAINERS.register("perturb-beside-noise")
@@ -42,10 +48,10 @@ class GaussianAugmentation(Trainer):
 class PerturbBesideNoise(Trainer):
     """Order (1): make f robust, and train it on noise beside that; the two never meet in one point.
 
-    No code or formula of it is published; our reading is plain adversarial training of f next to plain noise training:
-    loss = w * CE(f(x_adv), y) + (1 - w) * L(x + noise), with x_adv from an attack on f at the clean image, w =
-    ``adversarial_weight``, L the training loss over the m noisy copies. Both halves pass through f in one batch,
-    so that batch norm sees the mixture.
+    No code or formula of it is published; our reading is plain adversarial training of f next to
+    plain noise training: loss = w * CE(f(x_adv), y) + (1 - w) * L(x + noise), with x_adv from an
+    attack on f at the clean image, w = ``adversarial_weight``, L the training loss over the m noisy
+    copies. Both halves pass through f in one batch, so that batch norm sees the mixture.
     """
 
     adversarial_weight: float = 0.5
@@ -54,14 +60,20 @@ class PerturbBesideNoise(Trainer):
         super().__post_init__()
         _require_target(self, "base")
         if not 0.0 <= self.adversarial_weight <= 1.0:
-            raise ValueError(f"expected adversarial_weight in [0, 1], got {self.adversarial_weight!r}")
+            raise ValueError(
+                f"expected adversarial_weight in [0, 1], got {self.adversarial_weight!r}"
+            )
 
     def training_points(
         self, g: SmoothedClassifier, x: Tensor, y: Tensor, noise: Tensor, attack: Attack | None
     ) -> Tensor:
-        """The m noisy copies of the clean image, and after them its adversarial example without noise; M = m + 1."""
+        """The m noisy copies of the clean image, and after them its adversarial example without
+        noise; M = m + 1.
+        """
         assert attack is not None
-        return torch.cat([x.unsqueeze(1) + noise, attack(g, x, y, validate=False).unsqueeze(1)], dim=1)
+        return torch.cat(
+            [x.unsqueeze(1) + noise, attack(g, x, y, validate=False).unsqueeze(1)], dim=1
+        )
 
     def loss(self, log_probs: Tensor, y: Tensor) -> Tensor:
         noisy, adversarial = super().loss(log_probs[:, :-1], y), super().loss(log_probs[:, -1:], y)
@@ -83,7 +95,8 @@ class PerturbThenNoise(Trainer):
 class NoiseThenPerturb(Trainer):
     """Order (3): add noise, then attack f around each noisy point and train there.
 
-    The noisy points lie outside [0, 1], so the attack has no box; apart from that one noise copy makes it order (4).
+    The noisy points lie outside [0, 1], so the attack has no box; apart from that one noise copy
+    makes it order (4).
     """
 
     def __post_init__(self) -> None:
@@ -103,7 +116,8 @@ class NoiseThenPerturb(Trainer):
 @TRAINERS.register("smoothadv")
 @dataclass(frozen=True, kw_only=True)
 class SmoothAdv(Trainer):
-    """Order (4): attack the smoothed classifier on m noise samples, train on the same samples around that point.
+    """Order (4): attack the smoothed classifier on m noise samples, train on the same samples
+    around that point.
 
     Salman et al. 2019 (arXiv:1906.04584), algorithm 1.
     """

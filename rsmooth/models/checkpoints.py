@@ -1,4 +1,4 @@
-"""Files of weights: atomic writing, strict loading, and the checkpoints that others have published."""
+"""Files of weights: atomic writing, strict loading, and checkpoints that others published."""
 
 from __future__ import annotations
 
@@ -25,11 +25,14 @@ PUBLISHED_ARCHITECTURES = {
 
 
 def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
-    """Write ``obj`` with torch.save so that, whatever happens, ``path`` holds the old file or the new one, whole.
+    """Write ``obj`` with torch.save so that, whatever happens, ``path`` holds the old file or the
+    new one, whole.
 
     OSError that names ``path`` where the disk refuses.
     """
-    content = io.BytesIO()  # on a file, torch answers a full disk with an error that does not say so
+    content = (
+        io.BytesIO()
+    )  # on a file, torch answers a full disk with an error that does not say so
     torch.save(obj, content)
     replace_file(path, content.getbuffer())
 
@@ -37,9 +40,9 @@ def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
 def safe_load(path: str | os.PathLike[str]) -> Any:
     """What torch.save wrote to a file, on the CPU, read without running code from it.
 
-    ValueError, with the likely reason, for a file that is damaged, of another kind, or holds more than tensors and
-    plain values; OSError as usual for one that is absent or must not be read. A changed bit is found by the checksums
-    that files since torch 1.6 hold; older ones have none.
+    ValueError, with the likely reason, for a file that is damaged, of another kind, or holds more
+    than tensors and plain values; OSError as usual for one that is absent or must not be read. A
+    changed bit is found by the checksums that files since torch 1.6 hold; older ones have none.
     """
     with open(path, "rb"):  # what cannot be opened is no damage
         pass
@@ -47,12 +50,17 @@ def safe_load(path: str | os.PathLike[str]) -> Any:
         _check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # on bytes of another kind the unpickler fails in a dozen ways
-        raise ValueError(f"expected a checkpoint of plain tensors and values, got {path}, which {_nature(Path(path))}; "
-                         "download it again, or convert it with the code that wrote it") from error
+        raise ValueError(
+            f"expected a checkpoint of plain tensors and values, got {path}, which "
+            f"{_nature(Path(path))}; "
+            "download it again, or convert it with the code that wrote it"
+        ) from error
 
 
 def _check_sums(path: str | os.PathLike[str]) -> None:
-    """zipfile.BadZipFile for an archive whose parts do not fit their CRC-32, which torch.load does not look at."""
+    """zipfile.BadZipFile for an archive whose parts do not fit their CRC-32, which torch.load does
+    not look at.
+    """
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return
@@ -65,7 +73,8 @@ def _check_sums(path: str | os.PathLike[str]) -> None:
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
-    """Load a state dict that must fit exactly: every key, every shape, finite values; else ValueError, nothing loaded.
+    """Load a state dict that must fit exactly: every key, every shape, finite values; else
+    ValueError, nothing loaded.
 
     source: where the weights come from, for the error.
     """
@@ -75,43 +84,71 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
     common = [name for name in own if name in state_dict]
     strange = [name for name in common if not isinstance(state_dict[name], Tensor)]
     tensors = {name: state_dict[name] for name in common if name not in strange}
-    shapes = [f"{name}: expected {tuple(own[name].shape)}, got {tuple(tensor.shape)}"
-              for name, tensor in tensors.items() if tensor.shape != own[name].shape]
+    shapes = [
+        f"{name}: expected {tuple(own[name].shape)}, got {tuple(tensor.shape)}"
+        for name, tensor in tensors.items()
+        if tensor.shape != own[name].shape
+    ]
     infinite = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
-    found = {"missing": missing, "unexpected": unexpected, "not a tensor": strange, "wrong shape": shapes,
-             "NaN or infinite": infinite}
+    found = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "not a tensor": strange,
+        "wrong shape": shapes,
+        "NaN or infinite": infinite,
+    }
     problems = [f"{word} {_some(names)}" for word, names in found.items() if names]
     if problems:
-        raise ValueError(f"expected weights that fit {type(module).__name__} exactly, got from {source}: "
-                         f"{'; '.join(problems)}; check architecture, num_classes and normalize")
+        raise ValueError(
+            f"expected weights that fit {type(module).__name__} exactly, got from {source}: "
+            f"{'; '.join(problems)}; check architecture, num_classes and normalize"
+        )
     module.load_state_dict(dict(state_dict))
 
 
-def load_checkpoint(path: str | os.PathLike[str], *, normalize: Normalization = "unknown", arch: str | None = None,
-                    num_classes: int | None = None) -> Classifier:
-    """A model in eval mode from a published checkpoint, a dict of epoch, arch, state_dict and optimizer.
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    normalize: Normalization = "unknown",
+    arch: str | None = None,
+    num_classes: int | None = None,
+) -> Classifier:
+    """A model in eval mode from a published checkpoint, a dict of epoch, arch, state_dict and
+    optimizer.
 
     Cohen et al. 2019 and Salman et al. 2019 publish such files, and so do most methods after them.
-    normalize: must be said, for the file does not hold it: a name of NORMALIZATIONS, (mean, std), (mean,) or None.
-    arch: a published or registered name, where the file names none or another. num_classes: checked against the
-    file. ValueError for a file of another kind, an unknown arch, weights that do not fit.
+    normalize: must be said, for the file does not hold it: a name of NORMALIZATIONS, (mean, std),
+    (mean,) or None.
+    arch: a published or registered name, where the file names none or another. num_classes: checked
+    against the file. ValueError for a file of another kind, an unknown arch, weights that do not
+    fit.
     """
     if normalize == "unknown":
         raise ValueError(
-            'expected normalize=, for the file does not hold the constants; say "cifar10" (mean and std: models of '
-            'Cohen et al., fine-tuned and self-trained ones), "cifar10-center" (mean only: SmoothAdv models trained '
-            'from scratch), "imagenet" or "imagenet-center" likewise, (mean, std) of your own, or None. Wrong '
-            "constants give no error but a poor accuracy: try it on some test images")
+            'expected normalize=, for the file does not hold the constants; say "cifar10" (mean '
+            "and std: models of "
+            'Cohen et al., fine-tuned and self-trained ones), "cifar10-center" (mean only: '
+            "SmoothAdv models trained "
+            'from scratch), "imagenet" or "imagenet-center" likewise, (mean, std) of your own, or '
+            "None. Wrong "
+            "constants give no error but a poor accuracy: try it on some test images"
+        )
     content = _read_published(Path(path))
     weights = {_net_key(name): tensor for name, tensor in content["state_dict"].items()}
     name = _registered_name(arch or content.get("arch"), path)
     classes = _count_classes(weights, path)
     if num_classes not in (None, classes):
-        raise ValueError(f"expected a model of {num_classes} classes, got {classes} in {path}; leave num_classes out, "
-                         "or exchange the last layer with rsmooth.models.replace_head")
+        raise ValueError(
+            f"expected a model of {num_classes} classes, got {classes} in {path}; leave "
+            "num_classes out, "
+            "or exchange the last layer with rsmooth.models.replace_head"
+        )
     model = MODELS.create(name, num_classes=classes, normalize=normalize)
     if not isinstance(model, Classifier):
-        raise ValueError(f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a {type(model).__name__}")
+        raise ValueError(
+            f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a "
+            f"{type(model).__name__}"
+        )
     load_weights(model[1], weights, source=str(path))
     return model.eval()
 
@@ -120,10 +157,15 @@ def _read_published(path: Path) -> dict[str, Any]:
     """The published dict in a file."""
     content = safe_load(path)
     if isinstance(content, dict) and "format" in content:
-        raise ValueError(f"expected a published checkpoint, got {path} in the format {content['format']!r}; open it "
-                         "with SmoothedClassifier.load")
+        raise ValueError(
+            f"expected a published checkpoint, got {path} in the format {content['format']!r}; "
+            "open it "
+            "with SmoothedClassifier.load"
+        )
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
-        found = sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
+        found = (
+            sorted(map(str, content))[:8] if isinstance(content, dict) else type(content).__name__
+        )
         raise ValueError(f"expected a dict of arch and state_dict in {path}, got {found}")
     return content
 
@@ -140,7 +182,9 @@ def _nature(path: Path) -> str:
 
 
 def _net_key(name: str) -> str:
-    """A published key without the wrappers' prefixes: Sequential's ``1.`` and DataParallel's ``module.``."""
+    """A published key without the wrappers' prefixes: Sequential's ``1.`` and DataParallel's
+    ``module.``.
+    """
     while name.startswith(("1.", "module.")):
         name = name.split(".", 1)[1]
     return name
@@ -149,16 +193,21 @@ def _net_key(name: str) -> str:
 def _registered_name(arch: object, path: str | os.PathLike[str]) -> str:
     name = PUBLISHED_ARCHITECTURES.get(str(arch), str(arch))
     if name not in MODELS:
-        raise ValueError(f"expected arch to be one of {', '.join(PUBLISHED_ARCHITECTURES)} or a registered model, got "
-                         f"{arch!r} for {path}; give arch=")
+        raise ValueError(
+            f"expected arch to be one of {', '.join(PUBLISHED_ARCHITECTURES)} or a registered "
+            "model, got "
+            f"{arch!r} for {path}; give arch="
+        )
     return name
 
 
 def _count_classes(weights: dict[str, Tensor], path: str | os.PathLike[str]) -> int:
     head = weights.get("fc.weight")
     if not isinstance(head, Tensor) or head.ndim != 2:
-        raise ValueError(f"expected the last layer's weights under fc.weight in {path}, got keys "
-                         f"{_some(list(weights))}")
+        raise ValueError(
+            f"expected the last layer's weights under fc.weight in {path}, got keys "
+            f"{_some(list(weights))}"
+        )
     return int(head.shape[0])
 
 

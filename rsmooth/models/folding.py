@@ -1,7 +1,9 @@
-"""Batch norm folded into the convolution before it: the same function in eval mode, with fewer passes over memory.
+"""Batch norm folded into the convolution before it: the same function in eval mode, with fewer
+passes over memory.
 
-In eval mode batch norm is the affine map y -> a y + b with a = gamma / sqrt(var + eps) and b = beta - a mean, so that
-bn(conv(x; W, c)) = conv(x; a W, a c + b) (Jacob et al. 2018, arXiv:1712.05877, section 3.2).
+In eval mode batch norm is the affine map y -> a y + b with a = gamma / sqrt(var + eps) and b = beta
+- a mean, so that bn(conv(x; W, c)) = conv(x; a W, a c + b) (Jacob et al. 2018, arXiv:1712.05877,
+section 3.2).
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ import copy
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx, nn
@@ -19,7 +21,9 @@ from rsmooth.models.normalize import Normalize
 
 
 class FoldedConv2d(nn.Conv2d):
-    """A convolution that holds, in its weight and bias, the batch norm that stood at the path ``batchnorm``."""
+    """A convolution that holds, in its weight and bias, the batch norm that stood at the path
+    ``batchnorm``.
+    """
 
     batchnorm: str
 
@@ -41,17 +45,23 @@ class _Triple(NamedTuple):
 
 @torch.no_grad()
 def fold_batchnorm(model: nn.Module) -> nn.Module:
-    """An eval-mode copy of the model with batch norm folded into convolutions; the same function up to rounding.
+    """An eval-mode copy of the model with batch norm folded into convolutions; the same function up
+    to rounding.
 
-    A Conv2d and a BatchNorm2d are folded where tracing shows that the one feeds the other and nothing else; whatever
-    cannot be traced stays as it is, and stays correct. The copy's parameters need no gradient (its input's gradient
-    works), it shares no memory with the model, and ``refold`` brings it up to date.
+    A Conv2d and a BatchNorm2d are folded where tracing shows that the one feeds the other and
+    nothing else; whatever cannot be traced stays as it is, and stays correct. The copy's parameters
+    need no gradient (its input's gradient works), it shares no memory with the model, and
+    ``refold`` brings it up to date.
     """
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     paths = Counter(id(layer) for _, layer in folded.named_modules(remove_duplicate=False))
     for pair in list(_find_pairs(folded)):
-        convolution, batchnorm = _plain(folded.get_submodule(pair.convolution), folded.get_submodule(pair.batchnorm))
-        if paths[id(convolution)] == paths[id(batchnorm)] == 1:  # by a second path it would be used as it was
+        convolution, batchnorm = _plain(
+            folded.get_submodule(pair.convolution), folded.get_submodule(pair.batchnorm)
+        )
+        if (
+            paths[id(convolution)] == paths[id(batchnorm)] == 1
+        ):  # by a second path it would be used as it was
             folded.set_submodule(pair.convolution, _with_bias(convolution, pair.batchnorm))
             folded.set_submodule(pair.batchnorm, nn.Identity().eval())
     refold(folded, model)
@@ -62,9 +72,10 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
 def refold(folded: nn.Module, model: nn.Module) -> None:
     """Copy the model's present weights and statistics into the folded copy, in place.
 
-    folded: what ``fold_batchnorm(model)`` returned; its dtype, device and memory format may differ from the model's.
-    No tensor is reallocated, so compiled code and captured graphs see the new values. Layers of equal shape are
-    computed together: a few kernels for each shape, not for each layer.
+    folded: what ``fold_batchnorm(model)`` returned; its dtype, device and memory format may differ
+    from the model's. No tensor is reallocated, so compiled code and captured graphs see the new
+    values. Layers of equal shape are computed together: a few kernels for each shape, not for each
+    layer.
     """
     sources = dict(model.named_modules())
     copies: list[tuple[Tensor, Tensor]] = []  # target, source
@@ -72,8 +83,14 @@ def refold(folded: nn.Module, model: nn.Module) -> None:
     for name, layer in folded.named_modules():
         if isinstance(layer, FoldedConv2d):
             convolution, batchnorm = _plain(sources[name], sources[layer.batchnorm])
-            kind = (convolution.weight.shape, convolution.weight.dtype, convolution.weight.device,
-                    convolution.bias is None, batchnorm.affine, batchnorm.eps)
+            kind = (
+                convolution.weight.shape,
+                convolution.weight.dtype,
+                convolution.weight.device,
+                convolution.bias is None,
+                batchnorm.affine,
+                batchnorm.eps,
+            )
             groups[kind].append(_Triple(layer, convolution, batchnorm))
         else:
             own = chain(layer.named_parameters(recurse=False), layer.named_buffers(recurse=False))
@@ -86,10 +103,14 @@ def refold(folded: nn.Module, model: nn.Module) -> None:
 
 
 def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
-    """Weights (L, O, I, k, k) and biases (L, O) of L equally shaped convolutions with their batch norms folded in."""
+    """Weights (L, O, I, k, k) and biases (L, O) of L equally shaped convolutions with their batch
+    norms folded in.
+    """
     convolutions, batchnorms = [t.convolution for t in group], [t.batchnorm for t in group]
     mean = torch.stack([_present(layer.running_mean) for layer in batchnorms])
-    scale = (torch.stack([_present(layer.running_var) for layer in batchnorms]) + batchnorms[0].eps).rsqrt()
+    scale = (
+        torch.stack([_present(layer.running_var) for layer in batchnorms]) + batchnorms[0].eps
+    ).rsqrt()
     shift = torch.zeros_like(mean)
     if batchnorms[0].affine:
         scale = scale * torch.stack([layer.weight for layer in batchnorms])
@@ -101,27 +122,43 @@ def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
 
 
 def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
-    """Convolutions and batch norms of an eval-mode model that can be folded, by tracing it or else its children."""
+    """Convolutions and batch norms of an eval-mode model that can be folded, by tracing it or else
+    its children.
+    """
     try:
         graph = _Tracer().trace(model)
-    except Exception:  # whatever a forward does that tracing cannot follow; then each child is looked at on its own
+    # whatever a forward does that tracing cannot follow; then each child is looked at on its own
+    except Exception:
         for name, child in model.named_children():
             yield from _find_pairs(child, f"{prefix}{name}.")
         return
-    uses = Counter(str(node.target).rpartition(".")[0] if node.op == "get_attr" else str(node.target)
-                   for node in graph.nodes)
+    uses = Counter(
+        str(node.target).rpartition(".")[0] if node.op == "get_attr" else str(node.target)
+        for node in graph.nodes
+    )
     for node in graph.nodes:
         feeder = node.args[0] if node.args else None
-        if (node.op == "call_module" and isinstance(feeder, fx.Node) and feeder.op == "call_module"
-                and uses[str(node.target)] == uses[str(feeder.target)] == 1 and len(feeder.users) == 1
-                and _foldable(model.get_submodule(str(feeder.target)), model.get_submodule(str(node.target)))):
+        if (
+            node.op == "call_module"
+            and isinstance(feeder, fx.Node)
+            and feeder.op == "call_module"
+            and uses[str(node.target)] == uses[str(feeder.target)] == 1
+            and len(feeder.users) == 1
+            and _foldable(
+                model.get_submodule(str(feeder.target)), model.get_submodule(str(node.target))
+            )
+        ):
             yield _Pair(f"{prefix}{feeder.target}", f"{prefix}{node.target}")
 
 
 def _foldable(convolution: nn.Module, batchnorm: nn.Module) -> bool:
-    """Plain layers only: a subclass (parametrisation, quantisation) or a hook may compute something else."""
+    """Plain layers only: a subclass (parametrisation, quantisation) or a hook may compute something
+    else.
+    """
     plain = type(convolution) is nn.Conv2d and type(batchnorm) is nn.BatchNorm2d
-    hooked = any(layer._forward_hooks or layer._forward_pre_hooks for layer in (convolution, batchnorm))
+    hooked = any(
+        layer._forward_hooks or layer._forward_pre_hooks for layer in (convolution, batchnorm)
+    )
     return plain and not hooked and batchnorm.running_mean is not None
 
 
@@ -135,10 +172,17 @@ class _Tracer(fx.Tracer):
 def _with_bias(convolution: nn.Conv2d, batchnorm: str) -> FoldedConv2d:
     """An empty folded convolution of the same geometry, memory format, dtype and device."""
     weight = convolution.weight
-    layer = FoldedConv2d(convolution.in_channels, convolution.out_channels, convolution.kernel_size,  # type: ignore[arg-type]
-                         stride=convolution.stride, padding=convolution.padding, dilation=convolution.dilation,  # type: ignore[arg-type]
-                         groups=convolution.groups, padding_mode=convolution.padding_mode, device=weight.device,
-                         dtype=weight.dtype)
+    geometry: dict[str, Any] = {
+        name: getattr(convolution, name)
+        for name in ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+    }
+    layer = FoldedConv2d(
+        convolution.in_channels,
+        convolution.out_channels,
+        **geometry,
+        device=weight.device,
+        dtype=weight.dtype,
+    )
     layer.batchnorm = batchnorm
     layer.weight = nn.Parameter(torch.empty_like(weight), requires_grad=False)
     return layer.eval().requires_grad_(False)

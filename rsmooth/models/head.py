@@ -10,13 +10,20 @@ from torch import nn
 def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     """A copy of the model whose last linear layer is a fresh one with num_classes outputs.
 
-    The copy's ``architecture``, if it has one, says num_classes too. Salman et al. 2019 (arXiv:1906.04584), section
-    4.2, fine-tune so from ImageNet to CIFAR-10. ValueError for a model without a linear layer.
+    The copy's ``architecture``, if it has one, says num_classes too. Salman et al. 2019
+    (arXiv:1906.04584), section 4.2, fine-tune so from ImageNet to CIFAR-10. ValueError for a model
+    without a linear layer.
     """
     model = copy.deepcopy(model)
-    heads = [(name, layer) for name, layer in model.named_modules() if name and isinstance(layer, nn.Linear)]
+    heads = [
+        (name, layer)
+        for name, layer in model.named_modules()
+        if name and isinstance(layer, nn.Linear)
+    ]
     if not heads:
-        raise ValueError(f"expected a model with a linear layer to replace, got {type(model).__name__}")
+        raise ValueError(
+            f"expected a model with a linear layer to replace, got {type(model).__name__}"
+        )
     name, old = heads[-1]
     head = nn.Linear(old.in_features, num_classes, bias=old.bias is not None)
     model.set_submodule(name, head.to(old.weight.device, old.weight.dtype).train(old.training))

@@ -1,4 +1,4 @@
-"""Normalisation as the model's first layer, so that images stay in [0, 1] and sigma keeps its unit."""
+"""Normalisation as the model's first layer: images stay in [0, 1], and sigma keeps its unit."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...] | None] | N
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std for each channel: (N, C, H, W) -> (N, C, H, W); std=None subtracts the mean only.
+    """(x - mean) / std for each channel: (N, C, H, W) -> (N, C, H, W); std=None subtracts the mean
+    only.
 
-    mean and std are numbers for all channels or one number per channel, in [0, 1] pixel units; they are buffers, so
-    they are saved with the model and move with it. ValueError for values that are not finite or a std <= 0.
+    mean and std are numbers for all channels or one number per channel, in [0, 1] pixel units; they
+    are buffers, so they are saved with the model and move with it. ValueError for values that are
+    not finite or a std <= 0.
     """
 
     mean: Tensor
@@ -41,7 +43,9 @@ class Normalize(nn.Module):
         if self.std is not None and not bool((self.std > 0).all()):
             raise ValueError(f"expected std > 0 for every channel, got {std}")
         if self.std is not None and len({self.mean.shape[1], self.std.shape[1], 1}) > 2:
-            raise ValueError(f"expected as many means as stds, got {self.mean.shape[1]} and {self.std.shape[1]}")
+            raise ValueError(
+                f"expected as many means as stds, got {self.mean.shape[1]} and {self.std.shape[1]}"
+            )
 
     @property
     def channels(self) -> int:
@@ -62,9 +66,11 @@ class Normalize(nn.Module):
 class Classifier(nn.Sequential):
     """Normalisation, then a network: images (N, C, H, W) in [0, 1] -> logits (N, K).
 
-    The network is layer 1 whether or not there is a normalisation, so the state dict's keys are those of the
-    published checkpoints (``1.conv1.weight``) and, beside them, the constants (``0.mean``, ``0.std``).
-    architecture: registry name and options, noted by ``MODELS.create``; what rebuilds the model from a file.
+    The network is layer 1 whether or not there is a normalisation, so the state dict's keys are
+    those of the published checkpoints (``1.conv1.weight``) and, beside them, the constants
+    (``0.mean``, ``0.std``).
+    architecture: registry name and options, noted by ``MODELS.create``; what rebuilds the model
+    from a file.
     """
 
     architecture: dict[str, Any] | None = None
@@ -74,20 +80,29 @@ class Classifier(nn.Sequential):
 
 
 def normalization_layer(normalize: Normalization, in_channels: int) -> nn.Module:
-    """The first layer for a name of NORMALIZATIONS, (mean, std), (mean,) or None; ValueError for anything else."""
+    """The first layer for a name of NORMALIZATIONS, (mean, std), (mean,) or None; ValueError for
+    anything else.
+    """
     if isinstance(normalize, str):
         if normalize not in NORMALIZATIONS:
-            raise ValueError(f"expected normalize to be one of {', '.join(NORMALIZATIONS)}, or (mean, std), or "
-                             f"(mean,), got {normalize!r}")
+            raise ValueError(
+                f"expected normalize to be one of {', '.join(NORMALIZATIONS)}, or (mean, std), or "
+                f"(mean,), got {normalize!r}"
+            )
         normalize = NORMALIZATIONS[normalize]
     if normalize is None:
         return nn.Identity()
     if not isinstance(normalize, (tuple, list)) or len(normalize) not in (1, 2):
-        raise ValueError(f"expected normalize to be a name, (mean, std) or (mean,), got {normalize!r}")
+        raise ValueError(
+            f"expected normalize to be a name, (mean, std) or (mean,), got {normalize!r}"
+        )
     layer = Normalize(*normalize)
     if layer.channels not in (1, in_channels):
-        raise ValueError(f"expected normalisation constants for {in_channels} channel(s), got {layer.channels}; give "
-                         "(mean, std) of your own, or in_channels that fits")
+        raise ValueError(
+            f"expected normalisation constants for {in_channels} channel(s), got "
+            f"{layer.channels}; give "
+            "(mean, std) of your own, or in_channels that fits"
+        )
     return layer
 
 

@@ -1,6 +1,8 @@
-"""The CIFAR ResNets of 6n+2 layers (He et al. 2015, arXiv:1512.03385, section 4.2), as in the published checkpoints.
+"""The CIFAR ResNets of 6n+2 layers (He et al. 2015, arXiv:1512.03385, section 4.2), as in the
+published checkpoints.
 
-They differ from the original in the shortcut where the shape changes: a 1x1 convolution with batch norm, not padding.
+They differ from the original in the shortcut where the shape changes: a 1x1 convolution with batch
+norm, not padding.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class BasicBlock(nn.Module):
 class CifarResNet(nn.Module):
     """Three stages of basic blocks, of widths 16, 32, 64 and strides 1, 2, 2; global mean; linear.
 
-    Images (N, in_channels, H, W) -> logits (N, num_classes), made for 32x32; any size from 4x4 on works.
+    Images (N, in_channels, H, W) -> logits (N, num_classes), made for 32x32; any size from 4x4 on
+    works.
     depth: 6n + 2 for n blocks a stage; ValueError otherwise.
     """
 
@@ -65,10 +68,14 @@ class CifarResNet(nn.Module):
 
 
 def initialise_convolutions(module: nn.Module) -> None:
-    """Draw every convolution's weights from N(0, 2 / (k^2 c_out)) (He et al. 2015, arXiv:1502.01852, equation 14)."""
+    """Draw every convolution's weights from N(0, 2 / (k^2 c_out)) (He et al. 2015,
+    arXiv:1502.01852, equation 14).
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
-            fan_out = layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1] // layer.groups
+            fan_out = (
+                layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1] // layer.groups
+            )
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
 
 
@@ -78,18 +85,28 @@ def _stage(in_width: int, width: int, blocks: int, stride: int) -> nn.Sequential
 
 
 @MODELS.register("resnet8")
-def resnet8(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3) -> Classifier:
+def resnet8(
+    num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3
+) -> Classifier:
     """CIFAR ResNet of 8 layers, 0.08 M parameters: for tests and quick runs on a CPU."""
     return Classifier(CifarResNet(8, num_classes, in_channels), normalize, in_channels)
 
 
 @MODELS.register("resnet20")
-def resnet20(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3) -> Classifier:
-    """CIFAR ResNet of 20 layers, 0.27 M parameters, 41 M multiply-adds an image; published as cifar_resnet20."""
+def resnet20(
+    num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3
+) -> Classifier:
+    """CIFAR ResNet of 20 layers, 0.27 M parameters, 41 M multiply-adds an image; published as
+    cifar_resnet20.
+    """
     return Classifier(CifarResNet(20, num_classes, in_channels), normalize, in_channels)
 
 
 @MODELS.register("resnet110")
-def resnet110(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3) -> Classifier:
-    """CIFAR ResNet of 110 layers, 1.7 M parameters, 253 M multiply-adds an image; published as cifar_resnet110."""
+def resnet110(
+    num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3
+) -> Classifier:
+    """CIFAR ResNet of 110 layers, 1.7 M parameters, 253 M multiply-adds an image; published as
+    cifar_resnet110.
+    """
     return Classifier(CifarResNet(110, num_classes, in_channels), normalize, in_channels)

@@ -12,9 +12,11 @@ from rsmooth.registry import MODELS
 
 
 @MODELS.register("small-cnn")
-def small_cnn(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3,
-              width: int = 32) -> Classifier:
-    """Three 3x3 convolutions with batch norm, 2x2 mean pooling, linear: for 8x8 digits and quick CIFAR runs.
+def small_cnn(
+    num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3, width: int = 32
+) -> Classifier:
+    """Three 3x3 convolutions with batch norm, 2x2 mean pooling, linear: for 8x8 digits and quick
+    CIFAR runs.
 
     width: channels of the first layer; the others have twice as many. Any image size from 4x4 on.
     """
@@ -32,8 +34,13 @@ def small_cnn(num_classes: int = 10, normalize: Normalization = None, in_channel
 
 
 @MODELS.register("mlp")
-def mlp(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 1, image_size: int = 8,
-        hidden: Sequence[int] = (128,)) -> Classifier:
+def mlp(
+    num_classes: int = 10,
+    normalize: Normalization = None,
+    in_channels: int = 1,
+    image_size: int = 8,
+    hidden: Sequence[int] = (128,),
+) -> Classifier:
     """Fully connected ReLU network on square images; hidden=() makes it a linear classifier.
 
     hidden: widths of the hidden layers. image_size: height and width of the images.
@@ -42,7 +49,9 @@ def mlp(num_classes: int = 10, normalize: Normalization = None, in_channels: int
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.ReLU()]
-    return Classifier(nn.Sequential(*layers, nn.Linear(widths[-1], num_classes)), normalize, in_channels)
+    return Classifier(
+        nn.Sequential(*layers, nn.Linear(widths[-1], num_classes)), normalize, in_channels
+    )
 
 
 def _convolution(in_width: int, width: int, stride: int) -> list[nn.Module]:

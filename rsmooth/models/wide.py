@@ -20,20 +20,30 @@ class _Residual(nn.Module):
 
 
 @MODELS.register("resnet9")
-def resnet9(num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3,
-            width: int = 64) -> Classifier:
-    """Wide ResNet of 9 layers (64 to 256 channels) for 32x32 images: for GPUs, and quicker per epoch than resnet110.
+def resnet9(
+    num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3, width: int = 64
+) -> Classifier:
+    """Wide ResNet of 9 layers (64 to 256 channels) for 32x32 images: for GPUs, and quicker per
+    epoch than resnet110.
 
-    width: channels of the first layer, a multiple of 8 runs best; later stages have 2, 4 and 4 times as many.
+    width: channels of the first layer, a multiple of 8 runs best; later stages have 2, 4 and 4
+    times as many.
     """
     if width < 1:
         raise ValueError(f"expected width >= 1, got {width}")
     net = nn.Sequential(
         _convolution(in_channels, width),
-        _convolution(width, 2 * width), nn.MaxPool2d(2), _Residual(2 * width),
-        _convolution(2 * width, 4 * width), nn.MaxPool2d(2),
-        _convolution(4 * width, 4 * width), nn.MaxPool2d(2), _Residual(4 * width),
-        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, num_classes),
+        _convolution(width, 2 * width),
+        nn.MaxPool2d(2),
+        _Residual(2 * width),
+        _convolution(2 * width, 4 * width),
+        nn.MaxPool2d(2),
+        _convolution(4 * width, 4 * width),
+        nn.MaxPool2d(2),
+        _Residual(4 * width),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4 * width, num_classes),
     )
     initialise_convolutions(net)
     return Classifier(net, normalize, in_channels)

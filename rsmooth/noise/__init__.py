@@ -5,5 +5,17 @@ from rsmooth.noise.grid import GridSampler, add_grid_noise, compilation_status, 
 from rsmooth.noise.keys import PROTOCOL, PURPOSES, Key, check_counters, derive_key
 from rsmooth.noise.philox import philox_words
 
-__all__ = ["PROTOCOL", "PURPOSES", "GridSampler", "Key", "add_grid_noise", "check_counters", "compilation_status",
-           "derive_key", "expect_noise", "gaussian", "philox_words", "uniform_integers"]
+__all__ = [
+    "PROTOCOL",
+    "PURPOSES",
+    "GridSampler",
+    "Key",
+    "add_grid_noise",
+    "check_counters",
+    "compilation_status",
+    "derive_key",
+    "expect_noise",
+    "gaussian",
+    "philox_words",
+    "uniform_integers",
+]

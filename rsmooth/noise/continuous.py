@@ -11,22 +11,30 @@ from rsmooth.noise.keys import Key, check_counters
 from rsmooth.noise.philox import MASK32, philox_words, sample_pairs
 
 
-def gaussian(key: Key, image_ids: Tensor, sample_ids: Tensor, shape: tuple[int, ...],
-             device: torch.device | str = "cpu") -> Tensor:
+def gaussian(
+    key: Key,
+    image_ids: Tensor,
+    sample_ids: Tensor,
+    shape: tuple[int, ...],
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """N(0, 1) noise of each (image, sample) pair: ids int64 (B,) -> float32 (B, *shape).
 
-    The Box-Muller transform (Box and Muller 1958) of two 32-bit words into two values, numbered in the row-major order
-    of shape; so no value exceeds 6.77 in size. It runs in float64 and is rounded once, so that a last bit differs
-    between two devices (or releases of torch) about once in 10^8 values, where their log or cos differ: deterministic
-    on one device, not across them. x + noise in floating point is no exact shift: see ``GridSampler`` for
-    certification. For training, key the stream by the epoch: ``derive_key(seed, "train-noise", epoch)`` with the copy
-    as the sample id.
+    The Box-Muller transform (Box and Muller 1958) of two 32-bit words into two values, numbered in
+    the row-major order of shape; so no value exceeds 6.77 in size. It runs in float64 and is
+    rounded once, so that a last bit differs between two devices (or releases of torch) about once
+    in 10^8 values, where their log or cos differ: deterministic on one device, not across them. x +
+    noise in floating point is no exact shift: see ``GridSampler`` for certification. For training,
+    key the stream by the epoch: ``derive_key(seed, "train-noise", epoch)`` with the copy as the
+    sample id.
     """
     check_counters(image_ids, sample_ids)
     place, values = torch.device(device), math.prod(shape)
     pairs = sample_pairs(key, image_ids.to(place), sample_ids.to(place), 0, -(-values // 4))
     radius_word, angle_word = pairs & MASK32, (pairs >> 32) & MASK32
-    radius = (radius_word + 1).double().mul_(2.0**-32).log_().mul_(-2.0).sqrt_()  # 1..2^32: never log 0
+    radius = (
+        (radius_word + 1).double().mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
+    )  # 1..2^32: never log 0
     angle = angle_word.double().mul_(2.0 * math.pi * 2.0**-32)
     normal = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).to(torch.float32)
     return normal.flatten(1)[:, :values].reshape(len(image_ids), *shape)
@@ -35,11 +43,13 @@ def gaussian(key: Key, image_ids: Tensor, sample_ids: Tensor, shape: tuple[int, 
 def uniform_integers(key: Key, ids: Tensor, counters: Tensor, bound: int) -> Tensor:
     """One uniform integer in 0..bound-1 for each pair: ids, counters int64 (B,) -> int64 (B,).
 
-    ids: image ids; counters: what else tells the draws of an image apart (which crop offset, which flip), below 2^32.
-    For augmentation use ``derive_key(seed, "augment", epoch)``. bound: 1..2^31; the probabilities are equal up to
-    2^-33, the bias of scaling 64 random bits.
+    ids: image ids; counters: what else tells the draws of an image apart (which crop offset, which
+    flip), below 2^32. For augmentation use ``derive_key(seed, "augment", epoch)``. bound: 1..2^31;
+    the probabilities are equal up to 2^-33, the bias of scaling 64 random bits.
     """
     if not 1 <= bound <= 2**31:
         raise ValueError(f"expected a bound within 1..2^31, got {bound}")
     low, high = philox_words(key, ids, counters, 2, ids.device).unbind(dim=1)
-    return (high * bound + (low * bound >> 32)) >> 32  # the upper 64 bits of (high, low) * bound, in 64-bit steps
+    return (
+        high * bound + (low * bound >> 32)
+    ) >> 32  # the upper 64 bits of (high, low) * bound, in 64-bit steps

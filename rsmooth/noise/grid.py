@@ -1,13 +1,14 @@
 """The exact Gaussian on the grid of 8-bit pixels: k = round(255 e), e ~ N(0, sigma^2), as integers.
 
-With x on the grid of 1/255, round(255 (x + e)) = 255 x + round(255 e): the classifier sees a function of that integer
-sum alone, so the certificate of continuous Gaussian noise holds for it, which it does not for x + e in floating point
-(Voracek and Hein 2023, "Sound randomized smoothing in floating-point arithmetic").
+With x on the grid of 1/255, round(255 (x + e)) = 255 x + round(255 e): the classifier sees a
+function of that integer sum alone, so the certificate of continuous Gaussian noise holds for it,
+which it does not for x + e in floating point (Voracek and Hein 2023, "Sound randomized smoothing in
+floating-point arithmetic").
 
-A value is decided by a uniform 64-bit word: k = (number of thresholds <= word) + lowest. Its 16 leading bits decide
-alone except in a bucket that some threshold cuts (0.4 % of all words at sigma 0.12, 2.6 % at 1), so they are drawn
-eight to a Philox block and looked up in a table; the 48 trailing bits come from blocks of their own, evaluated only
-where they are needed:
+A value is decided by a uniform 64-bit word: k = (number of thresholds <= word) + lowest. Its 16
+leading bits decide alone except in a bucket that some threshold cuts (0.4 % of all words at sigma
+0.12, 2.6 % at 1), so they are drawn eight to a Philox block and looked up in a table; the 48
+trailing bits come from blocks of their own, evaluated only where they are needed:
 
     leading bits of value v: half v mod 8 (low halves first) of block v div 8
     trailing bits:           upper 48 bits of word pair v mod 2 of block 2^31 + v div 2
@@ -46,18 +47,24 @@ SIGN = -(2**63)  # flips an unsigned word into a signed one of the same order
 
 
 class GridSampler:
-    """Draws k = round(255 e), e ~ N(0, sigma^2), exactly: the same integers on every device, batch and order.
+    """Draws k = round(255 e), e ~ N(0, sigma^2), exactly: the same integers on every device, batch
+    and order.
 
-    sigma: in [0, 1] pixel units, a decimal string or a float, which stands for the decimal it prints as: 0.25 and
-    "0.25" are one. ValueError unless it is finite and within (0, 13], the range of 16-bit noise.
-    fingerprint: hash of the thresholds. tag: what a record has to hold about the noise beside seed and purpose.
+    sigma: in [0, 1] pixel units, a decimal string or a float, which stands for the decimal it
+    prints as: 0.25 and "0.25" are one. ValueError unless it is finite and within (0, 13], the range
+    of 16-bit noise.
+    fingerprint: hash of the thresholds. tag: what a record has to hold about the noise beside seed
+    and purpose.
     """
 
     def __init__(self, sigma: float | str) -> None:
         self.sigma = decimal_sigma(sigma)
         self._thresholds = thresholds(self.sigma)
         self.fingerprint = self._thresholds.fingerprint()
-        self.tag = f"grid-1/255 sigma={self.sigma:f} philox4x32-10 protocol={PROTOCOL} thresholds={self.fingerprint}"
+        self.tag = (
+            f"grid-1/255 sigma={self.sigma:f} philox4x32-10 protocol={PROTOCOL} "
+            f"thresholds={self.fingerprint}"
+        )
         self._table = guide_table(self._thresholds)
         self._open_share = float((self._table == UNDECIDED).mean())
         self._placed: dict[torch.device, tuple[Tensor, Tensor]] = {}
@@ -66,25 +73,41 @@ class GridSampler:
         return f"GridSampler(sigma={self.sigma:f})"
 
     def total_variation(self, d: int) -> float:
-        """Upper bound, rounded up, on the total variation distance to the ideal noise for d values; at most 1.
+        """Upper bound, rounded up, on the total variation distance to the ideal noise for d values;
+        at most 1.
 
-        It holds for uniform words, that is, up to the quality of Philox. To be subtracted from a probability bound.
+        It holds for uniform words, that is, up to the quality of Philox. To be subtracted from a
+        probability bound.
         """
         if d < 0:
             raise ValueError(f"expected d >= 0 values, got {d}")
-        return min(1.0, math.nextafter(float(d * self._thresholds.total_variation), math.inf)) if d else 0.0
+        return (
+            min(1.0, math.nextafter(float(d * self._thresholds.total_variation), math.inf))
+            if d
+            else 0.0
+        )
 
-    def sample(self, key: Key, image_ids: Tensor, sample_ids: Tensor, shape: tuple[int, ...],
-               device: torch.device | str = "cpu") -> Tensor:
-        """Noise of each (image, sample) pair: ids int64 (B,) -> int16 (B, *shape) in steps of 1/255.
+    def sample(
+        self,
+        key: Key,
+        image_ids: Tensor,
+        sample_ids: Tensor,
+        shape: tuple[int, ...],
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
+        """Noise of each (image, sample) pair: ids int64 (B,) -> int16 (B, *shape) in steps of
+        1/255.
 
-        key: from ``derive_key``. shape: of one image, (C, H, W); values are numbered in its row-major order.
-        ValueError if an id does not fit its counter field (see ``check_counters``) or shape holds over 2^32 values.
+        key: from ``derive_key``. shape: of one image, (C, H, W); values are numbered in its
+        row-major order. ValueError if an id does not fit its counter field (see ``check_counters``)
+        or shape holds over 2^32 values.
         """
         check_counters(image_ids, sample_ids)
         values = math.prod(shape)
         if values > LARGEST_SHAPE:
-            raise ValueError(f"expected at most 2^32 values an image, got {values} in shape {shape}")
+            raise ValueError(
+                f"expected at most 2^32 values an image, got {values} in shape {shape}"
+            )
         place = torch.device(device)
         ids, samples = image_ids.to(place), sample_ids.to(place)
         if place.type == "cpu":
@@ -102,8 +125,13 @@ class GridSampler:
         open_ = np.flatnonzero(flat == UNDECIDED)
         rows, columns = np.divmod(open_.astype(np.uint64), np.uint64(max(1, values)))
         pairs = np.empty((len(open_), 2), dtype=np.uint64)
-        pairs_at(columns // np.uint64(2) + np.uint64(TRAILING), as_uint64(samples)[rows], as_uint64(ids)[rows], key,
-                 out=pairs)
+        pairs_at(
+            columns // np.uint64(2) + np.uint64(TRAILING),
+            as_uint64(samples)[rows],
+            as_uint64(ids)[rows],
+            key,
+            out=pairs,
+        )
         trailing = np.where(columns % np.uint64(2) == 0, pairs[:, 0], pairs[:, 1]) >> np.uint64(16)
         words = leading[rows, columns].astype(np.uint64) << np.uint64(48) | trailing
         flat[open_] = decide(self._thresholds, words)
@@ -112,12 +140,26 @@ class GridSampler:
     def _on_device(self, key: Key, ids: Tensor, samples: Tensor, values: int) -> Tensor:
         if ids.device not in self._placed:  # kept, so that a captured graph finds them in place
             cuts = torch.from_numpy(self._thresholds.values.view(np.int64)) ^ SIGN
-            self._placed[ids.device] = cuts.to(ids.device), torch.from_numpy(self._table).to(ids.device)
+            self._placed[ids.device] = (
+                cuts.to(ids.device),
+                torch.from_numpy(self._table).to(ids.device),
+            )
         cuts, table = self._placed[ids.device]
         keys, lowest = device_keys(key, ids.device), self._thresholds.lowest
-        noise = compiled_dense(work(len(ids) * values // 8, ids.device), ids, samples, keys, cuts, lowest, values)
+        noise = compiled_dense(
+            work(len(ids) * values // 8, ids.device), ids, samples, keys, cuts, lowest, values
+        )
         if noise is None:
-            noise = lazy(ids, samples, keys, cuts, table, lowest, values, at_most(len(ids) * values, self._open_share))
+            noise = lazy(
+                ids,
+                samples,
+                keys,
+                cuts,
+                table,
+                lowest,
+                values,
+                at_most(len(ids) * values, self._open_share),
+            )
         return noise
 
 
@@ -127,31 +169,45 @@ def decide(limits: Thresholds, words: U64) -> npt.NDArray[np.int16]:
 
 
 def guide_table(limits: Thresholds) -> npt.NDArray[np.int16]:
-    """The k of every 16 leading bits, UNDECIDED where the trailing bits have a say: int16 (65536,)."""
+    """The k of every 16 leading bits, UNDECIDED where trailing bits have a say: int16 (65536,)."""
     first = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
     low, high = decide(limits, first), decide(limits, first + np.uint64(2**48 - 1))
     return np.where(low == high, low, np.int16(UNDECIDED))
 
 
 def at_most(values: int, share: float) -> int:
-    """More of so many words than are ever undecided, each with probability ``share``; exceeded once in e^70 batches.
+    """More of so many words than are ever undecided, each with probability ``share``; exceeded once
+    in e^70 batches.
 
-    Bernstein's inequality bounds the chance of an excess t over the mean by exp(-t^2 / (2 mean + 2 t / 3)).
+    Bernstein's inequality bounds the chance of an excess t over the mean by exp(-t^2 / (2 mean + 2
+    t / 3)).
     """
     mean = values * share
     return min(values, math.ceil(mean + 12 * math.sqrt(mean) + 64))
 
 
-def lazy(ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, table: Tensor, lowest: int, values: int,
-         room: int) -> Tensor:
-    """The sampler in torch, trailing bits only where needed: -> int16 (B, values). It never waits for the device.
+def lazy(
+    ids: Tensor,
+    samples: Tensor,
+    keys: Tensor,
+    cuts: Tensor,
+    table: Tensor,
+    lowest: int,
+    values: int,
+    room: int,
+) -> Tensor:
+    """The sampler in torch, trailing bits only where needed: -> int16 (B, values). It never waits
+    for the device.
 
-    room: undecided values that there is room for; more of them than that fail an assertion on the device.
+    room: undecided values that there is room for; more of them than that fail an assertion on the
+    device.
     """
     leading = _leading(ids, samples, keys, values)
     noise = table[leading]
     undecided = (noise == UNDECIDED).flatten()
-    torch._assert_async(undecided.sum() <= room, "expected fewer undecided words; the noise is not uniform")
+    torch._assert_async(
+        undecided.sum() <= room, "expected fewer undecided words; the noise is not uniform"
+    )
     # The room that is left is filled with position 0, whose value comes out the same by either way.
     places = _first_true(undecided, room)
     rows, columns = places // max(1, values), places % max(1, values)
@@ -165,32 +221,44 @@ def _first_true(mask: Tensor, room: int) -> Tensor:
     """The positions of the first ``room`` true entries of (N,), filled up with 0: int64 (room,)."""
     try:
         return torch.nonzero_static(mask, size=room, fill_value=0).flatten()
-    except NotImplementedError:  # on GPUs in earlier releases of torch: then the host has to wait for the number
+    except (
+        NotImplementedError
+    ):  # on GPUs in earlier releases of torch: then the host has to wait for the number
         return torch.nonzero(mask).flatten()[:room]
 
 
-def dense(ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, lowest: int, values: int) -> Tensor:
-    """The sampler in torch, all bits of all values: -> int16 (B, values). For compilation: it never waits."""
+def dense(
+    ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, lowest: int, values: int
+) -> Tensor:
+    """The sampler in torch, all bits of all values: -> int16 (B, values). For compilation: it never
+    waits.
+    """
     columns = torch.arange(values, device=ids.device)[None, :]
     trailing = _trailing(ids[:, None], samples[:, None], keys, columns)
     words = (_leading(ids, samples, keys, values) << 48 | trailing) ^ SIGN
     return (torch.bucketize(words, cuts, right=True) + lowest).to(torch.int16)
 
 
-compiled_dense = CompiledOnceWorthIt(dense, after=BLOCKS_WORTH_COMPILING, least=SMALLEST_COMPILED_CALL)
+compiled_dense = CompiledOnceWorthIt(
+    dense, after=BLOCKS_WORTH_COMPILING, least=SMALLEST_COMPILED_CALL
+)
 
 
 def expect_noise(values: int, device: torch.device | str = "cpu") -> None:
-    """Announce how many grid values a run is about to draw: a long one then compiles its kernel at the start.
+    """Announce how many grid values a run is about to draw: a long one then compiles its kernel at
+    the start.
 
-    Without it, compilation (about 10 s) comes once as much time has gone into drawing. The noise is the same.
+    Without it, compilation (about 10 s) comes once as much time has gone into drawing. The noise is
+    the same.
     """
     for kernel in (compiled_pairs, compiled_dense):
         kernel.expect(work(values // 8, torch.device(device)))
 
 
 def compilation_status() -> dict[str, str]:
-    """Which kernels run compiled in this process, and why not: for the record; it has no effect on the noise."""
+    """Which kernels run compiled in this process, and why not: for the record; it has no effect on
+    the noise.
+    """
     return {"philox": compiled_pairs.status, "grid": compiled_dense.status}
 
 
@@ -208,19 +276,26 @@ def _trailing(ids: Tensor, samples: Tensor, keys: Tensor, columns: Tensor) -> Te
 
 
 def add_grid_noise(images: Tensor, noise: Tensor) -> Tensor:
-    """(images + noise) / 255: integers first and one conversion, so that the result depends on the sums alone.
+    """(images + noise) / 255: integers first and one conversion, so that the result depends on the
+    sums alone.
 
-    images: uint8 (B, C, H, W), or any shape that broadcasts to the noise's; noise: int16 from ``GridSampler.sample``.
-    Returns float32 of the noise's shape, never clamped. ValueError for other types: pixels off the 8-bit grid need
-    noise="float", whose certificates hold up to floating-point rounding only.
+    images: uint8 (B, C, H, W), or any shape that broadcasts to the noise's; noise: int16 from
+    ``GridSampler.sample``. Returns float32 of the noise's shape, never clamped. ValueError for
+    other types: pixels off the 8-bit grid need noise="float", whose certificates hold up to
+    floating-point rounding only.
     """
     if images.dtype != torch.uint8 or noise.dtype != torch.int16:
-        raise ValueError(f"expected uint8 images and int16 noise, got {images.dtype} and {noise.dtype}; "
-                         'images off the 8-bit grid need noise="float"')
+        raise ValueError(
+            f"expected uint8 images and int16 noise, got {images.dtype} and {noise.dtype}; "
+            'images off the 8-bit grid need noise="float"'
+        )
     try:
         images = images.expand_as(noise)
     except RuntimeError:
-        raise ValueError(f"expected images that broadcast to the noise's {tuple(noise.shape)}, "
-                         f"got {tuple(images.shape)}") from None
-    # A divisor on the device: CUDA would multiply by the reciprocal of a plain number, which rounds differently.
+        raise ValueError(
+            f"expected images that broadcast to the noise's {tuple(noise.shape)}, "
+            f"got {tuple(images.shape)}"
+        ) from None
+    # A divisor on the device: CUDA would multiply by the reciprocal of a plain number, which rounds
+    # differently.
     return (images + noise).to(torch.float32).div_(torch.full((), 255.0, device=noise.device))

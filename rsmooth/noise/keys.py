@@ -1,4 +1,6 @@
-"""Who draws what: the key of a stream and the counter of a block, so that no two draws ever share a word."""
+"""Who draws what: the key of a stream and the counter of a block, so that no two draws ever share a
+word.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +11,36 @@ import torch
 from torch import Tensor
 
 PROTOCOL = 1
-"""Version of the noise: raised whenever the same seed would give other values; it is part of every key."""
+"""Version of the noise: raised whenever the same seed would give other values; it is part of every
+key.
+"""
 
-PURPOSES = ("select", "estimate", "predict", "randomized-cp", "train-noise", "augment", "attack", "init")
+PURPOSES = (
+    "select",
+    "estimate",
+    "predict",
+    "randomized-cp",
+    "train-noise",
+    "augment",
+    "attack",
+    "init",
+)
 
 Key = tuple[int, int]
 
 if sys.byteorder != "little":  # words are split into 16-bit halves by reinterpreting memory
-    raise ImportError("expected a little-endian machine; the noise would silently differ on this one")
+    raise ImportError(
+        "expected a little-endian machine; the noise would silently differ on this one"
+    )
 
 
 def derive_key(seed: int, purpose: str, *context: int) -> Key:
-    """The two 32-bit words of a Philox key: the first 8 bytes of SHA-256(seed, purpose, protocol version, context).
+    """The two 32-bit words of a Philox key: the first 8 bytes of SHA-256(seed, purpose, protocol
+    version, context).
 
-    purpose: one of PURPOSES; streams of two purposes share nothing. context: further non-negative integers that
-    separate streams of one purpose, such as the epoch. ValueError for another purpose or a negative context.
+    purpose: one of PURPOSES; streams of two purposes share nothing. context: further non-negative
+    integers that separate streams of one purpose, such as the epoch. ValueError for another purpose
+    or a negative context.
     """
     if purpose not in PURPOSES:
         raise ValueError(f"expected a purpose among {', '.join(PURPOSES)}, got {purpose!r}")
@@ -35,25 +52,32 @@ def derive_key(seed: int, purpose: str, *context: int) -> Key:
 
 
 def check_counters(image_ids: Tensor, sample_ids: Tensor) -> None:
-    """Image ids must be int64 (B,) >= 0 and sample ids int64 (B,) within 0..2^32-1; ValueError otherwise.
+    """Image ids must be int64 (B,) >= 0 and sample ids int64 (B,) within 0..2^32-1; ValueError
+    otherwise.
 
-    A counter that does not fit its field would repeat the noise of another image or sample. On a GPU the values are
-    checked there, without waiting: one out of range ends the process' work on that GPU with a device-side assertion
-    (the certifier looks at them before, on the host).
+    A counter that does not fit its field would repeat the noise of another image or sample. On a
+    GPU the values are checked there, without waiting: one out of range ends the process' work on
+    that GPU with a device-side assertion (the certifier looks at them before, on the host).
     """
     for name, ids in (("image_ids", image_ids), ("sample_ids", sample_ids)):
         if ids.dtype != torch.int64 or ids.ndim != 1:
             raise ValueError(f"expected {name} as int64 (B,), got {ids.dtype} {tuple(ids.shape)}")
     if image_ids.shape != sample_ids.shape:
-        raise ValueError(f"expected as many sample_ids as image_ids ({len(image_ids)}), got {len(sample_ids)}; "
-                         "give one pair for each row of the noise")
+        raise ValueError(
+            f"expected as many sample_ids as image_ids ({len(image_ids)}), got {len(sample_ids)}; "
+            "give one pair for each row of the noise"
+        )
     if image_ids.device != sample_ids.device:
-        raise ValueError(f"expected image_ids and sample_ids on one device, got {image_ids.device} and "
-                         f"{sample_ids.device}")
+        raise ValueError(
+            f"expected image_ids and sample_ids on one device, got {image_ids.device} and "
+            f"{sample_ids.device}"
+        )
     fit = ((image_ids >= 0) & (sample_ids >= 0) & (sample_ids < 2**32)).all()
     if fit.device.type != "cpu":
         torch._assert_async(fit, "expected image_ids >= 0 and sample_ids within 0..2^32-1")
     elif not bool(fit):
-        raise ValueError("expected image_ids >= 0 and sample_ids within 0..2^32-1, got image_ids from "
-                         f"{int(image_ids.min())} and sample_ids from {int(sample_ids.min())} to "
-                         f"{int(sample_ids.max())}")
+        raise ValueError(
+            "expected image_ids >= 0 and sample_ids within 0..2^32-1, got image_ids from "
+            f"{int(image_ids.min())} and sample_ids from {int(sample_ids.min())} to "
+            f"{int(sample_ids.max())}"
+        )

@@ -1,9 +1,11 @@
-"""Philox4x32-10, the counter-based generator of all noise: block = function of (key, counter), without any state.
+"""Philox4x32-10, the counter-based generator of all noise: block = function of (key, counter),
+without any state.
 
-Salmon et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3"), section 3.3. The 128-bit counter is
-(block within the sample: 32, sample: 32, image: 64), lowest word first, so a word depends on what it is drawn for and
-on nothing else: neither batch, order, device nor thread count. Three implementations give the same words: NumPy (fast
-enough on the CPU to be the default there), torch (any device), and torch compiled.
+Salmon et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3"), section 3.3. The 128-bit counter
+is (block within the sample: 32, sample: 32, image: 64), lowest word first, so a word depends on
+what it is drawn for and on nothing else: neither batch, order, device nor thread count. Three
+implementations give the same words: NumPy (fast enough on the CPU to be the default there), torch
+(any device), and torch compiled.
 """
 
 from __future__ import annotations
@@ -30,11 +32,17 @@ U64 = npt.NDArray[np.uint64]
 
 def round_keys(key: Key) -> list[int]:
     """The key words of all rounds: ten for the first lane, then ten for the second."""
-    return [(word + r * step) & MASK32 for word, step in zip(key, WEYL, strict=True) for r in range(ROUNDS)]
+    return [
+        (word + r * step) & MASK32
+        for word, step in zip(key, WEYL, strict=True)
+        for r in range(ROUNDS)
+    ]
 
 
 def philox_numpy(c0: U64, c1: U64, c2: U64, c3: U64, key: Key) -> tuple[U64, U64, U64, U64]:
-    """Encrypt counters given as four uint64 arrays (n,) of 32-bit words; overwrites them and returns four alike."""
+    """Encrypt counters given as four uint64 arrays (n,) of 32-bit words; overwrites them and
+    returns four alike.
+    """
     shift, mask = np.uint64(32), np.uint64(MASK32)
     m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
     keys = np.array(round_keys(key), dtype=np.uint64)
@@ -44,25 +52,33 @@ def philox_numpy(c0: U64, c1: U64, c2: U64, c3: U64, key: Key) -> tuple[U64, U64
         np.multiply(c2, m1, out=product1)
         _mix(product1, c1, keys[r], shift, mask, out=c0)
         _mix(product0, c3, keys[ROUNDS + r], shift, mask, out=c2)
-        c1, product1 = product1, c1  # the low halves; their upper bits are masked off when they are mixed
+        c1, product1 = (
+            product1,
+            c1,
+        )  # the low halves; their upper bits are masked off when they are mixed
         c3, product0 = product0, c3
     np.bitwise_and(c1, mask, out=c1)
     np.bitwise_and(c3, mask, out=c3)
     return c0, c1, c2, c3
 
 
-def _mix(product: U64, lane: U64, key: np.uint64, shift: np.uint64, mask: np.uint64, *, out: U64) -> None:
+def _mix(
+    product: U64, lane: U64, key: np.uint64, shift: np.uint64, mask: np.uint64, *, out: U64
+) -> None:
     np.right_shift(product, shift, out=out)
     np.bitwise_xor(out, lane, out=out)
     np.bitwise_xor(out, key, out=out)
     np.bitwise_and(out, mask, out=out)
 
 
-def philox_torch(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, keys: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Encrypt counters given as four broadcastable int64 tensors of 32-bit words; returns four alike.
+def philox_torch(
+    c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, keys: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Encrypt counters given as four broadcastable int64 tensors of 32-bit words; returns four
+    alike.
 
-    keys: ``round_keys`` as int64 (20,) on the same device. Products wrap modulo 2^64, which keeps all 64 bits; the
-    sign that an arithmetic shift drags in is masked off.
+    keys: ``round_keys`` as int64 (20,) on the same device. Products wrap modulo 2^64, which keeps
+    all 64 bits; the sign that an arithmetic shift drags in is masked off.
     """
     for r in range(ROUNDS):
         product0, product1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
@@ -72,11 +88,16 @@ def philox_torch(c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, keys: Tensor) -
     return c0, c1 & MASK32, c2, c3 & MASK32
 
 
-def pairs_torch(image_ids: Tensor, sample_ids: Tensor, keys: Tensor, first: int, blocks: int) -> Tensor:
-    """Blocks first..first+blocks-1 of each sample: ids (B,) -> int64 (B, blocks, 2), two words in each integer."""
+def pairs_torch(
+    image_ids: Tensor, sample_ids: Tensor, keys: Tensor, first: int, blocks: int
+) -> Tensor:
+    """Blocks first..first+blocks-1 of each sample: ids (B,) -> int64 (B, blocks, 2), two words in
+    each integer.
+    """
     index = torch.arange(first, first + blocks, device=image_ids.device)[None, :]
-    w0, w1, w2, w3 = philox_torch(index, sample_ids[:, None], (image_ids & MASK32)[:, None],
-                                  (image_ids >> 32)[:, None], keys)
+    w0, w1, w2, w3 = philox_torch(
+        index, sample_ids[:, None], (image_ids & MASK32)[:, None], (image_ids >> 32)[:, None], keys
+    )
     return torch.stack([w0 | (w1 << 32), w2 | (w3 << 32)], dim=-1)
 
 
@@ -94,8 +115,8 @@ def pairs_numpy(image_ids: U64, sample_ids: U64, key: Key, first: int, blocks: i
 
 
 def pairs_at(blocks: U64, sample_ids: U64, image_ids: U64, key: Key, *, out: U64) -> None:
-    """One block for each of n counters, scattered as they may be: (n,) each -> out (n, 2); overwrites ``blocks``
-    and ``sample_ids``.
+    """One block for each of n counters, scattered as they may be: (n,) each -> out (n, 2);
+    overwrites ``blocks`` and ``sample_ids``.
     """
     high = image_ids >> np.uint64(32)
     w0, w1, w2, w3 = philox_numpy(blocks, sample_ids, image_ids & np.uint64(MASK32), high, key)
@@ -110,13 +131,18 @@ def device_keys(key: Key, device: torch.device) -> Tensor:
     return torch.tensor(round_keys(key), dtype=torch.int64, device=device)
 
 
-# NumPy takes about 17 ns a block and compiling about 10 s: compile once that much time has gone into blocks.
+# NumPy takes about 17 ns a block and compiling about 10 s: compile once that much time has gone
+# into blocks.
 BLOCKS_WORTH_COMPILING = 2**29
-SMALLEST_COMPILED_CALL = 2**12  # blocks: below this NumPy is done before the guards of a compiled call are checked
-# By how much a GPU's uncompiled kernels are taken to outrun NumPy: some hundred kernels, each of which moves 24 bytes a
-# block. An estimate; it decides when to compile, and nothing else.
+SMALLEST_COMPILED_CALL = (
+    2**12
+)  # blocks: below this NumPy is done before the guards of a compiled call are checked
+# By how much a GPU's uncompiled kernels are taken to outrun NumPy: some hundred kernels, each of
+# which moves 24 bytes a block. An estimate; it decides when to compile, and nothing else.
 GPU_ADVANTAGE = 16
-compiled_pairs = CompiledOnceWorthIt(pairs_torch, after=BLOCKS_WORTH_COMPILING, least=SMALLEST_COMPILED_CALL)
+compiled_pairs = CompiledOnceWorthIt(
+    pairs_torch, after=BLOCKS_WORTH_COMPILING, least=SMALLEST_COMPILED_CALL
+)
 
 
 def work(blocks: int, device: torch.device) -> int:
@@ -124,17 +150,28 @@ def work(blocks: int, device: torch.device) -> int:
     return blocks if device.type == "cpu" else blocks // GPU_ADVANTAGE
 
 
-def sample_pairs(key: Key, image_ids: Tensor, sample_ids: Tensor, first: int, blocks: int) -> Tensor:
-    """Blocks of each sample by the fastest implementation at hand: checked ids (B,) -> int64 (B, blocks, 2)."""
+def sample_pairs(
+    key: Key, image_ids: Tensor, sample_ids: Tensor, first: int, blocks: int
+) -> Tensor:
+    """Blocks of each sample by the fastest implementation at hand: checked ids (B,) -> int64 (B,
+    blocks, 2).
+    """
     if first + blocks > BLOCK_LIMIT:
-        raise ValueError(f"expected at most 2^32 blocks a sample, got {first + blocks}; draw smaller images")
+        raise ValueError(
+            f"expected at most 2^32 blocks a sample, got {first + blocks}; draw smaller images"
+        )
     keys = device_keys(key, image_ids.device)
-    pairs = compiled_pairs(work(len(image_ids) * blocks, keys.device), image_ids, sample_ids, keys, first, blocks)
+    pairs = compiled_pairs(
+        work(len(image_ids) * blocks, keys.device), image_ids, sample_ids, keys, first, blocks
+    )
     if pairs is not None:
         return pairs
     if image_ids.device.type == "cpu":
-        return torch.from_numpy(pairs_numpy(as_uint64(image_ids), as_uint64(sample_ids), key, first, blocks)
-                                .view(np.int64))
+        return torch.from_numpy(
+            pairs_numpy(as_uint64(image_ids), as_uint64(sample_ids), key, first, blocks).view(
+                np.int64
+            )
+        )
     return pairs_torch(image_ids, sample_ids, keys, first, blocks)
 
 
@@ -143,16 +180,24 @@ def as_uint64(ids: Tensor) -> U64:
     return ids.contiguous().numpy().view(np.uint64)
 
 
-def philox_words(key: Key, image_ids: Tensor, sample_ids: Tensor, words_per_sample: int,
-                 device: torch.device | str = "cpu") -> Tensor:
+def philox_words(
+    key: Key,
+    image_ids: Tensor,
+    sample_ids: Tensor,
+    words_per_sample: int,
+    device: torch.device | str = "cpu",
+) -> Tensor:
     """The first 32-bit words of each sample: int64 (B, words_per_sample) with values in 0..2^32-1.
 
-    Word j of a sample is word j mod 4 of block j div 4. image_ids, sample_ids: int64 (B,), see ``check_counters``.
+    Word j of a sample is word j mod 4 of block j div 4. image_ids, sample_ids: int64 (B,), see
+    ``check_counters``.
     """
     check_counters(image_ids, sample_ids)
     if words_per_sample < 0:
         raise ValueError(f"expected words_per_sample >= 0, got {words_per_sample}")
     place = torch.device(device)
-    pairs = sample_pairs(key, image_ids.to(place), sample_ids.to(place), 0, -(-words_per_sample // 4))
+    pairs = sample_pairs(
+        key, image_ids.to(place), sample_ids.to(place), 0, -(-words_per_sample // 4)
+    )
     words = pairs.flatten(1).view(torch.int32)[:, :words_per_sample]
     return words.to(torch.int64) & MASK32

@@ -6,6 +6,23 @@ from rsmooth.report.plots import accuracy_figure, attack_gap_figure, probability
 from rsmooth.report.runs import Run, load_runs
 from rsmooth.report.tables import Row, Table, build_table, md_row, to_csv, to_latex, to_markdown
 
-__all__ = ["LinfTable", "Report", "Row", "Run", "Table", "accuracy_figure", "attack_gap_figure", "build_table",
-           "linf_table", "load_runs", "md_row", "pixel_fraction", "probability_figure", "report", "save_figure",
-           "to_csv", "to_latex", "to_markdown"]
+__all__ = [
+    "LinfTable",
+    "Report",
+    "Row",
+    "Run",
+    "Table",
+    "accuracy_figure",
+    "attack_gap_figure",
+    "build_table",
+    "linf_table",
+    "load_runs",
+    "md_row",
+    "pixel_fraction",
+    "probability_figure",
+    "report",
+    "save_figure",
+    "to_csv",
+    "to_latex",
+    "to_markdown",
+]

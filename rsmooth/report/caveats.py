@@ -6,26 +6,41 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsmooth.certify.accuracy import certified_accuracy, constant_classifier_accuracy, predicted_classes
+from rsmooth.certify.accuracy import (
+    certified_accuracy,
+    constant_classifier_accuracy,
+    predicted_classes,
+)
 from rsmooth.certify.records import image_difference, overstated
 from rsmooth.certify.statistics import SMALL_SAMPLE
 from rsmooth.report.runs import Run
 
-_EFFECTS = {"n": "more samples certify larger radii", "alpha": "a larger alpha certifies larger radii",
-            "mode": "only fixed-size runs report full radii", "target": "testing the label spares the selection"}
+_EFFECTS = {
+    "n": "more samples certify larger radii",
+    "alpha": "a larger alpha certifies larger radii",
+    "mode": "only fixed-size runs report full radii",
+    "target": "testing the label spares the selection",
+}
 
 
 def caveats(runs: Sequence[Run]) -> list[str]:
     """Warnings about single runs and about comparing them, in words; empty if there are none."""
-    return [*_about_samples(runs), *_about_settings(runs), *(text for run in runs for text in _about_run(run))]
+    return [
+        *_about_samples(runs),
+        *_about_settings(runs),
+        *(text for run in runs for text in _about_run(run)),
+    ]
 
 
 def _about_samples(runs: Sequence[Run]) -> list[str]:
     found = []
     fewest = min(len(run.log) for run in runs)
     if fewest < SMALL_SAMPLE:
-        found.append(f"Only {fewest:,} images: an accuracy near 50 % has a standard error of {50 / fewest**0.5:.1f} "
-                     f"points; take {SMALL_SAMPLE:,} or more to tell methods apart.")
+        found.append(
+            f"Only {fewest:,} images: an accuracy near 50 % has a standard error of "
+            f"{50 / fewest**0.5:.1f} "
+            f"points; take {SMALL_SAMPLE:,} or more to tell methods apart."
+        )
     for run in runs[1:]:
         difference = image_difference(runs[0].log, run.log)
         if difference is not None:
@@ -41,7 +56,10 @@ def _about_settings(runs: Sequence[Run]) -> list[str]:
             found.append(f"The runs differ in {key} ({', '.join(sorted(known))}): {effect}.")
     if len(runs) > 1 and any(run.setting("sigma") is None for run in runs):
         unknown = ", ".join(run.name for run in runs if run.setting("sigma") is None)
-        found.append(f"No configuration in the record of {unknown}: whether σ, n and alpha agree cannot be checked.")
+        found.append(
+            f"No configuration in the record of {unknown}: whether σ, n and alpha agree cannot be "
+            "checked."
+        )
     return found
 
 
@@ -49,23 +67,37 @@ def _about_run(run: Run) -> list[str]:
     found = []
     data, noise = run.setting("dataset"), run.setting("noise")
     if isinstance(data, dict) and data.get("images", 0) > len(run.log):
-        found.append(f"{run.name}: unfinished, {len(run.log):,} of {data['images']:,} images are there.")
+        found.append(
+            f"{run.name}: unfinished, {len(run.log):,} of {data['images']:,} images are there."
+        )
     if run.setting("mode") in ("radius", "grid"):
-        found.append(f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; its ACR, and its "
-                     "curve between them, are lower bounds.")
+        found.append(
+            f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; its "
+            "ACR, and its "
+            "curve between them, are lower bounds."
+        )
     if run.setting("target") == "label":
-        found.append(f"{run.name}: the true label was tested, so an image that is misclassified counts as abstained.")
+        found.append(
+            f"{run.name}: the true label was tested, so an image that is misclassified counts as "
+            "abstained."
+        )
     if isinstance(noise, dict) and noise.get("kind") == "float":
-        found.append(f"{run.name}: float noise, whose certificates floating-point rounding can break.")
+        found.append(
+            f"{run.name}: float noise, whose certificates floating-point rounding can break."
+        )
     if predicted_classes(run.log) <= 1:
-        found.append(f"{run.name}: the model has collapsed, it predicts {predicted_classes(run.log)} class.")
+        found.append(
+            f"{run.name}: the model has collapsed, it predicts {predicted_classes(run.log)} class."
+        )
     configuration = [run.setting(key) for key in ("sigma", "n", "alpha")]
     if None not in configuration:
         sigma, n, alpha = configuration
         beyond = overstated(run.log, float(sigma), int(n), float(alpha))
         if beyond:
-            found.append(f"{run.name}: {beyond} radii exceed what n={n} samples can certify; they were "
-                         "rounded up, or the configuration is another.")
+            found.append(
+                f"{run.name}: {beyond} radii exceed what n={n} samples can certify; they were "
+                "rounded up, or the configuration is another."
+            )
     below = _worse_than_constant(run)
     if below is not None:
         found.append(f"{run.name}: below the constant classifier from r={below:.3g} on.")
@@ -73,7 +105,9 @@ def _about_run(run: Run) -> list[str]:
 
 
 def _worse_than_constant(run: Run) -> float | None:
-    """The smallest radius from which on the run certifies less than answering one class always would; None if never."""
+    """The smallest radius from which on the run certifies less than answering one class always
+    would; None if never.
+    """
     cap = run.largest_radius
     radii = np.linspace(0.0, cap, 401)[:-1]
     worse = certified_accuracy(run.log, radii) < constant_classifier_accuracy(run.log, radii, cap)

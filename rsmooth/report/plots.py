@@ -1,4 +1,6 @@
-"""Figures from records. matplotlib is imported when one is drawn, without a display and without global state."""
+"""Figures from records. matplotlib is imported when one is drawn, without a display and without
+global state.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from rsmooth.certify.accuracy import certified_accuracy, constant_classifier_accuracy, label_probability
+from rsmooth.certify.accuracy import (
+    certified_accuracy,
+    constant_classifier_accuracy,
+    label_probability,
+)
 from rsmooth.certify.records import CertificationLog
 from rsmooth.certify.statistics import accuracy_interval
 from rsmooth.report.runs import Run
@@ -18,7 +24,8 @@ from rsmooth.report.runs import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; line styles tell the curves apart in print.
+# Okabe and Ito's colours, told apart with every kind of colour vision; line styles tell the curves
+# apart in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1.5, 2, 1.5, 2)))
 CONTRADICTION, INK = "#D55E00", "#444444"
@@ -26,7 +33,8 @@ MOST_BANDS = 4  # above it, bands hide one another
 
 
 def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "") -> Figure:
-    """Certified accuracy against radius: one exact step curve a run, the constant classifier dotted below.
+    """Certified accuracy against radius: one exact step curve a run, the constant classifier dotted
+    below.
 
     ``bands``: 95 % intervals (Wilson, pointwise) around the curves, for up to four runs.
     """
@@ -35,13 +43,34 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
     for number, run in enumerate(runs):
         radii = curve_radii(run.log)
         line = _line(number)
-        axes.plot(radii, 100 * certified_accuracy(run.log, radii), drawstyle="steps-pre", label=run.name, **line)
+        axes.plot(
+            radii,
+            100 * certified_accuracy(run.log, radii),
+            drawstyle="steps-pre",
+            label=run.name,
+            **line,
+        )
         if bands and len(runs) <= MOST_BANDS:
             low, high = accuracy_interval(run.log, radii)
-            axes.fill_between(radii, 100 * low, 100 * high, step="pre", color=line["color"], alpha=0.13, linewidth=0)
+            axes.fill_between(
+                radii,
+                100 * low,
+                100 * high,
+                step="pre",
+                color=line["color"],
+                alpha=0.13,
+                linewidth=0,
+            )
     cap = max(run.largest_radius for run in runs)
     constant = 100 * float(constant_classifier_accuracy(runs[0].log, 0.0, cap))
-    axes.plot([0, cap, cap], [constant, constant, 0], ":", color=INK, linewidth=1.4, label="constant classifier")
+    axes.plot(
+        [0, cap, cap],
+        [constant, constant, 0],
+        ":",
+        color=INK,
+        linewidth=1.4,
+        label="constant classifier",
+    )
     axes.set(xlim=(0, 1.02 * max(reach, 1e-9)), ylim=(0, 100))
     axes.set(xlabel=r"$\ell_2$ radius", ylabel="certified accuracy (%)")
     _legend(axes)
@@ -49,9 +78,11 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
 
 
 def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
-    """How sure the base classifier is under noise: share of images whose true class keeps at least a probability.
+    """How sure the base classifier is under noise: share of images whose true class keeps at least
+    a probability.
 
-    The axis is even in the normal quantile, and so in radius / sigma; right of 1/2 images are won. Needs vote counts.
+    The axis is even in the normal quantile, and so in radius / sigma; right of 1/2 images are won.
+    Needs vote counts.
     """
     figure, axes = _axes(title)
     for number, run in enumerate(runs):
@@ -65,33 +96,64 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
     ticks = np.array([1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999])
     axes.axvline(0, color=INK, linewidth=1, linestyle=":")
     axes.set_xticks(ndtri(ticks), [f"{tick:g}" for tick in ticks])
-    axes.set(ylim=(0, 100), xlabel="probability of the true class under noise", ylabel="images with at least that (%)")
+    axes.set(
+        ylim=(0, 100),
+        xlabel="probability of the true class under noise",
+        ylabel="images with at least that (%)",
+    )
     _legend(axes)
     return figure
 
 
 def attack_gap_figure(certified: ArrayLike, attacked: ArrayLike, *, title: str = "") -> Figure:
-    """Certified radius (N,) against the smallest norm (N,) at which an attack succeeded, infinite where none did.
+    """Certified radius (N,) against the smallest norm (N,) at which an attack succeeded, infinite
+    where none did.
 
-    A point below the diagonal contradicts its certificate; its height above it is the gap between proof and attack.
+    A point below the diagonal contradicts its certificate; its height above it is the gap between
+    proof and attack.
     """
     proof, broken = np.asarray(certified, dtype=np.float64), np.asarray(attacked, dtype=np.float64)
-    if proof.shape != broken.shape or proof.ndim != 1 or np.isnan(proof).any() or np.isnan(broken).any():
-        raise ValueError("expected certified and attacked radii (N,) without NaN, got shapes "
-                         f"{proof.shape} and {broken.shape}, {int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN")
+    if (
+        proof.shape != broken.shape
+        or proof.ndim != 1
+        or np.isnan(proof).any()
+        or np.isnan(broken).any()
+    ):
+        raise ValueError(
+            "expected certified and attacked radii (N,) without NaN, got shapes "
+            f"{proof.shape} and {broken.shape}, "
+            f"{int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN"
+        )
     figure, axes = _axes(title)
     found = np.isfinite(broken)
     right = 1.05 * max(float(proof.max(initial=0.0)), 1e-9)
     top = 1.05 * max(right, float(broken[found].max(initial=0.0)))
     false = found & (broken < proof)
-    axes.plot([0, right], [0, right], color=INK, linewidth=1.2, linestyle=":", label="certified = attacked")
+    axes.plot(
+        [0, right],
+        [0, right],
+        color=INK,
+        linewidth=1.2,
+        linestyle=":",
+        label="certified = attacked",
+    )
     for chosen, height, colour, mark, size, name in (
         (found & ~false, broken, COLOURS[0], "o", 20, "attack found above the certified radius"),
         (~found, np.full_like(proof, top), COLOURS[2], "^", 24, "no attack found"),
         (false, broken, CONTRADICTION, "X", 60, "contradicts the certificate"),
     ):
-        axes.scatter(proof[chosen], height[chosen], s=size, marker=mark, color=colour, alpha=0.65, linewidths=0,
-                     clip_on=False, zorder=3, label=f"{name} ({int(chosen.sum())})")
+        axes.scatter(
+            proof[chosen],
+            height[chosen],
+            s=size,
+            marker=mark,
+            color=colour,
+            alpha=0.65,
+            linewidths=0,
+            clip_on=False,
+            zorder=3,
+            label=f"{name} ({int(chosen.sum())})",
+        )
     axes.set(xlim=(0, right), ylim=(0, top))
     axes.set(xlabel=r"certified $\ell_2$ radius", ylabel=r"smallest successful attack, $\ell_2$")
     _legend(axes)
@@ -99,7 +161,9 @@ def attack_gap_figure(certified: ArrayLike, attacked: ArrayLike, *, title: str =
 
 
 def curve_radii(log: CertificationLog) -> Any:
-    """The radii (M,) at which the certified accuracy of a log steps, from 0 to just beyond the last."""
+    """The radii (M,) at which the certified accuracy of a log steps, from 0 to just beyond the
+    last.
+    """
     steps = np.unique(log.radius[log.correct])
     end = steps[-1:] if len(steps) else np.zeros(1)
     return np.concatenate([[0.0], steps, np.nextafter(end, np.inf)])
@@ -130,15 +194,27 @@ def _axes(title: str) -> tuple[Figure, Any]:
 
 
 def _line(number: int) -> dict[str, Any]:
-    return {"color": COLOURS[number % len(COLOURS)], "linestyle": STYLES[number % len(STYLES)], "linewidth": 1.8}
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": STYLES[number % len(STYLES)],
+        "linewidth": 1.8,
+    }
 
 
 def _legend(axes: Any) -> None:
-    """Below the axes, where it hides no data; the figure grows by its rows, and the axes keep their size."""
+    """Below the axes, where it hides no data; the figure grows by its rows, and the axes keep their
+    size.
+    """
     longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
     columns = 3 if longest <= 22 else 2 if longest <= 40 else 1
-    legend = axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=columns, frameon=False, fontsize=9,
-                         handlelength=3.2)
+    legend = axes.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, -0.16),
+        ncols=columns,
+        frameon=False,
+        fontsize=9,
+        handlelength=3.2,
+    )
     rows = -(-len(legend.get_texts()) // columns)
     width, height = axes.figure.get_size_inches()
     axes.figure.set_size_inches(width, height + 0.19 * rows)

@@ -19,7 +19,8 @@ from rsmooth.certify.records import CertificationLog, RecordError, read_log
 class TrainingTime:
     """Seconds of training, start-up included: real ones, and the processor's where they are known.
 
-    by_cpu: whether the run was given a budget of CPU time, so that its CPU seconds are what to compare.
+    by_cpu: whether the run was given a budget of CPU time, so that its CPU seconds are what to
+    compare.
     """
 
     wall: float
@@ -29,7 +30,9 @@ class TrainingTime:
 
 @dataclass(frozen=True)
 class Run:
-    """A certified model under the name that tables and plots give it; ``training`` is None where unknown."""
+    """A certified model under the name that tables and plots give it; ``training`` is None where
+    unknown.
+    """
 
     name: str
     log: CertificationLog
@@ -46,7 +49,9 @@ class Run:
 
     @property
     def largest_radius(self) -> float:
-        """What unanimous votes certify; the largest radius in the log where its configuration is unknown."""
+        """What unanimous votes certify; the largest radius in the log where its configuration is
+        unknown.
+        """
         sigma, n, alpha = (self.setting(key) for key in ("sigma", "n", "alpha"))
         if None in (sigma, n, alpha):
             return float(self.log.radius.max())
@@ -54,10 +59,11 @@ class Run:
 
 
 def load_runs(paths: Sequence[str | Path], names: Sequence[str] | None = None) -> list[Run]:
-    """Runs from run folders, journals and published tables; ``names`` default to what tells the paths apart.
+    """Runs from run folders, journals and published tables; ``names`` default to what tells the
+    paths apart.
 
-    Raises FileNotFoundError and RecordError as ``read_log``, and ValueError for names that repeat or are not as many,
-    and for one path given twice without names.
+    Raises FileNotFoundError and RecordError as ``read_log``, and ValueError for names that repeat
+    or are not as many, and for one path given twice without names.
     """
     if not paths:
         raise ValueError("expected at least one run folder or log, got none")
@@ -66,12 +72,15 @@ def load_runs(paths: Sequence[str | Path], names: Sequence[str] | None = None) -
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"expected names that differ, got {', '.join(names)}")
     files = [Path(path) for path in paths]
-    return [Run(name, read_log(file), _training_time(file))
-            for name, file in zip(names or distinct_names(files), files, strict=True)]
+    return [
+        Run(name, read_log(file), _training_time(file))
+        for name, file in zip(names or distinct_names(files), files, strict=True)
+    ]
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest path endings that differ, without the file names that every run folder has where they do not help.
+    """The shortest path endings that differ, without the file names that every run folder has where
+    they do not help.
 
     ValueError for the same path twice: as two rows it would be compared with itself.
     """
@@ -90,7 +99,8 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def default_radii(runs: Sequence[Run]) -> list[float]:
     """Radii for a table, up to the largest at which any run is right.
 
-    They step by 0.25, as the field's tables do, unless that gives next to none or more than ten of them.
+    They step by 0.25, as the field's tables do, unless that gives next to none or more than ten of
+    them.
     """
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     step = 0.05 if reach < 0.2 else 0.1 if reach < 0.5 else 0.25
@@ -103,7 +113,7 @@ def _meaningful_parts(path: Path) -> tuple[str, ...]:
     parts = path.resolve().parts
     inside_run_folder = parts[-1].startswith("certificates.") and len(parts) > 2
     last = parts[-2] if inside_run_folder else parts[-1].removesuffix(".tsv").removesuffix(".jsonl")
-    return (*parts[1: -2 if inside_run_folder else -1], last)
+    return (*parts[1 : -2 if inside_run_folder else -1], last)
 
 
 def _training_time(path: Path) -> TrainingTime | None:
@@ -115,14 +125,22 @@ def _training_time(path: Path) -> TrainingTime | None:
         content = json.loads(summary.read_text(encoding="utf-8"))
         wall, cpu = content["seconds"]["train"]["wall"], content["seconds"]["train"].get("cpu")
     except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(f"expected seconds.train.wall in {summary}, got {type(error).__name__}: {error}") from None
+        raise RecordError(
+            f"expected seconds.train.wall in {summary}, got {type(error).__name__}: {error}"
+        ) from None
     if not np.isfinite(wall):
         return None
-    return TrainingTime(float(wall), None if cpu is None else float(cpu), cpu is not None and _budget_is_cpu(content))
+    return TrainingTime(
+        float(wall),
+        None if cpu is None else float(cpu),
+        cpu is not None and _budget_is_cpu(content),
+    )
 
 
 def _budget_is_cpu(summary: dict[str, Any]) -> bool:
-    """Whether a run was trained for so many CPU seconds, which is what a budget counts unless it says otherwise."""
+    """Whether a run was trained for so many CPU seconds, which is what a budget counts unless it
+    says otherwise.
+    """
     trainer = summary.get("train", {}).get("trainer")
     if not isinstance(trainer, dict) or trainer.get("budget_seconds") is None:
         return False

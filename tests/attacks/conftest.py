@@ -7,7 +7,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def fb():
-    """The package foolbox, without the deprecation warning that its import gives under newer SciPy."""
+    """The package foolbox, without the deprecation warning of its import under newer SciPy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         import foolbox

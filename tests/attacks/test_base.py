@@ -1,4 +1,6 @@
-"""What every attack owes: checks, noise, modes, NaN, and the objective's gradient, shown on probes and on PGD."""
+"""What every attack owes: checks, noise, modes, NaN, and the objective's gradient, shown on probes
+and on PGD.
+"""
 
 import dataclasses
 
@@ -35,9 +37,12 @@ def probe(g, x, y, **options):
 
 # The evaluation against the formulas
 
+
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_smoothadv_gradient_is_the_weighted_sum_of_the_paper(batch):
-    """Gradient = sum_i w_i grad(-log F_i) with w_i = F_i / sum_j F_j, sample by sample from the base classifier."""
+    """Gradient = sum_i w_i grad(-log F_i) with w_i = F_i / sum_j F_j, sample by sample from the
+    base classifier.
+    """
     g, x = smooth_net(sharpness=2.0), images(batch)
     y, noise = base_labels(g, x), draw(g, x, 4)
     seen = probe(g, x, y, target="smoothed", objective="smoothadv", noise=noise)
@@ -49,12 +54,16 @@ def test_the_smoothadv_gradient_is_the_weighted_sum_of_the_paper(batch):
             gradients.append(-torch.autograd.grad(probability, point)[0] / probability.detach())
             probabilities.append(probability.detach())
         total = sum(probabilities)
-        expected = sum(p / total * gradient for p, gradient in zip(probabilities, gradients, strict=True))
+        expected = sum(
+            p / total * gradient for p, gradient in zip(probabilities, gradients, strict=True)
+        )
         assert_close(seen.gradient[i], expected)
         assert_close(seen.loss[i], -(total / 4).log())
         mean = sum(gradients) / 4
         assert (mean - expected).norm() > 0.05 * expected.norm(), "the weights must matter here"
-        assert_close(probe(g, x, y, target="smoothed", objective="naive", noise=noise).gradient[i], mean)
+        assert_close(
+            probe(g, x, y, target="smoothed", objective="naive", noise=noise).gradient[i], mean
+        )
 
 
 def test_the_gradient_agrees_with_finite_differences():
@@ -83,7 +92,9 @@ def test_the_base_target_sees_no_noise_whatever_is_handed_over():
     seen = probe(g, x, y, noise=draw(g, x, 4))
     assert seen.log_probs.shape == (3, 1, 5)
     assert_close(seen.log_probs[:, 0], g.base(x).log_softmax(dim=1).detach())
-    assert torch.equal(PGD(epsilon=0.3, steps=3)(g, x, y, noise=draw(g, x, 4)), PGD(epsilon=0.3, steps=3)(g, x, y))
+    assert torch.equal(
+        PGD(epsilon=0.3, steps=3)(g, x, y, noise=draw(g, x, 4)), PGD(epsilon=0.3, steps=3)(g, x, y)
+    )
 
 
 def test_an_objective_may_be_any_function():
@@ -91,16 +102,21 @@ def test_an_objective_may_be_any_function():
     y = base_labels(g, x)
     by_name = PGD(epsilon=0.3, steps=3, objective="naive")(g, x, y)
     assert torch.equal(PGD(epsilon=0.3, steps=3, objective=naive)(g, x, y), by_name)
-    margin = PGD(epsilon=0.3, steps=3, objective=lambda log_probs, y: log_probs[:, 0].amax(dim=1))(g, x, y)
+    margin = PGD(epsilon=0.3, steps=3, objective=lambda log_probs, y: log_probs[:, 0].amax(dim=1))(
+        g, x, y
+    )
     assert not torch.allclose(margin, by_name)
 
 
 def test_votes_and_ties():
-    log_probs = torch.nn.functional.one_hot(torch.tensor([[2, 1, 1], [2, 2, 0], [2, 1, 0]]), 3).double()
+    log_probs = torch.nn.functional.one_hot(
+        torch.tensor([[2, 1, 1], [2, 2, 0], [2, 1, 0]]), 3
+    ).double()
     assert majority_vote(log_probs).tolist() == [1, 2, 0]
 
 
 # Noise
+
 
 def test_noise_is_drawn_once_from_the_generator_or_taken_as_given():
     g, x = smooth_net(), images(3)
@@ -108,41 +124,62 @@ def test_noise_is_drawn_once_from_the_generator_or_taken_as_given():
     attack = SmoothAdvPGD(epsilon=0.3, steps=4)
     drawn = attack(g, x, y, num_noise=4, generator=torch.Generator().manual_seed(2))
     assert torch.equal(drawn, attack(g, x, y, noise=draw(g, x, 4, seed=2)))
-    assert not torch.allclose(drawn, attack(g, x, y, num_noise=4, generator=torch.Generator().manual_seed(3)))
-    assert not torch.allclose(drawn, attack(g, x, y, num_noise=2, generator=torch.Generator().manual_seed(2)))
+    assert not torch.allclose(
+        drawn, attack(g, x, y, num_noise=4, generator=torch.Generator().manual_seed(3))
+    )
+    assert not torch.allclose(
+        drawn, attack(g, x, y, num_noise=2, generator=torch.Generator().manual_seed(2))
+    )
     torch.manual_seed(7)
     first = attack(g, x, y, num_noise=4)
     torch.manual_seed(7)
     assert torch.equal(first, attack(g, x, y, num_noise=4))
 
 
-@pytest.mark.parametrize(("noise_shape", "num_noise", "message"), [
-    ((3, 4, 3, 4, 5), 1, r"expected noise \(B, m, C, H, W\) for images \(3, 3, 4, 4\), got \(3, 4, 3, 4, 5\)"),
-    ((2, 4, 3, 4, 4), 1, r"expected noise .* got \(2, 4, 3, 4, 4\)"),
-    ((3, 3, 4, 4), 1, r"expected noise .* got \(3, 3, 4, 4\)"),
-    ((3, 0, 3, 4, 4), 1, r"expected noise .* got \(3, 0, 3, 4, 4\)"),
-    ((3, 4, 3, 4, 4), 8, "expected num_noise to agree with the given noise, got num_noise=8 and 4 samples"),
-    (None, 0, "expected num_noise >= 1, got 0"),
-])
+@pytest.mark.parametrize(
+    ("noise_shape", "num_noise", "message"),
+    [
+        (
+            (3, 4, 3, 4, 5),
+            1,
+            r"expected noise \(B, m, C, H, W\) for images \(3, 3, 4, 4\), got \(3, 4, 3, 4, 5\)",
+        ),
+        ((2, 4, 3, 4, 4), 1, r"expected noise .* got \(2, 4, 3, 4, 4\)"),
+        ((3, 3, 4, 4), 1, r"expected noise .* got \(3, 3, 4, 4\)"),
+        ((3, 0, 3, 4, 4), 1, r"expected noise .* got \(3, 0, 3, 4, 4\)"),
+        (
+            (3, 4, 3, 4, 4),
+            8,
+            "expected num_noise to agree with the given noise, got num_noise=8 and 4 samples",
+        ),
+        (None, 0, "expected num_noise >= 1, got 0"),
+    ],
+)
 @pytest.mark.parametrize("validate", [True, False])
 def test_noise_of_a_wrong_shape_is_refused(noise_shape, num_noise, message, validate):
     g, x = smooth_net(), images(3)
     noise = None if noise_shape is None else torch.zeros(noise_shape, dtype=torch.float64)
     with pytest.raises(ValueError, match=message):
-        SmoothAdvPGD(epsilon=0.3, steps=1)(g, x, base_labels(g, x), noise=noise, num_noise=num_noise, validate=validate)
+        SmoothAdvPGD(epsilon=0.3, steps=1)(
+            g, x, base_labels(g, x), noise=noise, num_noise=num_noise, validate=validate
+        )
 
 
 # Input
 
-@pytest.mark.parametrize(("change", "message"), [
-    (lambda x, y: (x + 1, y), r"expected images in \[0, 1\], got values from 1.4"),
-    (lambda x, y: (x * torch.nan, y), "expected images"),
-    (lambda x, y: ((x * 255).byte(), y), "expected floating-point images"),
-    (lambda x, y: (x[0], y), "expected floating-point images"),
-    (lambda x, y: (x, y + 5), r"expected labels within 0..4, got 5"),
-    (lambda x, y: (x, y[:2]), "expected 3 integer labels"),
-    (lambda x, y: (x, y.double()), "expected 3 integer labels"),
-])
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (x + 1, y), r"expected images in \[0, 1\], got values from 1.4"),
+        (lambda x, y: (x * torch.nan, y), "expected images"),
+        (lambda x, y: ((x * 255).byte(), y), "expected floating-point images"),
+        (lambda x, y: (x[0], y), "expected floating-point images"),
+        (lambda x, y: (x, y + 5), r"expected labels within 0..4, got 5"),
+        (lambda x, y: (x, y[:2]), "expected 3 integer labels"),
+        (lambda x, y: (x, y.double()), "expected 3 integer labels"),
+    ],
+)
 def test_bad_input_is_refused(change, message):
     g, x = smooth_net(), images(3)
     x_bad, y_bad = change(x, torch.zeros(3, dtype=torch.int64))
@@ -177,20 +214,26 @@ def test_without_bounds_the_box_is_off_but_numbers_must_be_finite():
         attack(g, x, y, bounds=(1.0, 0.0))
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"epsilon": -0.1}, "expected a finite epsilon >= 0"),
-    ({"epsilon": float("nan")}, "expected a finite epsilon >= 0"),
-    ({"target": "f"}, "expected target 'base' or 'smoothed', got 'f'"),
-    ({"steps": 0}, "expected whole steps >= 1, got 0"),
-    ({"steps": 2.5}, "expected whole steps >= 1, got 2.5"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epsilon": -0.1}, "expected a finite epsilon >= 0"),
+        ({"epsilon": float("nan")}, "expected a finite epsilon >= 0"),
+        ({"target": "f"}, "expected target 'base' or 'smoothed', got 'f'"),
+        ({"steps": 0}, "expected whole steps >= 1, got 0"),
+        ({"steps": 2.5}, "expected whole steps >= 1, got 2.5"),
+    ],
+)
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         PGD(**{"epsilon": 0.5, "steps": 2, **options})
 
 
 def test_an_unknown_objective_is_refused_when_the_attack_is_made():
-    with pytest.raises(LookupError, match="expected a registered objective, got 'smothadv'; did you mean 'smoothadv'"):
+    with pytest.raises(
+        LookupError,
+        match="expected a registered objective, got 'smothadv'; did you mean 'smoothadv'",
+    ):
         PGD(epsilon=0.5, steps=2, objective="smothadv")
 
 
@@ -209,7 +252,10 @@ def test_attacks_are_values():
 
 # Batches, types, contexts
 
-@pytest.mark.parametrize("attack", [SmoothAdvPGD(epsilon=0.3, steps=3), SmoothAdvDDN(epsilon=0.9, steps=6)])
+
+@pytest.mark.parametrize(
+    "attack", [SmoothAdvPGD(epsilon=0.3, steps=3), SmoothAdvDDN(epsilon=0.9, steps=6)]
+)
 @pytest.mark.parametrize("shape", [(1, 1, 7), (3, 4, 4), (2, 5, 3)])
 def test_an_image_is_attacked_alike_in_every_batch(attack, shape):
     g, x = smooth_net(shape), images(8, shape)
@@ -217,7 +263,10 @@ def test_an_image_is_attacked_alike_in_every_batch(attack, shape):
     whole = attack(g, x, y, noise=noise)
     assert (whole != x).flatten(1).any(dim=1).sum() > 0
     for size in (1, 3):
-        parts = [attack(g, x[i:i + size], y[i:i + size], noise=noise[i:i + size]) for i in range(0, 8, size)]
+        parts = [
+            attack(g, x[i : i + size], y[i : i + size], noise=noise[i : i + size])
+            for i in range(0, 8, size)
+        ]
         assert_close(torch.cat(parts), whole)
     assert attack(g, x[:0], y[:0], noise=noise[:0]).shape == (0, *shape)
     assert attack(g, x[:0], y[:0]).shape == (0, *shape)
@@ -261,12 +310,17 @@ def test_attacks_run_under_autocast():
 
 # NaN, zero gradients, no gradients
 
-@pytest.mark.parametrize("attack", [PGD(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=1)])
+
+@pytest.mark.parametrize(
+    "attack", [PGD(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=1)]
+)
 def test_nan_logits_yield_no_number(attack):
     g, x = SmoothedClassifier(Hole(), 0.2, 2), images(3)
     x[:, 0, 0, 0] = torch.tensor([0.4, 0.9, 0.4])
     y = torch.zeros(3, dtype=torch.int64)
-    with pytest.raises(ValueError, match=r"expected finite logits .* for images \[1\] .* \(1 of 3\)"):
+    with pytest.raises(
+        ValueError, match=r"expected finite logits .* for images \[1\] .* \(1 of 3\)"
+    ):
         attack(g, x, y)
     unchecked = attack(g, x, y, validate=False)
     assert unchecked.isnan().flatten(1).all(dim=1).tolist() == [False, True, False]
@@ -277,7 +331,9 @@ def test_nan_logits_yield_no_number(attack):
 def test_a_gradient_that_is_not_finite_yields_no_number(attack):
     class Root(nn.Module):
         def forward(self, x):
-            return ((x.flatten(1)[:, :2] - 0.25) ** 2).sqrt()  # the chain rule gives 0 * infinity at 0
+            return (
+                (x.flatten(1)[:, :2] - 0.25) ** 2
+            ).sqrt()  # the chain rule gives 0 * infinity at 0
 
     g, x = SmoothedClassifier(Root(), 0.0, 2), torch.full((2, 1, 1, 3), 0.25, dtype=torch.float64)
     x[1] = 0.5
@@ -288,15 +344,28 @@ def test_a_gradient_that_is_not_finite_yields_no_number(attack):
 def test_masked_classes_are_no_nan():
     class Masked(nn.Module):
         def forward(self, x):
-            return torch.cat([x.flatten(1)[:, :2], torch.full((len(x), 1), -torch.inf, dtype=x.dtype)], dim=1)
+            return torch.cat(
+                [x.flatten(1)[:, :2], torch.full((len(x), 1), -torch.inf, dtype=x.dtype)], dim=1
+            )
 
     g, x = SmoothedClassifier(Masked(), 0.1, 3), images(2)
-    assert_close(length(SmoothAdvPGD(epsilon=0.1, steps=2)(g, x, torch.zeros(2, dtype=torch.int64), num_noise=2) - x),
-                 torch.full((2,), 0.1, dtype=torch.float64))
+    assert_close(
+        length(
+            SmoothAdvPGD(epsilon=0.1, steps=2)(g, x, torch.zeros(2, dtype=torch.int64), num_noise=2)
+            - x
+        ),
+        torch.full((2,), 0.1, dtype=torch.float64),
+    )
 
 
-@pytest.mark.parametrize("attack", [PGD(epsilon=0.3, steps=3), SmoothAdvPGD(epsilon=0.3, steps=3),
-                                    DDN(epsilon=0.3, steps=3, fallback="last")])
+@pytest.mark.parametrize(
+    "attack",
+    [
+        PGD(epsilon=0.3, steps=3),
+        SmoothAdvPGD(epsilon=0.3, steps=3),
+        DDN(epsilon=0.3, steps=3, fallback="last"),
+    ],
+)
 def test_a_zero_gradient_is_replaced_by_the_same_random_direction(attack):
     g, x = SmoothedClassifier(Flat(), 0.2, 3), images(3)
     y = torch.zeros(3, dtype=torch.int64)
@@ -311,5 +380,9 @@ def test_a_base_without_gradient_is_refused():
         def forward(self, x):
             return nn.functional.one_hot(x.flatten(1)[:, :3].argmax(dim=1), 3).double()
 
-    with pytest.raises(ValueError, match="expected a base classifier that is differentiable in its input"):
-        PGD(epsilon=0.3, steps=1)(SmoothedClassifier(Hard(), 0.2, 3), images(2), torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(
+        ValueError, match="expected a base classifier that is differentiable in its input"
+    ):
+        PGD(epsilon=0.3, steps=1)(
+            SmoothedClassifier(Hard(), 0.2, 3), images(2), torch.zeros(2, dtype=torch.int64)
+        )

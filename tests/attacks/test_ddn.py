@@ -1,4 +1,6 @@
-"""DDN: the distance to a linear boundary, foolbox's DDN, and a second, plain implementation under noise."""
+"""DDN: the distance to a linear boundary, foolbox's DDN, and a second, plain implementation under
+noise.
+"""
 
 import dataclasses
 import math
@@ -18,7 +20,9 @@ EXACT = {"atol": 1e-10, "rtol": 0}
 
 
 def true_distance(g, x, y):
-    """The exact distance to the nearest boundary of a linear classifier: min over j of the margin / |w_y - w_j|."""
+    """The exact distance to the nearest boundary of a linear classifier: min over j of the margin /
+    |w_y - w_j|.
+    """
     with torch.no_grad():
         logits, weight = g.base(x), g.base[1].weight
         gap = logits.gather(1, y[:, None]) - logits
@@ -47,7 +51,9 @@ def test_it_comes_close_to_the_nearest_of_several_boundaries():
     assert ratio.max() <= 1.25
 
 
-@pytest.mark.parametrize(("init_norm", "gamma"), [(None, 0.05), (0.3, 0.05), (1.0, 0.2), (50.0, 0.3)])
+@pytest.mark.parametrize(
+    ("init_norm", "gamma"), [(None, 0.05), (0.3, 0.05), (1.0, 0.2), (50.0, 0.3)]
+)
 @pytest.mark.parametrize("targeted", [False, True])
 @pytest.mark.parametrize("spread", [0.1, 0.5])
 def test_ddn_on_the_base_is_foolboxes(fb, init_norm, gamma, targeted, spread):
@@ -65,7 +71,9 @@ def test_ddn_on_the_base_is_foolboxes(fb, init_norm, gamma, targeted, spread):
 
 
 def plain_ddn(g, x, y, noise, loss_of, *, epsilon, steps, gamma=0.05, init_norm=None, levels=None):
-    """DDN for one image x (C, H, W) with noise (m, C, H, W), step by step as the papers describe it."""
+    """DDN for one image x (C, H, W) with noise (m, C, H, W), step by step as the papers describe
+    it.
+    """
     worst = torch.maximum(x, 1 - x).norm()
     nu = epsilon if init_norm is None else init_norm
     delta, best = torch.zeros_like(x), None
@@ -106,14 +114,20 @@ def test_ddn_under_noise_agrees_with_a_plain_implementation(make, loss_of, optio
 
 
 def test_quantised_iterates_agree_with_a_plain_implementation():
-    """With an epsilon that the found norms stay below, so that projecting and rounding once more change nothing."""
+    """With an epsilon that the found norms stay below, so that projecting and rounding once more
+    change nothing.
+    """
     g, x = smooth_net(sharpness=1.5, sigma=0.3), images(6, low=0.0, high=1.0).mul(255).round() / 255
     y, noise = base_labels(g, x), draw(g, x, 3)
-    ours = SmoothAdvDDN(epsilon=2.0, steps=12, init_norm=0.6, quantize_levels=256)(g, x, y, noise=noise)
+    ours = SmoothAdvDDN(epsilon=2.0, steps=12, init_norm=0.6, quantize_levels=256)(
+        g, x, y, noise=noise
+    )
     assert (ours != x).flatten(1).any(dim=1).sum() >= 2
     assert torch.equal((ours * 255).round() / 255, ours)
     for i in range(len(x)):
-        theirs = plain_ddn(g, x[i], y[i], noise[i], smoothadv, epsilon=2.0, init_norm=0.6, steps=12, levels=256)
+        theirs = plain_ddn(
+            g, x[i], y[i], noise[i], smoothadv, epsilon=2.0, init_norm=0.6, steps=12, levels=256
+        )
         assert_close(ours[i], theirs, **EXACT)
 
 
@@ -128,9 +142,19 @@ def test_what_it_finds_within_epsilon_wins_the_majority_of_the_same_noise():
     assert length(x_adv - x).max() < 1.9, "the smallest perturbation, not the largest allowed"
 
 
-@pytest.mark.parametrize("options", [{"steps": 13}, {"gamma": 0.1}, {"init_norm": 0.8}, {"quantize_levels": 256},
-                                     {"targeted": True}, {"target": "smoothed"}, {"epsilon": 0.1},
-                                     {"target": "smoothed", "objective": "smoothadv"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 13},
+        {"gamma": 0.1},
+        {"init_norm": 0.8},
+        {"quantize_levels": 256},
+        {"targeted": True},
+        {"target": "smoothed"},
+        {"epsilon": 0.1},
+        {"target": "smoothed", "objective": "smoothadv"},
+    ],
+)
 def test_each_option_changes_the_result(options):
     g, x = smooth_net(sharpness=2.0), images(4)
     y, noise = base_labels(g, x), draw(g, x, 4)
@@ -142,18 +166,24 @@ def test_each_option_changes_the_result(options):
 def test_images_for_which_nothing_is_found_are_left_clean_or_get_the_last_iterate():
     g, x = linear_net(), images(4)
     y = base_labels(g, x)
-    g.base[1].bias.data[0] += torch.where(y[0] == 0, 10.0, -10.0)  # out of reach for the class of the first image
+    g.base[1].bias.data[0] += torch.where(
+        y[0] == 0, 10.0, -10.0
+    )  # out of reach for the class of the first image
     y = base_labels(g, x)
     clean, last = DDN(epsilon=0.3, steps=5), DDN(epsilon=0.3, steps=5, fallback="last")
     assert torch.equal(clean(g, x, y), x)
     assert_close(length(last(g, x, y) - x), torch.full((4,), 0.3, dtype=torch.float64), **EXACT)
-    assert (g.base(last(g, x, y)).log_softmax(1) < g.base(x).log_softmax(1))[torch.arange(4), y].all()
+    assert (g.base(last(g, x, y)).log_softmax(1) < g.base(x).log_softmax(1))[
+        torch.arange(4), y
+    ].all()
 
 
 @pytest.mark.parametrize("fallback", ["clean", "last"])
 def test_an_image_that_is_misclassified_already_comes_back_unchanged(fallback):
     g, x = smooth_net(sigma=0.0), images(4)
-    assert torch.equal(DDN(epsilon=0.3, steps=5, fallback=fallback)(g, x, (base_labels(g, x) + 1) % 5), x)
+    assert torch.equal(
+        DDN(epsilon=0.3, steps=5, fallback=fallback)(g, x, (base_labels(g, x) + 1) % 5), x
+    )
 
 
 def test_the_image_itself_is_judged_but_the_last_iterate_is_not():
@@ -164,14 +194,24 @@ def test_the_image_itself_is_judged_but_the_last_iterate_is_not():
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 999), epsilon=st.sampled_from([0.05, 0.3, 1.0]), steps=st.integers(1, 6),
-       levels=st.sampled_from([None, 2, 16, 256]), fallback=st.sampled_from(["clean", "last"]),
-       init_norm=st.sampled_from([None, 0.1, 3.0]), on_grid=st.booleans())
-def test_the_result_lies_in_ball_and_box_and_on_the_grid(seed, epsilon, steps, levels, fallback, init_norm, on_grid):
+@given(
+    seed=st.integers(0, 999),
+    epsilon=st.sampled_from([0.05, 0.3, 1.0]),
+    steps=st.integers(1, 6),
+    levels=st.sampled_from([None, 2, 16, 256]),
+    fallback=st.sampled_from(["clean", "last"]),
+    init_norm=st.sampled_from([None, 0.1, 3.0]),
+    on_grid=st.booleans(),
+)
+def test_the_result_lies_in_ball_and_box_and_on_the_grid(
+    seed, epsilon, steps, levels, fallback, init_norm, on_grid
+):
     g, x = smooth_net(seed=seed), images(2, low=0.0, high=1.0, seed=seed)
     if on_grid and levels is not None:
         x = (x * (levels - 1)).round() / (levels - 1)
-    attack = SmoothAdvDDN(epsilon=epsilon, steps=steps, init_norm=init_norm, quantize_levels=levels, fallback=fallback)
+    attack = SmoothAdvDDN(
+        epsilon=epsilon, steps=steps, init_norm=init_norm, quantize_levels=levels, fallback=fallback
+    )
     x_adv = attack(g, x, base_labels(g, x), noise=draw(g, x, 2, seed))
     assert length(x_adv - x).max() <= epsilon * (1 + 1e-12)
     assert x_adv.min() >= 0
@@ -185,13 +225,16 @@ def test_a_flat_classifier_is_no_division_by_zero():
     assert torch.equal(DDN(epsilon=0.3, steps=4)(g, x, torch.zeros(2, dtype=torch.int64)), x)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"gamma": 0.0}, r"expected gamma in \(0, 1\), got 0.0"),
-    ({"gamma": 1.0}, r"expected gamma in \(0, 1\)"),
-    ({"init_norm": 0.0}, "expected a finite init_norm > 0, or None for epsilon"),
-    ({"quantize_levels": 1}, "expected quantize_levels >= 2, or None"),
-    ({"fallback": "best"}, "expected fallback 'clean' or 'last', got 'best'"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"gamma": 0.0}, r"expected gamma in \(0, 1\), got 0.0"),
+        ({"gamma": 1.0}, r"expected gamma in \(0, 1\)"),
+        ({"init_norm": 0.0}, "expected a finite init_norm > 0, or None for epsilon"),
+        ({"quantize_levels": 1}, "expected quantize_levels >= 2, or None"),
+        ({"fallback": "best"}, "expected fallback 'clean' or 'last', got 'best'"),
+    ],
+)
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         DDN(epsilon=0.5, steps=2, **options)

@@ -8,7 +8,15 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from rsmooth.attacks import DDN, PGD, FoolboxAttack, NaivePGD, SmoothAdvPGD, to_foolbox, to_foolbox_attack
+from rsmooth.attacks import (
+    DDN,
+    PGD,
+    FoolboxAttack,
+    NaivePGD,
+    SmoothAdvPGD,
+    to_foolbox,
+    to_foolbox_attack,
+)
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import Hole, base_labels, draw, images, length, linear_net, smooth_net
 
@@ -24,14 +32,21 @@ def test_importing_the_attacks_does_not_import_foolbox():
 
 # Their attacks as ours
 
+
 @pytest.mark.parametrize("m", [1, 4])
 def test_their_pgd_under_our_noise_is_smoothadv_pgd(m):
     g, x = smooth_net(sharpness=2.0), images(4)
     y, noise = base_labels(g, x), draw(g, x, m)
     theirs = FoolboxAttack(attack="L2PGD", options=PLAIN_PGD, epsilon=0.4, target="smoothed")
-    assert_close(theirs(g, x, y, noise=noise), SmoothAdvPGD(epsilon=0.4, steps=8)(g, x, y, noise=noise), **EXACT)
+    assert_close(
+        theirs(g, x, y, noise=noise),
+        SmoothAdvPGD(epsilon=0.4, steps=8)(g, x, y, noise=noise),
+        **EXACT,
+    )
     generator = torch.Generator().manual_seed(2)
-    assert torch.equal(theirs(g, x, y, num_noise=m, generator=generator), theirs(g, x, y, noise=noise))
+    assert torch.equal(
+        theirs(g, x, y, num_noise=m, generator=generator), theirs(g, x, y, noise=noise)
+    )
 
 
 @pytest.mark.parametrize("targeted", [False, True])
@@ -42,12 +57,15 @@ def test_their_attacks_on_the_base_are_ours(targeted, bounds):
     options = {"epsilon": 0.4, "targeted": targeted}
     pgd = FoolboxAttack(attack="L2PGD", options=PLAIN_PGD, **options)(g, x, y, bounds=bounds)
     assert_close(pgd, PGD(steps=8, **options)(g, x, y, bounds=bounds), **EXACT)
-    their_ddn = FoolboxAttack(attack="DDNAttack", options={"steps": 20, "init_epsilon": 0.4}, **options)
+    their_ddn = FoolboxAttack(
+        attack="DDNAttack", options={"steps": 20, "init_epsilon": 0.4}, **options
+    )
     ddn = their_ddn(g, x, y, bounds=bounds)
     own = DDN(steps=20, **options)(g, x, y, bounds=bounds)
     changed = (ddn != x).flatten(1).any(dim=1)
     assert changed.any()
-    # Theirs withdraws what no longer succeeds after clipping; where it keeps something, it is what ours returns.
+    # Theirs withdraws what no longer succeeds after clipping; where it keeps something, it is what
+    # ours returns.
     assert_close(ddn[changed], own[changed], atol=1e-6, rtol=0)
 
 
@@ -59,13 +77,24 @@ def test_without_bounds_their_box_cannot_bind(bounds_off):
     assert bool(x_adv.min() < 0) == bounds_off
 
 
-@pytest.mark.parametrize(("attack", "options", "norm"), [
-    ("L2DeepFoolAttack", {"steps": 20}, 2), ("L2CarliniWagnerAttack", {"binary_search_steps": 2, "steps": 10}, 2),
-    ("LinfPGD", {"steps": 5}, torch.inf), ("L2FastGradientAttack", {}, 2), ("DDNAttack", {"steps": 10}, 2)])
-def test_every_kind_of_attack_stays_within_epsilon_in_its_norm_and_in_the_box(attack, options, norm):
+@pytest.mark.parametrize(
+    ("attack", "options", "norm"),
+    [
+        ("L2DeepFoolAttack", {"steps": 20}, 2),
+        ("L2CarliniWagnerAttack", {"binary_search_steps": 2, "steps": 10}, 2),
+        ("LinfPGD", {"steps": 5}, torch.inf),
+        ("L2FastGradientAttack", {}, 2),
+        ("DDNAttack", {"steps": 10}, 2),
+    ],
+)
+def test_every_kind_of_attack_stays_within_epsilon_in_its_norm_and_in_the_box(
+    attack, options, norm
+):
     g, x = smooth_net(), images(4, low=0.0, high=1.0)
     y, noise = base_labels(g, x), draw(g, x, 4)
-    x_adv = FoolboxAttack(attack=attack, options=options, epsilon=0.6, target="smoothed")(g, x, y, noise=noise)
+    x_adv = FoolboxAttack(attack=attack, options=options, epsilon=0.6, target="smoothed")(
+        g, x, y, noise=noise
+    )
     distance = (x_adv - x).flatten(1).norm(dim=1, p=norm)
     assert distance.max() <= 0.6 * (1 + 1e-9)
     assert distance.max() > 0
@@ -79,11 +108,17 @@ def test_what_fails_falls_back_to_the_image_or_to_the_last_point():
     g.base[1].bias.data[0] += 10.0  # class 0, out of reach
     y = torch.zeros(3, dtype=torch.int64)
     pgd, ddn = {"attack": "L2PGD", "options": PLAIN_PGD}, {"attack": "DDNAttack"}
-    for options, fallback, moves in [(pgd, None, True), (pgd, "last", True), (pgd, "clean", False), (ddn, None, False),
-                                     (ddn, "clean", False)]:
+    for options, fallback, moves in [
+        (pgd, None, True),
+        (pgd, "last", True),
+        (pgd, "clean", False),
+        (ddn, None, False),
+        (ddn, "clean", False),
+    ]:
         x_adv = FoolboxAttack(epsilon=0.2, fallback=fallback, **options)(g, x, y)
         assert bool((x_adv != x).any()) == moves, (options, fallback)
-    # A minimisation attack that succeeds only beyond epsilon: clipped, it fails; "last" hands the clipped point over.
+    # A minimisation attack that succeeds only beyond epsilon: clipped, it fails; "last" hands the
+    # clipped point over.
     g.base[1].bias.data[0] -= 6.0
     far = FoolboxAttack(epsilon=0.2, fallback="last", attack="DDNAttack")(g, x, y)
     assert_close(length(far - x), torch.full((3,), 0.2, dtype=torch.float64))
@@ -102,12 +137,21 @@ def test_an_attack_may_be_given_as_an_object(fb):
         FoolboxAttack(attack=fb.attacks.L2PGD(), options={"steps": 3}, epsilon=0.4)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"attack": "L2PDG"}, "expected a class of foolbox.attacks, got 'L2PDG'; did you mean .*L2PGD"),
-    ({"attack": "zzz"}, "expected a class of foolbox.attacks, got 'zzz'; see foolbox.attacks"),
-    ({"attack": "L2PGD", "fallback": "best"}, "expected fallback 'clean', 'last' or None, got 'best'"),
-    ({"attack": "L2PGD", "epsilon": -1.0}, "expected a finite epsilon >= 0"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"attack": "L2PDG"},
+            "expected a class of foolbox.attacks, got 'L2PDG'; did you mean .*L2PGD",
+        ),
+        ({"attack": "zzz"}, "expected a class of foolbox.attacks, got 'zzz'; see foolbox.attacks"),
+        (
+            {"attack": "L2PGD", "fallback": "best"},
+            "expected fallback 'clean', 'last' or None, got 'best'",
+        ),
+        ({"attack": "L2PGD", "epsilon": -1.0}, "expected a finite epsilon >= 0"),
+    ],
+)
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         FoolboxAttack(**{"epsilon": 0.5, **options})
@@ -142,7 +186,9 @@ def test_their_attacks_see_log_g(fb):
 
     g, x = smooth_net(), images(3)
     noise = draw(g, x, 4)
-    FoolboxAttack(attack=Look(), epsilon=0.4, target="smoothed")(g, x, base_labels(g, x), noise=noise)
+    FoolboxAttack(attack=Look(), epsilon=0.4, target="smoothed")(
+        g, x, base_labels(g, x), noise=noise
+    )
     assert_close(seen[0].exp(), g.log_probs(x[:, None] + noise).detach().exp().mean(dim=1))
 
 
@@ -153,11 +199,14 @@ def test_an_attack_that_changes_the_batch_is_refused(fb):
             return inputs
 
     g, x = smooth_net(), images(3)
-    with pytest.raises(ValueError, match=r"expected a foolbox attack that evaluates all 3 images .* with 1;"):
+    with pytest.raises(
+        ValueError, match=r"expected a foolbox attack that evaluates all 3 images .* with 1;"
+    ):
         FoolboxAttack(attack=One(), epsilon=0.4)(g, x, base_labels(g, x))
 
 
 # Our classifier and attacks as theirs
+
 
 def test_to_foolbox_returns_log_g_within_the_bounds():
     g, x = smooth_net(), images(3)
@@ -175,12 +224,16 @@ def test_to_foolbox_returns_log_g_within_the_bounds():
 def test_our_attack_runs_in_foolbox_at_its_epsilons(fb, targeted):
     g, x = smooth_net(sharpness=2.0), images(4)
     y = (base_labels(g, x) + targeted) % 5
-    criterion = fb.criteria.TargetedMisclassification(y) if targeted else fb.criteria.Misclassification(y)
+    criterion = (
+        fb.criteria.TargetedMisclassification(y) if targeted else fb.criteria.Misclassification(y)
+    )
     attack = to_foolbox_attack(NaivePGD(epsilon=9.0, steps=5), num_noise=4, seed=2)
     with g.frozen_noise(seed=0):
         raw, clipped, success = attack(to_foolbox(g), x, criterion, epsilons=[0.2, 0.5])
     for i, epsilon in enumerate([0.2, 0.5]):
-        ours = NaivePGD(epsilon=epsilon, steps=5, targeted=targeted)(g, x, y, noise=draw(g, x, 4, seed=2))
+        ours = NaivePGD(epsilon=epsilon, steps=5, targeted=targeted)(
+            g, x, y, noise=draw(g, x, 4, seed=2)
+        )
         assert_close(raw[i], ours, **EXACT)
         assert_close(clipped[i], ours, **EXACT)
     assert success.shape == (2, 4)

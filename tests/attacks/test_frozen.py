@@ -1,4 +1,6 @@
-"""An attack leaves the model as it was: modes, flags, gradients and statistics, also after an error."""
+"""An attack leaves the model as it was: modes, flags, gradients and statistics, also after an
+error.
+"""
 
 import pytest
 import torch
@@ -11,8 +13,14 @@ from tests.attacks.toys import images
 
 
 def batch_norm_net():
-    base = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.5), nn.Flatten(),
-                         nn.Linear(16, 5))
+    base = nn.Sequential(
+        nn.Conv2d(3, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Dropout(0.5),
+        nn.Flatten(),
+        nn.Linear(16, 5),
+    )
     g = SmoothedClassifier(base.double(), 0.2, 5).train()
     base[1].eval()  # mixed modes, and one parameter that is frozen already
     base[0].bias.requires_grad_(False)
@@ -20,12 +28,18 @@ def batch_norm_net():
 
 
 def state_of(g):
-    return ([m.training for m in g.modules()], [p.requires_grad for p in g.parameters()],
-            [p.grad for p in g.parameters()], {key: value.clone() for key, value in g.state_dict().items()})
+    return (
+        [m.training for m in g.modules()],
+        [p.requires_grad for p in g.parameters()],
+        [p.grad for p in g.parameters()],
+        {key: value.clone() for key, value in g.state_dict().items()},
+    )
 
 
-@pytest.mark.parametrize("attack", [SmoothAdvPGD(epsilon=0.3, steps=2), NaivePGD(epsilon=0.3, steps=2),
-                                    DDN(epsilon=0.3, steps=2)])
+@pytest.mark.parametrize(
+    "attack",
+    [SmoothAdvPGD(epsilon=0.3, steps=2), NaivePGD(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=2)],
+)
 @pytest.mark.parametrize("failing", [False, True])
 def test_modes_flags_gradients_and_statistics_are_left_as_they_were(attack, failing):
     g, x = batch_norm_net(), images(3)
@@ -33,7 +47,9 @@ def test_modes_flags_gradients_and_statistics_are_left_as_they_were(attack, fail
     seen = []
 
     def hook(module, arguments):
-        seen.append((any(m.training for m in g.modules()), any(p.requires_grad for p in g.parameters())))
+        seen.append(
+            (any(m.training for m in g.modules()), any(p.requires_grad for p in g.parameters()))
+        )
         if failing:
             raise RuntimeError("stop")
 

@@ -12,7 +12,10 @@ from rsmooth.attacks import l2
 
 
 def random(seed, *shape, scale=1.0):
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) * scale
+    return (
+        torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+        * scale
+    )
 
 
 def test_norms_by_hand():
@@ -35,8 +38,11 @@ def test_unit_survives_squares_that_leave_float32(scale):
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 999), epsilon=st.sampled_from([0.0, 0.3, 1.0, 50.0]),
-       scale=st.sampled_from([0.0, 0.01, 1.0]))
+@given(
+    seed=st.integers(0, 999),
+    epsilon=st.sampled_from([0.0, 0.3, 1.0, 50.0]),
+    scale=st.sampled_from([0.0, 0.01, 1.0]),
+)
 def test_projection_is_the_nearest_point_of_the_ball(seed, epsilon, scale):
     delta = random(seed, 3, 2, 3, 3, scale=scale)
     projected = l2.project(delta, epsilon)
@@ -66,8 +72,12 @@ def test_eight_bit_images_are_fixed_points_of_quantize():
 
 
 @settings(max_examples=60, deadline=None)
-@given(seed=st.integers(0, 999), epsilon=st.sampled_from([0.01, 0.05, 0.3]), levels=st.sampled_from([2, 16, 256]),
-       on_grid=st.booleans())
+@given(
+    seed=st.integers(0, 999),
+    epsilon=st.sampled_from([0.01, 0.05, 0.3]),
+    levels=st.sampled_from([2, 16, 256]),
+    on_grid=st.booleans(),
+)
 def test_quantize_within_stays_in_the_ball_the_box_and_on_the_grid(seed, epsilon, levels, on_grid):
     bounds = (0.0, 1.0)
     x = torch.rand((3, 1, 4, 4), generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -91,7 +101,9 @@ def test_quantize_within_keeps_the_nearest_grid_point_where_it_fits():
 
 
 def test_uniform_in_ball_fills_the_ball_evenly():
-    """In d dimensions (norm / epsilon)^d is uniform; the mean of 4000 draws misses 1/2 by 5 sigma once in 10^6."""
+    """In d dimensions (norm / epsilon)^d is uniform; the mean of 4000 draws misses 1/2 by 5 sigma
+    once in 10^6.
+    """
     like = torch.zeros((4000, 1, 2, 2), dtype=torch.float64)
     points = l2.uniform_in_ball(like, 0.7, torch.Generator().manual_seed(0))
     share = (l2.norms(points).flatten() / 0.7) ** 4

@@ -1,4 +1,4 @@
-"""PGD: an exact oracle, the identities between targets, objectives and orders, and foolbox's PGD."""
+"""PGD: an exact oracle, identities between targets, objectives and orders, foolbox's PGD."""
 
 import dataclasses
 import inspect
@@ -26,26 +26,43 @@ def test_against_two_linear_classes_it_ends_at_epsilon_along_the_weights(batch, 
     away = torch.where(y.view(-1, 1, 1, 1) == 0, -1.0, 1.0) * w / w.norm()
     attacked = make(epsilon=0.3, steps=steps)(g, x, y, num_noise=4)
     assert_close(attacked, x + 0.3 * away, **EXACT)
-    assert_close(make(epsilon=0.3, steps=steps, targeted=True)(g, x, y, num_noise=4), x - 0.3 * away, **EXACT)
+    assert_close(
+        make(epsilon=0.3, steps=steps, targeted=True)(g, x, y, num_noise=4), x - 0.3 * away, **EXACT
+    )
 
 
 def test_steps_of_the_default_size_reach_twice_epsilon():
     g, x = linear_net(), images(2)
     y = base_labels(g, x)
-    assert_close(PGD(epsilon=0.4, steps=8)(g, x, y), PGD(epsilon=0.4, steps=8, step_size=0.1)(g, x, y), **EXACT)
+    assert_close(
+        PGD(epsilon=0.4, steps=8)(g, x, y),
+        PGD(epsilon=0.4, steps=8, step_size=0.1)(g, x, y),
+        **EXACT,
+    )
     short = PGD(epsilon=0.4, steps=3, step_size=0.1)(g, x, y)
     assert_close(length(short - x), torch.full((2,), 0.3, dtype=torch.float64), **EXACT)
 
 
-@pytest.mark.parametrize("options", [{"steps": 9}, {"step_size": 0.01}, {"random_start": True}, {"targeted": True},
-                                     {"epsilon": 0.35}, {"target": "smoothed"},
-                                     {"target": "smoothed", "objective": "smoothadv"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"steps": 9},
+        {"step_size": 0.01},
+        {"random_start": True},
+        {"targeted": True},
+        {"epsilon": 0.35},
+        {"target": "smoothed"},
+        {"target": "smoothed", "objective": "smoothadv"},
+    ],
+)
 def test_each_option_changes_the_result(options):
     g, x = smooth_net(sharpness=2.0), images(3)
     y, noise = base_labels(g, x), draw(g, x, 4)
     plain = PGD(epsilon=0.3, steps=4, **({"target": "smoothed"} if "objective" in options else {}))
     changed = dataclasses.replace(plain, **options)
-    assert (changed(g, x, y, noise=noise) - plain(g, x, y, noise=noise)).flatten(1).norm(dim=1).min() > 1e-4
+    assert (changed(g, x, y, noise=noise) - plain(g, x, y, noise=noise)).flatten(1).norm(
+        dim=1
+    ).min() > 1e-4
 
 
 def test_a_random_start_is_drawn_from_the_generator_within_ball_and_box():
@@ -60,11 +77,21 @@ def test_a_random_start_is_drawn_from_the_generator_within_ball_and_box():
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 999), epsilon=st.sampled_from([0.0, 0.1, 1.0, 5.0]), steps=st.integers(1, 5),
-       step_size=st.sampled_from([None, 0.05, 3.0]), random_start=st.booleans(), m=st.integers(1, 3))
-def test_the_result_lies_in_the_ball_and_in_the_box(seed, epsilon, steps, step_size, random_start, m):
+@given(
+    seed=st.integers(0, 999),
+    epsilon=st.sampled_from([0.0, 0.1, 1.0, 5.0]),
+    steps=st.integers(1, 5),
+    step_size=st.sampled_from([None, 0.05, 3.0]),
+    random_start=st.booleans(),
+    m=st.integers(1, 3),
+)
+def test_the_result_lies_in_the_ball_and_in_the_box(
+    seed, epsilon, steps, step_size, random_start, m
+):
     g, x = smooth_net(seed=seed), images(2, low=0.0, high=1.0, seed=seed)
-    attack = SmoothAdvPGD(epsilon=epsilon, steps=steps, step_size=step_size, random_start=random_start)
+    attack = SmoothAdvPGD(
+        epsilon=epsilon, steps=steps, step_size=step_size, random_start=random_start
+    )
     x_adv = attack(g, x, base_labels(g, x), noise=draw(g, x, m, seed))
     assert length(x_adv - x).max() <= epsilon * (1 + 1e-12)
     assert x_adv.min() >= 0
@@ -79,6 +106,7 @@ def test_an_epsilon_of_zero_changes_nothing():
 
 # Identities
 
+
 @pytest.mark.parametrize(("one", "other"), [(SmoothAdvPGD, NaivePGD), (SmoothAdvDDN, NaiveDDN)])
 def test_with_one_sample_smoothadv_is_naive_and_with_more_it_is_not(one, other):
     g, x = smooth_net(sharpness=2.0), images(3)
@@ -89,8 +117,10 @@ def test_with_one_sample_smoothadv_is_naive_and_with_more_it_is_not(one, other):
     assert not torch.allclose(one(g, x, y, noise=noise), other(g, x, y, noise=noise))
 
 
-@pytest.mark.parametrize(("smoothed", "base"), [(SmoothAdvPGD, PGD), (NaivePGD, PGD), (SmoothAdvDDN, DDN),
-                                                (NaiveDDN, DDN)])
+@pytest.mark.parametrize(
+    ("smoothed", "base"),
+    [(SmoothAdvPGD, PGD), (NaivePGD, PGD), (SmoothAdvDDN, DDN), (NaiveDDN, DDN)],
+)
 def test_without_sigma_the_smoothed_target_is_the_base_target(smoothed, base):
     g, x = smooth_net(sigma=0.0), images(3)
     y = base_labels(g, x)
@@ -99,7 +129,9 @@ def test_without_sigma_the_smoothed_target_is_the_base_target(smoothed, base):
     assert_close(smoothed(epsilon=0.9, steps=5)(g, x, y, num_noise=3), on_base, **EXACT)
 
 
-@pytest.mark.parametrize(("smoothed", "base"), [(SmoothAdvPGD, PGD), (NaivePGD, PGD), (SmoothAdvDDN, DDN)])
+@pytest.mark.parametrize(
+    ("smoothed", "base"), [(SmoothAdvPGD, PGD), (NaivePGD, PGD), (SmoothAdvDDN, DDN)]
+)
 def test_attacking_the_base_at_the_noisy_point_is_smoothadv_with_one_sample(smoothed, base):
     """Variant (3), noise then perturb, equals variant (4) at m = 1 where no box binds."""
     g, x = smooth_net(), images(3)
@@ -113,12 +145,14 @@ def test_attacking_the_base_at_the_noisy_point_is_smoothadv_with_one_sample(smoo
 
 # foolbox as the judge
 
+
 def foolbox_pgd(fb, steps, step_size):
     return fb.attacks.L2PGD(steps=steps, abs_stepsize=step_size, random_start=False)
 
 
 def foolbox_pgd_in_our_order(fb, steps, step_size, bounds=(0.0, 1.0)):
-    """The PGD of foolbox with its documented hook changed: into the box first, then onto the ball."""
+    """The PGD of foolbox, its documented hook changed: into the box first, then onto the ball."""
+
     class BoxThenBall(fb.attacks.L2PGD):
         def project(self, x, x0, epsilon):
             return super().project(x.clip(*bounds), x0, epsilon)
@@ -144,7 +178,9 @@ def test_pgd_at_the_box_is_foolboxes_in_the_published_order(fb):
     theirs = foolbox_pgd_in_our_order(fb, 8, 0.4)(to_foolbox(g), x, y, epsilons=1.5)[1]
     assert_close(ours, theirs, **EXACT)
     in_their_order = foolbox_pgd(fb, 8, 0.4)(to_foolbox(g), x, y, epsilons=1.5)[1]
-    assert not torch.allclose(ours, in_their_order, atol=1e-3), "the box must bind for this test to say something"
+    assert not torch.allclose(ours, in_their_order, atol=1e-3), (
+        "the box must bind for this test to say something"
+    )
 
 
 @pytest.mark.parametrize("m", [1, 4])
@@ -156,22 +192,43 @@ def test_foolboxes_pgd_on_log_g_is_smoothadv_pgd(fb, m):
     noise = draw(g, x, m, seed=5)
     assert_close(SmoothAdvPGD(epsilon=0.4, steps=8)(g, x, y, noise=noise), theirs, **EXACT)
     if m > 1:
-        assert not torch.allclose(NaivePGD(epsilon=0.4, steps=8)(g, x, y, noise=noise), theirs, atol=1e-3)
+        assert not torch.allclose(
+            NaivePGD(epsilon=0.4, steps=8)(g, x, y, noise=noise), theirs, atol=1e-3
+        )
 
 
 # Presets
 
-@pytest.mark.parametrize(("make", "kind", "objective"), [
-    (SmoothAdvPGD, PGD, "smoothadv"), (NaivePGD, PGD, "naive"),
-    (SmoothAdvDDN, DDN, "smoothadv"), (NaiveDDN, DDN, "naive")])
+
+@pytest.mark.parametrize(
+    ("make", "kind", "objective"),
+    [
+        (SmoothAdvPGD, PGD, "smoothadv"),
+        (NaivePGD, PGD, "naive"),
+        (SmoothAdvDDN, DDN, "smoothadv"),
+        (NaiveDDN, DDN, "naive"),
+    ],
+)
 def test_a_preset_takes_every_other_option_of_its_attack_and_passes_it_on(make, kind, objective):
-    fields = {f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("target", "objective")}
+    fields = {
+        f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("target", "objective")
+    }
     signature = inspect.signature(make).parameters
     assert {name: p.default for name, p in signature.items() if p.default is not p.empty} == {
-        name: default for name, default in fields.items() if default is not dataclasses.MISSING}
+        name: default for name, default in fields.items() if default is not dataclasses.MISSING
+    }
     assert set(signature) == set(fields)
-    unusual = {"epsilon": 0.7, "steps": 3, "targeted": True, "step_size": 0.2, "random_start": True, "gamma": 0.1,
-               "init_norm": 0.3, "quantize_levels": 9, "fallback": "last"}
+    unusual = {
+        "epsilon": 0.7,
+        "steps": 3,
+        "targeted": True,
+        "step_size": 0.2,
+        "random_start": True,
+        "gamma": 0.1,
+        "init_norm": 0.3,
+        "quantize_levels": 9,
+        "fallback": "last",
+    }
     options = {name: unusual[name] for name in fields}
     assert make(**options) == kind(target="smoothed", objective=objective, **options)
     with pytest.raises(TypeError, match="unexpected keyword argument 'alpha'"):

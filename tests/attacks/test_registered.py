@@ -19,7 +19,15 @@ def create(name, epsilon):
 
 
 def test_the_names():
-    assert {"pgd", "naive-pgd", "smoothadv-pgd", "ddn", "naive-ddn", "smoothadv-ddn", "foolbox"} <= set(ATTACKS.names())
+    assert {
+        "pgd",
+        "naive-pgd",
+        "smoothadv-pgd",
+        "ddn",
+        "naive-ddn",
+        "smoothadv-ddn",
+        "foolbox",
+    } <= set(ATTACKS.names())
 
 
 @pytest.mark.parametrize("name", ATTACKS.names())

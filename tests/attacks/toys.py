@@ -7,13 +7,19 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 def smooth_net(shape=(3, 4, 4), classes=5, *, sigma=0.2, sharpness=1.0, seed=0):
-    """A two-layer tanh network with weights of a fixed seed: every gradient exists and none vanishes."""
+    """A two-layer tanh network with weights of a fixed seed: every gradient exists and none
+    vanishes.
+    """
     generator = torch.Generator().manual_seed(seed)
     pixels = shape[0] * shape[1] * shape[2]
-    base = nn.Sequential(nn.Flatten(), nn.Linear(pixels, 16), nn.Tanh(), nn.Linear(16, classes)).double()
+    base = nn.Sequential(
+        nn.Flatten(), nn.Linear(pixels, 16), nn.Tanh(), nn.Linear(16, classes)
+    ).double()
     with torch.no_grad():
         for parameter in base.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * sharpness)
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=generator, dtype=torch.float64) * sharpness
+            )
     return SmoothedClassifier(base, sigma, classes).eval()
 
 
@@ -23,7 +29,9 @@ def linear_net(shape=(3, 4, 4), classes=2, *, sigma=0.2, seed=0):
     pixels = shape[0] * shape[1] * shape[2]
     base = nn.Sequential(nn.Flatten(), nn.Linear(pixels, classes)).double()
     with torch.no_grad():
-        base[1].weight.copy_(torch.randn((classes, pixels), generator=generator, dtype=torch.float64))
+        base[1].weight.copy_(
+            torch.randn((classes, pixels), generator=generator, dtype=torch.float64)
+        )
         base[1].bias.copy_(-base[1].weight.sum(dim=1) / 2)
     return SmoothedClassifier(base, sigma, classes).eval()
 
@@ -31,7 +39,9 @@ def linear_net(shape=(3, 4, 4), classes=2, *, sigma=0.2, seed=0):
 def images(batch, shape=(3, 4, 4), *, low=0.4, high=0.6, seed=1):
     """Uniform pixels of a range; away from 0 and 1 the box does not bind for small epsilon."""
     generator = torch.Generator().manual_seed(seed)
-    return low + (high - low) * torch.rand((batch, *shape), generator=generator, dtype=torch.float64)
+    return low + (high - low) * torch.rand(
+        (batch, *shape), generator=generator, dtype=torch.float64
+    )
 
 
 def base_labels(g, x):
@@ -51,7 +61,9 @@ def length(delta):
 
 
 class Hole(nn.Module):
-    """A base classifier that returns NaN for images whose first pixel is above one half, a constant elsewhere."""
+    """A base classifier that returns NaN for images whose first pixel is above one half, a constant
+    elsewhere.
+    """
 
     def forward(self, x):
         logits = torch.stack([x.sum(dim=(1, 2, 3)), torch.zeros_like(x[:, 0, 0, 0])], dim=1)

@@ -1,4 +1,6 @@
-"""The ImageNet preset on a generated folder of 224x224 pictures: ResNet-50, one SmoothAdv arm, to the certificates."""
+"""The ImageNet preset on a generated folder of 224x224 pictures: ResNet-50, one SmoothAdv arm, to
+the certificates.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +26,15 @@ def pictures(tmp_path: Path) -> Path:
         for name in ("n01", "n02"):
             folder = tmp_path / "imagenet" / split / name
             folder.mkdir(parents=True)
-            Image.fromarray(draw.integers(256, size=(224, 224, 3), dtype=np.uint8)).save(folder / "a.png")
+            Image.fromarray(draw.integers(256, size=(224, 224, 3), dtype=np.uint8)).save(
+                folder / "a.png"
+            )
     return tmp_path / "imagenet"
 
 
-def test_an_arm_trains_and_certifies_from_an_image_folder(pictures: Path, tmp_path: Path,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_arm_trains_and_certifies_from_an_image_folder(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("RSMOOTH_IMAGENET", str(pictures))
     arm = next(arm for arm in load_preset("imagenet", tiny=True).arms if arm.name == "s0.5-p1")
     runner._claim(tmp_path / "run", arm)
@@ -39,4 +44,6 @@ def test_an_arm_trains_and_certifies_from_an_image_folder(pictures: Path, tmp_pa
     assert log.provenance["model"]["architecture"]["name"] == "resnet50"
     assert log.samples is not None
     assert log.samples.tolist() == [10]
-    assert str(pictures) not in (tmp_path / "run" / "config.yaml").read_text()  # the path stays in the environment
+    assert (
+        str(pictures) not in (tmp_path / "run" / "config.yaml").read_text()
+    )  # the path stays in the environment

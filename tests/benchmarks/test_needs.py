@@ -1,4 +1,6 @@
-"""Arms that build on others: started when those are finished, told their folders, refused where they are missing."""
+"""Arms that build on others: started when those are finished, told their folders, refused where
+they are missing.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ class Process:
 
 @dataclass
 class Office:
-    """Stands in for ``runner._start`` and notes what starts and ends; ``codes`` are exit statuses other than 0."""
+    """Stands in for ``runner._start`` and notes what starts and ends; ``codes`` are exit statuses
+    other than 0.
+    """
 
     codes: dict[str, int] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
@@ -98,12 +102,19 @@ def office(monkeypatch: pytest.MonkeyPatch) -> Office:
     return made
 
 
-@pytest.mark.parametrize(("jobs", "order"), [
-    (1, ["before", "tuned", "both", "alone"]),
-    (2, ["before", "alone", "tuned", "both"]),  # the second place is not kept for those that have to wait
-])
-def test_an_arm_starts_when_those_that_it_needs_are_finished(jobs: int, order: list[str], preset: Preset,
-                                                             tmp_path: Path, office: Office) -> None:
+@pytest.mark.parametrize(
+    ("jobs", "order"),
+    [
+        (1, ["before", "tuned", "both", "alone"]),
+        (
+            2,
+            ["before", "alone", "tuned", "both"],
+        ),  # the second place is not kept for those that have to wait
+    ],
+)
+def test_an_arm_starts_when_those_that_it_needs_are_finished(
+    jobs: int, order: list[str], preset: Preset, tmp_path: Path, office: Office
+) -> None:
     assert sorted(runner.run(preset, tmp_path, jobs=jobs).finished) == sorted(order)
     assert [event.split()[1] for event in office.events if event.startswith("start")] == order
     for arm in preset.arms:
@@ -111,7 +122,9 @@ def test_an_arm_starts_when_those_that_it_needs_are_finished(jobs: int, order: l
             assert office.events.index(f"end {name}") < office.events.index(f"start {arm.name}")
 
 
-def test_what_needs_a_failed_arm_fails_and_the_others_go_on(preset: Preset, tmp_path: Path, office: Office) -> None:
+def test_what_needs_a_failed_arm_fails_and_the_others_go_on(
+    preset: Preset, tmp_path: Path, office: Office
+) -> None:
     office.codes["before"] = 1
     outcome = runner.run(preset, tmp_path, jobs=2)
     assert outcome.finished == ["alone"]
@@ -126,16 +139,26 @@ def test_what_needs_a_failed_arm_fails_and_the_others_go_on(preset: Preset, tmp_
     assert "start alone" not in office.events
 
 
-def test_what_needs_a_stopped_arm_is_stopped(preset: Preset, tmp_path: Path, office: Office) -> None:
+def test_what_needs_a_stopped_arm_is_stopped(
+    preset: Preset, tmp_path: Path, office: Office
+) -> None:
     office.codes["tuned"] = STOPPED
     outcome = runner.run(preset, tmp_path)
-    assert (outcome.finished, outcome.stopped, outcome.failed) == (["before", "alone"], ["tuned", "both"], {})
+    assert (outcome.finished, outcome.stopped, outcome.failed) == (
+        ["before", "alone"],
+        ["tuned", "both"],
+        {},
+    )
 
 
 def test_an_arm_whose_needs_are_neither_finished_nor_chosen_is_refused(
-        preset: Preset, file: Path, tmp_path: Path, office: Office, capsys: pytest.CaptureFixture[str]) -> None:
+    preset: Preset, file: Path, tmp_path: Path, office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["run", str(file), "--only", "both", "alone", "--out", str(tmp_path)]) == 2
-    assert "that both needs to be finished or run with it, got before, tuned neither" in capsys.readouterr().err
+    assert (
+        "that both needs to be finished or run with it, got before, tuned neither"
+        in capsys.readouterr().err
+    )
     assert not (tmp_path / "alone").exists()
     runner.run(select_arms(preset, ["before", "tuned"]), tmp_path)
     assert runner.run(select_arms(preset, ["both"]), tmp_path).finished == ["both"]
@@ -146,21 +169,31 @@ def test_a_preset_whose_arms_stand_in_no_order_is_refused(tmp_path: Path) -> Non
     content["arms"] = {"tuned": content["arms"]["tuned"], "before": content["arms"]["before"]}
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
-    with pytest.raises(ValueError, match="expected the arms that tuned needs above it, got before elsewhere"):
+    with pytest.raises(
+        ValueError, match="expected the arms that tuned needs above it, got before elsewhere"
+    ):
         load_preset(str(path))
 
 
 def test_tiny_sizes_leave_an_arm_without_certification_so(file: Path) -> None:
-    arms = {arm.name: arm for arm in load_preset(str(file), tiny=True, changes={"certify": {"device": "cpu"}}).arms}
+    arms = {
+        arm.name: arm
+        for arm in load_preset(str(file), tiny=True, changes={"certify": {"device": "cpu"}}).arms
+    }
     assert arms["before"].certify is None
     assert arms["before"].train["trainer"]["batch_size"] == 32
-    assert arms["alone"].certify == {**yaml.safe_load(PRESET)["defaults"]["certify"], "n": 50, "device": "cpu"}
+    assert arms["alone"].certify == {
+        **yaml.safe_load(PRESET)["defaults"]["certify"],
+        "n": 50,
+        "device": "cpu",
+    }
     assert arms["both"].train["unlabelled"] == {"validation": 0.5}
     assert "unlabelled" not in arms["alone"].train
 
 
 def test_a_chain_of_real_arms_ends_in_a_report_of_those_with_certificates(
-        file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def here(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:
         run_arm(out / arm.name)
         process = Process(out / arm.name, [], looks=2)
@@ -176,8 +209,12 @@ def test_a_chain_of_real_arms_ends_in_a_report_of_those_with_certificates(
     summary = json.loads((tmp_path / "tuned" / SUMMARY).read_text())
     assert summary["train"]["init_from"] == {"arm": "before"}  # no path
     assert set(json.loads((tmp_path / "before" / SUMMARY).read_text())["seconds"]) == {"train"}
-    before, tuned, both = (SmoothedClassifier.load(tmp_path / name / "model.pt")
-                           for name in ("before", "tuned", "both"))
+    before, tuned, both = (
+        SmoothedClassifier.load(tmp_path / name / "model.pt")
+        for name in ("before", "tuned", "both")
+    )
     weights = [next(g.base.parameters()) for g in (before, tuned, both)]
-    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=1e-5)  # hardly moved at this learning rate
+    torch.testing.assert_close(
+        weights[0], weights[1], rtol=0, atol=1e-5
+    )  # hardly moved at this learning rate
     assert not torch.allclose(weights[0], weights[2])

@@ -9,7 +9,15 @@ import pytest
 import yaml
 
 from benchmarks import presets
-from benchmarks.presets import Preset, ablation, ablation_names, load_preset, merge, preset_names, select_arms
+from benchmarks.presets import (
+    Preset,
+    ablation,
+    ablation_names,
+    load_preset,
+    merge,
+    preset_names,
+    select_arms,
+)
 from rsmooth.certify import CertifySettings
 from rsmooth.cli.train import build_model, build_trainer
 from rsmooth.data import DataSplits
@@ -24,10 +32,14 @@ def check_arms(preset: Preset) -> None:
         train, certify = arm.train, dict(arm.certify or {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            build_trainer(train["trainer"], train.get("attack"), train.get("seed", 0), train.get("preset"))
+            build_trainer(
+                train["trainer"], train.get("attack"), train.get("seed", 0), train.get("preset")
+            )
         assert (train["model"] is None) == (train.get("init_from") is not None)
         if train["model"] is not None and str(train["model"]) not in built:
-            splits = DataSplits(None, None, None, 10, SPLITS[train["dataset"]["name"]], augment=False)
+            splits = DataSplits(
+                None, None, None, 10, SPLITS[train["dataset"]["name"]], augment=False
+            )
             build_model(train["model"], splits)
             built.add(str(train["model"]))
         for name in ("skip", "max", "images", "workers", "split", "dataset", "device"):
@@ -58,17 +70,31 @@ def test_every_ablation_varies_just_what_it_says(what: str) -> None:
 def test_the_demo_has_the_four_orders_and_what_replaces_a_part_of_smoothadv() -> None:
     arms = {arm.name: arm.train for arm in load_preset("digits").arms}
     assert [train["trainer"]["name"] for train in arms.values()] == [
-        "gaussian", "perturb-beside-noise", "perturb-then-noise", "noise-then-perturb", *["smoothadv"] * 3]
-    assert arms["smoothadv-naive"]["attack"] == {**arms["smoothadv"]["attack"], "objective": "naive"}
+        "gaussian",
+        "perturb-beside-noise",
+        "perturb-then-noise",
+        "noise-then-perturb",
+        *["smoothadv"] * 3,
+    ]
+    assert arms["smoothadv-naive"]["attack"] == {
+        **arms["smoothadv"]["attack"],
+        "objective": "naive",
+    }
     assert arms["smoothadv-ddn"]["attack"] == {**arms["smoothadv"]["attack"], "name": "ddn"}
-    assert len({str(train["trainer"] | {"name": ""}) for train in arms.values()}) == 1  # all else is shared
+    assert (
+        len({str(train["trainer"] | {"name": ""}) for train in arms.values()}) == 1
+    )  # all else is shared
 
 
 def test_the_grid_follows_the_published_pairs_of_sigma_and_epsilon() -> None:
     published = {0.12: "64/256", 0.25: "127/256", 0.5: "255/256", 1.0: "512/256"}
     arms = [arm.train for arm in load_preset("cifar10").arms]
     assert {train["sigma"] for train in arms} == set(published)
-    assert all(train["attack"]["epsilon"] == published[train["sigma"]] for train in arms if train.get("attack"))
+    assert all(
+        train["attack"]["epsilon"] == published[train["sigma"]]
+        for train in arms
+        if train.get("attack")
+    )
 
 
 def test_unknown_presets_arms_and_keys_are_named(tmp_path: Path) -> None:

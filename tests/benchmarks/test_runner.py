@@ -62,7 +62,10 @@ def out(tmp_path_factory: pytest.TempPathFactory, preset: Preset) -> Path:
 @pytest.fixture
 def signals() -> Iterator[None]:
     """The signal handlers that an arm's process sets up, taken back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)}
+    before = {
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+    }
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -82,9 +85,15 @@ def test_an_arm_leaves_a_summary_with_costs_and_provenance(out: Path) -> None:
 
 
 def test_a_rerun_does_only_the_rest_and_needs_neither_foolbox_nor_jsonargparse(
-        out: Path, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules.update(foolbox=None, jsonargparse=None)\n")
+    out: Path,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\nsys.modules.update(foolbox=None, jsonargparse=None)\n"
+    )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     before = contents(out / "first")
     assert main(["run", str(file), "--out", str(out)]) == 0
@@ -108,11 +117,16 @@ def test_other_options_in_the_same_folder_are_refused(out: Path, preset: Preset)
 def test_the_time_limit_stops_an_arm_in_good_order(preset: Preset, tmp_path: Path) -> None:
     outcome = runner.run(replace(preset, arms=preset.arms[:1]), tmp_path, max_seconds=0.05)
     assert (outcome.finished, outcome.stopped, outcome.failed) == ([], ["first"], {})
-    assert runner.run(preset, tmp_path, max_seconds=0.0).stopped == ["first", "second"]  # none is started
+    assert runner.run(preset, tmp_path, max_seconds=0.0).stopped == [
+        "first",
+        "second",
+    ]  # none is started
 
 
 @pytest.mark.usefixtures("signals")
-def test_a_failing_arm_says_why(preset: Preset, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_failing_arm_says_why(
+    preset: Preset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arm = replace(preset.arms[0], train={**preset.arms[0].train, "trainer": "gausian"})
     runner._claim(tmp_path / arm.name, arm)
     assert arm_module.main([str(tmp_path / arm.name)]) == 1
@@ -132,15 +146,26 @@ def test_progress_is_read_from_the_files(out: Path, tmp_path: Path) -> None:
 
 def test_ours_stand_beside_the_published_rows_of_the_same_images(out: Path, tmp_path: Path) -> None:
     log = tmp_path / "sigma_0.25"
-    rows = [f"{20 * i}\t1\t{1 if i % 2 else -1}\t{0.5 if i % 2 else 0.0}\t{i % 2}\t0:00:01" for i in range(500)]
+    rows = [
+        f"{20 * i}\t1\t{1 if i % 2 else -1}\t{0.5 if i % 2 else 0.0}\t{i % 2}\t0:00:01"
+        for i in range(500)
+    ]
     log.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
-    text = report_runs([log], title="x", radii=[0.25, 0.5], reference="cifar10", out=tmp_path / "report")
+    text = report_runs(
+        [log], title="x", radii=[0.25, 0.5], reference="cifar10", out=tmp_path / "report"
+    )
     assert "on 500 images of the test set, ours on the same ones" in text
     assert "| measured | sigma_0.25 |" in text
-    assert "| quoted | SmoothAdv P2 m8 e255 (run) | 0.25 | 500 | 73.2 | 64.8 | 55.6 | 0.537 |" in text
+    assert (
+        "| quoted | SmoothAdv P2 m8 e255 (run) | 0.25 | 500 | 73.2 | 64.8 | 55.6 | 0.537 |" in text
+    )
     assert "| 10000 |" not in text.split("## Beside")[1]
-    assert "quoted,SmoothAdv P2 m8 e255" in (tmp_path / "report" / "beside_published.csv").read_text()
-    assert "on other images than any published table" in report_runs([out / "first"], title="x", reference="cifar10")
+    assert (
+        "quoted,SmoothAdv P2 m8 e255" in (tmp_path / "report" / "beside_published.csv").read_text()
+    )
+    assert "on other images than any published table" in report_runs(
+        [out / "first"], title="x", reference="cifar10"
+    )
     with pytest.raises(ValueError, match="expected reference to be one of cifar10, imagenet"):
         report_runs([log], title="x", reference="mnist")
 
@@ -149,13 +174,20 @@ def test_ours_stand_beside_the_published_linf_figures_of_the_same_radius(tmp_pat
     log = tmp_path / "sigma_0.25"  # 2/255 * sqrt(3072) = 0.434711
     rows = [f"{20 * i}\t1\t1\t{0.4348 if i < 100 else 0.43471}\t1\t1" for i in range(500)]
     log.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
-    text = report_runs([log], title="x", radii=[0.25], reference="cifar10", linf=[2 / 255, 0.001], dimension=3072)
+    text = report_runs(
+        [log], title="x", radii=[0.25], reference="cifar10", linf=[2 / 255, 0.001], dimension=3072
+    )
     beside = text.split("## Beside the published linf figures")[1]
     assert "| method | σ | images | clean | linf 0.001 | linf 2/255 | table |" in beside
     assert "| measured | sigma_0.25 |  | 500 | 100.0 | 100.0 | 20.0 |  |" in beside
-    assert "| quoted | SmoothAdv P2 m8 e255 | 0.12 | 500 | 80 |  | 62.2 | cifar10_linf_2_255 |" in beside
+    assert (
+        "| quoted | SmoothAdv P2 m8 e255 | 0.12 | 500 | 80 |  | 62.2 | cifar10_linf_2_255 |"
+        in beside
+    )
     assert "| 10000 |" not in beside
-    assert "published linf" not in report_runs([log], title="x", reference="cifar10", linf=[0.001], dimension=3072)
+    assert "published linf" not in report_runs(
+        [log], title="x", reference="cifar10", linf=[0.001], dimension=3072
+    )
     assert main(["report", str(log), "--linf", "2/255", "4/255", "--dimension", "3072"]) == 0
     assert main(["report", str(log), "--linf", "2/255"]) == 2
 

@@ -13,8 +13,14 @@ from tests.certify.recorded import SETTINGS, seven
 @pytest.fixture(scope="session")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> CertificationLog:
     """The record of an undisturbed single-process run."""
-    return certify_dataset(small_net(), seven(), tmp_path_factory.mktemp("reference"), SETTINGS, workers=1,
-                           progress=False)
+    return certify_dataset(
+        small_net(),
+        seven(),
+        tmp_path_factory.mktemp("reference"),
+        SETTINGS,
+        workers=1,
+        progress=False,
+    )
 
 
 @pytest.fixture(autouse=True)

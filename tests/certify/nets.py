@@ -9,7 +9,9 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 class HalfSpace(nn.Module):
-    """Class 1 where w.z > b for unit w, else class 0: g is the same half-space, its true radius |w.x - b|."""
+    """Class 1 where w.z > b for unit w, else class 0: g is the same half-space, its true radius
+    |w.x - b|.
+    """
 
     def __init__(self, w: Tensor, b: float) -> None:
         super().__init__()
@@ -22,7 +24,9 @@ class HalfSpace(nn.Module):
 
 
 class Scripted(nn.Module):
-    """Logits that depend on the first pixel's noisy value alone, by a function named at construction."""
+    """Logits that depend on the first pixel's noisy value alone, by a function named at
+    construction.
+    """
 
     def __init__(self, kind: str, num_classes: int = 3) -> None:
         super().__init__()
@@ -49,8 +53,9 @@ class Sensitive(nn.Module):
     """Class 3 where float32 matrix products may be rounded, else class 0."""
 
     def forward(self, z: Tensor) -> Tensor:
-        return torch.eye(4, device=z.device)[0 if torch.get_float32_matmul_precision() == "highest" else 3].repeat(
-            len(z), 1)
+        return torch.eye(4, device=z.device)[
+            0 if torch.get_float32_matmul_precision() == "highest" else 3
+        ].repeat(len(z), 1)
 
 
 def sensitive() -> SmoothedClassifier:
@@ -66,10 +71,18 @@ def half_space(sigma: float = 0.5, shape: tuple[int, int, int] = (1, 4, 4)) -> S
 
 
 def small_net(sigma: float = 0.25) -> SmoothedClassifier:
-    """A small untrained network with convolutions and batch norm, whose votes are split between classes."""
+    """A small untrained network with convolutions and batch norm, whose votes are split between
+    classes.
+    """
     torch.manual_seed(3)
-    net = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(2),
-                        nn.Flatten(), nn.Linear(24, 4))
+    net = nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1),
+        nn.BatchNorm2d(6),
+        nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2),
+        nn.Flatten(),
+        nn.Linear(24, 4),
+    )
     with torch.no_grad():
         net(torch.rand(64, 1, 4, 4))
         net[-1].weight.mul_(5.0)
@@ -79,4 +92,6 @@ def small_net(sigma: float = 0.25) -> SmoothedClassifier:
 
 def images(count: int, shape: tuple[int, int, int] = (1, 4, 4), seed: int = 0) -> Tensor:
     """uint8 images of random pixels."""
-    return torch.randint(0, 256, (count, *shape), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
+    return torch.randint(
+        0, 256, (count, *shape), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
+    )

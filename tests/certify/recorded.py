@@ -26,7 +26,14 @@ SETTINGS = CertifySettings(n0=20, n=300, batch_size=32, precision="float32", com
 
 def seven() -> ImageData:
     """Seven images with an index that is not their position."""
-    return ImageData(images(7), torch.tensor([0, 1, 2, 3, 0, 1, 2]), torch.arange(7) * 20 + 3, 4, "random", "test")
+    return ImageData(
+        images(7),
+        torch.tensor([0, 1, 2, 3, 0, 1, 2]),
+        torch.arange(7) * 20 + 3,
+        4,
+        "random",
+        "test",
+    )
 
 
 def run_in_process(folder: Path, count: int, environment: dict[str, str]) -> None:
@@ -52,5 +59,7 @@ def exit_codes(*processes: Any) -> list[int]:
 
 def same(log: CertificationLog, reference: CertificationLog) -> bool:
     """Equal in everything but the time."""
-    return all(np.array_equal(getattr(log, name), getattr(reference, name))
-               for name in ("idx", "label", "predict", "radius", "correct", *VOTES))
+    return all(
+        np.array_equal(getattr(log, name), getattr(reference, name))
+        for name in ("idx", "label", "predict", "radius", "correct", *VOTES)
+    )

@@ -21,7 +21,8 @@ from rsmooth.certify.bounds import (
 
 
 @pytest.mark.parametrize(
-    ("n", "ratio"), [(100, 1.5005), (1_000, 2.4633), (10_000, 3.1986), (100_000, 3.8115), (1_000_000, 4.3468)]
+    ("n", "ratio"),
+    [(100, 1.5005), (1_000, 2.4633), (10_000, 3.1986), (100_000, 3.8115), (1_000_000, 4.3468)],
 )
 def test_the_largest_radius_is_the_published_multiple_of_sigma(n, ratio):
     assert max_radius(0.25, n, 0.001) / 0.25 == pytest.approx(ratio, abs=5e-5)
@@ -37,10 +38,16 @@ def test_published_sample_sizes_and_thresholds():
 @pytest.mark.parametrize("n", [1, 2, 37, 100_000])
 def test_bounds_are_the_ends_of_scipys_exact_intervals(n, alpha):
     hits = np.unique(np.linspace(0, n, 38).astype(int))
-    intervals = [stats.binomtest(int(x), n, alternative=side) for x in hits for side in ("greater", "less")]
+    intervals = [
+        stats.binomtest(int(x), n, alternative=side) for x in hits for side in ("greater", "less")
+    ]
     exact = [test.proportion_ci(1 - alpha, method="exact") for test in intervals]
-    np.testing.assert_allclose(lower_confidence_bound(hits, n, alpha), [ci.low for ci in exact[::2]], atol=1e-12)
-    np.testing.assert_allclose(upper_confidence_bound(hits, n, alpha), [ci.high for ci in exact[1::2]], atol=1e-12)
+    np.testing.assert_allclose(
+        lower_confidence_bound(hits, n, alpha), [ci.low for ci in exact[::2]], atol=1e-12
+    )
+    np.testing.assert_allclose(
+        upper_confidence_bound(hits, n, alpha), [ci.high for ci in exact[1::2]], atol=1e-12
+    )
 
 
 def test_the_ends_of_the_scale():
@@ -48,15 +55,18 @@ def test_the_ends_of_the_scale():
     assert upper_confidence_bound(50, 50, 0.01) == 1.0
     assert lower_confidence_bound(50, 50, 0.01) == pytest.approx(0.01 ** (1 / 50), rel=1e-14)
     # on the side of the misses nothing cancels: -expm1(log(alpha)/n) to the last digits
-    assert upper_confidence_bound(0, 10**9, 0.001) == pytest.approx(-math.log(0.001) / 1e9, rel=1e-8)
+    assert upper_confidence_bound(0, 10**9, 0.001) == pytest.approx(
+        -math.log(0.001) / 1e9, rel=1e-8
+    )
     assert isinstance(lower_confidence_bound(3, 5, 0.1), float)
     assert isinstance(radius_from_counts(5, 5, 1.0, 0.1), float)
     assert lower_confidence_bound(np.array([[1, 2]]), np.array([[5], [6]]), 0.1).shape == (2, 2)
 
 
 def test_coverage_by_simulation():
-    # 20 vote shares, 10,000 streams each: a valid bound errs in at most alpha of them. The limit is the binomial
-    # quantile at 1 - 1e-7, so a sound pair of bounds fails this test with probability at most 40 * 1e-7.
+    # 20 vote shares, 10,000 streams each: a valid bound errs in at most alpha of them. The limit is
+    # the binomial quantile at 1 - 1e-7, so a sound pair of bounds fails this test with probability
+    # at most 40 * 1e-7.
     rng, alpha, streams = np.random.default_rng(1), 0.01, 10_000
     allowed = stats.binom.isf(1e-7, streams, alpha)
     for p in np.linspace(0.05, 0.999, 20):
@@ -66,7 +76,7 @@ def test_coverage_by_simulation():
 
 
 def rigorous_tail(flint, hits, n, radius, sigma):
-    """P(Bin(n, Phi(radius / sigma)) >= hits) as an interval that is proved to hold the true value."""
+    """P(Bin(n, Phi(radius / sigma)) >= hits) as an interval that provably holds the value."""
     p = (1 + (flint.arb(radius) / flint.arb(sigma) / flint.arb(2).sqrt()).erf()) / 2
     odds, term, tail = (1 - p) / p, p**n, flint.arb(0)
     for misses in range(n - hits + 1):
@@ -84,8 +94,12 @@ def test_no_radius_exceeds_the_exact_one(n):
     assert not rigorous_tail(flint, first - 1, n, 0.0, 0.25) <= alpha, "abstains needlessly"
     for hits in range(first, n + 1):
         radius = float(radii[hits])
-        assert rigorous_tail(flint, hits, n, radius, 0.25) <= alpha, f"radius {radius} of {hits}/{n} is too large"
-        assert hits % 10 or rigorous_tail(flint, hits, n, radius + 1e-9, 0.25) > alpha, "needlessly small"
+        assert rigorous_tail(flint, hits, n, radius, 0.25) <= alpha, (
+            f"radius {radius} of {hits}/{n} is too large"
+        )
+        assert hits % 10 or rigorous_tail(flint, hits, n, radius + 1e-9, 0.25) > alpha, (
+            "needlessly small"
+        )
 
 
 @pytest.mark.parametrize("n", [10**6, 10**7, 10**8, 10**9])
@@ -106,11 +120,17 @@ def test_no_radius_of_huge_samples_exceeds_the_exact_one(n):
 def test_margins_grow_with_sigma():
     hits = np.arange(50_600, 50_700)
     in_sigmas = radius_from_counts(hits, 100_000, 1.0, 0.001)
-    np.testing.assert_allclose(radius_from_counts(hits, 100_000, 1e4, 0.001), 1e4 * in_sigmas, rtol=1e-13, atol=1e-11)
+    np.testing.assert_allclose(
+        radius_from_counts(hits, 100_000, 1e4, 0.001), 1e4 * in_sigmas, rtol=1e-13, atol=1e-11
+    )
 
 
 def test_an_alpha_too_small_for_the_arithmetic_is_refused():
-    assert 0.0 < radius_from_counts(9_967, 10_000, 1.0, 1e-199) < radius_from_counts(9_967, 10_000, 1.0, 1e-100)
+    assert (
+        0.0
+        < radius_from_counts(9_967, 10_000, 1.0, 1e-199)
+        < radius_from_counts(9_967, 10_000, 1.0, 1e-100)
+    )
     with pytest.raises(ValueError, match="alpha >= 1e-200"):
         radius_from_counts(9_967, 10_000, 1.0, 1e-300)
 
@@ -159,7 +179,9 @@ def test_total_variation_is_taken_off_the_vote_share():
     p = lower_confidence_bound(980, 1_000, 0.001)
     shifted = radius_from_counts(980, 1_000, 0.5, 0.001, total_variation=0.01)
     assert shifted == pytest.approx(0.5 * stats.norm.ppf(p - 0.01), abs=1e-9)
-    assert null_share(0.5, 1.0, total_variation=0.01) == pytest.approx(stats.norm.cdf(2.0) + 0.01, abs=1e-12)
+    assert null_share(0.5, 1.0, total_variation=0.01) == pytest.approx(
+        stats.norm.cdf(2.0) + 0.01, abs=1e-12
+    )
     assert null_share(0.5, 1.0) >= stats.norm.cdf(2.0)
     assert minimal_n(0.5, 1.0, 0.001, total_variation=1e-3) > 301
     with pytest.raises(ValueError, match="radius that some n certifies"):
@@ -174,7 +196,9 @@ def test_radii_lie_below_the_textbook_formula_and_hardly_so():
     assert gap.max() < 1e-10
 
 
-@pytest.mark.parametrize(("top", "second"), [(0, 0), (5, 5), (10, 0), (11, 0), (60, 40), (3, 8), (50_400, 49_600)])
+@pytest.mark.parametrize(
+    ("top", "second"), [(0, 0), (5, 5), (10, 0), (11, 0), (60, 40), (3, 8), (50_400, 49_600)]
+)
 def test_p_values_are_scipys(top, second):
     expected = stats.binomtest(top, top + second).pvalue if top + second else 1.0
     assert binomial_p_value(top, second) == pytest.approx(expected, rel=1e-9)
@@ -190,7 +214,8 @@ def test_an_n_that_can_never_certify_is_refused_with_the_smallest_that_can(alpha
 
 
 @pytest.mark.parametrize(
-    ("successes", "n"), [(-1, 10), (11, 10), (0, 0), (0.5, 10), (np.array([3, 12]), 10), (3, 10.0), (True, 10)]
+    ("successes", "n"),
+    [(-1, 10), (11, 10), (0, 0), (0.5, 10), (np.array([3, 12]), 10), (3, 10.0), (True, 10)],
 )
 def test_counts_that_are_none_are_refused(successes, n):
     with pytest.raises(ValueError, match="expected"):

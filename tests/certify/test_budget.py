@@ -8,7 +8,9 @@ from rsmooth.certify.budget import ErrorBudget
 def test_an_account_is_kept_and_never_overspent():
     budget = ErrorBudget(0.001)
     assert budget.spend(0.0002, "interim looks") == 0.0002
-    with pytest.raises(ValueError, match=r"at most the 0.0008 left of alpha=0.001.*interim looks 0.0002"):
+    with pytest.raises(
+        ValueError, match=r"at most the 0.0008 left of alpha=0.001.*interim looks 0.0002"
+    ):
         budget.spend(0.0009, "transfer")
     assert budget.ledger == [("interim looks", 0.0002)]
     budget.spend(0.0008, "last look")
@@ -39,10 +41,13 @@ def test_alpha_must_be_one(alpha):
 
 
 def test_why_appending_and_testing_again_at_full_alpha_is_refused():
-    # two chances at alpha each, the second for the streams that failed the first: the error is well above alpha
+    # two chances at alpha each, the second for the streams that failed the first: the error is well
+    # above alpha
     alpha, p = 0.001, 0.5
     first, second = hits_needed(1.0, 0.0, 200, alpha), hits_needed(1.0, 0.0, 2_000, alpha)
     early = stats.binom.sf(first - 1, 200, p)
-    late = sum(stats.binom.pmf(x, 200, p) * stats.binom.sf(second - 1 - x, 1_800, p) for x in range(first))
+    late = sum(
+        stats.binom.pmf(x, 200, p) * stats.binom.sf(second - 1 - x, 1_800, p) for x in range(first)
+    )
     assert early <= alpha
     assert early + late > 1.5 * alpha

@@ -1,4 +1,6 @@
-"""CERTIFY and PREDICT against exact answers, and the rules for every kind of bad vote and bad input."""
+"""CERTIFY and PREDICT against exact answers, and the rules for every kind of bad vote and bad
+input.
+"""
 
 from __future__ import annotations
 
@@ -23,9 +25,13 @@ def test_radius_is_the_bound_on_the_votes_rounded_down() -> None:
     for row in range(20):
         chosen = int(result.selection[row].argmax())
         hits = int(result.counts[row, chosen])
-        assert result.radius[row] <= max(0.0, g.sigma * stats.norm.ppf(stats.beta.ppf(1e-3, hits, 501 - hits)))
+        assert result.radius[row] <= max(
+            0.0, g.sigma * stats.norm.ppf(stats.beta.ppf(1e-3, hits, 501 - hits))
+        )
         total_variation = result.provenance["noise"]["total_variation"]
-        assert result.radius[row] == radius_from_counts(hits, 500, g.sigma, 1e-3, total_variation=total_variation)
+        assert result.radius[row] == radius_from_counts(
+            hits, 500, g.sigma, 1e-3, total_variation=total_variation
+        )
         assert result.label[row] == (chosen if result.radius[row] > 0 else ABSTAIN)
     assert (result.counts.sum(1) == 500).all()
     assert (result.selection.sum(1) == 100).all()
@@ -38,15 +44,21 @@ def test_certified_radii_stay_below_the_true_distance_of_a_half_space() -> None:
     net = g.base
     assert isinstance(net, HalfSpace)
     side = ((x.double() / 255) * net.w).flatten(1).sum(1) - net.b
-    # Grid noise makes a half-space of the exact classifier; its distance differs by rounding to the grid, below 4/255.
+    # Grid noise makes a half-space of the exact classifier; its distance differs by rounding to the
+    # grid, below 4/255.
     failures = 0
     for seed in range(4):
         result = certify(g, x, n=200, alpha=0.05, seed=seed)
-        assert (result.label[result.radius > 0] == (side > 0).long()[result.radius > 0]).float().mean() > 0.9
+        assert (
+            result.label[result.radius > 0] == (side > 0).long()[result.radius > 0]
+        ).float().mean() > 0.9
         failures += int((result.radius > side.abs() + 1e-3).sum())
         certified = result.radius > 0
-        assert (result.radius[certified] > 0.4 * side.abs()[certified]).float().mean() > 0.5, "not needlessly small"
-    # At most 1200 * 0.05 = 60 failures are expected; more than 90 has probability 1e-4 at that rate.
+        assert (result.radius[certified] > 0.4 * side.abs()[certified]).float().mean() > 0.5, (
+            "not needlessly small"
+        )
+    # At most 1200 * 0.05 = 60 failures are expected; more than 90 has probability 1e-4 at that
+    # rate.
     assert failures <= 90
 
 
@@ -74,8 +86,11 @@ def test_half_of_the_votes_abstains() -> None:
 @pytest.mark.parametrize("kind", ["nan", "infinite"])
 def test_a_network_without_a_finite_logit_is_an_error(kind: str) -> None:
     g, x = SmoothedClassifier(Scripted(kind), 0.25, 3), images(2)
-    for call in (lambda: certify(g, x, n=100), lambda: predict(g, x, n=100),
-                 lambda: certify(g, x, n=100, labels=torch.tensor([1, 1]))):
+    for call in (
+        lambda: certify(g, x, n=100),
+        lambda: predict(g, x, n=100),
+        lambda: certify(g, x, n=100, labels=torch.tensor([1, 1])),
+    ):
         with pytest.raises(ValueError, match="NaN or infinity for every one of 100 noisy copies"):
             call()
 
@@ -107,7 +122,9 @@ def test_result_of_an_image_depends_on_nothing_else() -> None:
     g, x = small_net(), images(9)
     whole = certify(g, x, n=150, batch_size=32)
     assert len({int(row.argmax()) for row in whole.counts}) > 1
-    assert (whole.counts.max(1).values < 150).any(), "votes must be split for this test to mean anything"
+    assert (whole.counts.max(1).values < 150).any(), (
+        "votes must be split for this test to mean anything"
+    )
     order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
     shuffled = certify(g, x[order], n=150, batch_size=32)
     alone = certify(g, x[4:5], n=150, batch_size=32)
@@ -126,7 +143,9 @@ def test_seed_and_index_choose_the_noise() -> None:
     assert not torch.equal(certify(g, x, n=100, seed=1).counts, first.counts)
     by_index = certify(g, x, n=100, index=torch.tensor([5, 6, 7]))
     assert not torch.equal(by_index.counts, first.counts)
-    assert torch.equal(certify(g, x[1:], n=100, index=torch.tensor([6, 7])).counts, by_index.counts[1:])
+    assert torch.equal(
+        certify(g, x[1:], n=100, index=torch.tensor([6, 7])).counts, by_index.counts[1:]
+    )
 
 
 def test_selection_and_estimation_use_different_noise() -> None:
@@ -154,20 +173,30 @@ def test_float_noise_is_another_stream_and_says_so() -> None:
         certify(g, off_grid, n=50)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"n": 5}, "n >= 11"), ({"n0": 0}, "n0 >= 1"), ({"alpha": 0.0}, "alpha in"),
-    ({"mode": "radius"}, "expected radius for mode"),
-    ({"radius": 0.5}, "got radius"), ({"mode": "fast"}, "mode to be one of"), ({"noise": "fine"}, "noise to be"),
-    ({"batch_size": 0}, "batch_size >= 1"), ({"precision": "int8"}, "precision to be"),
-    ({"labels": torch.tensor([7])}, "labels within"), ({"index": torch.tensor([-1])}, "integers >= 0"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n": 5}, "n >= 11"),
+        ({"n0": 0}, "n0 >= 1"),
+        ({"alpha": 0.0}, "alpha in"),
+        ({"mode": "radius"}, "expected radius for mode"),
+        ({"radius": 0.5}, "got radius"),
+        ({"mode": "fast"}, "mode to be one of"),
+        ({"noise": "fine"}, "noise to be"),
+        ({"batch_size": 0}, "batch_size >= 1"),
+        ({"precision": "int8"}, "precision to be"),
+        ({"labels": torch.tensor([7])}, "labels within"),
+        ({"index": torch.tensor([-1])}, "integers >= 0"),
+    ],
+)
 def test_bad_options_are_refused_before_any_vote(options: dict[str, object], message: str) -> None:
     class Untouchable(nn.Module):
         def forward(self, z: Tensor) -> Tensor:
             raise AssertionError("the base classifier was asked")
 
+    given: Any = {"n": 100, **options}
     with pytest.raises(ValueError, match=message):
-        certify(SmoothedClassifier(Untouchable(), 0.25, 2), images(1), **{"n": 100, **options})  # type: ignore[arg-type]
+        certify(SmoothedClassifier(Untouchable(), 0.25, 2), images(1), **given)
 
 
 def test_bad_images_and_models_are_refused() -> None:
@@ -184,20 +213,31 @@ def test_bad_images_and_models_are_refused() -> None:
 
 @pytest.mark.parametrize("call", [certify, predict])
 def test_arrays_and_channels_last_are_refused(call: Any) -> None:
-    """Neither an AttributeError from inside, nor a certificate of something else than the user's images."""
+    """Neither an AttributeError from inside, nor a certificate of something else than the user's
+    images.
+    """
     g, x = half_space(shape=(3, 8, 8)), images(2, (3, 8, 8))
     for given in (x.numpy(), x.tolist()):
-        with pytest.raises(TypeError, match=r"expected images \(B, C, H, W\) as a torch.Tensor, got .*torch.as_tensor"):
+        with pytest.raises(
+            TypeError,
+            match=r"expected images \(B, C, H, W\) as a torch.Tensor, got .*torch.as_tensor",
+        ):
             call(g, given, n=100)
-    with pytest.raises(TypeError, match=r"expected the index \(B,\) as a torch.Tensor, got numpy.ndarray"):
+    with pytest.raises(
+        TypeError, match=r"expected the index \(B,\) as a torch.Tensor, got numpy.ndarray"
+    ):
         call(g, x, n=100, index=np.arange(2))
     for given in (x.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1) / 255):
-        with pytest.raises(ValueError, match=r"got \(2, 8, 8, 3\), which look like \(B, H, W, C\); use x.permute"):
+        with pytest.raises(
+            ValueError, match=r"got \(2, 8, 8, 3\), which look like \(B, H, W, C\); use x.permute"
+        ):
             call(g, given, n=100)
 
 
 def test_labels_must_be_a_tensor() -> None:
-    with pytest.raises(TypeError, match=r"expected labels \(B,\) as a torch.Tensor, got builtins.list"):
+    with pytest.raises(
+        TypeError, match=r"expected labels \(B,\) as a torch.Tensor, got builtins.list"
+    ):
         certify(half_space(), images(2), n=100, labels=[0, 1])  # type: ignore[arg-type]
 
 

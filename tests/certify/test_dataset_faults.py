@@ -1,4 +1,6 @@
-"""Kills, interrupts, full disks and second writers: a certification loses at most the votes in flight."""
+"""Kills, interrupts, full disks and second writers: a certification loses at most the votes in
+flight.
+"""
 
 from __future__ import annotations
 
@@ -46,8 +48,9 @@ def interrupted(monkeypatch: pytest.MonkeyPatch, rounds: int) -> None:
 
 
 @pytest.mark.parametrize("rounds", [1, 3, 9, 30])
-def test_interrupt_keeps_every_vote(rounds: int, tmp_path: Path, reference: CertificationLog,
-                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt_keeps_every_vote(
+    rounds: int, tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "MOST_PASSES", 1)
     with monkeypatch.context() as patch:
         interrupted(patch, rounds)
@@ -61,18 +64,37 @@ def test_interrupt_keeps_every_vote(rounds: int, tmp_path: Path, reference: Cert
         return count(self, work)
 
     monkeypatch.setattr(VotePool, "count", counting)
-    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
     assert sum(drawn) == 7 * 320 - rounds * 32
 
 
-@pytest.mark.parametrize("point", ["before-append:1", "mid-append:1", "after-append:1", "before-append:5",
-                                   "mid-append:5", "after-append:8"])
-def test_death_at_a_write_is_recovered_from(point: str, tmp_path: Path, reference: CertificationLog) -> None:
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before-append:1",
+        "mid-append:1",
+        "after-append:1",
+        "before-append:5",
+        "mid-append:5",
+        "after-append:8",
+    ],
+)
+def test_death_at_a_write_is_recovered_from(
+    point: str, tmp_path: Path, reference: CertificationLog
+) -> None:
     assert exit_codes(launch(tmp_path, **{CRASH_VARIABLE: point})) == [137]
-    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
 
 
-def test_killed_run_with_workers_resumes_with_two_ranks(tmp_path: Path, reference: CertificationLog) -> None:
+def test_killed_run_with_workers_resumes_with_two_ranks(
+    tmp_path: Path, reference: CertificationLog
+) -> None:
     parent = launch(tmp_path, 2)
     journal = tmp_path / "certificates.jsonl"
     wait_for(lambda: journal.exists() and journal.stat().st_size > 0)
@@ -89,7 +111,9 @@ def test_killed_run_with_workers_resumes_with_two_ranks(tmp_path: Path, referenc
 def children(pid: int) -> list[int]:
     """The processes that a process has started, where the system tells."""
     try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return [
+            int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        ]
     except FileNotFoundError:
         return []
 
@@ -101,11 +125,16 @@ def test_kills_at_random_times_lose_nothing(tmp_path: Path, reference: Certifica
         process.join(moments.uniform(0.0, 0.6))
         process.kill()
         process.join()
-    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
 
 
 def run_on_a_small_disk(folder: Path, room: int) -> None:
-    """The run of these tests, where no file can grow beyond ``room`` bytes; 28 as exit status where that is said."""
+    """The run of these tests, where no file can grow beyond ``room`` bytes; 28 as exit status where
+    that is said.
+    """
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     try:
         run_in_process(folder, 1, {})
@@ -114,20 +143,25 @@ def run_on_a_small_disk(folder: Path, room: int) -> None:
 
 
 @pytest.mark.parametrize("room", [700, 1500, 3000])
-def test_full_disk_is_an_error_and_the_next_start_goes_on(room: int, tmp_path: Path,
-                                                          reference: CertificationLog) -> None:
+def test_full_disk_is_an_error_and_the_next_start_goes_on(
+    room: int, tmp_path: Path, reference: CertificationLog
+) -> None:
     process = PROCESSES.Process(target=run_on_a_small_disk, args=(tmp_path, room))
     process.start()
     assert exit_codes(process) == [28]
     journal = tmp_path / "certificates.jsonl"
     assert journal.stat().st_size <= room
     assert not parse_journal(journal).torn_bytes
-    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
 
 
 @pytest.mark.parametrize("started", [False, True])
-def test_read_only_folder_is_an_error_and_stays_as_it_was(started: bool, tmp_path: Path, reference: CertificationLog,
-                                                          monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_only_folder_is_an_error_and_stays_as_it_was(
+    started: bool, tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if started:
         with monkeypatch.context() as patch:
             patch.setattr(engine, "MOST_PASSES", 1)
@@ -137,7 +171,9 @@ def test_read_only_folder_is_an_error_and_stays_as_it_was(started: bool, tmp_pat
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     open_file = os.open
 
-    def read_only(path: Any, flags: int, *mode: Any, **options: Any) -> int:  # root may write anywhere
+    def read_only(
+        path: Any, flags: int, *mode: Any, **options: Any
+    ) -> int:  # root may write anywhere
         if flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
             raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
         return open_file(path, flags, *mode, **options)
@@ -147,14 +183,19 @@ def test_read_only_folder_is_an_error_and_stays_as_it_was(started: bool, tmp_pat
         with pytest.raises(OSError, match=rf"Read-only file system: '{tmp_path}"):
             certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
-    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
 
 
 @pytest.mark.parametrize("renames", [0, 1])
-def test_table_that_could_not_be_written_is_written_by_the_next_start(renames: int, tmp_path: Path,
-                                                                      reference: CertificationLog,
-                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither before nor between the table and its provenance is there a moment that loses or mixes anything."""
+def test_table_that_could_not_be_written_is_written_by_the_next_start(
+    renames: int, tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither before nor between the table and its provenance is there a moment that loses or mixes
+    anything.
+    """
     replace, left = os.replace, iter(range(renames))
 
     def failing(source: Any, target: Any) -> None:
@@ -164,7 +205,9 @@ def test_table_that_could_not_be_written_is_written_by_the_next_start(renames: i
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", failing)
-        with pytest.raises(OSError, match=r"No space left on device; nothing was written: .*certificates\.tsv"):
+        with pytest.raises(
+            OSError, match=r"No space left on device; nothing was written: .*certificates\.tsv"
+        ):
             certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     assert same(read_log(tmp_path), reference)
     assert not (tmp_path / "certificates.tsv").exists()
@@ -189,8 +232,9 @@ def test_second_writer_is_locked_out(tmp_path: Path, monkeypatch: pytest.MonkeyP
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
 
 
-def test_what_another_writer_finished_in_the_meantime_is_not_done_again(tmp_path: Path, reference: CertificationLog,
-                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_another_writer_finished_in_the_meantime_is_not_done_again(
+    tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As when a benchmark is started again while the arms of a killed one are still saving."""
     certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     journal = tmp_path / "certificates.jsonl"
@@ -202,16 +246,25 @@ def test_what_another_writer_finished_in_the_meantime_is_not_done_again(tmp_path
         journal.write_bytes(whole)
         lock.release()
 
-    monkeypatch.setattr(VotePool, "count", lambda self, work: np.zeros((len(work), 5)) if not work else 1 / 0)
+    monkeypatch.setattr(
+        VotePool, "count", lambda self, work: np.zeros((len(work), 5)) if not work else 1 / 0
+    )
     threading.Timer(0.5, finish).start()
-    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
     assert journal.read_bytes() == whole
 
 
-def test_dead_worker_is_reported_and_what_it_earned_is_kept(tmp_path: Path, reference: CertificationLog,
-                                                           monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dead_worker_is_reported_and_what_it_earned_is_kept(
+    tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(workers, "_PROGRAM", "import os; os._exit(3)")
     with pytest.raises(RuntimeError, match="status 3"):
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False)
     monkeypatch.undo()
-    assert same(certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False), reference)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )

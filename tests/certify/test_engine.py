@@ -26,7 +26,9 @@ SHAPE = torch.Size((1, 4, 4))
 
 def make_pool(batch: int = 32, **options: Any) -> VotePool:
     g = small_net()
-    settings = CertifySettings(n=100, batch_size=batch, precision="float32", compile="never", **options)
+    settings = CertifySettings(
+        n=100, batch_size=batch, precision="float32", compile="never", **options
+    )
     return open_pool(g, noisy_images("grid", g.sigma, 0, SHAPE), SHAPE, settings, 100)
 
 
@@ -37,16 +39,24 @@ def one(image: Tensor, image_id: int, start: int, stop: int, purpose: str = "est
 def test_votes_of_a_slice_are_those_of_its_copies_wherever_it_stands() -> None:
     pool, x = make_pool(), images(3)
     whole = pool.count([one(x[0], 7, 0, 100)])
-    pieces = pool.count([one(x[1], 1, 0, 13), one(x[0], 7, 0, 41), one(x[2], 2, 5, 6), one(x[0], 7, 41, 100),
-                         one(x[0], 7, 0, 10, "select")])
+    pieces = pool.count(
+        [
+            one(x[1], 1, 0, 13),
+            one(x[0], 7, 0, 41),
+            one(x[2], 2, 5, 6),
+            one(x[0], 7, 41, 100),
+            one(x[0], 7, 0, 10, "select"),
+        ]
+    )
     assert np.array_equal(pieces[1] + pieces[3], whole[0])
     assert pieces.sum(1).tolist() == [13, 41, 1, 59, 10]
     assert np.array_equal(make_pool(batch=11).count([one(x[0], 7, 0, 100)]), whole)
 
 
 @pytest.mark.parametrize("piece", [(-1, 0, 5), (0, 2**32 - 2, 2**32 + 1)])
-def test_counters_are_checked_before_they_go_to_a_device(piece: tuple[int, int, int],
-                                                         monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counters_are_checked_before_they_go_to_a_device(
+    piece: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     pool = make_pool()
     monkeypatch.setattr(pool.noise, "points", None)  # nothing is drawn
     with pytest.raises(ValueError, match=r"image_ids >= 0 and sample_ids within 0..2\^32-1"):
@@ -65,7 +75,7 @@ def test_logits_do_not_depend_on_the_place_in_the_batch_or_on_the_padding() -> N
 
 
 def test_image_is_told_no_more_than_it_asked_for() -> None:
-    """The algorithm sees the votes at its looks, and no vote past a look, whatever the rounds hold."""
+    """The algorithm sees the votes at its looks, and no vote past a look."""
     pool, x = make_pool(), images(5)
     told: dict[int, list[int]] = {}
 
@@ -128,7 +138,8 @@ def test_grid_mode_certifies_the_cell_of_the_fixed_radius() -> None:
 def test_anytime_mode_comes_within_its_tolerance() -> None:
     g, x = half_space(), images(30, seed=9)
     fixed, early = certify(g, x, n=4000), certify(g, x, n=4000, mode="anytime", tolerance=0.1)
-    # The tolerance holds for the share that was seen when sampling ended; that share is off by some 0.1 in the radius.
+    # The tolerance holds for the share that was seen when sampling ended; that share is off by some
+    # 0.1 in the radius.
     given_away = fixed.radius - early.radius
     assert given_away.mean() <= 0.1
     assert given_away.max() <= 0.3
@@ -147,7 +158,9 @@ def test_modes_share_the_first_votes() -> None:
 
 
 class RecognisesRounding(nn.Module):
-    """Class 1 where every value near zero is a multiple of 2^-25, as it is where a grey pixel met float32 noise."""
+    """Class 1 where every value near zero is a multiple of 2^-25, as it is where a grey pixel met
+    float32 noise.
+    """
 
     def forward(self, z: Tensor) -> Tensor:
         steps = z.double() * 2**25
@@ -157,7 +170,9 @@ class RecognisesRounding(nn.Module):
 
 
 def test_float_noise_gives_a_false_certificate_and_grid_noise_does_not() -> None:
-    """A base classifier that reads the rounding of x + noise (Voracek and Hein 2023), not its value."""
+    """A base classifier that reads the rounding of x + noise (Voracek and Hein 2023), not its
+    value.
+    """
     g = SmoothedClassifier(RecognisesRounding(), 0.5, 2)
     grey, black = (torch.full((1, 1, 2, 2), value, dtype=torch.uint8) for value in (128, 0))
     distance = math.sqrt(4) * 128 / 255
@@ -166,8 +181,11 @@ def test_float_noise_gives_a_false_certificate_and_grid_noise_does_not() -> None
     assert false.radius.item() > distance, "certified beyond the black image"
     assert predict(g, black, n=1000, noise="float").label.item() == 0
     sound = certify(g, grey, n=1000)
-    assert sound.label.item() == ABSTAIN or sound.radius.item() < distance or (
-        predict(g, black, n=1000).label.item() in (sound.label.item(), ABSTAIN))
+    assert (
+        sound.label.item() == ABSTAIN
+        or sound.radius.item() < distance
+        or (predict(g, black, n=1000).label.item() in (sound.label.item(), ABSTAIN))
+    )
     assert sound.label.item() != 1
 
 
@@ -179,7 +197,9 @@ def test_progress_bar_counts_images(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def feed(task: Task) -> Outcome:
-    """Serve a task seven votes at a time: sample i of a stream votes for class 1 unless i mod 9 is 0."""
+    """Serve a task seven votes at a time: sample i of a stream votes for class 1 unless i mod 9 is
+    0.
+    """
     while not task.finished:
         piece = task.next_slice(7)
         classes = [int(sample % 9 != 0) for sample in range(piece.start, piece.stop)]
@@ -214,7 +234,9 @@ def test_an_interrupt_between_any_two_lines_neither_repeats_nor_mixes_votes() ->
             interrupted = True
         finally:
             sys.settrace(before)
-        found = feed(Task(0, 3, image, certification(rule, 20), Drawn.of_record(task.drawn.record())))
+        found = feed(
+            Task(0, 3, image, certification(rule, 20), Drawn.of_record(task.drawn.record()))
+        )
         assert found.looks == expected.looks, f"interrupted before line {line}"
         assert found.counts.tolist() == expected.counts.tolist()
     assert line > 100

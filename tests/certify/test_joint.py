@@ -15,7 +15,9 @@ def test_thresholds_are_raised_until_they_grow_with_the_share():
     shares, looks = special.ndtr(np.linspace(0.0, 3.0, 121)).tolist(), default_looks(100_000)
     alone = np.array([design(share, looks, 0.001).accept for share in shares]).T
     joint = joint_design(shares, looks, 0.001)
-    assert (np.diff(alone, axis=1) < 0).any(), "expected neighbouring exact designs to cross somewhere"
+    assert (np.diff(alone, axis=1) < 0).any(), (
+        "expected neighbouring exact designs to cross somewhere"
+    )
     assert (np.diff(joint.accept, axis=1) >= 0).all()
     assert (np.diff(joint.reject, axis=1) >= 0).all()
     assert (joint.accept >= alone).all()
@@ -31,7 +33,8 @@ def test_any_wrong_acceptance_is_within_alpha_for_every_share(shift):
         never_giving_up = joint.type_one_error(p)
         _, accepted = joint.outcome(p)
         wrong = accepted[np.searchsorted(joint.p0, p) :]
-        # found on two ways: thresholds of the smallest null alone, and all states of all tests with giving up
+        # found on two ways: thresholds of the smallest null alone, and all states of all tests with
+        # giving up
         assert wrong.max(initial=0.0) <= never_giving_up <= 0.001
         if shift == 0.0 and share < 0.99:
             assert never_giving_up > 0.85 * 0.001
@@ -39,11 +42,14 @@ def test_any_wrong_acceptance_is_within_alpha_for_every_share(shift):
 
 
 def test_wrong_acceptances_by_simulation():
-    # 50,000 streams for each of five shares, one of them between two nulls; limits are binomial quantiles at 1e-7.
+    # 50,000 streams for each of five shares, one of them between two nulls; limits are binomial
+    # quantiles at 1e-7.
     rng, alpha, streams = np.random.default_rng(3), 0.01, 50_000
     joint = joint_design(GRID, default_looks(4_000), alpha)
     for p in [*GRID[:8:2], 0.93]:
-        hits = rng.binomial(np.diff(joint.looks, prepend=0), p, size=(streams, len(joint.looks))).cumsum(axis=1)
+        hits = rng.binomial(
+            np.diff(joint.looks, prepend=0), p, size=(streams, len(joint.looks))
+        ).cumsum(axis=1)
         null = np.asarray(joint.p0) >= p
         wrong = (hits[:, :, None] >= joint.accept[None][:, :, null]).any(axis=(1, 2))
         assert wrong.sum() <= stats.binom.isf(1e-7, streams, alpha)
@@ -74,7 +80,9 @@ def test_one_test_alone_is_the_group_sequential_test():
         samples, accepted = joint.outcome(p)
         assert samples == pytest.approx(alone.expected_samples(p), rel=1e-9)
         assert accepted[0] == pytest.approx(alone.power(p), rel=1e-9)
-        assert joint.type_one_error(p) == pytest.approx(alone.type_one_error(p) if p <= 0.9 else 0.0)
+        assert joint.type_one_error(p) == pytest.approx(
+            alone.type_one_error(p) if p <= 0.9 else 0.0
+        )
 
 
 def test_answers_are_kept_though_later_hits_speak_against_them():

@@ -44,7 +44,10 @@ def test_what_is_written_is_read(tmp_path):
 
 
 def test_there_is_one_header(tmp_path):
-    with Journal(tmp_path / "j", HEADER) as journal, pytest.raises(ValueError, match="other than 'header'"):
+    with (
+        Journal(tmp_path / "j", HEADER) as journal,
+        pytest.raises(ValueError, match="other than 'header'"),
+    ):
         journal.append("header", HEADER)
 
 
@@ -74,14 +77,17 @@ def test_a_torn_header_is_written_again(tmp_path):
     assert fill(path).read_bytes() == whole
 
 
-@pytest.mark.parametrize(("damage", "line"), [
-    (lambda lines: [lines[0], lines[1].replace(b"90", b"91"), *lines[2:]], 2),
-    (lambda lines: [lines[0], *lines[2:]], 2),
-    (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], 2),
-    (lambda lines: lines[1:], 1),
-    (lambda lines: [*lines, lines[-1]], 6),
-    (lambda lines: [*lines[:3], b"", *lines[3:]], 4),
-])
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        (lambda lines: [lines[0], lines[1].replace(b"90", b"91"), *lines[2:]], 2),
+        (lambda lines: [lines[0], *lines[2:]], 2),
+        (lambda lines: [lines[0], lines[2], lines[1], *lines[3:]], 2),
+        (lambda lines: lines[1:], 1),
+        (lambda lines: [*lines, lines[-1]], 6),
+        (lambda lines: [*lines[:3], b"", *lines[3:]], 4),
+    ],
+)
 def test_other_damage_is_refused_with_its_line(tmp_path, damage, line):
     path = fill(tmp_path / "j")
     path.write_bytes(b"\n".join(damage(path.read_bytes().splitlines())) + b"\n")
@@ -102,7 +108,9 @@ def test_lines_of_another_run_are_refused(tmp_path):
 
 def test_another_configuration_is_refused_by_its_keys(tmp_path):
     path = fill(tmp_path / "j")
-    with pytest.raises(RecordError, match=r'noise\.kind \("grid", here "float"\), seed \(absent, here 1\)'):
+    with pytest.raises(
+        RecordError, match=r'noise\.kind \("grid", here "float"\), seed \(absent, here 1\)'
+    ):
         Journal(path, {"sigma": 0.25, "noise": {"kind": "float"}, "seed": 1})
     assert len(texts(path)) == 4
 
@@ -121,7 +129,10 @@ def test_describe_difference_of_equal_and_empty():
 
 
 def test_a_second_writer_is_told_who_the_first_is(tmp_path):
-    with Journal(tmp_path / "j", HEADER), pytest.raises(LockedError, match=f"process {os.getpid()} is writing"):
+    with (
+        Journal(tmp_path / "j", HEADER),
+        pytest.raises(LockedError, match=f"process {os.getpid()} is writing"),
+    ):
         Journal(tmp_path / "j", HEADER)
     Journal(tmp_path / "j", HEADER).close()
     assert [path.name for path in tmp_path.iterdir()] == ["j"]
@@ -181,7 +192,9 @@ def test_nan_and_closed_journals_are_refused(tmp_path):
     assert texts(tmp_path / "j") == []
 
 
-CRASHES = [(point, turn) for point in ("before-append", "mid-append", "after-append") for turn in (1, 2, 4)]
+CRASHES = [
+    (point, turn) for point in ("before-append", "mid-append", "after-append") for turn in (1, 2, 4)
+]
 SCRIPT = """
     import os, sys
     sys.path.insert(0, {root!r})
@@ -240,7 +253,8 @@ def test_a_flipped_bit_never_loads_as_something_else(sound, data):
         contents = parse_journal(path.with_name("flip"))
     except RecordError:
         return
-    # Only the last line end may go unnoticed as damage: then its line counts as torn, and is said to be.
+    # Only the last line end may go unnoticed as damage: then its line counts as torn, and is said
+    # to be.
     assert place == len(whole) - 1
     assert contents.torn_bytes
     assert [entry.data for entry in contents.entries] == RECORDS[:-1]

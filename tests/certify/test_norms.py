@@ -14,16 +14,29 @@ CIFAR, IMAGENET = 3 * 32 * 32, 3 * 224 * 224
 def test_published_conversions():
     assert linf_to_l2(2 / 255, CIFAR) == pytest.approx(0.4347, abs=5e-5)
     assert linf_to_l2(1 / 255, IMAGENET) == pytest.approx(1.5215, abs=5e-5)
-    assert radius_in_norm(0.5, CIFAR, 1) == radius_in_norm(0.5, CIFAR, 2) == l2_radius_for(0.5, CIFAR, 1) == 0.5
+    assert (
+        radius_in_norm(0.5, CIFAR, 1)
+        == radius_in_norm(0.5, CIFAR, 2)
+        == l2_radius_for(0.5, CIFAR, 1)
+        == 0.5
+    )
 
 
 @given(radius=st.floats(1e-6, 10.0), dimension=st.integers(1, 200_000))
 @settings(max_examples=200, deadline=None)
 def test_rounding_errs_to_the_safe_side(radius, dimension):
-    # exact arithmetic on the squares: the corner of the l_inf ball lies within the l2 ball, and hardly inside of it
-    inner, outer = Fraction(radius_in_norm(radius, dimension, math.inf)), Fraction(linf_to_l2(radius, dimension))
+    # exact arithmetic on the squares: the corner of the l_inf ball lies within the l2 ball, and
+    # hardly inside of it
+    inner, outer = (
+        Fraction(radius_in_norm(radius, dimension, math.inf)),
+        Fraction(linf_to_l2(radius, dimension)),
+    )
     if dimension > 1:
-        assert inner**2 * dimension <= Fraction(radius) ** 2 <= inner**2 * dimension * (1 + Fraction(1, 10**13))
+        assert (
+            inner**2 * dimension
+            <= Fraction(radius) ** 2
+            <= inner**2 * dimension * (1 + Fraction(1, 10**13))
+        )
         assert outer**2 >= Fraction(radius) ** 2 * dimension >= outer**2 * (1 - Fraction(1, 10**13))
     else:
         assert inner == outer == Fraction(radius)
@@ -43,7 +56,12 @@ def test_the_ball_is_contained_and_could_not_be_larger(norm):
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [((-1.0, 4, 2), "radius"), ((1.0, 0, 2), "dimension"), ((1.0, 4, 0.5), "norm"), ((1.0, 4, math.nan), "norm")],
+    [
+        ((-1.0, 4, 2), "radius"),
+        ((1.0, 0, 2), "dimension"),
+        ((1.0, 4, 0.5), "norm"),
+        ((1.0, 4, math.nan), "norm"),
+    ],
 )
 def test_bad_geometry_is_refused(arguments, message):
     for convert in (radius_in_norm, l2_radius_for):

@@ -23,8 +23,10 @@ def choose(samples: float = 1e9, **options: Any) -> Profile:
     return choose_network(small_net(), SHAPE, CertifySettings(n=100, **options), samples).profile
 
 
-def fake_timing(monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, str], float]) -> list[tuple[str, str]]:
-    """Let a pass take the given seconds by (dtype, compiled); returns the list of what was timed."""
+def fake_timing(
+    monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, str], float]
+) -> list[tuple[str, str]]:
+    """Let a pass take the given seconds by (dtype, compiled); returns what was timed."""
     asked: list[tuple[str, str]] = []
 
     def timed(network: FixedBatchNetwork, shape: torch.Size) -> float:
@@ -45,22 +47,33 @@ def test_votes_are_the_argmax_of_the_base_classifier() -> None:
     assert network.profile.compiled == "no"
 
 
-def test_short_run_is_plain_float32_and_a_long_one_takes_what_is_faster(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = {("float32", "no"): 1.0, ("bfloat16", "no"): 0.5, ("bfloat16", "inductor"): 0.3,
-             ("float32", "inductor"): 0.8}
+def test_short_run_is_plain_float32_and_a_long_one_takes_what_is_faster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = {
+        ("float32", "no"): 1.0,
+        ("bfloat16", "no"): 0.5,
+        ("bfloat16", "inductor"): 0.3,
+        ("float32", "inductor"): 0.8,
+    }
     asked = fake_timing(monkeypatch, times)
     monkeypatch.setattr(torch, "compile", lambda net, **_: net)
     assert choose(samples=100).dtype == "float32"
     assert asked == [("float32", "no")]
     assert (choose().dtype, choose().compiled) == ("bfloat16", "inductor")
     assert (choose(compile="never").dtype, choose(compile="never").compiled) == ("bfloat16", "no")
-    assert (choose(precision="float32").dtype, choose(precision="float32").compiled) == ("float32", "inductor")
+    assert (choose(precision="float32").dtype, choose(precision="float32").compiled) == (
+        "float32",
+        "inductor",
+    )
     assert choose(precision="float32", compile="never").dtype == "float32"
     times["bfloat16", "no"] = 0.95
     assert choose(compile="never").dtype == "float32", "a gain within the noise of the timing"
 
 
-def test_missing_compiler_is_passed_over_unless_compiling_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_compiler_is_passed_over_unless_compiling_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError("no compiler found")
 
@@ -80,7 +93,10 @@ def test_layer_without_the_dtype_stays_in_float32(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(numerics, "_has_fast_bfloat16", lambda device: True)
     g = SmoothedClassifier(nn.Sequential(nn.Flatten(), OnlyFloat32(16, 3)), 0.25, 3)
-    assert choose_network(g, SHAPE, CertifySettings(n=100, compile="never"), 1e12).profile.dtype == "float32"
+    assert (
+        choose_network(g, SHAPE, CertifySettings(n=100, compile="never"), 1e12).profile.dtype
+        == "float32"
+    )
 
 
 def test_precision_changes_the_function_and_the_record() -> None:
@@ -88,7 +104,8 @@ def test_precision_changes_the_function_and_the_record() -> None:
     points = torch.rand(256, *SHAPE, generator=torch.Generator().manual_seed(0))
     logits = {}
     for precision in ("float32", "bfloat16"):
-        settings = CertifySettings(n=100, precision=precision, batch_size=256, compile="never")  # type: ignore[arg-type]
+        options: Any = {"precision": precision, "batch_size": 256, "compile": "never"}
+        settings = CertifySettings(n=100, **options)
         network = choose_network(g, SHAPE, settings, 0)
         assert network.profile.record()["dtype"] == precision
         with torch.no_grad():
@@ -108,8 +125,9 @@ def test_callers_switches_do_not_change_what_is_executed(monkeypatch: pytest.Mon
     g = small_net()
     points = torch.rand(64, *SHAPE, generator=torch.Generator().manual_seed(0))
     network, seen = choose_network(g, SHAPE, CertifySettings(n=100, batch_size=64), 0), []
-    watch = nn.modules.module.register_module_forward_hook(lambda module, given, out: seen.append(
-        (out.dtype, torch.backends.cudnn.benchmark)))
+    watch = nn.modules.module.register_module_forward_hook(
+        lambda module, given, out: seen.append((out.dtype, torch.backends.cudnn.benchmark))
+    )
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     with watch, torch.autocast("cpu", dtype=torch.bfloat16):
         network(points)
@@ -118,21 +136,31 @@ def test_callers_switches_do_not_change_what_is_executed(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_the_precision_of_matrix_products_is_recorded_and_the_workers_too(workers: int, tmp_path: Path) -> None:
-    data = ImageData(images(2), torch.zeros(2, dtype=torch.int64), torch.arange(2), 4, "random", "test")
+def test_the_precision_of_matrix_products_is_recorded_and_the_workers_too(
+    workers: int, tmp_path: Path
+) -> None:
+    data = ImageData(
+        images(2), torch.zeros(2, dtype=torch.int64), torch.arange(2), 4, "random", "test"
+    )
     torch.set_float32_matmul_precision("medium")
     try:
-        log = certify_dataset(sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False)
+        log = certify_dataset(
+            sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False
+        )
     finally:
         torch.set_float32_matmul_precision("highest")
     assert log.provenance["numerics"]["float32_matmul"] == "medium"
     assert log.counts is not None
     assert log.counts[:, 3].tolist() == [20, 20], "expected the network to see the setting"
     with pytest.raises(RecordError, match="float32_matmul"):
-        certify_dataset(sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False)
+        certify_dataset(
+            sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False
+        )
 
 
-@pytest.mark.parametrize("layer", [nn.BatchNorm2d(6, track_running_stats=False), nn.GroupNorm(2, 6), nn.Dropout(0.5)])
+@pytest.mark.parametrize(
+    "layer", [nn.BatchNorm2d(6, track_running_stats=False), nn.GroupNorm(2, 6), nn.Dropout(0.5)]
+)
 def test_a_network_that_mixes_the_images_of_a_batch_is_refused(layer: nn.Module) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 6, 3), layer, nn.ReLU(), nn.Flatten(), nn.Linear(24, 4))

@@ -7,23 +7,47 @@ import pytest
 from scipy import stats
 
 from rsmooth.certify.bounds import hits_needed, radius_from_counts
-from rsmooth.certify.offline import append_samples, check_extension, class_under_test, radii_in_norm, recertify
+from rsmooth.certify.offline import (
+    append_samples,
+    check_extension,
+    class_under_test,
+    radii_in_norm,
+    recertify,
+)
 from rsmooth.certify.records import CertificationLog, RecordError
 
-HEADER = {"sigma": 0.5, "n0": 10, "n": 1000, "alpha": 0.001, "mode": "fixed", "target": "predict", "seed": 0,
-          "noise": {"kind": "grid", "total_variation": 1e-12}}
+HEADER = {
+    "sigma": 0.5,
+    "n0": 10,
+    "n": 1000,
+    "alpha": 0.001,
+    "mode": "fixed",
+    "target": "predict",
+    "seed": 0,
+    "noise": {"kind": "grid", "total_variation": 1e-12},
+}
 
 
 def counted(hits, *, alpha=0.001, n=1000, **change):
-    """A log whose image k gave ``hits[k]`` of n votes to class 1, which its selection chose; the label is 1."""
+    """A log whose image k gave ``hits[k]`` of n votes to class 1, which its selection chose; the
+    label is 1.
+    """
     hits = np.asarray(hits)
     radius = radius_from_counts(hits, np.full_like(hits, n), 0.5, alpha, total_variation=1e-12)
     predict = np.where(radius > 0, 1, -1)
     return CertificationLog(
-        idx=np.arange(len(hits)), label=np.ones_like(hits), predict=predict, radius=radius, correct=predict == 1,
-        time=np.ones(len(hits)), counts=np.stack([n - hits, hits], axis=1), samples=np.full(len(hits), n),
-        selection=np.tile([2, 8], (len(hits), 1)), invalid=np.zeros_like(hits),
-        provenance={**HEADER, "alpha": alpha, "n": n, **change})
+        idx=np.arange(len(hits)),
+        label=np.ones_like(hits),
+        predict=predict,
+        radius=radius,
+        correct=predict == 1,
+        time=np.ones(len(hits)),
+        counts=np.stack([n - hits, hits], axis=1),
+        samples=np.full(len(hits), n),
+        selection=np.tile([2, 8], (len(hits), 1)),
+        invalid=np.zeros_like(hits),
+        provenance={**HEADER, "alpha": alpha, "n": n, **change},
+    )
 
 
 HITS = [1000, 990, 700, 540, 400]
@@ -47,7 +71,9 @@ def test_an_abstention_may_end_at_a_larger_alpha():
 
 def test_joint_statements_share_alpha():
     log = counted(HITS)
-    np.testing.assert_array_equal(recertify(log, statements=5).radius, recertify(log, alpha=0.001 / 5).radius)
+    np.testing.assert_array_equal(
+        recertify(log, statements=5).radius, recertify(log, alpha=0.001 / 5).radius
+    )
     with pytest.raises(ValueError, match="at least one statement"):
         recertify(log, statements=0)
     with pytest.raises(ValueError, match="expected n >="):
@@ -56,15 +82,21 @@ def test_joint_statements_share_alpha():
 
 @pytest.mark.parametrize("p", [0.5, 0.7, 0.9, 0.95])
 def test_radii_of_an_image_need_no_share_of_alpha(p):
-    """The chance that any radius of a fine grid is claimed falsely, summed over every outcome of the votes."""
+    """The chance that any radius of a fine grid is claimed falsely, summed over every outcome of
+    the votes.
+    """
     n, alpha, grid = 200, 0.05, np.linspace(0.0, 2.5, 1001)
     hits = np.arange(n + 1)
     radius = radius_from_counts(hits, np.full_like(hits, n), 1.0, alpha)
-    claimed = (radius[:, None] >= grid) & (radius > 0)[:, None]  # (votes, radii), 0 standing for the class alone
+    claimed = (radius[:, None] >= grid) & (radius > 0)[
+        :, None
+    ]  # (votes, radii), 0 standing for the class alone
     false = grid >= stats.norm.ppf(p)
     chance = stats.binom.pmf(hits, n, p)
     at_any, at_each = chance @ (claimed & false).any(axis=1), chance @ (claimed & false)
-    assert at_any == pytest.approx(at_each.max(), abs=1e-12)  # the claims are nested, so one of them fails first
+    assert at_any == pytest.approx(
+        at_each.max(), abs=1e-12
+    )  # the claims are nested, so one of them fails first
     assert 0.01 < at_any <= alpha
     assert at_each.sum() > 2 * alpha  # what Bonferroni over these radii would have to share out
 
@@ -77,19 +109,35 @@ def test_total_variation_lowers_the_radius():
 def test_the_class_under_test_is_never_chosen_from_the_votes_that_test_it():
     log = counted(HITS)
     assert class_under_test(log).tolist() == [1] * 5
-    plain = {"idx": [0, 1], "label": [1, 0], "predict": [1, 1], "radius": [0.1, 0.1], "correct": [1, 0], "time": [0, 0]}
+    plain = {
+        "idx": [0, 1],
+        "label": [1, 0],
+        "predict": [1, 1],
+        "radius": [0.1, 0.1],
+        "correct": [1, 0],
+        "time": [0, 0],
+    }
     assert class_under_test(CertificationLog(**plain)).tolist() == [1, 1]
-    assert class_under_test(CertificationLog(**plain, provenance={"target": "label"})).tolist() == [1, 0]
+    assert class_under_test(CertificationLog(**plain, provenance={"target": "label"})).tolist() == [
+        1,
+        0,
+    ]
     abstained = CertificationLog(**{**plain, "predict": [1, -1], "radius": [0.1, 0.0]})
     with pytest.raises(RecordError, match="expected the selection votes"):
         class_under_test(abstained)
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"mode": "radius"}, "fixed number of samples, got mode='radius'; its votes stopped where they decided"),
-    ({"mode": "anytime"}, "got mode='anytime'"),
-    ({"n": 2000}, "expected 2000 samples for every image, got 1000 to 1000"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            {"mode": "radius"},
+            "fixed number of samples, got mode='radius'; its votes stopped where they decided",
+        ),
+        ({"mode": "anytime"}, "got mode='anytime'"),
+        ({"n": 2000}, "expected 2000 samples for every image, got 1000 to 1000"),
+    ],
+)
 def test_sequential_runs_are_refused(change, reason):
     log = counted(HITS)
     object.__setattr__(log, "provenance", {**HEADER, **change})
@@ -130,14 +178,18 @@ def test_unseen_samples_pool_at_the_same_alpha():
     assert pooled.time.tolist() == [2.0] * 5
     thrice = append_samples(pooled, counted(HITS, seed=2), looked=False)
     np.testing.assert_array_equal(thrice.radius, counted(np.multiply(HITS, 3), n=3000).radius)
-    np.testing.assert_array_equal(recertify(pooled, alpha=0.01).radius,
-                                  counted(np.multiply(HITS, 2), n=2000, alpha=0.01).radius)
+    np.testing.assert_array_equal(
+        recertify(pooled, alpha=0.01).radius,
+        counted(np.multiply(HITS, 2), n=2000, alpha=0.01).radius,
+    )
 
 
 def test_a_retest_after_a_look_costs_alpha():
     first, more = counted(HITS), counted(HITS, seed=1)
     pooled = append_samples(first, more, looked=True, alpha=0.003)
-    np.testing.assert_array_equal(pooled.radius, counted(np.multiply(HITS, 2), n=2000, alpha=0.002).radius)
+    np.testing.assert_array_equal(
+        pooled.radius, counted(np.multiply(HITS, 2), n=2000, alpha=0.002).radius
+    )
     assert (pooled.provenance["alpha"], pooled.provenance["alpha_spent"]) == (0.002, 0.003)
     with pytest.raises(RecordError, match="expected the total alpha for a retest after a look"):
         append_samples(first, more, looked=True)
@@ -155,30 +207,40 @@ def test_a_retest_after_a_look_costs_alpha():
 
 def test_a_retest_at_the_same_alpha_would_break_the_guarantee():
     """Why a look costs: an image that is given two chances at alpha errs more often than alpha."""
-    # Two tests of p = 1/2 at alpha = 0.05 each: 100 votes, then 200 in all. 20,000 null streams give the rate to
-    # +- 0.0015, so a true rate of at most 0.05 exceeds 0.055 by chance with probability 0.0006.
+    # Two tests of p = 1/2 at alpha = 0.05 each: 100 votes, then 200 in all. 20,000 null streams
+    # give the rate to +- 0.0015, so a true rate of at most 0.05 exceeds 0.055 by chance with
+    # probability 0.0006.
     draw = np.random.default_rng(0)
     first = draw.binomial(100, 0.5, 20_000)
     both = first + draw.binomial(100, 0.5, 20_000)
-    free = (radius_from_counts(first, 100, 1.0, 0.05) > 0) | (radius_from_counts(both, 200, 1.0, 0.05) > 0)
-    paid = (radius_from_counts(first, 100, 1.0, 0.025) > 0) | (radius_from_counts(both, 200, 1.0, 0.025) > 0)
+    free = (radius_from_counts(first, 100, 1.0, 0.05) > 0) | (
+        radius_from_counts(both, 200, 1.0, 0.05) > 0
+    )
+    paid = (radius_from_counts(first, 100, 1.0, 0.025) > 0) | (
+        radius_from_counts(both, 200, 1.0, 0.025) > 0
+    )
     assert free.mean() > 0.055
     assert paid.mean() < 0.055
 
 
-@pytest.mark.parametrize(("more", "reason"), [
-    (counted(HITS), "expected fresh noise, got seed 0 in both runs"),
-    (counted(HITS, seed=1, sigma=1.0), "the runs differ in sigma"),
-    (counted(HITS, seed=1, model={"hash": "other"}), "the runs differ in model"),
-    (counted(HITS[:4], seed=1), "5 and 4 images"),
-])
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        (counted(HITS), "expected fresh noise, got seed 0 in both runs"),
+        (counted(HITS, seed=1, sigma=1.0), "the runs differ in sigma"),
+        (counted(HITS, seed=1, model={"hash": "other"}), "the runs differ in model"),
+        (counted(HITS[:4], seed=1), "5 and 4 images"),
+    ],
+)
 def test_votes_that_do_not_belong_together_are_refused(more, reason):
     with pytest.raises(RecordError, match=reason):
         append_samples(counted(HITS), more, looked=False)
 
 
 def test_a_retest_whose_size_was_cut_to_the_results_would_break_the_guarantee():
-    """Why the number of further samples must not depend on the votes: exact, over all results of the first test."""
+    """Why the number of further samples must not depend on the votes: exact, over all results of
+    the first test.
+    """
     n, alpha = 1000, 0.001
     first = np.arange(n + 1)
     chance = stats.binom.pmf(first, n, 0.5)
@@ -199,12 +261,18 @@ def test_another_alpha_for_pooled_votes_is_spent_whole():
     np.testing.assert_array_equal(recertify(again, alpha=0.001).radius, pooled.radius)
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    ({"mode": "grid"}, "got mode='grid'"),
-    ({"seed": 0}, "expected fresh noise, got seed 0 in both runs"),
-    ({"target": "label"}, r'the runs differ in target \("predict", here "label"\)'),
-    ({"numerics": {"dtype": "bfloat16"}}, r"the runs differ in numerics \(absent, here .*with extends"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"mode": "grid"}, "got mode='grid'"),
+        ({"seed": 0}, "expected fresh noise, got seed 0 in both runs"),
+        ({"target": "label"}, r'the runs differ in target \("predict", here "label"\)'),
+        (
+            {"numerics": {"dtype": "bfloat16"}},
+            r"the runs differ in numerics \(absent, here .*with extends",
+        ),
+    ],
+)
 def test_what_could_not_be_appended_is_told_beforehand(change, reason):
     check_extension(counted(HITS), {**HEADER, "seed": 1})
     with pytest.raises(RecordError, match=reason):

@@ -34,7 +34,12 @@ def run(rule, path):
 
 def paths(rule, p, streams, seed):
     steps = np.diff(rule.looks, prepend=0)
-    return np.random.default_rng(seed).binomial(steps, p, size=(streams, len(steps))).cumsum(axis=1).tolist()
+    return (
+        np.random.default_rng(seed)
+        .binomial(steps, p, size=(streams, len(steps)))
+        .cumsum(axis=1)
+        .tolist()
+    )
 
 
 @pytest.mark.parametrize("hits", [0, 2_500, 2_600, 4_900, 5_000])
@@ -56,7 +61,10 @@ def test_radius_is_decided_at_the_exact_thresholds():
 
 def test_grid_certifies_the_largest_radius_that_is_shown():
     rule = RULES["grid"]
-    decisions = [run(rule, [round(size * p) for size in rule.looks]) for p in (0.3, 0.6, 0.75, 0.9, 0.999, 1.0)]
+    decisions = [
+        run(rule, [round(size * p) for size in rule.looks])
+        for p in (0.3, 0.6, 0.75, 0.9, 0.999, 1.0)
+    ]
     assert [decision.certified for decision in decisions] == [False] + [True] * 5
     radii = [decision.radius for decision in decisions]
     assert radii == sorted(radii)
@@ -66,7 +74,8 @@ def test_grid_certifies_the_largest_radius_that_is_shown():
 
 
 def test_decisions_are_those_of_the_fixed_protocol_for_almost_all_images():
-    # grid radii within one cell of the full radius from 50,000 samples; only images next to a grid radius may differ
+    # grid radii within one cell of the full radius from 50,000 samples; only images next to a grid
+    # radius may differ
     rule, n = GridRule(SIGMA, GRID, ALPHA, 50_000), 50_000
     differing, shares = 0, special.ndtr(np.linspace(-0.4, 3.6, 40))
     for k, p in enumerate(shares):
@@ -81,7 +90,8 @@ def test_decisions_are_those_of_the_fixed_protocol_for_almost_all_images():
 
 @pytest.mark.parametrize("name", ["radius", "grid", "anytime"])
 def test_wrong_certificates_by_simulation(name):
-    # alpha = 0.05, 1,500 streams at each of four shares; limits are binomial quantiles at 1e-7, the false-alarm rate.
+    # alpha = 0.05, 1,500 streams at each of four shares; limits are binomial quantiles at 1e-7, the
+    # false-alarm rate.
     alpha, streams = 0.05, 1_500
     rule = {
         "radius": RadiusRule(SIGMA, 0.5, alpha, 300),
@@ -118,7 +128,8 @@ def test_anytime_gives_up_no_more_than_its_tolerance_and_little_at_the_end():
             streams = paths(rule, p, 60, seed=5)
             fixed = np.mean([radius_from_counts(path[-1], n, SIGMA, ALPHA) for path in streams])
             found = np.mean([run(rule, path).radius for path in streams])
-            # 0.005: what keeping 0.8 of alpha for the end costs, and the noise of the mean over 60 streams
+            # 0.005: what keeping 0.8 of alpha for the end costs, and the noise of the mean over 60
+            # streams
             assert fixed - found <= tolerance + 0.005
     last = AnytimeRule(SIGMA, ALPHA, n, 1e-9).decide([round(0.9 * size) for size in rule.looks])
     assert last is not None
@@ -128,7 +139,10 @@ def test_anytime_gives_up_no_more_than_its_tolerance_and_little_at_the_end():
 
 def test_a_larger_tolerance_takes_fewer_samples():
     shares = special.ndtr(np.linspace(-1.0, 3.0, 30)).tolist()
-    samples = [simulated_samples(AnytimeRule(SIGMA, ALPHA, 20_000, tol), shares).mean() for tol in (0.01, 0.05, 0.2)]
+    samples = [
+        simulated_samples(AnytimeRule(SIGMA, ALPHA, 20_000, tol), shares).mean()
+        for tol in (0.01, 0.05, 0.2)
+    ]
     assert samples[0] > 1.3 * samples[1] > 1.3 * 1.3 * samples[2]
 
 
@@ -159,8 +173,15 @@ def test_every_stream_is_decided_and_more_hits_never_harm(data, name):
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_the_samplers_distance_from_the_ideal_makes_each_rule_stricter(name):
-    options = {"radius": {"radius": 0.5}, "grid": {"radii": GRID}, "anytime": {"tolerance": 1e-6}}.get(name, {})
-    ideal, rough = (stopping_rule(name, SIGMA, 5_000, ALPHA, total_variation=tv, **options) for tv in (0.0, 0.02))
+    options = {
+        "radius": {"radius": 0.5},
+        "grid": {"radii": GRID},
+        "anytime": {"tolerance": 1e-6},
+    }.get(name, {})
+    ideal, rough = (
+        stopping_rule(name, SIGMA, 5_000, ALPHA, total_variation=tv, **options)
+        for tv in (0.0, 0.02)
+    )
     path = [round(0.87 * size) for size in ideal.looks]
     assert ideal.decide(path).certified
     assert rough.decide(path).radius < ideal.decide(path).radius
@@ -212,9 +233,18 @@ def test_unreachable_radii():
         (lambda: AnytimeRule(SIGMA, ALPHA, 1_000, 0.0), "tolerance > 0"),
         (lambda: AnytimeRule(SIGMA, ALPHA, 36, 0.1, final_share=1e-8), "n >= 38"),
         (lambda: AnytimeRule(math.inf, ALPHA, 1_000, 0.1), "sigma"),
-        (lambda: stopping_rule("all", SIGMA, 100, ALPHA), "a mode among fixed, radius, grid, anytime"),
-        (lambda: stopping_rule("radius", SIGMA, 100, ALPHA), "expected radius for mode 'radius', got no option"),
-        (lambda: stopping_rule("fixed", SIGMA, 100, ALPHA, radius=0.5), "no option for mode 'fixed', got radius"),
+        (
+            lambda: stopping_rule("all", SIGMA, 100, ALPHA),
+            "a mode among fixed, radius, grid, anytime",
+        ),
+        (
+            lambda: stopping_rule("radius", SIGMA, 100, ALPHA),
+            "expected radius for mode 'radius', got no option",
+        ),
+        (
+            lambda: stopping_rule("fixed", SIGMA, 100, ALPHA, radius=0.5),
+            "no option for mode 'fixed', got radius",
+        ),
     ],
 )
 def test_bad_settings_are_refused(build, message):

@@ -11,7 +11,15 @@ from rsmooth.certify.sequential import Stream, default_looks, design, samples_to
 
 N = 100_000
 LOOKS = default_looks(N)
-SHARES = [0.5, 0.69146, 0.84134, 0.97725, 0.99, 0.99865, 0.99992]  # Phi(0, .5, 1, 2), .99, Phi(3), and almost 1
+SHARES = [
+    0.5,
+    0.69146,
+    0.84134,
+    0.97725,
+    0.99,
+    0.99865,
+    0.99992,
+]  # Phi(0, .5, 1, 2), .99, Phi(3), and almost 1
 
 
 def enumerate_paths(looks, accept, reject, p):
@@ -33,7 +41,9 @@ def enumerate_paths(looks, accept, reject, p):
 @pytest.mark.parametrize("p", [0.3, 0.6, 0.9])
 def test_exact_figures_are_those_of_walking_through_every_stream(p):
     test = design(0.6, (4, 7, 12), 0.1, power_loss=0.2)
-    assert any(threshold >= 0 for threshold in test.reject[:-1]), "expected a design that can give up early"
+    assert any(threshold >= 0 for threshold in test.reject[:-1]), (
+        "expected a design that can give up early"
+    )
     power, samples = enumerate_paths(test.looks, test.accept, test.reject, p)
     assert test.power(p) == pytest.approx(power, rel=1e-12)
     assert test.expected_samples(p) == pytest.approx(samples, rel=1e-12)
@@ -47,7 +57,9 @@ def test_type_one_error_is_within_alpha_though_no_stream_gives_up(p0, final_shar
     test = design(p0, LOOKS, 0.001, final_share=final_share)
     error = test.type_one_error()
     assert error <= 0.001
-    assert error >= (0.95 if p0 < 0.98 else 0.3) * 0.001, "alpha is left unused beyond what whole hits explain"
+    assert error >= (0.95 if p0 < 0.98 else 0.3) * 0.001, (
+        "alpha is left unused beyond what whole hits explain"
+    )
     assert test.power(p0) <= error
     below = [test.type_one_error(p) for p in (0.9 * p0, 0.99 * p0, p0)]
     assert below == sorted(below)
@@ -68,13 +80,15 @@ def test_no_threshold_can_be_lowered_by_one_hit(p0):
 
 
 def test_type_one_error_by_simulation():
-    # 100,000 streams at the null that never give up. The limits are binomial quantiles at 1e-7: a test of level alpha
-    # exceeds the upper one with probability at most 1e-7 for each p0.
+    # 100,000 streams at the null that never give up. The limits are binomial quantiles at 1e-7: a
+    # test of level alpha exceeds the upper one with probability at most 1e-7 for each p0.
     rng, alpha, streams = np.random.default_rng(2), 0.01, 100_000
     looks = default_looks(5_000)
     for p0 in (0.5, 0.9, 0.99):
         test = design(p0, looks, alpha)
-        hits = rng.binomial(np.diff(looks, prepend=0), p0, size=(streams, len(looks))).cumsum(axis=1)
+        hits = rng.binomial(np.diff(looks, prepend=0), p0, size=(streams, len(looks))).cumsum(
+            axis=1
+        )
         crossed = int((hits >= test.accept).any(axis=1).sum())
         assert crossed <= stats.binom.isf(1e-7, streams, alpha)
         assert abs(crossed - streams * test.type_one_error()) <= 5.3 * math.sqrt(streams * alpha)
@@ -91,7 +105,9 @@ def test_giving_up_costs_no_more_power_than_agreed(p0, power_loss):
 
 
 def test_giving_up_saves_samples_and_can_be_switched_off():
-    eager, patient, never = (design(0.84134, LOOKS, 0.001, power_loss=loss) for loss in (0.05, 0.01, 0.0))
+    eager, patient, never = (
+        design(0.84134, LOOKS, 0.001, power_loss=loss) for loss in (0.05, 0.01, 0.0)
+    )
     assert eager.accept == patient.accept == never.accept
     assert never.reject == (-1,) * (len(LOOKS) - 1) + (never.accept[-1] - 1,)
     samples = [test.expected_samples(0.7) for test in (eager, patient, never)]
@@ -112,7 +128,9 @@ def test_hardly_any_power_is_lost_against_the_fixed_sample_size(sigmas):
 @pytest.mark.parametrize("sigmas", [0.5, 1.0, 2.0])
 def test_thirty_times_fewer_samples_than_fixed_n(sigmas):
     test = design(float(special.ndtr(sigmas)), LOOKS, 0.001)
-    shares = special.ndtr(np.linspace(-1.0, 4.0, 60))  # images spread evenly over radii from none to four sigma
+    shares = special.ndtr(
+        np.linspace(-1.0, 4.0, 60)
+    )  # images spread evenly over radii from none to four sigma
     assert np.mean([test.expected_samples(float(p)) for p in shares]) < N / 30
 
 
@@ -127,7 +145,9 @@ def test_designs_are_made_once():
     assert design(0.75, LOOKS, 0.001) is design(0.75, LOOKS, 0.001)
 
 
-@pytest.mark.parametrize(("samples", "p"), [(1, 0.3), (7, 0.001), (300, 0.5), (N, 0.97725), (N, 0.99999), (50, 1.0)])
+@pytest.mark.parametrize(
+    ("samples", "p"), [(1, 0.3), (7, 0.001), (300, 0.5), (N, 0.97725), (N, 0.99999), (50, 1.0)]
+)
 def test_a_draw_is_binomial(samples, p):
     stream = Stream(p)
     stream.draw(samples)
@@ -158,7 +178,7 @@ def test_large_draws_by_fourier_transform_are_the_same(p, monkeypatch):
             fast.draw(samples)
     start, trimmed = fast.low - direct.low, np.zeros(direct.mass.size)
     assert 0 <= start < start + fast.mass.size < direct.mass.size
-    trimmed[start:start + fast.mass.size] = fast.mass
+    trimmed[start : start + fast.mass.size] = fast.mass
     assert np.abs(direct.mass - trimmed).sum() < 1e-13, "far below NUMERICAL_SLACK"
     assert (fast.mass >= 0).all()
 
@@ -174,7 +194,9 @@ def test_thresholds_do_not_depend_on_the_way_of_convolution(monkeypatch):
 
 def test_no_design_takes_a_convolution_of_quadratic_cost(monkeypatch):
     convolve, products = np.convolve, []
-    monkeypatch.setattr(np, "convolve", lambda a, b: (products.append(a.size * b.size), convolve(a, b))[1])
+    monkeypatch.setattr(
+        np, "convolve", lambda a, b: (products.append(a.size * b.size), convolve(a, b))[1]
+    )
     test = design(0.6, default_looks(10**8), 0.001)  # 10^10 products at the last look
     assert 0.99 * 0.001 < test.type_one_error() <= 0.001
     assert 10**6 < max(products) <= 10**8

@@ -24,8 +24,14 @@ def random_log(seed, n=400, shift=0.0, ability=0.0):
     radius = np.maximum(0.3 + shift + 0.3 * draw.standard_normal(n) + ability, 0.0)
     label = draw.integers(0, 2, n) * 0
     predict = np.where(radius == 0, -1, np.where(draw.random(n) < 0.2, 1, 0))
-    return CertificationLog(idx=np.arange(n), label=label, predict=predict, radius=radius, correct=predict == label,
-                            time=np.ones(n))
+    return CertificationLog(
+        idx=np.arange(n),
+        label=label,
+        predict=predict,
+        radius=radius,
+        correct=predict == label,
+        time=np.ones(n),
+    )
 
 
 LOG = random_log(0)
@@ -33,8 +39,12 @@ LOG = random_log(0)
 
 def test_standard_errors_against_scipy():
     holds = LOG.correct[:, None] & (LOG.radius[:, None] >= RADII)
-    np.testing.assert_allclose(accuracy_standard_error(LOG, RADII), stats.sem(holds, axis=0, ddof=0), rtol=1e-12)
-    assert radius_standard_error(LOG) == pytest.approx(stats.sem(LOG.correct * LOG.radius), rel=1e-12)
+    np.testing.assert_allclose(
+        accuracy_standard_error(LOG, RADII), stats.sem(holds, axis=0, ddof=0), rtol=1e-12
+    )
+    assert radius_standard_error(LOG) == pytest.approx(
+        stats.sem(LOG.correct * LOG.radius), rel=1e-12
+    )
 
 
 def test_wilson_interval_against_scipy():
@@ -49,13 +59,16 @@ def test_wilson_interval_against_scipy():
 def test_bootstrap_interval_against_the_t_interval():
     values = certified_radii(LOG)
     expected = stats.t.interval(0.95, len(values) - 1, loc=values.mean(), scale=stats.sem(values))
-    # 2000 resamples leave an end uncertain by about 0.05 standard errors of the mean; five times that is allowed.
+    # 2000 resamples leave an end uncertain by about 0.05 standard errors of the mean; five times
+    # that is allowed.
     assert radius_interval(LOG) == pytest.approx(expected, abs=0.25 * stats.sem(values))
     assert radius_interval(LOG) == radius_interval(LOG)
     assert radius_interval(LOG) != radius_interval(LOG, seed=1)
     narrow, wide = radius_interval(LOG, 0.5), radius_interval(LOG, 0.99)
     assert wide[0] < narrow[0] < average_certified_radius(LOG) < narrow[1] < wide[1]
-    assert radius_interval(LOG, resamples=1) == pytest.approx((average_certified_radius(LOG),) * 2, abs=0.1)
+    assert radius_interval(LOG, resamples=1) == pytest.approx(
+        (average_certified_radius(LOG),) * 2, abs=0.1
+    )
 
 
 def test_paired_comparison_against_scipy():
@@ -67,7 +80,9 @@ def test_paired_comparison_against_scipy():
     assert paired.radius_error == pytest.approx(stats.sem(values[1] - values[0]), rel=1e-12)
     assert paired.radius_p == pytest.approx(stats.ttest_rel(values[1], values[0]).pvalue, rel=1e-9)
     assert paired.radius_interval[0] < paired.radius < paired.radius_interval[1]
-    assert paired.radius_error < 0.8 * np.hypot(radius_standard_error(first), radius_standard_error(second))
+    assert paired.radius_error < 0.8 * np.hypot(
+        radius_standard_error(first), radius_standard_error(second)
+    )
     for k, radius in enumerate(RADII):
         a, b = (log.correct & (log.radius >= radius) for log in (first, second))
         assert paired.accuracy[k] == pytest.approx(b.mean() - a.mean(), abs=1e-12)
@@ -97,7 +112,9 @@ def test_weak_claims_are_those_within_their_error():
 
 def test_equal_gains_everywhere_are_certain():
     columns = {"idx": [0, 1], "label": [0, 0], "predict": [0, 0], "correct": [1, 1], "time": [0, 0]}
-    first, second = (CertificationLog(radius=radius, **columns) for radius in ([1.0, 2.0], [1.5, 2.5]))
+    first, second = (
+        CertificationLog(radius=radius, **columns) for radius in ([1.0, 2.0], [1.5, 2.5])
+    )
     paired = compare(first, second, [1.0])
     assert (paired.radius, paired.radius_error, paired.radius_p) == (0.5, 0.0, 0.0)
 
@@ -122,8 +139,14 @@ def test_wilson_interval_covers():
     covered = 0.0
     for hits in range(101):
         correct = np.arange(100) < hits
-        log = CertificationLog(idx=np.arange(100), label=np.ones(100, int), predict=correct.astype(int),
-                               radius=np.ones(100), correct=correct, time=np.zeros(100))
+        log = CertificationLog(
+            idx=np.arange(100),
+            label=np.ones(100, int),
+            predict=correct.astype(int),
+            radius=np.ones(100),
+            correct=correct,
+            time=np.zeros(100),
+        )
         low, high = accuracy_interval(log, 1.0)
         assert certified_accuracy(log, 1.0) == hits / 100
         covered += stats.binom.pmf(hits, 100, 0.3) * (low <= 0.3 <= high)

@@ -6,9 +6,28 @@ import pytest
 
 from rsmooth.cli import main
 
-TINY = ["--model", "small-cnn", "--model.width", "4", "--trainer", "smoothadv", "--trainer.epochs", "1",
-        "--trainer.num_noise", "2", "--trainer.precision", "float32", "--attack", "smoothadv-pgd",
-        "--attack.epsilon", "64/255", "--attack.steps", "1", "--progress", "false"]
+TINY = [
+    "--model",
+    "small-cnn",
+    "--model.width",
+    "4",
+    "--trainer",
+    "smoothadv",
+    "--trainer.epochs",
+    "1",
+    "--trainer.num_noise",
+    "2",
+    "--trainer.precision",
+    "float32",
+    "--attack",
+    "smoothadv-pgd",
+    "--attack.epsilon",
+    "64/255",
+    "--attack.steps",
+    "1",
+    "--progress",
+    "false",
+]
 CERTIFY = ["--max", "5", "--n", "100", "--n0", "20", "--workers", "1", "--progress", "false"]
 
 

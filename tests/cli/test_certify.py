@@ -17,27 +17,76 @@ def test_certification_resumes_and_writes_the_published_table(run: Path) -> None
     assert main(["certify", str(run), *CERTIFY]) == 0
     assert (run / "certificates.jsonl").read_bytes() == journal
     assert (run / "certificates.tsv").read_text().split("\n")[0].split() == [
-        "idx", "label", "predict", "radius", "correct", "time"]
+        "idx",
+        "label",
+        "predict",
+        "radius",
+        "correct",
+        "time",
+    ]
 
 
 def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "grid.jsonl"
-    assert main(["certify", str(run), *CERTIFY, "--mode", "grid", "--radii", "0.1,64/255", "--precision", "float32",
-                 "--noise", "float", "--target", "label", "--out", str(out)]) == 0
+    assert (
+        main(
+            [
+                "certify",
+                str(run),
+                *CERTIFY,
+                "--mode",
+                "grid",
+                "--radii",
+                "0.1,64/255",
+                "--precision",
+                "float32",
+                "--noise",
+                "float",
+                "--target",
+                "label",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     header = json.loads(out.read_text().split("\n")[0])["data"]
     assert (header["mode"], header["mode_options"]) == ("grid", {"radii": [0.1, 64 / 255]})
-    assert (header["target"], header["noise"]["kind"], header["numerics"]["dtype"]) == ("label", "float", "float32")
+    assert (header["target"], header["noise"]["kind"], header["numerics"]["dtype"]) == (
+        "label",
+        "float",
+        "float32",
+    )
 
 
 def test_lists_are_written_with_commas(run: Path, tmp_path: Path) -> None:
     out = tmp_path / "two.jsonl"
-    assert main(["certify", str(run), "--n", "100", "--images", "1297,1299", "--progress", "false", "--out",
-                 str(out)]) == 0
+    assert (
+        main(
+            [
+                "certify",
+                str(run),
+                "--n",
+                "100",
+                "--images",
+                "1297,1299",
+                "--progress",
+                "false",
+                "--out",
+                str(out),
+            ]
+        )
+        == 0
+    )
     assert main(["report", str(run), str(out), "--names", "all,two"]) == 0
 
 
-def test_a_published_checkpoint_from_file_to_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Keys of either wrapper; the file, not the few images' labels, says how many classes there are."""
+def test_a_published_checkpoint_from_file_to_certificates(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Keys of either wrapper; the file, not the few images' labels, says how many classes there
+    are.
+    """
     import torch
 
     from rsmooth import MODELS
@@ -50,43 +99,99 @@ def test_a_published_checkpoint_from_file_to_certificates(tmp_path: Path, capsys
     certified = []
     for prefix in ("1.", "1.module."):
         path = tmp_path / f"{prefix}pth.tar"
-        torch.save({"epoch": 90, "arch": "cifar_resnet20", "optimizer": {},
-                    "state_dict": {prefix + name: tensor for name, tensor in weights.items()}}, path)
-        argv = ["certify", "--checkpoint", str(path), "--normalize", "cifar10", "--sigma", "0.25", "--n", "20",
-                "--n0", "5", "--precision", "float32", "--out", str(tmp_path / f"{prefix}jsonl"), "--progress", "false"]
+        torch.save(
+            {
+                "epoch": 90,
+                "arch": "cifar_resnet20",
+                "optimizer": {},
+                "state_dict": {prefix + name: tensor for name, tensor in weights.items()},
+            },
+            path,
+        )
+        argv = [
+            "certify",
+            "--checkpoint",
+            str(path),
+            "--normalize",
+            "cifar10",
+            "--sigma",
+            "0.25",
+            "--n",
+            "20",
+            "--n0",
+            "5",
+            "--precision",
+            "float32",
+            "--out",
+            str(tmp_path / f"{prefix}jsonl"),
+            "--progress",
+            "false",
+        ]
         assert main([*argv, "--dataset", "npz", "--dataset.path", str(tmp_path / "few.npz")]) == 0
-        certified.append([line.split("\t")[:5] for line in (tmp_path / f"{prefix}tsv").read_text().split("\n")[1:-1]])
+        certified.append(
+            [
+                line.split("\t")[:5]
+                for line in (tmp_path / f"{prefix}tsv").read_text().split("\n")[1:-1]
+            ]
+        )
     assert certified[0] == certified[1]
-    assert "labels within 0..9" in error_of(capsys, *argv, "--dataset", "npz", "--dataset.path",
-                                            str(tmp_path / "many.npz"))
+    assert "labels within 0..9" in error_of(
+        capsys, *argv, "--dataset", "npz", "--dataset.path", str(tmp_path / "many.npz")
+    )
     assert "expected images of 3 channels" in error_of(capsys, *argv, "--dataset", "digits")
 
 
 def test_missing_models_and_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected a data set, got none" in error_of(capsys, "certify", str(tmp_path))
-    assert "run rsmooth train first" in error_of(capsys, "certify", str(tmp_path), "--dataset", "digits")
-    assert "--sigma and --normalize" in error_of(capsys, "certify", "--checkpoint", "x.pth.tar", "--dataset",
-                                                 "digits", "--out", str(tmp_path / "x.jsonl"))
-    assert "RSMOOTH_NOWHERE" in error_of(capsys, "certify", str(tmp_path), "--dataset", "npz", "--dataset.path",
-                                         "$RSMOOTH_NOWHERE")
+    assert "run rsmooth train first" in error_of(
+        capsys, "certify", str(tmp_path), "--dataset", "digits"
+    )
+    assert "--sigma and --normalize" in error_of(
+        capsys,
+        "certify",
+        "--checkpoint",
+        "x.pth.tar",
+        "--dataset",
+        "digits",
+        "--out",
+        str(tmp_path / "x.jsonl"),
+    )
+    assert "RSMOOTH_NOWHERE" in error_of(
+        capsys, "certify", str(tmp_path), "--dataset", "npz", "--dataset.path", "$RSMOOTH_NOWHERE"
+    )
 
 
-def test_images_and_samples_that_cannot_be(run: Path, tmp_path: Path,
-                                           capsys: pytest.CaptureFixture[str]) -> None:
+def test_images_and_samples_that_cannot_be(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = str(tmp_path / "x.jsonl")
-    assert "which it lacks" in error_of(capsys, "certify", str(run), "--images", "[5]", "--out", out)
-    assert "expected n >= 11 at alpha=0.001" in error_of(capsys, "certify", str(run), "--n", "5", "--out", out)
+    assert "which it lacks" in error_of(
+        capsys, "certify", str(run), "--images", "[5]", "--out", out
+    )
+    assert "expected n >= 11 at alpha=0.001" in error_of(
+        capsys, "certify", str(run), "--n", "5", "--out", out
+    )
 
 
-@pytest.mark.parametrize(("images", "said"), [("[]", "at least one image"), ("1297,1297", "each once")])
-def test_images_that_repeat_or_are_none(run: Path, images: str, said: str, tmp_path: Path,
-                                        capsys: pytest.CaptureFixture[str]) -> None:
-    assert said in error_of(capsys, "certify", str(run), "--images", images, "--out", str(tmp_path / "x.jsonl"))
+@pytest.mark.parametrize(
+    ("images", "said"), [("[]", "at least one image"), ("1297,1297", "each once")]
+)
+def test_images_that_repeat_or_are_none(
+    run: Path, images: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in error_of(
+        capsys, "certify", str(run), "--images", images, "--out", str(tmp_path / "x.jsonl")
+    )
 
 
-def test_damaged_configurations(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_configurations(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "model.pt").write_bytes((run / "model.pt").read_bytes())
-    for content, said in (("a: [1\n", "expected YAML in"), ("sigma: 1\n", "expected the key dataset"),
-                          ("- a\n", "expected a mapping")):
+    for content, said in (
+        ("a: [1\n", "expected YAML in"),
+        ("sigma: 1\n", "expected the key dataset"),
+        ("- a\n", "expected a mapping"),
+    ):
         (tmp_path / "config.yaml").write_text(content)
         assert said in error_of(capsys, "certify", str(tmp_path), "--n", "100")

@@ -11,8 +11,9 @@ from rsmooth.cli import main
 from tests.cli.helpers import error_of
 
 
-def test_predictions_of_files_and_of_the_data_set_agree(run: Path, tmp_path: Path,
-                                                        capsys: pytest.CaptureFixture[str]) -> None:
+def test_predictions_of_files_and_of_the_data_set_agree(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from PIL import Image
 
     from rsmooth.data import load_dataset
@@ -23,13 +24,32 @@ def test_predictions_of_files_and_of_the_data_set_agree(run: Path, tmp_path: Pat
     np.savez(tmp_path / "three.npz", images=images)
     Image.fromarray(images[0, ..., 0]).save(tmp_path / "one.png")
     capsys.readouterr()
-    assert main(["predict", str(run), str(tmp_path / "three.npz"), str(tmp_path / "one.png"), "--n", "200"]) == 0
+    assert (
+        main(
+            [
+                "predict",
+                str(run),
+                str(tmp_path / "three.npz"),
+                str(tmp_path / "one.png"),
+                "--n",
+                "200",
+            ]
+        )
+        == 0
+    )
     rows = [line.split(",") for line in capsys.readouterr().out.strip().split("\n")]
     assert rows[0] == ["image", "prediction", "p_value"]
     assert len(rows) == 5
-    assert rows[1][1:] == rows[4][1:], "expected one image to have one answer, wherever it stands in the command"
-    assert main(["predict", str(run), "--max", "2", "--n", "200", "--out", str(tmp_path / "p.csv")]) == 0
-    assert (tmp_path / "p.csv").read_text().split("\n")[0].strip() == "image,prediction,p_value,label"
+    assert rows[1][1:] == rows[4][1:], (
+        "expected one image to have one answer, wherever it stands in the command"
+    )
+    assert (
+        main(["predict", str(run), "--max", "2", "--n", "200", "--out", str(tmp_path / "p.csv")])
+        == 0
+    )
+    assert (tmp_path / "p.csv").read_text().split("\n")[
+        0
+    ].strip() == "image,prediction,p_value,label"
 
 
 class TestPictures:
@@ -43,19 +63,32 @@ class TestPictures:
         (image.quantize(16) if mode == "P" else image.convert(mode)).save(path)
         return str(path)
 
-    @pytest.mark.parametrize(("mode", "said"), [("RGBA", "of mode RGBA"), ("1", "of mode 1"),
-                                                ("RGB", "expected a model for images"),
-                                                ("P", "expected a model for images")])  # not its palette's numbers
-    def test_a_picture_of_another_kind_is_refused(self, run: Path, tmp_path: Path, mode: str, said: str,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+    @pytest.mark.parametrize(
+        ("mode", "said"),
+        [
+            ("RGBA", "of mode RGBA"),
+            ("1", "of mode 1"),
+            ("RGB", "expected a model for images"),
+            ("P", "expected a model for images"),
+        ],
+    )  # not its palette's numbers
+    def test_a_picture_of_another_kind_is_refused(
+        self, run: Path, tmp_path: Path, mode: str, said: str, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         assert said in error_of(capsys, "predict", str(run), self.picture(tmp_path, mode))
 
-    def test_files_that_are_no_images(self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_files_that_are_no_images(
+        self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         (tmp_path / "bad.png").write_text("nope")
         np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
         np.savez(tmp_path / "empty.npz", images=np.zeros((0, 8, 8), np.uint8))
-        for name, said in (("bad.png", "cannot be read"), ("", "which is a folder"), ("objects.npz", "array of images"),
-                           ("empty.npz", "(0, 8, 8, 1)")):
+        for name, said in (
+            ("bad.png", "cannot be read"),
+            ("", "which is a folder"),
+            ("objects.npz", "array of images"),
+            ("empty.npz", "(0, 8, 8, 1)"),
+        ):
             assert said in error_of(capsys, "predict", str(run), str(tmp_path / name))
         grey = self.picture(tmp_path, "L")
         assert "got both" in error_of(capsys, "predict", str(run), grey, "--max", "3")

@@ -17,16 +17,78 @@ import torch
 from rsmooth.cli import main
 
 ROOT = Path(__file__).parents[2]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts",
-            "2", "-m", "rsmooth", "--"]
-# 13 images, batches of 4 in mini-batches of 2: the last step has a single image, which leaves one process without any.
-TRAIN = ["--sigma", "0.25", "--model", "mlp", "--model.hidden", "[8]", "--dataset", "npz", "--dataset.validation", "4",
-         "--trainer", "smoothadv", "--trainer.num_noise", "2", "--trainer.epochs", "24", "--trainer.batch_size", "4",
-         "--trainer.lr", "0.02", "--trainer.warmup_epochs", "12", "--trainer.precision", "float32",
-         "--trainer.checkpoint_seconds", "1e-9", "--attack", "smoothadv-pgd", "--attack.epsilon", "0.5",
-         "--attack.steps", "2", "--progress", "false"]
-SAME = ("epoch", "train_loss", "train_accuracy", "validation_accuracy", "epsilon", "images", "steps")
-CERTIFY = ["--max", "5", "--n", "200", "--precision", "float32", "--compile", "never", "--progress", "false"]
+TORCHRUN = [
+    sys.executable,
+    "-m",
+    "torch.distributed.run",
+    "--standalone",
+    "--nproc-per-node",
+    "2",
+    "--max-restarts",
+    "2",
+    "-m",
+    "rsmooth",
+    "--",
+]
+# 13 images, batches of 4 in mini-batches of 2: the last step has a single image, which leaves one
+# process without any.
+TRAIN = [
+    "--sigma",
+    "0.25",
+    "--model",
+    "mlp",
+    "--model.hidden",
+    "[8]",
+    "--dataset",
+    "npz",
+    "--dataset.validation",
+    "4",
+    "--trainer",
+    "smoothadv",
+    "--trainer.num_noise",
+    "2",
+    "--trainer.epochs",
+    "24",
+    "--trainer.batch_size",
+    "4",
+    "--trainer.lr",
+    "0.02",
+    "--trainer.warmup_epochs",
+    "12",
+    "--trainer.precision",
+    "float32",
+    "--trainer.checkpoint_seconds",
+    "1e-9",
+    "--attack",
+    "smoothadv-pgd",
+    "--attack.epsilon",
+    "0.5",
+    "--attack.steps",
+    "2",
+    "--progress",
+    "false",
+]
+SAME = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "validation_accuracy",
+    "epsilon",
+    "images",
+    "steps",
+)
+CERTIFY = [
+    "--max",
+    "5",
+    "--n",
+    "200",
+    "--precision",
+    "float32",
+    "--compile",
+    "never",
+    "--progress",
+    "false",
+]
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +118,22 @@ def metrics(run: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="finds the processes to kill in Linux' /proc")
-def test_two_processes_train_what_one_does_and_survive_the_kill_of_one(data: Path, tmp_path: Path) -> None:
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="finds the processes to kill in Linux' /proc"
+)
+def test_two_processes_train_what_one_does_and_survive_the_kill_of_one(
+    data: Path, tmp_path: Path
+) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     options = [*TRAIN, "--dataset.path", str(data)]
-    launcher = subprocess.Popen([*TORCHRUN, "train", str(two), *options], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    launcher = subprocess.Popen(
+        [*TORCHRUN, "train", str(two), *options],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
     try:
         while not metrics(two) and launcher.poll() is None:
             time.sleep(0.01)
@@ -72,16 +144,25 @@ def test_two_processes_train_what_one_does_and_survive_the_kill_of_one(data: Pat
     assert launcher.returncode == 0, err
     assert "exitcode: -9" in err
     assert out.count("trained ") == 1  # one process speaks and writes
-    assert sorted(os.listdir(two)) == ["best.pt", "checkpoint.pt", "config.yaml", "metrics.jsonl", "model.pt"]
+    assert sorted(os.listdir(two)) == [
+        "best.pt",
+        "checkpoint.pt",
+        "config.yaml",
+        "metrics.jsonl",
+        "model.pt",
+    ]
     assert main(["train", str(one), *options]) == 0
     for ours, theirs in zip(metrics(one), metrics(two), strict=True):
-        assert [ours[name] for name in SAME] == pytest.approx([theirs[name] for name in SAME], abs=1e-5)
+        assert [ours[name] for name in SAME] == pytest.approx(
+            [theirs[name] for name in SAME], abs=1e-5
+        )
     weights = [torch.load(run / "model.pt", weights_only=True)["state_dict"] for run in (one, two)]
     assert all(torch.allclose(weights[0][name], weights[1][name], atol=1e-5) for name in weights[0])
 
 
-def test_ranks_certify_their_shares_and_the_last_one_speaks(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                            capsys: pytest.CaptureFixture[str]) -> None:
+def test_ranks_certify_their_shares_and_the_last_one_speaks(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Certification needs nothing of torchrun but its environment variables."""
     alone, parted = tmp_path / "alone.jsonl", tmp_path / "parted.jsonl"
     assert main(["certify", str(run), *CERTIFY, "--workers", "1", "--out", str(alone)]) == 0
@@ -94,6 +175,8 @@ def test_ranks_certify_their_shares_and_the_last_one_speaks(run: Path, tmp_path:
         said.append(capsys.readouterr().out)
     assert said[0] == ""
     assert said[1].startswith("5 images certified in")
-    tables = [[line.split("\t")[:5] for line in path.with_suffix(".tsv").read_text().splitlines()]
-              for path in (alone, parted)]
+    tables = [
+        [line.split("\t")[:5] for line in path.with_suffix(".tsv").read_text().splitlines()]
+        for path in (alone, parted)
+    ]
     assert tables[0] == tables[1]

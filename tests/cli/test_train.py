@@ -15,84 +15,171 @@ from tests.cli.helpers import CERTIFY, TINY, error_of
 
 
 def test_training_leaves_a_complete_run_folder(run: Path) -> None:
-    assert {"config.yaml", "metrics.jsonl", "checkpoint.pt", "model.pt", "best.pt"} <= {p.name for p in run.iterdir()}
+    assert {"config.yaml", "metrics.jsonl", "checkpoint.pt", "model.pt", "best.pt"} <= {
+        p.name for p in run.iterdir()
+    }
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["sigma"] == 0.25
     assert config["attack"] == {"name": "smoothadv-pgd", "epsilon": "64/255", "steps": 1}
 
 
-def test_training_goes_on_from_a_model_and_from_a_teacher(run: Path, tmp_path: Path,
-                                                          capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_goes_on_from_a_model_and_from_a_teacher(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     import torch
 
     brief = ["--trainer.epochs", "1", "--trainer.precision", "float32", "--progress", "false"]
     tuned, taught = tmp_path / "tuned", tmp_path / "taught"
-    assert main(["train", str(tuned), "--sigma", "0.5", "--init_from", str(run), *brief, "--trainer.lr", "1e-9"]) == 0
+    assert (
+        main(
+            [
+                "train",
+                str(tuned),
+                "--sigma",
+                "0.5",
+                "--init_from",
+                str(run),
+                *brief,
+                "--trainer.lr",
+                "1e-9",
+            ]
+        )
+        == 0
+    )
     before, after = (torch.load(path / "model.pt", weights_only=True) for path in (run, tuned))
     names = list(before["state_dict"])
     assert torch.allclose(before["state_dict"][names[0]], after["state_dict"][names[0]], atol=1e-6)
-    assert not torch.allclose(before["state_dict"][names[-1]], after["state_dict"][names[-1]], atol=1e-3)
+    assert not torch.allclose(
+        before["state_dict"][names[-1]], after["state_dict"][names[-1]], atol=1e-3
+    )
     assert after["sigma"] == 0.5
-    teacher = ["--unlabelled", "digits", "--unlabelled.validation", "0.5", "--teacher", str(run), "--soft_labels",
-               "true", "--confidence", "0.1", "--unlabelled_weight", "0.5"]
+    teacher = [
+        "--unlabelled",
+        "digits",
+        "--unlabelled.validation",
+        "0.5",
+        "--teacher",
+        str(run),
+        "--soft_labels",
+        "true",
+        "--confidence",
+        "0.1",
+        "--unlabelled_weight",
+        "0.5",
+    ]
     capsys.readouterr()
     assert main(["train", str(taught), "--sigma", "0.25", *brief, *teacher]) == 0
     assert f"trained {taught}: accuracy under noise" in capsys.readouterr().out
     epoch = json.loads((taught / "metrics.jsonl").read_text())
     alone = json.loads((tuned / "metrics.jsonl").read_text())
-    assert epoch["steps"] == 2 * alone["steps"]  # every labelled batch is followed by one of the teacher's
+    assert (
+        epoch["steps"] == 2 * alone["steps"]
+    )  # every labelled batch is followed by one of the teacher's
     assert main(["certify", str(taught), *CERTIFY]) == 0
     teacher[-1] = "0.25"
-    assert "unlabelled_weight = 0.25 where it has 0.5" in error_of(capsys, "train", str(taught), "--sigma", "0.25",
-                                                                   *brief, *teacher)
+    assert "unlabelled_weight = 0.25 where it has 0.5" in error_of(
+        capsys, "train", str(taught), "--sigma", "0.25", *brief, *teacher
+    )
 
 
-def test_another_configuration_of_a_run_folder(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_configuration_of_a_run_folder(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = error_of(capsys, "train", str(run), "--sigma", "0.5", *TINY)
     assert "sigma = 0.5 where it has 0.25" in text
 
 
-def test_unknown_names_and_options_come_with_the_close_matches(tmp_path: Path,
-                                                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_names_and_options_come_with_the_close_matches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     new = str(tmp_path / "new")
     assert "'smoothadv'" in error_of(capsys, "train", new, "--sigma", "1", "--trainer", "smothadv")
-    text = error_of(capsys, "train", new, "--sigma", "1", "--trainer", "gaussian", "--trainer.epoch", "3")
+    text = error_of(
+        capsys, "train", new, "--sigma", "1", "--trainer", "gaussian", "--trainer.epoch", "3"
+    )
     assert "did you mean epochs" in text
-    assert not (tmp_path / "new").exists()  # a mistake leaves no folder that refuses the corrected command
+    assert not (
+        tmp_path / "new"
+    ).exists()  # a mistake leaves no folder that refuses the corrected command
 
 
 def test_wrong_types_name_the_option(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = error_of(capsys, "train", str(tmp_path / "new"), "--sigma", "1", "--model", "small-cnn",
-                    "--model.width", "many")
+    text = error_of(
+        capsys,
+        "train",
+        str(tmp_path / "new"),
+        "--sigma",
+        "1",
+        "--model",
+        "small-cnn",
+        "--model.width",
+        "many",
+    )
     assert "option width: expected int, got 'many'" in text
-    text = error_of(capsys, "train", str(tmp_path / "new"), "--sigma", "1", "--model", "mlp", "--model.hidden", "64")
+    text = error_of(
+        capsys,
+        "train",
+        str(tmp_path / "new"),
+        "--sigma",
+        "1",
+        "--model",
+        "mlp",
+        "--model.hidden",
+        "64",
+    )
     assert "option hidden: expected a list such as [128, 64], got 64" in text
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    (["--sigma", "0"], "expected a finite sigma > 0"),
-    (["--sigma", "1", "--trainer.epocs", "3"], "did you mean epochs"),  # of the default trainer
-    (["--sigma", "1", "--trainer", "smoothadv", "--attack", "pgd"], "'pgd' to be given epsilon and steps"),
-    (["--sigma", "1", "--trainer", "smoothadv", "--trainer.attack", "pgd"], "expected an attack such as"),
-    (["--sigma", "1", "--model", "small-cnn", "--model.in_channels", "3"], "expected a model for images (1, 8, 8)"),
-    (["--sigma", "1", "--model", "small-cnn", "--model.num_classes", "5"], "expected logits (N, 10)"),
-    (["--sigma", "1", "--soft_labels", "true"], "expected unlabelled images and a teacher together"),
-])
-def test_training_that_cannot_be_leaves_no_folder(options: list[str], said: str, tmp_path: Path,
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--sigma", "0"], "expected a finite sigma > 0"),
+        (["--sigma", "1", "--trainer.epocs", "3"], "did you mean epochs"),  # of the default trainer
+        (
+            ["--sigma", "1", "--trainer", "smoothadv", "--attack", "pgd"],
+            "'pgd' to be given epsilon and steps",
+        ),
+        (
+            ["--sigma", "1", "--trainer", "smoothadv", "--trainer.attack", "pgd"],
+            "expected an attack such as",
+        ),
+        (
+            ["--sigma", "1", "--model", "small-cnn", "--model.in_channels", "3"],
+            "expected a model for images (1, 8, 8)",
+        ),
+        (
+            ["--sigma", "1", "--model", "small-cnn", "--model.num_classes", "5"],
+            "expected logits (N, 10)",
+        ),
+        (
+            ["--sigma", "1", "--soft_labels", "true"],
+            "expected unlabelled images and a teacher together",
+        ),
+    ],
+)
+def test_training_that_cannot_be_leaves_no_folder(
+    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert said in error_of(capsys, "train", str(tmp_path / "new"), *options)
     assert not (tmp_path / "new").exists()
 
 
-def test_a_folder_of_other_things_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_other_things_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "model.pt").write_text("mine")
-    assert "nothing there is overwritten" in error_of(capsys, "train", str(tmp_path), "--sigma", "1", *TINY)
-    assert "which is a file" in error_of(capsys, "train", str(tmp_path / "model.pt"), "--sigma", "1", *TINY)
+    assert "nothing there is overwritten" in error_of(
+        capsys, "train", str(tmp_path), "--sigma", "1", *TINY
+    )
+    assert "which is a file" in error_of(
+        capsys, "train", str(tmp_path / "model.pt"), "--sigma", "1", *TINY
+    )
     assert (tmp_path / "model.pt").read_text() == "mine"
 
 
-def test_two_processes_do_not_train_into_one_folder(run: Path, capsys: pytest.CaptureFixture[str],
-                                                    monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_processes_do_not_train_into_one_folder(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     from rsmooth.defenses import engine
     from rsmooth.locking import FileLock
 
@@ -107,25 +194,54 @@ def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:
     old = {"dataset": "digits", "trainer": {"name": "gaussian"}}
     assert differences(old, {"dataset": {"name": "digits"}, "trainer": "gaussian"}) == []
     assert differences(old, {"dataset": {"name": "digits", "seed": 1}, "trainer": "smoothadv"}) == [
-        "dataset.seed = 1 where it has None", "trainer.name = 'smoothadv' where it has 'gaussian'"]
+        "dataset.seed = 1 where it has None",
+        "trainer.name = 'smoothadv' where it has 'gaussian'",
+    ]
 
 
-def test_tensorboard_is_missed_before_any_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                               capsys: pytest.CaptureFixture[str]) -> None:
+def test_tensorboard_is_missed_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     options = ["--sigma", "1", *TINY, "--trainer.tensorboard", "true"]
-    assert "install rsmooth[tensorboard]" in error_of(capsys, "train", str(tmp_path / "new"), *options)
+    assert "install rsmooth[tensorboard]" in error_of(
+        capsys, "train", str(tmp_path / "new"), *options
+    )
     assert not (tmp_path / "new").exists()
 
 
-def test_risky_settings_are_remarked_on_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                                    capsys: pytest.CaptureFixture[str]) -> None:
+def test_risky_settings_are_remarked_on_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         # pytest records warnings instead of printing them; this is what Python does.
-        monkeypatch.setattr(warnings, "showwarning", lambda *told: sys.stderr.write(warnings.formatwarning(*told[:4])))
-        assert main(["train", str(tmp_path / "run"), "--sigma", "1", "--model", "mlp", "--trainer.num_noise", "16",
-                     "--trainer.epochs", "1", "--progress", "false"]) == 0
+        monkeypatch.setattr(
+            warnings,
+            "showwarning",
+            lambda *told: sys.stderr.write(warnings.formatwarning(*told[:4])),
+        )
+        assert (
+            main(
+                [
+                    "train",
+                    str(tmp_path / "run"),
+                    "--sigma",
+                    "1",
+                    "--model",
+                    "mlp",
+                    "--trainer.num_noise",
+                    "16",
+                    "--trainer.epochs",
+                    "1",
+                    "--progress",
+                    "false",
+                ]
+            )
+            == 0
+        )
     shown = capsys.readouterr().err
-    assert shown.startswith("rsmooth train: warning: num_noise=16 makes as many optimiser steps a batch")
+    assert shown.startswith(
+        "rsmooth train: warning: num_noise=16 makes as many optimiser steps a batch"
+    )
     assert shown.count("\n") == 1

@@ -8,7 +8,9 @@ from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
 from rsmooth.data import as_image_data, load_dataset, to_unit
 
-X = torch.randint(0, 256, (6, 3, 4, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+X = torch.randint(
+    0, 256, (6, 3, 4, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
+)
 Y = torch.tensor([0, 1, 2, 0, 1, 2])
 
 
@@ -26,21 +28,25 @@ class Pairs(Dataset):
 PILLOW = [torchvision.transforms.functional.to_pil_image(x) for x in X]
 
 
-@pytest.mark.parametrize("data", [
-    (X, Y),
-    [X, Y],
-    (X.numpy(), Y.numpy()),
-    (X, Y.tolist()),
-    (X.permute(0, 2, 3, 1).numpy(), Y.numpy().astype(np.uint8)[:, None]),
-    (X / 255, Y),
-    (X.double() / 255, Y.to(torch.int32)),
-    (X.float() * np.float32(1 / 255), Y),
-    TensorDataset(X, Y),
-    TensorDataset(X / 255, Y),
-    Pairs(X),
-    Pairs(X / 255),
-    Pairs(PILLOW),
-], ids=lambda data: type(data).__name__)
+@pytest.mark.parametrize(
+    "data",
+    [
+        (X, Y),
+        [X, Y],
+        (X.numpy(), Y.numpy()),
+        (X, Y.tolist()),
+        (X.permute(0, 2, 3, 1).numpy(), Y.numpy().astype(np.uint8)[:, None]),
+        (X / 255, Y),
+        (X.double() / 255, Y.to(torch.int32)),
+        (X.float() * np.float32(1 / 255), Y),
+        TensorDataset(X, Y),
+        TensorDataset(X / 255, Y),
+        Pairs(X),
+        Pairs(X / 255),
+        Pairs(PILLOW),
+    ],
+    ids=lambda data: type(data).__name__,
+)
 def test_every_form_gives_the_same_images(data):
     result = as_image_data(data)
     assert result.images.dtype == torch.uint8
@@ -59,7 +65,9 @@ def test_images_off_the_grid_stay_as_they_are():
     assert as_image_data((nearly, Y)).images.dtype == torch.float32
 
 
-@pytest.mark.parametrize("images", [X[:, 0], X[:, 0] / 255, Pairs([image.getchannel(0) for image in PILLOW])])
+@pytest.mark.parametrize(
+    "images", [X[:, 0], X[:, 0] / 255, Pairs([image.getchannel(0) for image in PILLOW])]
+)
 def test_images_without_a_channel_get_one(images):
     result = as_image_data(images if isinstance(images, Pairs) else (images, Y))
     assert torch.equal(result.images, X[:, :1])
@@ -81,18 +89,24 @@ class Stream(IterableDataset):
         return iter(())
 
 
-@pytest.mark.parametrize(("data", "message"), [
-    ((X / 127, Y), r"expected images in \[0, 1\].*put the normalisation into the model"),
-    (((X / 255 - 0.5) / 0.2, Y), r"expected images in \[0, 1\]"),
-    ((X.long(), Y), "expected floating-point images"),
-    ((X, Y[:5]), r"expected labels as int64 \(6,\), got torch.int64 \(5,\)"),
-    ((X, Y.float()), "expected integer labels, got torch.float32"),
-    ((X, torch.nn.functional.one_hot(Y)), r"expected labels \(N,\) or \(N, 1\), got \(6, 3\); one-hot labels"),
-    ((X, Y, Y), "expected ImageData, .* got tuple"),
-    (X, "expected ImageData, .* got Tensor"),
-    (Pairs([]), "a map-style data set of such pairs that is not empty, got Pairs"),
-    (Stream(), "got Stream"),
-])
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ((X / 127, Y), r"expected images in \[0, 1\].*put the normalisation into the model"),
+        (((X / 255 - 0.5) / 0.2, Y), r"expected images in \[0, 1\]"),
+        ((X.long(), Y), "expected floating-point images"),
+        ((X, Y[:5]), r"expected labels as int64 \(6,\), got torch.int64 \(5,\)"),
+        ((X, Y.float()), "expected integer labels, got torch.float32"),
+        (
+            (X, torch.nn.functional.one_hot(Y)),
+            r"expected labels \(N,\) or \(N, 1\), got \(6, 3\); one-hot labels",
+        ),
+        ((X, Y, Y), "expected ImageData, .* got tuple"),
+        (X, "expected ImageData, .* got Tensor"),
+        (Pairs([]), "a map-style data set of such pairs that is not empty, got Pairs"),
+        (Stream(), "got Stream"),
+    ],
+)
 def test_anything_else_is_refused(data, message):
     with pytest.raises(ValueError, match=message):
         as_image_data(data)

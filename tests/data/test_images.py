@@ -10,9 +10,14 @@ from rsmooth.data import ImageData, to_unit
 
 def make(n=12, **changes):
     generator = torch.Generator().manual_seed(0)
-    fields = {"images": torch.randint(0, 256, (n, 3, 4, 5), generator=generator, dtype=torch.uint8),
-              "labels": torch.arange(n) % 3, "index": torch.arange(n) * 20, "num_classes": 3, "name": "tiny",
-              "split": "test"}
+    fields = {
+        "images": torch.randint(0, 256, (n, 3, 4, 5), generator=generator, dtype=torch.uint8),
+        "labels": torch.arange(n) % 3,
+        "index": torch.arange(n) * 20,
+        "num_classes": 3,
+        "name": "tiny",
+        "split": "test",
+    }
     return ImageData(**{**fields, **changes})
 
 
@@ -72,20 +77,29 @@ def test_moving_to_a_gpu_keeps_everything():
     assert moved.subset([2]).index.device.type == "cuda"
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"images": torch.zeros(12, 4, 5, dtype=torch.uint8)}, r"expected images \(N, C, H, W\) in uint8 .*as_image_data"),
-    ({"images": torch.zeros(12, 3, 4, 5, dtype=torch.int64)}, "got torch.int64"),
-    ({"images": torch.zeros(12, 8, 5, 3, dtype=torch.uint8)}, r"look like \(B, H, W, C\)"),
-    ({"images": torch.full((12, 3, 4, 5), 1.5)}, r"expected images in \[0, 1\]"),
-    ({"images": torch.full((12, 3, 4, 5), float("nan"))}, r"expected images in \[0, 1\]"),
-    ({"labels": torch.zeros(11, dtype=torch.int64)}, r"expected labels as int64 \(12,\), got torch.int64 \(11,\)"),
-    ({"labels": torch.zeros(12)}, "expected labels as int64"),
-    ({"labels": torch.full((12,), 3)}, r"expected labels within 0\.\.2, got 3\.\.3"),
-    ({"labels": torch.full((12,), -1)}, r"expected labels within 0\.\.2, got -1\.\.-1"),
-    ({"index": torch.zeros(12, dtype=torch.int64)}, "expected an index of distinct numbers"),
-    ({"index": torch.arange(-1, 11)}, "expected an index of distinct numbers"),
-    ({"index": torch.arange(12.0)}, "expected index as int64"),
-])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"images": torch.zeros(12, 4, 5, dtype=torch.uint8)},
+            r"expected images \(N, C, H, W\) in uint8 .*as_image_data",
+        ),
+        ({"images": torch.zeros(12, 3, 4, 5, dtype=torch.int64)}, "got torch.int64"),
+        ({"images": torch.zeros(12, 8, 5, 3, dtype=torch.uint8)}, r"look like \(B, H, W, C\)"),
+        ({"images": torch.full((12, 3, 4, 5), 1.5)}, r"expected images in \[0, 1\]"),
+        ({"images": torch.full((12, 3, 4, 5), float("nan"))}, r"expected images in \[0, 1\]"),
+        (
+            {"labels": torch.zeros(11, dtype=torch.int64)},
+            r"expected labels as int64 \(12,\), got torch.int64 \(11,\)",
+        ),
+        ({"labels": torch.zeros(12)}, "expected labels as int64"),
+        ({"labels": torch.full((12,), 3)}, r"expected labels within 0\.\.2, got 3\.\.3"),
+        ({"labels": torch.full((12,), -1)}, r"expected labels within 0\.\.2, got -1\.\.-1"),
+        ({"index": torch.zeros(12, dtype=torch.int64)}, "expected an index of distinct numbers"),
+        ({"index": torch.arange(-1, 11)}, "expected an index of distinct numbers"),
+        ({"index": torch.arange(12.0)}, "expected index as int64"),
+    ],
+)
 def test_fields_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         make(**changes)

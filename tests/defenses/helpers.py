@@ -14,17 +14,23 @@ CLASSES = 3
 
 
 def images(count: int = 24, channels: int = 1, size: int = 8, seed: int = 0) -> ImageData:
-    """Noise images whose class brightens one horizontal third; their stable numbers are not their positions."""
+    """Noise images whose class brightens one horizontal third; their stable numbers are not their
+    positions.
+    """
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % CLASSES
     pixels = torch.randint(0, 128, (count, channels, size, size), generator=generator)
     third = size // CLASSES
     for image, label in zip(pixels, labels.tolist(), strict=True):
         image[:, label * third : (label + 1) * third] += 100
-    return ImageData(pixels.to(torch.uint8), labels, torch.arange(count) * 7 + 3, CLASSES, "stripes", "train")
+    return ImageData(
+        pixels.to(torch.uint8), labels, torch.arange(count) * 7 + 3, CLASSES, "stripes", "train"
+    )
 
 
-def classifier(name: str = "small-cnn", sigma: float = 0.25, seed: int = 0, channels: int = 1) -> SmoothedClassifier:
+def classifier(
+    name: str = "small-cnn", sigma: float = 0.25, seed: int = 0, channels: int = 1
+) -> SmoothedClassifier:
     """An untrained classifier: "small-cnn" has batch norm, "mlp" has none."""
     options = {"width": 4} if name == "small-cnn" else {"hidden": (8,)}
     with torch.random.fork_rng():
@@ -38,7 +44,9 @@ def weights(g: SmoothedClassifier) -> Tensor:
     return torch.cat([value.detach().flatten().double() for value in g.base.state_dict().values()])
 
 
-def trained(trainer: Trainer, g: SmoothedClassifier | None = None, data: ImageData | None = None) -> Tensor:
+def trained(
+    trainer: Trainer, g: SmoothedClassifier | None = None, data: ImageData | None = None
+) -> Tensor:
     """The weights after training."""
     g = g or classifier()
     trainer.fit(g, data or images(), progress=False)

@@ -1,4 +1,6 @@
-"""A run that ends at any write, killed or refused by the disk, goes on to the same weights, bit for bit."""
+"""A run that ends at any write, killed or refused by the disk, goes on to the same weights, bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,15 @@ from tests.processes import PROCESSES
 
 ROOT = Path(__file__).parents[2]
 POINTS = ("before-write", "mid-write", "before-rename", "after-rename")
-# Two epochs of two steps, saved after each step and each epoch: the fourth checkpoint lies within the second epoch.
-WRITES = [("checkpoint.pt", 1), ("checkpoint.pt", 4), ("metrics.jsonl", 4), ("best.pt", 1), ("model.pt", 1)]
+# Two epochs of two steps, saved after each step and each epoch: the fourth checkpoint lies within
+# the second epoch.
+WRITES = [
+    ("checkpoint.pt", 1),
+    ("checkpoint.pt", 4),
+    ("metrics.jsonl", 4),
+    ("best.pt", 1),
+    ("model.pt", 1),
+]
 DEATHS = [(f"{name}/{point}", turn) for name, turn in WRITES for point in POINTS]
 SCRIPT = """
 import os, sys
@@ -43,10 +52,17 @@ for number, (point, turn) in enumerate(DEATHS):
 
 def run(folder: Path | None, callback: Callable[[int, int], None] | None = None) -> Tensor:
     g = classifier()
-    trainer = Trainer(attack=SmoothAdvPGD(epsilon=0.5, steps=1), epochs=2, batch_size=12, lr=0.05, warmup_epochs=1,
-                      checkpoint_seconds=1e-9)
-    trainer.fit(g, images(), validation=images(9, seed=1), run_dir=folder, progress=False,
-                callback=callback)
+    trainer = Trainer(
+        attack=SmoothAdvPGD(epsilon=0.5, steps=1),
+        epochs=2,
+        batch_size=12,
+        lr=0.05,
+        warmup_epochs=1,
+        checkpoint_seconds=1e-9,
+    )
+    trainer.fit(
+        g, images(), validation=images(9, seed=1), run_dir=folder, progress=False, callback=callback
+    )
     return weights(g)
 
 
@@ -57,19 +73,34 @@ def unbroken() -> Tensor:
 
 def test_every_crash_point_resumes_to_the_same_weights(tmp_path: Path, unbroken: Tensor) -> None:
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    subprocess.run([sys.executable, "-c", SCRIPT, str(tmp_path)], cwd=ROOT, check=True, env={**os.environ, **threads})
+    subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        env={**os.environ, **threads},
+    )
     for number, death in enumerate(DEATHS):
         folder = tmp_path / str(number)
         assert torch.equal(run(folder), unbroken), death
         assert torch.equal(weights(SmoothedClassifier.load(folder / "model.pt")), unbroken), death
         assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2, death
-        assert sorted(os.listdir(folder)) == ["best.pt", "checkpoint.pt", "metrics.jsonl", "model.pt"], death
+        assert sorted(os.listdir(folder)) == [
+            "best.pt",
+            "checkpoint.pt",
+            "metrics.jsonl",
+            "model.pt",
+        ], death
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
 @pytest.mark.parametrize(("name", "turn"), WRITES)
 def test_a_disk_that_takes_nothing_is_named_and_the_run_goes_on_later(
-    name: str, turn: int, number: int, tmp_path: Path, unbroken: Tensor, monkeypatch: pytest.MonkeyPatch
+    name: str,
+    turn: int,
+    number: int,
+    tmp_path: Path,
+    unbroken: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     left, rename = [turn], os.replace
 
@@ -84,7 +115,12 @@ def test_a_disk_that_takes_nothing_is_named_and_the_run_goes_on_later(
     with pytest.raises(OSError, match=f"{os.strerror(number)}; {kept}: .*{name}"):
         run(tmp_path)
     monkeypatch.undo()
-    assert {path.name for path in tmp_path.iterdir()} <= {"checkpoint.pt", "metrics.jsonl", "best.pt", "model.pt"}
+    assert {path.name for path in tmp_path.iterdir()} <= {
+        "checkpoint.pt",
+        "metrics.jsonl",
+        "best.pt",
+        "model.pt",
+    }
     assert torch.equal(run(tmp_path), unbroken)
 
 
@@ -104,8 +140,9 @@ def test_kills_at_random_times_lose_nothing(tmp_path: Path, unbroken: Tensor) ->
     assert torch.equal(run(tmp_path), unbroken)
 
 
-def test_a_folder_that_cannot_be_made_is_refused_before_training(tmp_path: Path,
-                                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_made_is_refused_before_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refuse(path: Any, *options: Any) -> None:
         raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 

@@ -21,8 +21,18 @@ ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
 
 
 def test_equals_a_plain_loop_written_from_the_published_recipe() -> None:
-    """One image order, one noise tensor for attack and loss, m steps a batch, decay on all parameters."""
-    trainer = Trainer(attack=ATTACK, num_noise=2, epochs=3, batch_size=10, lr=0.05, lr_step_epochs=2, warmup_epochs=2)
+    """One image order, one noise tensor for attack and loss, m steps a batch, decay on all
+    parameters.
+    """
+    trainer = Trainer(
+        attack=ATTACK,
+        num_noise=2,
+        epochs=3,
+        batch_size=10,
+        lr=0.05,
+        lr_step_epochs=2,
+        warmup_epochs=2,
+    )
     data, g = images(), classifier()
     base, draws = g.base.train(), Draws(0)
     sgd = torch.optim.SGD(base.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
@@ -34,45 +44,80 @@ def test_equals_a_plain_loop_written_from_the_published_recipe() -> None:
                 x, y = data.images[half].float() / 255, data.labels[half]
                 noise = draws.noise(data.index[half], epoch, 2, x.shape[1:], 0.25)
                 x_adv = attack(g, x, y, noise=noise)
-                loss = cross_entropy(base((x_adv.unsqueeze(1) + noise).flatten(0, 1)), y.repeat_interleave(2))
+                loss = cross_entropy(
+                    base((x_adv.unsqueeze(1) + noise).flatten(0, 1)), y.repeat_interleave(2)
+                )
                 sgd.zero_grad()
                 loss.backward()
                 sgd.step()
     assert torch.allclose(trained(trainer), weights(g), atol=1e-5)
 
 
-@pytest.mark.parametrize(("count", "batch_size", "m", "steps"),
-                         [(24, 8, 1, 3), (24, 8, 2, 6), (10, 4, 3, 8), (5, 4, 4, 5)])
-def test_m_steps_a_batch_and_no_image_dropped(count: int, batch_size: int, m: int, steps: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "batch_size", "m", "steps"),
+    [(24, 8, 1, 3), (24, 8, 2, 6), (10, 4, 3, 8), (5, 4, 4, 5)],
+)
+def test_m_steps_a_batch_and_no_image_dropped(
+    count: int, batch_size: int, m: int, steps: int
+) -> None:
     calls: list[tuple[int, int]] = []
     trainer = Trainer(num_noise=m, epochs=2, batch_size=batch_size, lr=0.01)
-    history = trainer.fit(classifier(), images(count), progress=False, callback=lambda *at: calls.append(at))
+    history = trainer.fit(
+        classifier(), images(count), progress=False, callback=lambda *at: calls.append(at)
+    )
     assert calls == [(epoch, step + 1) for epoch in range(2) for step in range(steps)]
     assert [(row["images"], row["steps"]) for row in history] == [(count, steps)] * 2
 
 
 def test_every_epoch_shows_every_image_once_in_another_order() -> None:
     source = as_source(images(), Draws(0), device=torch.device("cpu"), augment=None, workers=0)
-    orders = [torch.cat([step.positions for step in plan_epoch([source], epoch, 10, 3)]) for epoch in (0, 1)]
+    orders = [
+        torch.cat([step.positions for step in plan_epoch([source], epoch, 10, 3)])
+        for epoch in (0, 1)
+    ]
     for order in orders:
         assert torch.equal(order.sort().values, torch.arange(24))
     assert not torch.equal(*orders)
 
 
 OPTIONS = {
-    "attack": None, "num_noise": 1, "train_loss": "smoothadv", "epochs": 3, "batch_size": 8, "lr": 0.02,
-    "momentum": 0.5, "weight_decay": 0.1, "schedule": "one-cycle", "lr_step_epochs": 2, "lr_gamma": 0.5,
-    "warmup_epochs": 3, "clip_grad_norm": 0.01, "augment": True, "seed": 1, "precision": "bfloat16",
+    "attack": None,
+    "num_noise": 1,
+    "train_loss": "smoothadv",
+    "epochs": 3,
+    "batch_size": 8,
+    "lr": 0.02,
+    "momentum": 0.5,
+    "weight_decay": 0.1,
+    "schedule": "one-cycle",
+    "lr_step_epochs": 2,
+    "lr_gamma": 0.5,
+    "warmup_epochs": 3,
+    "clip_grad_norm": 0.01,
+    "augment": True,
+    "seed": 1,
+    "precision": "bfloat16",
     "budget_seconds": 0.3,
 }
-BASELINE: dict[str, Any] = {"attack": ATTACK, "num_noise": 2, "epochs": 2, "batch_size": 12, "lr": 0.05,
-                            "lr_step_epochs": 1, "warmup_epochs": 1}
+BASELINE: dict[str, Any] = {
+    "attack": ATTACK,
+    "num_noise": 2,
+    "epochs": 2,
+    "batch_size": 12,
+    "lr": 0.05,
+    "lr_step_epochs": 1,
+    "warmup_epochs": 1,
+}
 
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_every_option_changes_the_result(name: str) -> None:
-    assert not torch.allclose(trained(Trainer(**{**BASELINE, name: OPTIONS[name]})), trained(Trainer(**BASELINE)),
-                              rtol=1e-6, atol=1e-8)
+    assert not torch.allclose(
+        trained(Trainer(**{**BASELINE, name: OPTIONS[name]})),
+        trained(Trainer(**BASELINE)),
+        rtol=1e-6,
+        atol=1e-8,
+    )
 
 
 @pytest.mark.parametrize(("name", "value"), [("fold_attack", False), ("channels_last", False)])
@@ -105,11 +150,15 @@ def test_compile_sends_the_base_through_torch_compile(monkeypatch: pytest.Monkey
 def test_compiled_training_gives_the_same_weights(recwarn: pytest.WarningsRecorder) -> None:
     options: dict[str, Any] = {"attack": ATTACK, "epochs": 3, "batch_size": 24, "lr": 0.05}
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
-    compiled, plain = (trained(Trainer(**options, compile=compile), classifier("mlp")) for compile in (True, False))
+    compiled, plain = (
+        trained(Trainer(**options, compile=compile), classifier("mlp")) for compile in (True, False)
+    )
     refusal = [str(told.message) for told in recwarn if "compile=True" in str(told.message)]
     if refusal:  # a compiler without Python's headers, say
         pytest.skip(refusal[0])
-    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= before + 2  # the trifle and the network
+    assert (
+        torch._dynamo.utils.counters["stats"]["unique_graphs"] >= before + 2
+    )  # the trifle and the network
     assert torch.allclose(compiled, plain, atol=1e-6)
 
 
@@ -118,7 +167,10 @@ def test_without_a_compiler_training_goes_on_and_says_so(monkeypatch: pytest.Mon
         raise RuntimeError("no working C++ compiler\nsecond line")
 
     monkeypatch.setattr(torch, "compile", lambda module: broken)
-    said = r"compile=True needs a compiler .*none \(RuntimeError: no working C\+\+ compiler\); training goes on without"
+    said = (
+        r"compile=True needs a compiler .*none \(RuntimeError: no working C\+\+ compiler\); "
+        r"training goes on without"
+    )
     with pytest.warns(UserWarning, match=said):
         compiled = trained(Trainer(**BASELINE, compile=True))
     assert torch.equal(compiled, trained(Trainer(**BASELINE)))
@@ -145,8 +197,15 @@ def test_the_callers_random_state_is_left_alone() -> None:
 
 
 def test_a_time_budget_ends_training_and_stretches_the_schedules_over_it() -> None:
-    trainer = Trainer(attack=ATTACK, budget_seconds=0.4, epochs=10, warmup_epochs=5, batch_size=12, lr=0.1,
-                      schedule="one-cycle")
+    trainer = Trainer(
+        attack=ATTACK,
+        budget_seconds=0.4,
+        epochs=10,
+        warmup_epochs=5,
+        batch_size=12,
+        lr=0.1,
+        schedule="one-cycle",
+    )
     history = trainer.fit(classifier(), images(), progress=False)
     assert 0.4 <= history[-1]["seconds"] < 1.4  # one step more than the budget, generously
     assert history[0]["epsilon"] < history[-1]["epsilon"] == 0.5
@@ -154,8 +213,9 @@ def test_a_time_budget_ends_training_and_stretches_the_schedules_over_it() -> No
 
 
 @pytest.mark.parametrize("options", [{}, {"budget_seconds": 0.3}])
-def test_progress_in_a_file_is_a_line_at_each_end(options: dict[str, float],
-                                                  capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_in_a_file_is_a_line_at_each_end(
+    options: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
     Trainer(epochs=30, batch_size=24, **options).fit(classifier("mlp"), images())
     lines = capsys.readouterr().err.splitlines()
     assert [line.split("%")[0].strip() for line in lines] == ["0", "100"]
@@ -166,7 +226,9 @@ def test_a_wall_clock_budget_counts_waiting_too() -> None:
     import time
 
     trainer = Trainer(budget_seconds=0.2, budget_clock="wall", batch_size=12)
-    history = trainer.fit(classifier(), images(), progress=False, callback=lambda *_: time.sleep(0.05))
+    history = trainer.fit(
+        classifier(), images(), progress=False, callback=lambda *_: time.sleep(0.05)
+    )
     assert sum(row["steps"] for row in history) <= 5
 
 
@@ -174,19 +236,32 @@ def test_validation_is_noisy_accuracy_and_best_is_kept(tmp_path: Any) -> None:
     from rsmooth.smoothed import SmoothedClassifier
 
     g, data = classifier(), images(30, seed=1)
-    history = Trainer(epochs=6, batch_size=12, lr=0.1).fit(g, images(), validation=data, run_dir=tmp_path,
-                                                          progress=False)
+    history = Trainer(epochs=6, batch_size=12, lr=0.1).fit(
+        g, images(), validation=data, run_dir=tmp_path, progress=False
+    )
     noise = Draws(0, 2).noise(data.index, 0, 1, data.images.shape[1:], 0.25)
     last = SmoothedClassifier.load(tmp_path / "model.pt")
-    right = (last.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels).float().mean()
+    right = (
+        (last.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels)
+        .float()
+        .mean()
+    )
     assert math.isclose(float(right), history[-1]["validation_accuracy"], abs_tol=1e-6)
     best = SmoothedClassifier.load(tmp_path / "best.pt")
-    right = (best.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels).float().mean()
-    assert math.isclose(float(right), max(row["validation_accuracy"] for row in history), abs_tol=1e-6)
+    right = (
+        (best.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels)
+        .float()
+        .mean()
+    )
+    assert math.isclose(
+        float(right), max(row["validation_accuracy"] for row in history), abs_tol=1e-6
+    )
     assert torch.equal(weights(last), weights(g))
 
 
-def test_auto_precision_stays_float32_for_small_models_and_times_larger_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_precision_stays_float32_for_small_models_and_times_larger_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     import rsmooth.defenses.precision as precision
 
     base, x = classifier().base, torch.rand(4, 1, 8, 8)
@@ -205,15 +280,18 @@ def test_auto_precision_stays_float32_for_small_models_and_times_larger_ones(mon
     assert weights(classifier()).equal(before)
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"epochs": 0}, "expected epochs to be an integer >= 1, got 0"),
-    ({"lr": -1.0}, "expected lr to be a number > 0"),
-    ({"momentum": -0.1}, "expected momentum to be a number >= 0"),
-    ({"schedule": "cosine"}, "expected schedule to be one of step, one-cycle, got 'cosine'"),
-    ({"precision": "half"}, "expected precision to be one of"),
-    ({"num_noise": 9, "batch_size": 8}, "expected num_noise <= batch_size"),
-    ({"train_loss": "niave"}, "did you mean 'naive'"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 0}, "expected epochs to be an integer >= 1, got 0"),
+        ({"lr": -1.0}, "expected lr to be a number > 0"),
+        ({"momentum": -0.1}, "expected momentum to be a number >= 0"),
+        ({"schedule": "cosine"}, "expected schedule to be one of step, one-cycle, got 'cosine'"),
+        ({"precision": "half"}, "expected precision to be one of"),
+        ({"num_noise": 9, "batch_size": 8}, "expected num_noise <= batch_size"),
+        ({"train_loss": "niave"}, "did you mean 'naive'"),
+    ],
+)
 def test_options_out_of_range_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, LookupError), match=message):
         Trainer(**options)
@@ -229,4 +307,6 @@ def test_images_of_other_classes_are_refused() -> None:
 def test_base_target_training_leaves_no_flag_behind() -> None:
     g = classifier()
     trained(Trainer(attack=PGD(epsilon=0.3, steps=1), epochs=1, batch_size=12), g)
-    assert all(parameter.requires_grad and parameter.is_contiguous() for parameter in g.parameters())
+    assert all(
+        parameter.requires_grad and parameter.is_contiguous() for parameter in g.parameters()
+    )

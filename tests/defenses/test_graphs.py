@@ -18,7 +18,9 @@ from tests.defenses.helpers import classifier, images, trained
 
 
 class StandIn:
-    """What a CUDA graph does to Python: the recorded call's arguments are fixed, and a replay hands over nothing."""
+    """What a CUDA graph does to Python: the recorded call's arguments are fixed, and a replay hands
+    over nothing.
+    """
 
     def __init__(self, broken: bool = False) -> None:
         self.log: list[str] = []
@@ -78,19 +80,32 @@ def test_what_cannot_be_recorded_runs_on_as_it_is(caplog: pytest.LogCaptureFixtu
     assert "goes on without CUDA graphs: operation not permitted" in caplog.text
 
 
-OPTIONS: dict[str, Any] = {"attack": SmoothAdvPGD(epsilon=0.5, steps=2), "num_noise": 2, "epochs": 5, "batch_size": 10,
-                           "lr": 0.0625, "lr_step_epochs": 2, "lr_gamma": 0.5, "warmup_epochs": 2, "augment": True,
-                           "clip_grad_norm": 1.0}
+OPTIONS: dict[str, Any] = {
+    "attack": SmoothAdvPGD(epsilon=0.5, steps=2),
+    "num_noise": 2,
+    "epochs": 5,
+    "batch_size": 10,
+    "lr": 0.0625,
+    "lr_step_epochs": 2,
+    "lr_gamma": 0.5,
+    "warmup_epochs": 2,
+    "augment": True,
+    "clip_grad_norm": 1.0,
+}
 
 
 def test_recorded_training_is_the_same_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A growing epsilon, a falling rate, mini-batches of two sizes, metrics: bit for bit (rates are powers of 2)."""
+    """A growing epsilon, a falling rate, mini-batches of two sizes, metrics: bit for bit (rates are
+    powers of 2).
+    """
     plain = trained(Trainer(**OPTIONS))
     recorder = StandIn()
     monkeypatch.setattr(Stepper, "_choose_recorder", lambda self: recorder)
     g = classifier()
     history = Trainer(**OPTIONS).fit(g, images(), progress=False)
-    assert torch.equal(torch.cat([v.detach().flatten().double() for v in g.base.state_dict().values()]), plain)
+    assert torch.equal(
+        torch.cat([v.detach().flatten().double() for v in g.base.state_dict().values()]), plain
+    )
     assert recorder.log.count("replay") > recorder.log.count("run") > 0
     assert [row["images"] for row in history] == [24] * 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,7 +25,7 @@ def teacher():  # type: ignore[no-untyped-def]
     return g
 
 
-def test_init_from_keeps_all_but_the_head(tmp_path: Path, teacher) -> None:  # type: ignore[no-untyped-def]
+def test_init_from_keeps_all_but_the_head(tmp_path: Path, teacher: Any) -> None:
     teacher.save(tmp_path / "model.pt")
     g = init_from(tmp_path / "model.pt", sigma=0.5, num_classes=5)
     old, new = teacher.base.state_dict(), g.base.state_dict()
@@ -34,13 +35,17 @@ def test_init_from_keeps_all_but_the_head(tmp_path: Path, teacher) -> None:  # t
     assert new[changed[0]].shape[0] == 5
     g.save(tmp_path / "tuned.pt")
     same = init_from(tmp_path / "model.pt", sigma=0.25, num_classes=CLASSES)
-    assert not torch.equal(same.base.state_dict()[changed[0]], old[changed[0]])  # fresh even for as many classes
+    assert not torch.equal(
+        same.base.state_dict()[changed[0]], old[changed[0]]
+    )  # fresh even for as many classes
 
 
-def test_pseudo_labels_are_the_teachers_mean_softmax(teacher) -> None:  # type: ignore[no-untyped-def]
+def test_pseudo_labels_are_the_teachers_mean_softmax(teacher: Any) -> None:
     data = images(30, seed=4)
     hard = pseudo_label(teacher, data)
-    noise = Draws(0, UNLABELLED).noise(data.index, 0, teacher.num_noise, data.images.shape[1:], teacher.sigma)
+    noise = Draws(0, UNLABELLED).noise(
+        data.index, 0, teacher.num_noise, data.images.shape[1:], teacher.sigma
+    )
     with torch.no_grad():
         expected = teacher.log_probs(data.images.float()[:, None] / 255 + noise).exp().mean(1)
     assert hard.probabilities is None
@@ -54,7 +59,7 @@ def test_pseudo_labels_are_the_teachers_mean_softmax(teacher) -> None:  # type: 
     assert torch.allclose(again.probabilities, expected, atol=1e-5)
 
 
-def test_confidence_leaves_out_doubtful_images(teacher) -> None:  # type: ignore[no-untyped-def]
+def test_confidence_leaves_out_doubtful_images(teacher: Any) -> None:
     data = images(30, seed=4)
     everything = pseudo_label(teacher, data, soft=True).probabilities
     assert everything is not None
@@ -73,12 +78,16 @@ def test_labelled_and_pseudo_labelled_batches_take_turns() -> None:
     assert [len(step.positions) for step in steps] == [4, 4, 4, 4, 4, 4, 4, 4, 2, 2, 4, 4]
     used = torch.cat([step.positions for step in steps if step.source == 1])
     assert torch.bincount(used, minlength=7).min() >= 24 // 7
-    others = torch.cat([step.positions for step in plan_epoch([labelled, pseudo], 1, 8, 2) if step.source == 1])
+    others = torch.cat(
+        [step.positions for step in plan_epoch([labelled, pseudo], 1, 8, 2) if step.source == 1]
+    )
     assert not torch.equal(used, others)
 
 
 def test_the_weight_scales_the_pseudo_labelled_steps_only() -> None:
-    """Without momentum and decay, on data of one batch: two plain SGD steps, the second of w times the gradient."""
+    """Without momentum and decay, on data of one batch: two plain SGD steps, the second of w times
+    the gradient.
+    """
     data, extra = images(6), images(6, seed=3)
     options = {"epochs": 1, "batch_size": 6, "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
     g, reference = classifier("mlp"), classifier("mlp")
@@ -102,16 +111,23 @@ def test_soft_labels_are_the_expected_loss(kind: str) -> None:
     loss = expected_loss(Trainer(train_loss=kind), logits.log_softmax(2), soft)
     assert torch.allclose(loss, cross_entropy(logits[:, 0], soft, reduction="none"), atol=1e-6)
     one_hot = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), CLASSES).float()
-    assert torch.allclose(expected_loss(Trainer(), logits.log_softmax(2), one_hot),
-                          expected_loss(Trainer(), logits.log_softmax(2), torch.tensor([0, 1, 2, 0])))
+    assert torch.allclose(
+        expected_loss(Trainer(), logits.log_softmax(2), one_hot),
+        expected_loss(Trainer(), logits.log_softmax(2), torch.tensor([0, 1, 2, 0])),
+    )
 
 
-def test_soft_and_hard_labels_and_the_weight_matter_and_compose_with_attacks(teacher) -> None:  # type: ignore[no-untyped-def]
+def test_soft_and_hard_labels_and_the_weight_matter_and_meet_attacks(teacher: Any) -> None:
     extra = images(30, seed=4)
-    trainer = Trainer(attack=SmoothAdvPGD(epsilon=0.3, steps=1), num_noise=2, epochs=1, batch_size=12, lr=0.05)
+    trainer = Trainer(
+        attack=SmoothAdvPGD(epsilon=0.3, steps=1), num_noise=2, epochs=1, batch_size=12, lr=0.05
+    )
     results = [trained(trainer)]
-    for unlabelled in (pseudo_label(teacher, extra), pseudo_label(teacher, extra, soft=True),
-                       pseudo_label(teacher, extra, weight=0.5)):
+    for unlabelled in (
+        pseudo_label(teacher, extra),
+        pseudo_label(teacher, extra, soft=True),
+        pseudo_label(teacher, extra, weight=0.5),
+    ):
         g = classifier()
         trainer.fit(g, images(), unlabelled=unlabelled, progress=False)
         results.append(weights(g))
@@ -122,9 +138,13 @@ def test_soft_and_hard_labels_and_the_weight_matter_and_compose_with_attacks(tea
 def test_unlabelled_images_are_part_of_the_configuration(tmp_path: Path) -> None:
     trainer = Trainer(epochs=1, batch_size=12)
     extra: ImageData = images(12, seed=4)
-    trainer.fit(classifier(), images(), unlabelled=PseudoLabels(extra), run_dir=tmp_path, progress=False)
+    trainer.fit(
+        classifier(), images(), unlabelled=PseudoLabels(extra), run_dir=tmp_path, progress=False
+    )
     with pytest.raises(ValueError, match=r"unlabelled was .* and is"):
-        trainer.fit(classifier(), images(), unlabelled=PseudoLabels(extra, weight=2.0), run_dir=tmp_path)
+        trainer.fit(
+            classifier(), images(), unlabelled=PseudoLabels(extra, weight=2.0), run_dir=tmp_path
+        )
     with pytest.raises(ValueError, match="expected a weight > 0"):
         PseudoLabels(extra, weight=0.0)
 
@@ -142,5 +162,7 @@ def test_the_trainers_defaults_are_the_paper_preset() -> None:
 
 
 def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(ValueError, match="expected a preset among digits, fast, finetune, paper, got 'papr'"):
+    with pytest.raises(
+        ValueError, match="expected a preset among digits, fast, finetune, paper, got 'papr'"
+    ):
         preset("papr")

@@ -1,4 +1,6 @@
-"""A run that is stopped, however rudely, and resumed is the run that was never stopped, bit for bit."""
+"""A run that is stopped, however rudely, and resumed is the run that was never stopped, bit for
+bit.
+"""
 
 from __future__ import annotations
 
@@ -20,10 +22,27 @@ from rsmooth.errors import LockedError, RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from tests.defenses.helpers import classifier, images, weights
 
-OPTIONS: dict[str, Any] = {"attack": SmoothAdvPGD(epsilon=0.5, steps=2), "num_noise": 2, "epochs": 4, "batch_size": 12,
-                           "lr": 0.05, "lr_step_epochs": 2, "warmup_epochs": 2, "checkpoint_seconds": 1e-9}
+OPTIONS: dict[str, Any] = {
+    "attack": SmoothAdvPGD(epsilon=0.5, steps=2),
+    "num_noise": 2,
+    "epochs": 4,
+    "batch_size": 12,
+    "lr": 0.05,
+    "lr_step_epochs": 2,
+    "warmup_epochs": 2,
+    "checkpoint_seconds": 1e-9,
+}
 STEPS = 16
-TIMELESS = ("epoch", "train_loss", "train_accuracy", "epsilon", "lr", "images", "steps", "validation_accuracy")
+TIMELESS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "epsilon",
+    "lr",
+    "images",
+    "steps",
+    "validation_accuracy",
+)
 
 
 class Stop(Exception):  # noqa: N818
@@ -41,10 +60,13 @@ def stop_at(step: int) -> Any:
     return callback
 
 
-def run(folder: Path | None, callback: Any = None, g: SmoothedClassifier | None = None, **changed: Any) -> Tensor:
+def run(
+    folder: Path | None, callback: Any = None, g: SmoothedClassifier | None = None, **changed: Any
+) -> Tensor:
     g = g or classifier()
-    Trainer(**{**OPTIONS, **changed}).fit(g, images(), validation=images(9, seed=1), run_dir=folder, progress=False,
-                                          callback=callback)
+    Trainer(**{**OPTIONS, **changed}).fit(
+        g, images(), validation=images(9, seed=1), run_dir=folder, progress=False, callback=callback
+    )
     return weights(g)
 
 
@@ -65,7 +87,9 @@ def test_resumed_in_the_midst_of_an_epoch_equals_unbroken_bitwise(
 ) -> None:
     with pytest.raises(Stop):
         run(tmp_path, stop_at(step))
-    assert (tmp_path / "checkpoint.pt").exists() == (step > 1)  # the callback stops the step before its checkpoint
+    assert (tmp_path / "checkpoint.pt").exists() == (
+        step > 1
+    )  # the callback stops the step before its checkpoint
     assert torch.equal(run(tmp_path), unbroken[0])
     assert rows(tmp_path) == rows(unbroken[1])
 
@@ -96,17 +120,25 @@ run(Path(sys.argv[1]), die)
 """
 
 
-def test_killed_and_resumed_equals_unbroken_bitwise(tmp_path: Path, unbroken: tuple[Tensor, Path]) -> None:
+def test_killed_and_resumed_equals_unbroken_bitwise(
+    tmp_path: Path, unbroken: tuple[Tensor, Path]
+) -> None:
     root = Path(__file__).parents[2]
     threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], cwd=root, check=False,
-                          env={**os.environ, **threads})
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        cwd=root,
+        check=False,
+        env={**os.environ, **threads},
+    )
     assert done.returncode == -signal.SIGKILL
     assert torch.equal(run(tmp_path), unbroken[0])
     assert rows(tmp_path) == rows(unbroken[1])
 
 
-@pytest.mark.parametrize(("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
 def test_a_signal_saves_at_the_end_of_the_step_and_says_how_to_go_on(
     number: int, error: type[BaseException], tmp_path: Path, unbroken: tuple[Tensor, Path]
 ) -> None:
@@ -124,7 +156,9 @@ def test_a_signal_saves_at_the_end_of_the_step_and_says_how_to_go_on(
 def test_random_layers_resume_too(tmp_path: Path) -> None:
     def dropping() -> SmoothedClassifier:
         g = classifier("mlp")
-        g.base.register_forward_hook(lambda module, inputs, output: nn.functional.dropout(output, 0.3, module.training))
+        g.base.register_forward_hook(
+            lambda module, inputs, output: nn.functional.dropout(output, 0.3, module.training)
+        )
         return g
 
     whole = run(None, g=dropping(), fold_attack=False)
@@ -135,7 +169,9 @@ def test_random_layers_resume_too(tmp_path: Path) -> None:
 
 def test_another_configuration_is_refused_by_naming_what_differs(tmp_path: Path) -> None:
     run(tmp_path, epochs=1)
-    with pytest.raises(ValueError, match=r"attack.epsilon was 0.5 and is 0.25; lr was 0.05 and is 0.1. Choose"):
+    with pytest.raises(
+        ValueError, match=r"attack.epsilon was 0.5 and is 0.25; lr was 0.05 and is 0.1. Choose"
+    ):
         run(tmp_path, epochs=1, lr=0.1, attack=SmoothAdvPGD(epsilon=0.25, steps=2))
     with pytest.raises(RecordError, match=r"sigma was 0.25 and is 0.5"):
         run(tmp_path, epochs=1, g=classifier(sigma=0.5))
@@ -145,7 +181,9 @@ def test_another_configuration_is_refused_by_naming_what_differs(tmp_path: Path)
 def test_resume_false_starts_anew(tmp_path: Path) -> None:
     run(tmp_path, epochs=1)
     g = classifier()
-    history = Trainer(**{**OPTIONS, "epochs": 2}).fit(g, images(), run_dir=tmp_path, resume=False, progress=False)
+    history = Trainer(**{**OPTIONS, "epochs": 2}).fit(
+        g, images(), run_dir=tmp_path, resume=False, progress=False
+    )
     assert [row["epoch"] for row in history] == [0, 1]
 
 
@@ -154,28 +192,39 @@ def changed(**parts: Any) -> Any:
 
 
 def without(part: str) -> Any:
-    return lambda path: torch.save({key: value for key, value in torch.load(path).items() if key != part}, path)
+    return lambda path: torch.save(
+        {key: value for key, value in torch.load(path).items() if key != part}, path
+    )
 
 
-@pytest.mark.parametrize(("damage", "said"), [
-    (lambda path: torch.save({"weights": 1}, path), "got something else"),
-    (lambda path: path.write_bytes(path.read_bytes()[:-100]), "got a file that is damaged"),
-    (lambda path: path.write_bytes(b""), "got a file that is damaged"),
-    (without("history"), "does not fit .KeyError: 'history'"),
-    (without("precision"), "got something else"),
-    (changed(config=3), "got something else"),
-    (changed(model={}), "does not fit .ValueError: expected weights that fit"),
-    (changed(optimizer={"state": {}, "param_groups": []}), "does not fit .ValueError"),
-    (changed(totals=torch.zeros(3)), "does not fit .RuntimeError"),
-])
-def test_a_file_that_is_no_checkpoint_is_refused_by_name(damage: Any, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: torch.save({"weights": 1}, path), "got something else"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "got a file that is damaged"),
+        (lambda path: path.write_bytes(b""), "got a file that is damaged"),
+        (without("history"), "does not fit .KeyError: 'history'"),
+        (without("precision"), "got something else"),
+        (changed(config=3), "got something else"),
+        (changed(model={}), "does not fit .ValueError: expected weights that fit"),
+        (changed(optimizer={"state": {}, "param_groups": []}), "does not fit .ValueError"),
+        (changed(totals=torch.zeros(3)), "does not fit .RuntimeError"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused_by_name(
+    damage: Any, said: str, tmp_path: Path
+) -> None:
     run(tmp_path, epochs=1)
     damage(tmp_path / "checkpoint.pt")
-    with pytest.raises(RecordError, match=rf"expected a training checkpoint in .*checkpoint\.pt, .*{said}"):
+    with pytest.raises(
+        RecordError, match=rf"expected a training checkpoint in .*checkpoint\.pt, .*{said}"
+    ):
         run(tmp_path, epochs=1)
 
 
-def test_two_runs_do_not_train_into_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_runs_do_not_train_into_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0)
     refused = []
 
@@ -193,13 +242,17 @@ def test_two_runs_do_not_train_into_one_folder(tmp_path: Path, monkeypatch: pyte
 
 def test_a_model_that_could_not_be_saved_is_refused_at_once(tmp_path: Path) -> None:
     g = SmoothedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 0.25, 3)
-    with pytest.raises(ValueError, match=r"expected a base classifier from MODELS.create to keep in"):
+    with pytest.raises(
+        ValueError, match=r"expected a base classifier from MODELS.create to keep in"
+    ):
         Trainer().fit(g, images(), run_dir=tmp_path)
 
 
 def test_tensorboard_that_is_not_installed_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(ImportError, match=r"expected the package tensorboard .* install rsmooth\[tensorboard\]"):
+    with pytest.raises(
+        ImportError, match=r"expected the package tensorboard .* install rsmooth\[tensorboard\]"
+    ):
         Trainer(tensorboard=True)
 
 
@@ -211,6 +264,7 @@ def test_tensorboard_gets_the_metrics(tmp_path: Path) -> None:
     history = trainer.fit(classifier(), images(), run_dir=tmp_path, progress=False)
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.value for event in events.Scalars("train_loss")] == pytest.approx(
-        [row["train_loss"] for row in history])
+        [row["train_loss"] for row in history]
+    )
     with pytest.raises(ValueError, match="expected a run_dir for tensorboard=True"):
         trainer.fit(classifier(), images())

@@ -12,7 +12,9 @@ from rsmooth.defenses.schedules import TrainingClock, learning_rates, warmed_up
 def test_the_step_schedule_is_the_published_one() -> None:
     rate = learning_rates("step", lr=0.1, epochs=150, lr_step_epochs=50, lr_gamma=0.1)
     at = [0, 49, 49.999, 50, 99.99, 100, 149.99]
-    assert [rate(progress) for progress in at] == pytest.approx([0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001])
+    assert [rate(progress) for progress in at] == pytest.approx(
+        [0.1, 0.1, 0.1, 0.01, 0.01, 0.001, 0.001]
+    )
     assert rate(151.0) == pytest.approx(0.001)  # a time budget may be overshot by a step
 
 
@@ -28,7 +30,9 @@ def test_one_cycle_is_torchs() -> None:
     assert rate(epochs) < 1e-4
 
 
-@pytest.mark.parametrize(("warmup", "expected"), [(4, [0.25, 0.5, 0.75, 1, 1]), (1, [1] * 5), (0, [1] * 5)])
+@pytest.mark.parametrize(
+    ("warmup", "expected"), [(4, [0.25, 0.5, 0.75, 1, 1]), (1, [1] * 5), (0, [1] * 5)]
+)
 def test_warm_up_grows_linearly(warmup: int, expected: list[float]) -> None:
     assert [warmed_up(1.0, epoch, warmup) for epoch in range(5)] == expected
 

@@ -23,7 +23,9 @@ from tests.defenses.helpers import images, weights
 CPU = torch.device("cpu")
 
 
-def gathered(data: ImageData, shares: list[Tensor], augment: bool | None = True) -> tuple[Tensor, Tensor, Tensor]:
+def gathered(
+    data: ImageData, shares: list[Tensor], augment: bool | None = True
+) -> tuple[Tensor, Tensor, Tensor]:
     source = as_source(data, Draws(0), device=CPU, augment=augment, workers=0)
     x, y, ids = (torch.cat(parts) for parts in zip(*source.batches(shares, 3), strict=True))
     order = ids.argsort()
@@ -48,8 +50,12 @@ def test_noise_does_not_depend_on_the_batches_or_on_the_number_of_copies() -> No
 
 def test_every_draw_has_its_own_seed_stream_and_epoch() -> None:
     ids, shape = torch.arange(4), torch.Size((1, 4, 4))
-    draws = [Draws(0).noise(ids, 0, 2, shape, 1.0), Draws(0).noise(ids, 1, 2, shape, 1.0),
-             Draws(1).noise(ids, 0, 2, shape, 1.0), Draws(0, UNLABELLED).noise(ids, 0, 2, shape, 1.0)]
+    draws = [
+        Draws(0).noise(ids, 0, 2, shape, 1.0),
+        Draws(0).noise(ids, 1, 2, shape, 1.0),
+        Draws(1).noise(ids, 0, 2, shape, 1.0),
+        Draws(0, UNLABELLED).noise(ids, 0, 2, shape, 1.0),
+    ]
     flat = torch.stack([copy for noise in draws for copy in noise.flatten(0, 1).flatten(1)])
     assert flat.unique(dim=0).shape == flat.shape
     assert Draws(0, LABELLED) == Draws(0)
@@ -61,8 +67,13 @@ def test_crop_and_flip_is_a_crop_and_a_flip_of_the_padded_image() -> None:
     padded = torch.nn.functional.pad(data.images, (4, 4, 4, 4))
     seen = set()
     for before, after in zip(padded, out, strict=True):
-        found = [(top, left, flip) for top in range(9) for left in range(9) for flip in (0, 1)
-                 if torch.equal(after, _flip(before[:, top : top + 8, left : left + 8], flip))]
+        found = [
+            (top, left, flip)
+            for top in range(9)
+            for left in range(9)
+            for flip in (0, 1)
+            if torch.equal(after, _flip(before[:, top : top + 8, left : left + 8], flip))
+        ]
         assert found
         seen.update(found)
     assert {flip for _, _, flip in seen} == {0, 1}
@@ -96,20 +107,29 @@ def test_image_folders_stream_the_same_crops_whatever_the_batches_and_workers(fo
     results = []
     for workers, size in ((0, 9), (1, 2)):
         source = as_source(data, Draws(0), device=CPU, augment=None, workers=workers)
-        x, _, ids = (torch.cat(parts) for parts in zip(*source.batches(torch.split(torch.arange(9), size), 0),
-                                                        strict=True))
+        x, _, ids = (
+            torch.cat(parts)
+            for parts in zip(*source.batches(torch.split(torch.arange(9), size), 0), strict=True)
+        )
         results.append((x, ids))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], results[1][1])
-    other = next(iter(as_source(data, Draws(1), device=CPU, augment=None, workers=0).batches([torch.arange(9)], 0)))[0]
+    other = next(
+        iter(
+            as_source(data, Draws(1), device=CPU, augment=None, workers=0).batches(
+                [torch.arange(9)], 0
+            )
+        )
+    )[0]
     assert not torch.equal(results[0][0], other)
 
 
 def test_image_folders_train(folder: Path, tmp_path: Path) -> None:
     data = load_dataset("folder", root=folder, image_size=16).train
     g = SmoothedClassifier(MODELS.create("small-cnn", num_classes=3, width=4), 0.1, 3)
-    history = Trainer(epochs=2, batch_size=4, lr=0.01, workers=0).fit(g, data, validation=data, run_dir=tmp_path,
-                                                                      progress=False)
+    history = Trainer(epochs=2, batch_size=4, lr=0.01, workers=0).fit(
+        g, data, validation=data, run_dir=tmp_path, progress=False
+    )
     assert [row["images"] for row in history] == [9, 9]
 
 
@@ -124,8 +144,15 @@ def test_image_folders_resume_with_the_same_crops(folder: Path, tmp_path: Path) 
 
         torch.manual_seed(0)
         g = SmoothedClassifier(MODELS.create("small-cnn", num_classes=3, width=4), 0.1, 3)
-        trainer = Trainer(attack=SmoothAdvPGD(epsilon=0.3, steps=1), num_noise=2, epochs=2, batch_size=6, lr=0.01,
-                          workers=0, checkpoint_seconds=1e-9)
+        trainer = Trainer(
+            attack=SmoothAdvPGD(epsilon=0.3, steps=1),
+            num_noise=2,
+            epochs=2,
+            batch_size=6,
+            lr=0.01,
+            workers=0,
+            checkpoint_seconds=1e-9,
+        )
         with suppress(InterruptedError):
             trainer.fit(g, data, run_dir=run_dir, progress=False, callback=stop)
         return weights(g)

@@ -26,19 +26,31 @@ from tests.defenses.helpers import CLASSES, classifier, images, trained
 
 SHORT = {"epochs": 2, "batch_size": 10, "warmup_epochs": 0, "lr": 0.05}
 BASE, SMOOTHED = PGD(epsilon=0.5, steps=2), SmoothAdvPGD(epsilon=0.5, steps=2)
-NEEDS = {"perturb-beside-noise": BASE, "perturb-then-noise": BASE, "noise-then-perturb": BASE, "smoothadv": SMOOTHED}
+NEEDS = {
+    "perturb-beside-noise": BASE,
+    "perturb-then-noise": BASE,
+    "noise-then-perturb": BASE,
+    "smoothadv": SMOOTHED,
+}
 
 
 def batch(m: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor]:
     data = images(6)
-    noise = torch.randn(6, m, 1, 8, 8, dtype=dtype, generator=torch.Generator().manual_seed(1)) * 0.25
+    noise = (
+        torch.randn(6, m, 1, 8, 8, dtype=dtype, generator=torch.Generator().manual_seed(1)) * 0.25
+    )
     return data.images.to(dtype) / 255, data.labels, noise
 
 
 @pytest.mark.parametrize("m", [1, 3])
-@pytest.mark.parametrize("attack", [replace(BASE, epsilon=0.0), replace(SMOOTHED, epsilon=0.0)], ids=["(2)", "(4)"])
+@pytest.mark.parametrize(
+    "attack", [replace(BASE, epsilon=0.0), replace(SMOOTHED, epsilon=0.0)], ids=["(2)", "(4)"]
+)
 def test_without_a_budget_the_attack_changes_nothing_bitwise(m: int, attack: Attack) -> None:
-    assert torch.equal(trained(Trainer(attack=attack, num_noise=m, **SHORT)), trained(Trainer(num_noise=m, **SHORT)))
+    assert torch.equal(
+        trained(Trainer(attack=attack, num_noise=m, **SHORT)),
+        trained(Trainer(num_noise=m, **SHORT)),
+    )
 
 
 def test_gaussian_is_the_trainer_without_attack() -> None:
@@ -89,7 +101,10 @@ def test_order_1_keeps_noise_and_attack_in_separate_points() -> None:
 
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_order_1_weighs_the_two_losses(weight: float) -> None:
-    logits, y = torch.randn(5, 3, CLASSES, generator=torch.Generator().manual_seed(2)), torch.tensor([0, 1, 2, 0, 1])
+    logits, y = (
+        torch.randn(5, 3, CLASSES, generator=torch.Generator().manual_seed(2)),
+        torch.tensor([0, 1, 2, 0, 1]),
+    )
     noisy = sum(cross_entropy(logits[:, i], y, reduction="none") for i in range(2)) / 2
     expected = (1 - weight) * noisy + weight * cross_entropy(logits[:, 2], y, reduction="none")
     trainer = PerturbBesideNoise(attack=BASE, adversarial_weight=weight)
@@ -97,10 +112,15 @@ def test_order_1_weighs_the_two_losses(weight: float) -> None:
 
 
 def test_consistency_loss_is_the_papers_formula() -> None:
-    logits, y = torch.randn(5, 3, CLASSES, generator=torch.Generator().manual_seed(2)), torch.tensor([0, 1, 2, 0, 1])
+    logits, y = (
+        torch.randn(5, 3, CLASSES, generator=torch.Generator().manual_seed(2)),
+        torch.tensor([0, 1, 2, 0, 1]),
+    )
     log_probs = logits.log_softmax(2)
     mean = log_probs.exp().mean(1)
-    each = [torch.nn.functional.kl_div(log_probs[:, i], mean, reduction="none").sum(1) for i in range(3)]
+    each = [
+        torch.nn.functional.kl_div(log_probs[:, i], mean, reduction="none").sum(1) for i in range(3)
+    ]
     entropy = torch.distributions.Categorical(mean).entropy()
     naive = -log_probs.gather(2, y[:, None, None].expand(-1, 3, 1)).mean(dim=(1, 2))
     expected = naive + 7 * torch.stack(each).mean(0) + 0.25 * entropy
@@ -109,7 +129,10 @@ def test_consistency_loss_is_the_papers_formula() -> None:
 
 
 def test_stability_loss_is_the_papers_formula() -> None:
-    logits, y = torch.randn(5, 3, CLASSES, generator=torch.Generator().manual_seed(2)), torch.tensor([0, 1, 2, 0, 1])
+    logits, y = (
+        torch.randn(5, 3, CLASSES, generator=torch.Generator().manual_seed(2)),
+        torch.tensor([0, 1, 2, 0, 1]),
+    )
     clean = logits[:, 0].softmax(1)
     drift = [cross_entropy(logits[:, i], clean, reduction="none") for i in (1, 2)]
     expected = cross_entropy(logits[:, 0], y, reduction="none") + 3 * (drift[0] + drift[1]) / 2
@@ -131,11 +154,23 @@ def test_every_registered_trainer_learns(name: str) -> None:
     assert not g.training
 
 
-@pytest.mark.parametrize(("trainer", "attack"), [
-    (PerturbThenNoise, SMOOTHED), (NoiseThenPerturb, SMOOTHED), (PerturbBesideNoise, SMOOTHED), (SmoothAdv, BASE),
-    (SmoothAdv, None), (PerturbThenNoise, None)])
-def test_an_arm_refuses_the_attack_of_another(trainer: type[Trainer], attack: Attack | None) -> None:
-    with pytest.raises(ValueError, match=r"expected .* to be given an attack with target=.*; target is an option"):
+@pytest.mark.parametrize(
+    ("trainer", "attack"),
+    [
+        (PerturbThenNoise, SMOOTHED),
+        (NoiseThenPerturb, SMOOTHED),
+        (PerturbBesideNoise, SMOOTHED),
+        (SmoothAdv, BASE),
+        (SmoothAdv, None),
+        (PerturbThenNoise, None),
+    ],
+)
+def test_an_arm_refuses_the_attack_of_another(
+    trainer: type[Trainer], attack: Attack | None
+) -> None:
+    with pytest.raises(
+        ValueError, match=r"expected .* to be given an attack with target=.*; target is an option"
+    ):
         trainer(attack=attack)
 
 
@@ -159,13 +194,16 @@ class Spy(Attack):
 def test_the_attacks_budget_warms_up_and_the_attack_itself_stays_as_it_is() -> None:
     SEEN.clear()
     attack = Spy(epsilon=1.0)
-    history = Trainer(attack=attack, epochs=5, batch_size=24, warmup_epochs=4).fit(classifier(), images(),
-                                                                                   progress=False)
+    history = Trainer(attack=attack, epochs=5, batch_size=24, warmup_epochs=4).fit(
+        classifier(), images(), progress=False
+    )
     assert [epsilon for epsilon, _ in SEEN] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert [row["epsilon"] for row in history] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert attack.epsilon == 1.0
 
 
-@pytest.mark.parametrize("attack", [DDN(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=2, target="smoothed")])
+@pytest.mark.parametrize(
+    "attack", [DDN(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=2, target="smoothed")]
+)
 def test_ddn_trains_too(attack: Attack) -> None:
     assert trained(Trainer(attack=attack, num_noise=2, **SHORT)).isfinite().all()

@@ -1,4 +1,6 @@
-"""Files: whole or not at all, weights that fit or an error that says why not, and the published layout."""
+"""Files: whole or not at all, weights that fit or an error that says why not, and the published
+layout.
+"""
 
 import os
 import re
@@ -19,12 +21,18 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 def published(net, path, *, prefix="1.", arch="cifar_resnet20", legacy=False, **changes):
-    """A file as Cohen's and Salman's code write it: the constants are not in it, the optimiser is."""
+    """A file as Cohen's and Salman's code write it: without the constants, with the optimiser."""
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     net(torch.rand(2, 3, 32, 32)).sum().backward()
     optimizer.step()
     weights = {f"{prefix}{name}": tensor for name, tensor in net.state_dict().items()}
-    content = {"epoch": 90, "arch": arch, "state_dict": weights, "optimizer": optimizer.state_dict(), **changes}
+    content = {
+        "epoch": 90,
+        "arch": arch,
+        "state_dict": weights,
+        "optimizer": optimizer.state_dict(),
+        **changes,
+    }
     torch.save(content, path, _use_new_zipfile_serialization=not legacy)
     return path
 
@@ -41,6 +49,7 @@ def path(tmp_path):
 
 
 # ---- published checkpoints
+
 
 @pytest.mark.parametrize("prefix", ["1.", "1.module.", "module.1.", "module.", ""])
 @pytest.mark.parametrize("legacy", [False, True])
@@ -66,13 +75,17 @@ def test_a_published_checkpoint_becomes_one_of_ours(net, path, tmp_path):
 def test_the_choice_of_normalisation_matters(net, path):
     published(net, path)
     x = torch.rand(2, 3, 32, 32)
-    outputs = [load_checkpoint(path, normalize=normalize)(x) for normalize in
-               ("cifar10", "cifar10-center", None, ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)))]
+    outputs = [
+        load_checkpoint(path, normalize=normalize)(x)
+        for normalize in ("cifar10", "cifar10-center", None, ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)))
+    ]
     assert all(not torch.allclose(a, b) for i, a in enumerate(outputs) for b in outputs[:i])
 
 
 def test_normalize_must_be_said(net, path):
-    with pytest.raises(ValueError, match=r'expected normalize=, .*"cifar10" \(mean and std: .*"cifar10-center" '):
+    with pytest.raises(
+        ValueError, match=r'expected normalize=, .*"cifar10" \(mean and std: .*"cifar10-center" '
+    ):
         load_checkpoint(published(net, path))
 
 
@@ -82,20 +95,42 @@ def test_wider_heads_and_other_names_are_understood(path):
     model = load_checkpoint(published(net, path), normalize="cifar10", num_classes=100)
     assert model(torch.rand(1, 3, 32, 32)).shape == (1, 100)
     published(MODELS.create("resnet8")[1], path, arch="a_name_nobody_knows")
-    with pytest.raises(ValueError, match=r"expected arch to be one of cifar_.*got 'a_name_nobody_knows'.*give arch="):
+    with pytest.raises(
+        ValueError,
+        match=r"expected arch to be one of cifar_.*got 'a_name_nobody_knows'.*give arch=",
+    ):
         load_checkpoint(path, normalize="cifar10")
-    assert load_checkpoint(path, normalize="cifar10", arch="resnet8").architecture["name"] == "resnet8"
+    assert (
+        load_checkpoint(path, normalize="cifar10", arch="resnet8").architecture["name"] == "resnet8"
+    )
 
 
-@pytest.mark.parametrize(("arch", "name"), [("cifar_resnet110", "resnet110"), ("imagenet32_resnet110", "resnet110"),
-                                            ("cifar_resnet20", "resnet20"), ("resnet50", "resnet50")])
+@pytest.mark.parametrize(
+    ("arch", "name"),
+    [
+        ("cifar_resnet110", "resnet110"),
+        ("imagenet32_resnet110", "resnet110"),
+        ("cifar_resnet20", "resnet20"),
+        ("resnet50", "resnet50"),
+    ],
+)
 def test_every_published_name_has_its_architecture(arch, name, path):
     classes = {"imagenet32_resnet110": 1000}.get(arch, 10)
     model = MODELS.create(name, num_classes=classes)
-    torch.save({"epoch": 1, "arch": arch, "state_dict": {f"1.module.{k}": v for k, v in model[1].state_dict().items()},
-                "optimizer": {}}, path)
+    torch.save(
+        {
+            "epoch": 1,
+            "arch": arch,
+            "state_dict": {f"1.module.{k}": v for k, v in model[1].state_dict().items()},
+            "optimizer": {},
+        },
+        path,
+    )
     loaded = load_checkpoint(path, normalize="imagenet")
-    assert loaded.architecture == {"name": name, "options": {"num_classes": classes, "normalize": "imagenet"}}
+    assert loaded.architecture == {
+        "name": name,
+        "options": {"num_classes": classes, "normalize": "imagenet"},
+    }
 
 
 def test_a_class_count_that_differs_is_refused(net, path):
@@ -105,7 +140,9 @@ def test_a_class_count_that_differs_is_refused(net, path):
 
 def test_an_architecture_that_does_not_fit_is_refused(net, path):
     published(net, path, arch="cifar_resnet110")
-    with pytest.raises(ValueError, match=r"fit CifarResNet exactly, .*missing layer1.10.* and \d+ more.*check arch"):
+    with pytest.raises(
+        ValueError, match=r"fit CifarResNet exactly, .*missing layer1.10.* and \d+ more.*check arch"
+    ):
         load_checkpoint(path, normalize="cifar10")
     with pytest.raises(ValueError, match=r"unexpected layer1\.1\.bn1\.bias"):
         load_checkpoint(path, normalize="cifar10", arch="resnet8")
@@ -118,16 +155,25 @@ class Code:
         return print, ("executed",)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (b"<!DOCTYPE html><html>quota exceeded</html>", "is a web page, not the download behind it; download it again"),
-    (b"\n <html>", "is a web page"),
-    (b"", "is empty"),
-    (b"PK\x03\x04 no more", "is damaged, or needs code"),
-    (b"some text", "is damaged, or needs code"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            b"<!DOCTYPE html><html>quota exceeded</html>",
+            "is a web page, not the download behind it; download it again",
+        ),
+        (b"\n <html>", "is a web page"),
+        (b"", "is empty"),
+        (b"PK\x03\x04 no more", "is damaged, or needs code"),
+        (b"some text", "is damaged, or needs code"),
+    ],
+)
 def test_what_is_no_checkpoint_is_refused(path, content, message):
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=f"expected a checkpoint of plain .*{re.escape(str(path))}, which {message}"):
+    with pytest.raises(
+        ValueError,
+        match=f"expected a checkpoint of plain .*{re.escape(str(path))}, which {message}",
+    ):
         load_checkpoint(path, normalize="cifar10")
 
 
@@ -135,7 +181,7 @@ def test_what_is_no_checkpoint_is_refused(path, content, message):
 @pytest.mark.parametrize("legacy", [False, True])
 def test_a_truncated_checkpoint_is_refused(net, path, keep, legacy):
     whole = published(net, path, legacy=legacy).read_bytes()
-    path.write_bytes(whole[:int(keep * len(whole))])
+    path.write_bytes(whole[: int(keep * len(whole))])
     with pytest.raises(ValueError, match="is damaged"):
         load_checkpoint(path, normalize="cifar10")
 
@@ -179,11 +225,17 @@ def test_code_in_a_checkpoint_is_not_run(net, path, capsys, legacy):
     assert "executed" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    ([1, 2], "expected a dict of arch and state_dict in .*, got list"),
-    ({"weights": 1}, r"expected a dict of arch and state_dict in .*, got \['weights'\]"),
-    ({"arch": "cifar_resnet20", "state_dict": {"1.conv1.weight": torch.zeros(1)}}, "last layer's weights under fc"),
-])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([1, 2], "expected a dict of arch and state_dict in .*, got list"),
+        ({"weights": 1}, r"expected a dict of arch and state_dict in .*, got \['weights'\]"),
+        (
+            {"arch": "cifar_resnet20", "state_dict": {"1.conv1.weight": torch.zeros(1)}},
+            "last layer's weights under fc",
+        ),
+    ],
+)
 def test_another_layout_is_refused(path, content, message):
     torch.save(content, path)
     with pytest.raises(ValueError, match=message):
@@ -192,7 +244,9 @@ def test_another_layout_is_refused(path, content, message):
 
 def test_our_own_files_are_pointed_to_their_loader(path):
     SmoothedClassifier(MODELS.create("resnet8"), 0.25, 10).save(path)
-    with pytest.raises(ValueError, match=r"got .* 'rsmooth-model-1'; open it with SmoothedClassifier\.load"):
+    with pytest.raises(
+        ValueError, match=r"got .* 'rsmooth-model-1'; open it with SmoothedClassifier\.load"
+    ):
         load_checkpoint(path, normalize="cifar10")
 
 
@@ -204,7 +258,9 @@ def test_a_missing_file_is_a_missing_file(path):
 def test_a_plugin_that_is_no_classifier_is_refused(net, path):
     MODELS.register("test-bare")(lambda num_classes, normalize: nn.Linear(2, num_classes))
     try:
-        with pytest.raises(ValueError, match=r"expected arch to name .*Classifier, got 'test-bare', a Linear"):
+        with pytest.raises(
+            ValueError, match=r"expected arch to name .*Classifier, got 'test-bare', a Linear"
+        ):
             load_checkpoint(published(net, path), normalize="cifar10", arch="test-bare")
     finally:
         MODELS._entries.pop("test-bare")
@@ -214,23 +270,32 @@ def test_a_plugin_that_is_no_classifier_is_refused(net, path):
 
 # ---- load_weights
 
+
 def linear_weights(**changes):
     return {"weight": torch.ones(2, 3), "bias": torch.ones(2), **changes}
 
 
-@pytest.mark.parametrize(("weights", "message"), [
-    ({"bias": torch.ones(2)}, "missing weight; check"),
-    (linear_weights(extra=torch.ones(1)), "unexpected extra; check"),
-    (linear_weights(bias=torch.ones(4)), r"wrong shape bias: expected \(2,\), got \(4,\)"),
-    (linear_weights(bias=torch.tensor([1.0, float("nan")])), "NaN or infinite bias"),
-    (linear_weights(weight=torch.full((2, 3), float("inf"))), "NaN or infinite weight"),
-    (linear_weights(bias=[1, 2]), "not a tensor bias"),
-    ({"w": torch.ones(2, 3), "bias": torch.ones(3)}, "missing weight; unexpected w; wrong shape bias"),
-])
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"bias": torch.ones(2)}, "missing weight; check"),
+        (linear_weights(extra=torch.ones(1)), "unexpected extra; check"),
+        (linear_weights(bias=torch.ones(4)), r"wrong shape bias: expected \(2,\), got \(4,\)"),
+        (linear_weights(bias=torch.tensor([1.0, float("nan")])), "NaN or infinite bias"),
+        (linear_weights(weight=torch.full((2, 3), float("inf"))), "NaN or infinite weight"),
+        (linear_weights(bias=[1, 2]), "not a tensor bias"),
+        (
+            {"w": torch.ones(2, 3), "bias": torch.ones(3)},
+            "missing weight; unexpected w; wrong shape bias",
+        ),
+    ],
+)
 def test_weights_that_do_not_fit_are_refused_and_none_is_loaded(weights, message):
     layer = nn.Linear(3, 2)
     before = {key: tensor.clone() for key, tensor in layer.state_dict().items()}
-    with pytest.raises(ValueError, match=f"expected weights that fit Linear exactly, got from here: .*{message}"):
+    with pytest.raises(
+        ValueError, match=f"expected weights that fit Linear exactly, got from here: .*{message}"
+    ):
         load_weights(layer, weights, source="here")
     assert all(torch.equal(before[key], tensor) for key, tensor in layer.state_dict().items())
 
@@ -242,6 +307,7 @@ def test_weights_that_fit_are_loaded():
 
 
 # ---- atomic_save
+
 
 def test_saving_replaces_the_file_and_leaves_nothing_else(tmp_path):
     path = tmp_path / "new" / "model.pt"
@@ -255,7 +321,9 @@ def test_saving_replaces_the_file_and_leaves_nothing_else(tmp_path):
 def test_the_file_is_readable_like_any_other(tmp_path):
     atomic_save(1, tmp_path / "a")
     (tmp_path / "b").write_bytes(b"")
-    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == stat.S_IMODE(
+        (tmp_path / "b").stat().st_mode
+    )
 
 
 @pytest.mark.parametrize("moment", ["torch.save", "os.replace"])
@@ -289,19 +357,32 @@ except OSError as error:
 def test_a_disk_that_takes_no_more_is_named_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "model.pt"
     atomic_save({"value": 1}, path)
-    done = subprocess.run([sys.executable, "-c", FULL, str(path)], capture_output=True, text=True, check=True,
-                          cwd=Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(path)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
     assert done.stdout == f"[Errno 27] File too large; the file is as it was before: '{path}'\n"
     assert safe_load(path) == {"value": 1}
     assert os.listdir(tmp_path) == ["model.pt"]
 
 
 def test_the_bytes_are_on_disk_before_the_name(tmp_path, monkeypatch):
-    """Sync of the file, then the renaming, then sync of the folder: else a power cut can leave an empty file."""
+    """Sync of the file, then the renaming, then sync of the folder: else a power cut can leave an
+    empty file.
+    """
     events = []
     fsync, rename = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (events.append(
-        "folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"), fsync(handle))[1])
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda handle: (
+            events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"),
+            fsync(handle),
+        )[1],
+    )
     monkeypatch.setattr(os, "replace", lambda *names: (events.append("rename"), rename(*names))[1])
     atomic_save(1, tmp_path / "model.pt")
     assert events == ["file", "rename"] + ["folder"] * (os.name != "nt")

@@ -1,4 +1,6 @@
-"""Folded batch norm is the same function: for every model, for awkward modules, and after refreshing."""
+"""Folded batch norm is the same function: for every model, for awkward modules, and after
+refreshing.
+"""
 
 import copy
 
@@ -14,14 +16,24 @@ from tests.models.test_architectures import OWN, build
 
 
 def randomise(model, seed=0):
-    """Batch norms as after training: random statistics and affine maps, near enough to 1 to keep deep nets finite."""
+    """Batch norms as after training: random statistics and affine maps, near enough to 1 to keep
+    deep nets finite.
+    """
     generator = torch.Generator().manual_seed(seed)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
-            for tensor, low, high in ((layer.running_mean, -0.5, 0.5), (layer.running_var, 0.8, 2.0),
-                                      (layer.weight, 0.2, 0.9), (layer.bias, -0.5, 0.5)):
+            for tensor, low, high in (
+                (layer.running_mean, -0.5, 0.5),
+                (layer.running_var, 0.8, 2.0),
+                (layer.weight, 0.2, 0.9),
+                (layer.bias, -0.5, 0.5),
+            ):
                 if tensor is not None:
-                    tensor.data = torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype) * (high - low) + low
+                    tensor.data = (
+                        torch.rand(tensor.shape, generator=generator, dtype=tensor.dtype)
+                        * (high - low)
+                        + low
+                    )
     return model
 
 
@@ -30,7 +42,9 @@ def count(model, kind):
 
 
 def check_same_function(model, x, *, folds, rest=0):
-    """The folded copy agrees in value and input gradient, has folded so many pairs and left so many batch norms."""
+    """The folded copy agrees in value and input gradient, has folded so many pairs and left so many
+    batch norms.
+    """
     model = randomise(model).double().eval()
     x = x.double()
     folded = fold_batchnorm(model)
@@ -100,27 +114,42 @@ class Awkward(nn.Module):
         raise AssertionError(self.case)
 
 
-@pytest.mark.parametrize(("case", "folds", "rest"), [
-    ("read twice", 0, 2), ("convolution called twice", 0, 2), ("batch norm called twice", 0, 2), ("weight read", 0, 2),
-    ("statistics read", 0, 2), ("crossed", 2, 0), ("norm first", 0, 2), ("relu between", 0, 2), ("untraceable", 0, 2),
-])
+@pytest.mark.parametrize(
+    ("case", "folds", "rest"),
+    [
+        ("read twice", 0, 2),
+        ("convolution called twice", 0, 2),
+        ("batch norm called twice", 0, 2),
+        ("weight read", 0, 2),
+        ("statistics read", 0, 2),
+        ("crossed", 2, 0),
+        ("norm first", 0, 2),
+        ("relu between", 0, 2),
+        ("untraceable", 0, 2),
+    ],
+)
 def test_only_what_data_flow_allows_is_folded(case, folds, rest):
     torch.manual_seed(0)
     check_same_function(Awkward(case), torch.rand(3, 2, 5, 5), folds=folds, rest=rest)
 
 
-@pytest.mark.parametrize(("convolution", "batchnorm", "folds"), [
-    (nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2, bias=False), nn.BatchNorm2d(8), 1),
-    (nn.Conv2d(4, 8, (3, 1), padding="same", dilation=2), nn.BatchNorm2d(8, eps=0.1), 1),
-    (nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(8), 1),
-    (nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8, affine=False), 1),
-    (nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), 0),
-    (nn.ConvTranspose2d(4, 8, 3), nn.BatchNorm2d(8), 0),
-    (nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 8, 3)), nn.BatchNorm2d(8), 0),
-])
+@pytest.mark.parametrize(
+    ("convolution", "batchnorm", "folds"),
+    [
+        (nn.Conv2d(4, 8, 3, stride=2, padding=1, groups=2, bias=False), nn.BatchNorm2d(8), 1),
+        (nn.Conv2d(4, 8, (3, 1), padding="same", dilation=2), nn.BatchNorm2d(8, eps=0.1), 1),
+        (nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(8), 1),
+        (nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8, affine=False), 1),
+        (nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), 0),
+        (nn.ConvTranspose2d(4, 8, 3), nn.BatchNorm2d(8), 0),
+        (nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 8, 3)), nn.BatchNorm2d(8), 0),
+    ],
+)
 def test_every_geometry_of_convolution(convolution, batchnorm, folds):
     torch.manual_seed(0)
-    check_same_function(nn.Sequential(convolution, batchnorm), torch.rand(3, 4, 7, 7), folds=folds, rest=1 - folds)
+    check_same_function(
+        nn.Sequential(convolution, batchnorm), torch.rand(3, 4, 7, 7), folds=folds, rest=1 - folds
+    )
 
 
 @pytest.mark.parametrize("shared", ["convolution", "batchnorm"])
@@ -141,13 +170,23 @@ def test_a_layer_reachable_by_two_paths_stays(shared):
 
 def test_layers_of_one_shape_need_not_agree_in_anything_else():
     """They are computed together only where eps, bias and affine agree."""
-    layers = [layer for options, bias in (({}, True), ({"eps": 0.5}, True), ({"affine": False}, True), ({}, False))
-              for layer in (nn.Conv2d(2, 2, 1, bias=bias), nn.BatchNorm2d(2, **options))]
+    layers = [
+        layer
+        for options, bias in (
+            ({}, True),
+            ({"eps": 0.5}, True),
+            ({"affine": False}, True),
+            ({}, False),
+        )
+        for layer in (nn.Conv2d(2, 2, 1, bias=bias), nn.BatchNorm2d(2, **options))
+    ]
     check_same_function(nn.Sequential(*layers), torch.rand(2, 2, 3, 3), folds=4)
 
 
 def test_tied_weights_are_untied_by_folding():
-    model = nn.Sequential(nn.Conv2d(2, 2, 1, bias=False), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1, bias=False))
+    model = nn.Sequential(
+        nn.Conv2d(2, 2, 1, bias=False), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1, bias=False)
+    )
     model[2].weight = model[0].weight
     model, folded = check_same_function(model, torch.rand(2, 2, 3, 3), folds=1)
     refold(folded, model)
@@ -160,7 +199,9 @@ def test_a_hook_keeps_its_layer():
 
 
 def test_untraceable_parents_have_their_children_folded():
-    """The smoothed classifier draws noise in its forward, which tracing cannot follow; its base folds all the same."""
+    """The smoothed classifier draws noise in its forward, which tracing cannot follow; its base
+    folds all the same.
+    """
     g = SmoothedClassifier(randomise(build("resnet8")[0]).double(), sigma=0.5, num_classes=7).eval()
     folded = fold_batchnorm(g)
     assert isinstance(folded, SmoothedClassifier)

@@ -1,4 +1,6 @@
-"""Normalisation as the first layer: its arithmetic, its constants, its errors, and that it is saved."""
+"""Normalisation as the first layer: its arithmetic, its constants, its errors, and that it is
+saved.
+"""
 
 import pytest
 import torch
@@ -14,7 +16,9 @@ def test_each_channel_is_centred_and_scaled():
     x = torch.rand(2, 3, 4, 5, dtype=torch.float64)
     out = Normalize(MEAN, STD).double()(x)
     for channel in range(3):
-        torch.testing.assert_close(out[:, channel], (x[:, channel] - MEAN[channel]) / STD[channel], atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            out[:, channel], (x[:, channel] - MEAN[channel]) / STD[channel], atol=1e-6, rtol=0
+        )
 
 
 def test_without_std_it_only_centres():
@@ -27,20 +31,31 @@ def test_one_number_serves_every_channel():
     torch.testing.assert_close(Normalize(0.5, 0.25)(x), (x - 0.5) / 0.25)
 
 
-@pytest.mark.parametrize(("name", "mean", "std"), [
-    ("cifar10", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
-    ("cifar10-center", (0.4914, 0.4822, 0.4465), None),
-    ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    ("imagenet-center", (0.485, 0.456, 0.406), None),
-])
+@pytest.mark.parametrize(
+    ("name", "mean", "std"),
+    [
+        ("cifar10", (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)),
+        ("cifar10-center", (0.4914, 0.4822, 0.4465), None),
+        ("imagenet", (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ("imagenet-center", (0.485, 0.456, 0.406), None),
+    ],
+)
 def test_named_constants_are_the_published_ones(name, mean, std):
     layer = MODELS.create("resnet8", normalize=name)[0]
     assert layer.mean.flatten().tolist() == pytest.approx(mean)
-    assert (None if layer.std is None else layer.std.flatten().tolist()) == (std and pytest.approx(std))
+    assert (None if layer.std is None else layer.std.flatten().tolist()) == (
+        std and pytest.approx(std)
+    )
 
 
 def test_the_names_are_complete():
-    assert sorted(NORMALIZATIONS) == ["cifar10", "cifar10-center", "imagenet", "imagenet-center", "none"]
+    assert sorted(NORMALIZATIONS) == [
+        "cifar10",
+        "cifar10-center",
+        "imagenet",
+        "imagenet-center",
+        "none",
+    ]
 
 
 @pytest.mark.parametrize("normalize", [None, "none"])
@@ -50,8 +65,10 @@ def test_none_means_no_normalisation(normalize):
     assert torch.equal(model(x), model[1](x))
 
 
-@pytest.mark.parametrize("normalize", ["cifar10", "cifar10-center", (MEAN, STD), [list(MEAN), list(STD)], (MEAN,),
-                                       (0.5,)])
+@pytest.mark.parametrize(
+    "normalize",
+    ["cifar10", "cifar10-center", (MEAN, STD), [list(MEAN), list(STD)], (MEAN,), (0.5,)],
+)
 def test_the_constants_are_in_the_state_dict_and_act(normalize):
     model = MODELS.create("resnet8", normalize=normalize).eval()
     assert "0.mean" in model.state_dict()
@@ -61,16 +78,19 @@ def test_the_constants_are_in_the_state_dict_and_act(normalize):
     assert not list(model[0].parameters()), "constants are not trained"
 
 
-@pytest.mark.parametrize(("normalize", "message"), [
-    ("cifar", "expected normalize to be one of none, cifar10, .*got 'cifar'"),
-    (((0.5, 0.5), (0.2, 0.2)), "expected normalisation constants for 3 channel"),
-    ((MEAN, (0.2, 0.0, 0.2)), "expected std > 0"),
-    ((MEAN, (0.2, 0.2)), "expected as many means as stds, got 3 and 2"),
-    (((0.5, float("nan"), 0.5),), "expected mean as finite numbers"),
-    (((),), "expected mean as finite numbers"),
-    ((MEAN, STD, STD), "expected normalize to be a name, "),
-    (0.5, "expected normalize to be a name, "),
-])
+@pytest.mark.parametrize(
+    ("normalize", "message"),
+    [
+        ("cifar", "expected normalize to be one of none, cifar10, .*got 'cifar'"),
+        (((0.5, 0.5), (0.2, 0.2)), "expected normalisation constants for 3 channel"),
+        ((MEAN, (0.2, 0.0, 0.2)), "expected std > 0"),
+        ((MEAN, (0.2, 0.2)), "expected as many means as stds, got 3 and 2"),
+        (((0.5, float("nan"), 0.5),), "expected mean as finite numbers"),
+        (((),), "expected mean as finite numbers"),
+        ((MEAN, STD, STD), "expected normalize to be a name, "),
+        (0.5, "expected normalize to be a name, "),
+    ],
+)
 def test_wrong_constants_are_refused(normalize, message):
     with pytest.raises(ValueError, match=message):
         MODELS.create("resnet8", normalize=normalize)

@@ -1,4 +1,6 @@
-"""Plain, slow, independent versions: Philox4x32-10 and the grid sampler on Python integers, one value at a time."""
+"""Plain, slow, independent versions: Philox4x32-10 and the grid sampler on Python integers, one
+value at a time.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,10 @@ def block(key: tuple[int, int], image: int, sample: int, index: int) -> Counter:
 
 def grid_word(key: tuple[int, int], image: int, sample: int, value: int) -> int:
     """The 64-bit word that decides a value, by the layout in rsmooth.noise.grid."""
-    leading = sum(w << 32 * i for i, w in enumerate(block(key, image, sample, value // 8))) >> 16 * (value % 8)
-    low, high = block(key, image, sample, 2**31 + value // 2)[value % 2 * 2:][:2]
+    leading = sum(
+        w << 32 * i for i, w in enumerate(block(key, image, sample, value // 8))
+    ) >> 16 * (value % 8)
+    low, high = block(key, image, sample, 2**31 + value // 2)[value % 2 * 2 :][:2]
     return (leading & 0xFFFF) << 48 | (high << 32 | low) >> 16
 
 

@@ -60,7 +60,9 @@ def test_a_broken_compiler_is_recorded_and_changes_nothing(monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda function, **_: attempts.append(function) or broken)
     key, ids = derive_key(0, "estimate"), torch.arange(3)
     expected = GridSampler(0.5).sample(key, ids, ids, (3, 5, 5))
-    monkeypatch.setattr(philox, "compiled_pairs", CompiledOnceWorthIt(philox.pairs_torch, after=0, least=0))
+    monkeypatch.setattr(
+        philox, "compiled_pairs", CompiledOnceWorthIt(philox.pairs_torch, after=0, least=0)
+    )
     monkeypatch.setattr(grid, "compiled_pairs", philox.compiled_pairs)
     for _ in range(2):
         assert torch.equal(GridSampler(0.5).sample(key, ids, ids, (3, 5, 5)), expected)
@@ -70,7 +72,9 @@ def test_a_broken_compiler_is_recorded_and_changes_nothing(monkeypatch):
 
 def test_small_problems_never_compile_and_long_runs_announce_themselves(compilations, monkeypatch):
     for name, function in (("compiled_pairs", philox.pairs_torch), ("compiled_dense", grid.dense)):
-        fresh = CompiledOnceWorthIt(function, after=philox.BLOCKS_WORTH_COMPILING, least=philox.SMALLEST_COMPILED_CALL)
+        fresh = CompiledOnceWorthIt(
+            function, after=philox.BLOCKS_WORTH_COMPILING, least=philox.SMALLEST_COMPILED_CALL
+        )
         monkeypatch.setattr(grid, name, fresh)
     monkeypatch.setattr(philox, "compiled_pairs", grid.compiled_pairs)
     key, sampler = derive_key(0, "estimate"), GridSampler(0.5)
@@ -82,4 +86,7 @@ def test_small_problems_never_compile_and_long_runs_announce_themselves(compilat
     assert compilations == []
     assert torch.equal(sampler.sample(key, large, large, (3, 32, 32)), before)
     assert compilations == [philox.pairs_torch]
-    assert compilation_status() == {"philox": "compiled", "grid": "uncompiled: too little work so far"}
+    assert compilation_status() == {
+        "philox": "compiled",
+        "grid": "uncompiled: too little work so far",
+    }

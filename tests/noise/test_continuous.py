@@ -20,7 +20,10 @@ def test_values_are_box_muller_of_the_words():
     for image, sample in zip(IMAGES.tolist(), SAMPLES.tolist(), strict=True):
         words = [word for index in range(2) for word in block(KEY, image, sample, index)]
         for first, second in zip(words[::2], words[1::2], strict=True):
-            radius, angle = math.sqrt(-2 * math.log((first + 1) / 2**32)), 2 * math.pi * second / 2**32
+            radius, angle = (
+                math.sqrt(-2 * math.log((first + 1) / 2**32)),
+                2 * math.pi * second / 2**32,
+            )
             expected += [radius * math.cos(angle), radius * math.sin(angle)]
         del expected[-2:]  # six values of eight
     torch.testing.assert_close(noise.flatten(), torch.tensor(expected), rtol=2e-7, atol=1e-9)
@@ -48,13 +51,21 @@ def test_values_depend_on_neither_batch_nor_order():
 @pytest.mark.parametrize("bound", [1, 2, 9, 1000, 2**31])
 def test_uniform_integers_scale_64_bits(bound):
     drawn = uniform_integers(KEY, IMAGES, SAMPLES, bound)
-    words = [block(KEY, image, sample, 0)[:2] for image, sample in zip(IMAGES.tolist(), SAMPLES.tolist(), strict=True)]
+    words = [
+        block(KEY, image, sample, 0)[:2]
+        for image, sample in zip(IMAGES.tolist(), SAMPLES.tolist(), strict=True)
+    ]
     assert drawn.tolist() == [(low + (high << 32)) * bound >> 64 for low, high in words]
 
 
 def test_uniform_integers_carry_from_the_low_word(monkeypatch):
-    low, high = 2**32 - 1, 0x55555555  # 3 * high fills its 32 bits, so that what 3 * low carries over decides
-    monkeypatch.setattr("rsmooth.noise.continuous.philox_words", lambda *_: torch.tensor([[low, high], [0, high]]))
+    low, high = (
+        2**32 - 1,
+        0x55555555,
+    )  # 3 * high fills its 32 bits, so that what 3 * low carries over decides
+    monkeypatch.setattr(
+        "rsmooth.noise.continuous.philox_words", lambda *_: torch.tensor([[low, high], [0, high]])
+    )
     assert uniform_integers(KEY, IMAGES[:2], SAMPLES[:2], 3).tolist() == [1, 0]
 
 
@@ -74,7 +85,9 @@ def test_bounds_out_of_range_are_refused(bound):
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="compares CUDA with the CPU: no CUDA device here")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="compares CUDA with the CPU: no CUDA device here"
+)
 def test_cuda_agrees_up_to_the_last_bit():
     noise = gaussian(KEY, IMAGES, SAMPLES, (3, 32, 32))
     on_cuda = gaussian(KEY, IMAGES, SAMPLES, (3, 32, 32), "cuda").cpu()

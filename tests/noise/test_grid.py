@@ -14,22 +14,35 @@ IMAGES = torch.tensor([0, 1, 2**32 + 5, 2**63 - 1])
 SAMPLES = torch.tensor([0, 2**32 - 1, 9, 3])
 
 
-def on_device(sampler: GridSampler, kernel: str, images=IMAGES, samples=SAMPLES, values: int = 105) -> torch.Tensor:
+def on_device(
+    sampler: GridSampler, kernel: str, images=IMAGES, samples=SAMPLES, values: int = 105
+) -> torch.Tensor:
     """The kernels meant for other devices, run on the CPU."""
     limits = sampler._thresholds
     cuts = torch.from_numpy(limits.values.view(np.int64)) ^ grid.SIGN
     if kernel == "dense":
         return grid.dense(images, samples, device_keys(KEY, CPU), cuts, limits.lowest, values)
     table = torch.from_numpy(sampler._table)
-    return grid.lazy(images, samples, device_keys(KEY, CPU), cuts, table, limits.lowest, values, len(images) * values)
+    return grid.lazy(
+        images,
+        samples,
+        device_keys(KEY, CPU),
+        cuts,
+        table,
+        limits.lowest,
+        values,
+        len(images) * values,
+    )
 
 
 @pytest.mark.parametrize("sigma", ["0.12", "1"])
 def test_every_implementation_equals_the_plain_one(sigma):
     sampler = GridSampler(sigma)
     cuts, lowest = sampler._thresholds.values.tolist(), sampler._thresholds.lowest
-    expected = [[grid_value(cuts, lowest, grid_word(KEY, image, sample, v)) for v in range(105)]
-                for image, sample in zip(IMAGES.tolist(), SAMPLES.tolist(), strict=True)]
+    expected = [
+        [grid_value(cuts, lowest, grid_word(KEY, image, sample, v)) for v in range(105)]
+        for image, sample in zip(IMAGES.tolist(), SAMPLES.tolist(), strict=True)
+    ]
     noise = sampler.sample(KEY, IMAGES, SAMPLES, SHAPE)
     assert (noise.dtype, noise.shape) == (torch.int16, (4, *SHAPE))
     assert noise.flatten(1).tolist() == expected
@@ -47,10 +60,13 @@ def test_large_draws_agree(sigma):
 
 @pytest.fixture
 def chosen_words(monkeypatch):
-    """Makes every implementation read the given 64-bit words, in one sample, in place of Philox's."""
+    """Makes every implementation read the given 64-bit words in place of Philox's."""
+
     def choose(words: list[int]) -> None:
         full = np.array(words + [0] * (-len(words) % 8), dtype=np.uint64)
-        leading = torch.from_numpy((full >> np.uint64(48)).astype(np.uint16).view(np.int64).reshape(1, -1, 2))
+        leading = torch.from_numpy(
+            (full >> np.uint64(48)).astype(np.uint16).view(np.int64).reshape(1, -1, 2)
+        )
         # trailing bits stand above 16 unused ones
         trailing = torch.from_numpy((full << np.uint64(16)).view(np.int64).reshape(-1, 2))
 
@@ -100,12 +116,25 @@ def test_cells_have_their_exact_probabilities(sigma):
 
 
 def test_neighbouring_values_are_uncorrelated():
-    # Values that share a block, sample or image: |correlation| * sqrt(n) above 5 has probability 6e-7 each.
+    # Values that share a block, sample or image: |correlation| * sqrt(n) above 5 has probability
+    # 6e-7 each.
     ids = torch.arange(64)
-    k = GridSampler(0.25).sample(KEY, ids.repeat_interleave(16), torch.arange(16).repeat(64), (3072,)).double()
+    k = (
+        GridSampler(0.25)
+        .sample(KEY, ids.repeat_interleave(16), torch.arange(16).repeat(64), (3072,))
+        .double()
+    )
     k = k.view(64, 16, 3072)
-    for a, b in ((k[..., :-1], k[..., 1:]), (k[..., :-8], k[..., 8:]), (k[:, :-1], k[:, 1:]), (k[:-1], k[1:])):
-        assert abs(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) * a.numel() ** 0.5 < 5
+    for a, b in (
+        (k[..., :-1], k[..., 1:]),
+        (k[..., :-8], k[..., 8:]),
+        (k[:, :-1], k[:, 1:]),
+        (k[:-1], k[1:]),
+    ):
+        assert (
+            abs(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) * a.numel() ** 0.5
+            < 5
+        )
 
 
 def test_a_value_depends_on_neither_batch_nor_order_nor_count():
@@ -114,9 +143,11 @@ def test_a_value_depends_on_neither_batch_nor_order_nor_count():
     whole = sampler.sample(KEY, images, samples, SHAPE)
     order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
     assert torch.equal(sampler.sample(KEY, images[order], samples[order], SHAPE), whole[order])
-    single = [sampler.sample(KEY, images[i:i + 1], samples[i:i + 1], SHAPE) for i in range(24)]
+    single = [sampler.sample(KEY, images[i : i + 1], samples[i : i + 1], SHAPE) for i in range(24)]
     assert torch.equal(torch.cat(single), whole)
-    assert torch.equal(sampler.sample(KEY, images[:3], samples[:3], SHAPE), whole[:3])  # a larger n keeps the first
+    assert torch.equal(
+        sampler.sample(KEY, images[:3], samples[:3], SHAPE), whole[:3]
+    )  # a larger n keeps the first
     assert torch.equal(sampler.sample(KEY, images, samples, (9,)), whole.flatten(1)[:, :9])
     assert len(torch.unique(whole.flatten(1), dim=0)) == 24
     other = sampler.sample(derive_key(11, "select"), images, samples, SHAPE)
@@ -135,8 +166,12 @@ def test_a_shape_beyond_the_counter_is_refused():
 
 
 def test_inputs_depend_on_integer_sums_alone():
-    x = torch.randint(0, 128, (4, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    shift = torch.randint(0, 128, x.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    x = torch.randint(
+        0, 128, (4, *SHAPE), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    shift = torch.randint(
+        0, 128, x.shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+    )
     noise = GridSampler(0.25).sample(KEY, IMAGES, SAMPLES, SHAPE)
     points, moved = add_grid_noise(x, noise), add_grid_noise(x + shift, noise - shift)
     assert points.dtype == torch.float32
@@ -148,49 +183,76 @@ def test_inputs_depend_on_integer_sums_alone():
 def test_every_sum_has_one_float_of_its_own():
     sums = torch.arange(-32_512, 32_513, dtype=torch.int32)
     for pixel in (0, 1, 254):
-        points = add_grid_noise(torch.full_like(sums, pixel, dtype=torch.uint8), (sums - pixel).to(torch.int16))
+        points = add_grid_noise(
+            torch.full_like(sums, pixel, dtype=torch.uint8), (sums - pixel).to(torch.int16)
+        )
         assert torch.equal(points, sums.float() / 255)
         assert len(points.unique()) == len(sums)
 
 
 def test_floating_point_noise_gives_the_image_away_and_the_grid_does_not():
-    """Share of values fl(0 + e) that no float32 e' reaches as fl(1/255 + e') (Voracek and Hein 2023)."""
+    """Share of values fl(0 + e) that no float32 e' reaches as fl(1/255 + e') (Voracek and Hein
+    2023).
+    """
     e = np.random.default_rng(0).standard_normal(50_000).astype(np.float32) * np.float32(0.25)
     pixel = np.float32(1) / np.float32(255)
-    steps = np.arange(-4, 5)[:, None]  # candidates within four units in the last place around e - 1/255
+    steps = np.arange(-4, 5)[
+        :, None
+    ]  # candidates within four units in the last place around e - 1/255
     nearest = e - pixel
     candidates = nearest + steps * np.spacing(nearest)
     share = 1 - ((pixel + candidates.astype(np.float32)) == e).any(axis=0).mean()
     assert 0.02 < share < 0.04  # about 3 % of the values betray that the pixel was 0
     k = torch.arange(-600, 600, dtype=torch.int16)
     black, gray = (add_grid_noise(torch.full_like(k, p, dtype=torch.uint8), k) for p in (0, 1))
-    assert set(black[1:].tolist()) == set(gray[:-1].tolist())  # every value is reached from the other pixel
+    assert set(black[1:].tolist()) == set(
+        gray[:-1].tolist()
+    )  # every value is reached from the other pixel
 
 
 def test_images_may_broadcast_over_samples():
     image = torch.arange(105, dtype=torch.uint8).view(1, *SHAPE)
     noise = GridSampler(0.25).sample(KEY, IMAGES, SAMPLES, SHAPE)
-    assert torch.equal(add_grid_noise(image, noise), add_grid_noise(image.repeat(4, 1, 1, 1), noise))
+    assert torch.equal(
+        add_grid_noise(image, noise), add_grid_noise(image.repeat(4, 1, 1, 1), noise)
+    )
 
 
-@pytest.mark.parametrize(("images", "noise", "message"), [
-    (torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, 2, 2, dtype=torch.int16), "uint8 images and int16 noise, got torch.fl"),
-    (torch.zeros(1, dtype=torch.uint8), torch.zeros(1), "got torch.uint8 and torch.float32"),
-    (torch.zeros(4, 2, dtype=torch.uint8), torch.zeros(1, 2, dtype=torch.int16), "broadcast to the noise"),
-])
+@pytest.mark.parametrize(
+    ("images", "noise", "message"),
+    [
+        (
+            torch.zeros(1, 3, 2, 2),
+            torch.zeros(1, 3, 2, 2, dtype=torch.int16),
+            "uint8 images and int16 noise, got torch.fl",
+        ),
+        (torch.zeros(1, dtype=torch.uint8), torch.zeros(1), "got torch.uint8 and torch.float32"),
+        (
+            torch.zeros(4, 2, dtype=torch.uint8),
+            torch.zeros(1, 2, dtype=torch.int16),
+            "broadcast to the noise",
+        ),
+    ],
+)
 def test_anything_but_pixels_and_grid_noise_is_refused(images, noise, message):
     with pytest.raises(ValueError, match=message):
         add_grid_noise(images, noise)
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="compares CUDA with the CPU: no CUDA device here")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="compares CUDA with the CPU: no CUDA device here"
+)
 def test_cuda_draws_the_same_integers(monkeypatch):
     sampler, ids = GridSampler(0.5), torch.arange(64)
     expected = sampler.sample(KEY, ids, ids, (3, 32, 32))
     assert torch.equal(sampler.sample(KEY, ids, ids, (3, 32, 32), "cuda").cpu(), expected)
     compiled = grid.CompiledOnceWorthIt(grid.dense, after=0, least=0)
     monkeypatch.setattr(grid, "compiled_dense", compiled)
-    assert torch.equal(sampler.sample(KEY, ids, ids, (3, 32, 32), "cuda").cpu(), expected), compiled.status
+    assert torch.equal(sampler.sample(KEY, ids, ids, (3, 32, 32), "cuda").cpu(), expected), (
+        compiled.status
+    )
     images = torch.randint(0, 256, (64, 3, 32, 32), dtype=torch.uint8)
-    assert torch.equal(add_grid_noise(images.cuda(), expected.cuda()).cpu(), add_grid_noise(images, expected))
+    assert torch.equal(
+        add_grid_noise(images.cuda(), expected.cuda()).cpu(), add_grid_noise(images, expected)
+    )

@@ -9,12 +9,18 @@ from rsmooth.noise.keys import check_counters
 
 def test_key_is_the_head_of_sha256_over_seed_purpose_protocol():
     digest = hashlib.sha256(f"7|estimate|{PROTOCOL}".encode()).digest()
-    assert derive_key(7, "estimate") == tuple(int.from_bytes(digest[i:i + 4], "little") for i in (0, 4))
+    assert derive_key(7, "estimate") == tuple(
+        int.from_bytes(digest[i : i + 4], "little") for i in (0, 4)
+    )
 
 
 def test_keys_of_all_purposes_seeds_and_contexts_differ():
-    keys = {derive_key(seed, purpose, *context) for seed in (0, 1, -1, 2**70) for purpose in PURPOSES
-            for context in ((), (0,), (1,), (11,), (1, 1))}
+    keys = {
+        derive_key(seed, purpose, *context)
+        for seed in (0, 1, -1, 2**70)
+        for purpose in PURPOSES
+        for context in ((), (0,), (1,), (11,), (1, 1))
+    }
     assert len(keys) == 4 * len(PURPOSES) * 5
 
 
@@ -29,14 +35,17 @@ def ids(*values: int) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.int64)
 
 
-@pytest.mark.parametrize(("images", "samples", "message"), [
-    (ids(-1), ids(0), "image_ids >= 0"),
-    (ids(0), ids(-1), "sample_ids within 0"),
-    (ids(0, 1), ids(0, 2**32), "sample_ids from 0 to 4294967296"),
-    (ids(0, 1), ids(0), "as many sample_ids as image_ids"),
-    (ids(0).int(), ids(0), "image_ids as int64"),
-    (ids(0), ids(0)[None], r"sample_ids as int64 \(B,\)"),
-])
+@pytest.mark.parametrize(
+    ("images", "samples", "message"),
+    [
+        (ids(-1), ids(0), "image_ids >= 0"),
+        (ids(0), ids(-1), "sample_ids within 0"),
+        (ids(0, 1), ids(0, 2**32), "sample_ids from 0 to 4294967296"),
+        (ids(0, 1), ids(0), "as many sample_ids as image_ids"),
+        (ids(0).int(), ids(0), "image_ids as int64"),
+        (ids(0), ids(0)[None], r"sample_ids as int64 \(B,\)"),
+    ],
+)
 def test_counters_that_would_wrap_are_refused(images, samples, message):
     with pytest.raises(ValueError, match=message):
         check_counters(images, samples)

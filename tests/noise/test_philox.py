@@ -8,12 +8,16 @@ from tests.noise.reference import block
 from tests.noise.reference import philox as plain_philox
 
 ONES = 0xFFFFFFFF
-# The known-answer vectors that the authors of Philox publish with Random123 for philox4x32 with 10 rounds.
+# The known-answer vectors that the authors of Philox publish with Random123 for philox4x32 with 10
+# rounds.
 KNOWN = [
     ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
     ((ONES, ONES, ONES, ONES), (ONES, ONES), (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0),
-     (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
+    (
+        (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+        (0xA4093822, 0x299F31D0),
+        (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+    ),
 ]
 KEY = derive_key(3, "estimate")
 IMAGES = torch.tensor([0, 1, 2**31, 2**32, 2**32 + 1, 2**63 - 1])
@@ -26,7 +30,10 @@ def test_known_answers_in_every_implementation(counter, key, expected):
     words = philox.philox_numpy(*(np.array([word], dtype=np.uint64) for word in counter), key)
     assert tuple(int(word[0]) for word in words) == expected
     keys = torch.tensor(philox.round_keys(key))
-    assert tuple(map(int, philox.philox_torch(*(torch.tensor(word) for word in counter), keys))) == expected
+    assert (
+        tuple(map(int, philox.philox_torch(*(torch.tensor(word) for word in counter), keys)))
+        == expected
+    )
 
 
 def test_words_follow_the_counter_layout():
@@ -37,12 +44,16 @@ def test_words_follow_the_counter_layout():
         assert row == [word for index in range(3) for word in block(KEY, image, sample, index)][:10]
 
 
-def pairs(implementation: str, first: int, blocks: int, images: torch.Tensor = IMAGES) -> torch.Tensor:
-    samples = SAMPLES[:len(images)]
+def pairs(
+    implementation: str, first: int, blocks: int, images: torch.Tensor = IMAGES
+) -> torch.Tensor:
+    samples = SAMPLES[: len(images)]
     if implementation == "numpy":
         ids = (philox.as_uint64(images), philox.as_uint64(samples))
         return torch.from_numpy(philox.pairs_numpy(*ids, KEY, first, blocks).view(np.int64))
-    return philox.pairs_torch(images, samples, philox.device_keys(KEY, torch.device("cpu")), first, blocks)
+    return philox.pairs_torch(
+        images, samples, philox.device_keys(KEY, torch.device("cpu")), first, blocks
+    )
 
 
 @pytest.mark.parametrize(("first", "blocks"), [(0, 1), (0, 9), (2**31, 4), (2**32 - 3, 3), (0, 0)])

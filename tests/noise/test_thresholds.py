@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 
 from rsmooth.noise import GridSampler
-from rsmooth.noise.thresholds import BITS, LARGEST_SIGMA, SLACK, decimal_sigma, thresholds, upper_tail
+from rsmooth.noise.thresholds import (
+    BITS,
+    LARGEST_SIGMA,
+    SLACK,
+    decimal_sigma,
+    thresholds,
+    upper_tail,
+)
 
-mpmath = pytest.importorskip("mpmath", reason="the independent high-precision computation needs mpmath")
+mpmath = pytest.importorskip(
+    "mpmath", reason="the independent high-precision computation needs mpmath"
+)
 
 
 def exact_tail(x: Fraction):
@@ -17,8 +26,20 @@ def exact_tail(x: Fraction):
         return mpmath.erfc(mpmath.mpf(x.numerator) / x.denominator / mpmath.sqrt(2)) / 2
 
 
-@pytest.mark.parametrize("x", [Fraction(1, 5100), Fraction(1, 510), Fraction(3, 7), Fraction(1), Fraction(5),
-                               Fraction(919, 100), Fraction(1399, 100), Fraction(141, 10), Fraction(10**4)])
+@pytest.mark.parametrize(
+    "x",
+    [
+        Fraction(1, 5100),
+        Fraction(1, 510),
+        Fraction(3, 7),
+        Fraction(1),
+        Fraction(5),
+        Fraction(919, 100),
+        Fraction(1399, 100),
+        Fraction(141, 10),
+        Fraction(10**4),
+    ],
+)
 def test_upper_tail_against_mpmath(x):
     with mpmath.workdps(100):
         assert abs(upper_tail(x) - exact_tail(x) * mpmath.mpf(2) ** BITS) < SLACK
@@ -32,7 +53,9 @@ def test_thresholds_are_the_nearest_integers(sigma):
     last = len(values) - 1
     with mpmath.workdps(100):
         for index in {0, 1, last // 3, last // 2, last // 2 + 1, last - 40, last - 1, last}:
-            x = Fraction(2 * (lowest + index) + 1, 510) / Fraction(sigma)  # T_j at j = lowest + index
+            x = Fraction(2 * (lowest + index) + 1, 510) / Fraction(
+                sigma
+            )  # T_j at j = lowest + index
             phi = exact_tail(-x) if x < 0 else 1 - exact_tail(x)
             assert values[index] == int(mpmath.nint(mpmath.mpf(2) ** 64 * phi)), index
         beyond = Fraction(2 * -lowest + 1, 510) / Fraction(sigma)
@@ -57,7 +80,9 @@ def test_total_variation_bounds_the_exact_distance_closely(sigma):
             left, right = (Fraction(2 * k + s, 510) / Fraction(sigma) for s in (-1, 1))
             ideal = exact_tail(left) - exact_tail(right)
             total += abs(mpmath.mpf(high - low) / 2**64 - ideal)
-        total += 2 * exact_tail(Fraction(-2 * limits.lowest + 1, 510) / Fraction(sigma))  # cells that are never drawn
+        total += 2 * exact_tail(
+            Fraction(-2 * limits.lowest + 1, 510) / Fraction(sigma)
+        )  # cells that are never drawn
         bound = mpmath.mpf(limits.total_variation.numerator) / limits.total_variation.denominator
         assert total / 2 <= bound < total / 2 * (1 + mpmath.mpf("1e-12"))
 
@@ -66,7 +91,9 @@ def test_total_variation_of_images():
     sampler = GridSampler(0.5)
     assert sampler.total_variation(0) == 0.0
     assert 6.3e-14 < sampler.total_variation(3072) < 6.5e-14
-    assert sampler.total_variation(150_528) == pytest.approx(49 * sampler.total_variation(3072), rel=1e-12)
+    assert sampler.total_variation(150_528) == pytest.approx(
+        49 * sampler.total_variation(3072), rel=1e-12
+    )
     assert sampler.total_variation(10**40) == 1.0
     with pytest.raises(ValueError, match="d >= 0"):
         sampler.total_variation(-1)
@@ -90,7 +117,9 @@ def test_a_sigma_that_is_no_positive_number_is_refused(sigma):
 
 
 def test_the_largest_sigma_keeps_pixel_plus_noise_within_int16():
-    assert upper_tail(Fraction(92, 10)) < 1 << BITS - 65  # rounds to no threshold: the noise stays below 9.2 sigma
+    assert (
+        upper_tail(Fraction(92, 10)) < 1 << BITS - 65
+    )  # rounds to no threshold: the noise stays below 9.2 sigma
     assert 255 + 9.2 * 255 * LARGEST_SIGMA < 2**15
     with pytest.raises(ValueError, match=r"sigma up to 13 .*got 13.01"):
         GridSampler(13.01)

@@ -7,12 +7,26 @@ from rsmooth.certify.records import CertificationLog
 from rsmooth.report import Run
 
 HEAD = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
-WEAK = HEAD + "0\t1\t1\t0.30\t1\t10\n1\t0\t0\t0.20\t1\t10\n2\t1\t0\t0.60\t0\t10\n3\t1\t-1\t0.0\t0\t10\n"
-STRONG = HEAD + ("0\t1\t1\t0.8000\t1\t0:00:20\n1\t0\t1\t0.1000\t0\t0:00:20\n2\t1\t1\t0.6000\t1\t0:00:20\n"
-                 "3\t1\t1\t0.5000\t1\t0:00:20\n")
-HEADER = {"sigma": 0.25, "n0": 10, "n": 1000, "alpha": 0.001, "mode": "fixed", "target": "predict", "seed": 0,
-          "noise": {"kind": "grid"}, "dataset": {"name": "digits", "split": "test", "fingerprint": "abc"},
-          "model": {"hash": "123"}}
+WEAK = (
+    HEAD
+    + "0\t1\t1\t0.30\t1\t10\n1\t0\t0\t0.20\t1\t10\n2\t1\t0\t0.60\t0\t10\n3\t1\t-1\t0.0\t0\t10\n"
+)
+STRONG = HEAD + (
+    "0\t1\t1\t0.8000\t1\t0:00:20\n1\t0\t1\t0.1000\t0\t0:00:20\n2\t1\t1\t0.6000\t1\t0:00:20\n"
+    "3\t1\t1\t0.5000\t1\t0:00:20\n"
+)
+HEADER = {
+    "sigma": 0.25,
+    "n0": 10,
+    "n": 1000,
+    "alpha": 0.001,
+    "mode": "fixed",
+    "target": "predict",
+    "seed": 0,
+    "noise": {"kind": "grid"},
+    "dataset": {"name": "digits", "split": "test", "fingerprint": "abc"},
+    "model": {"hash": "123"},
+}
 
 
 def write_tables(folder):
@@ -25,15 +39,36 @@ def write_run(folder, hits, header=HEADER, training=None, **summary):
     with Journal(folder / "certificates.jsonl", header) as journal:
         for idx, votes in enumerate(hits):
             won = votes > 600
-            journal.append("image", {
-                "idx": idx, "label": idx % 2, "predict": idx % 2 if won else -1, "radius": 0.001 * (votes - 600) * won,
-                "correct": won, "seconds": 0.5, "selection": [5, 5], "n": 1000, "invalid": 0,
-                "counts": [votes, 1000 - votes] if idx % 2 == 0 else [1000 - votes, votes]})
-    (folder / "summary.json").write_text(json.dumps({"seconds": {"train": training or {"wall": 7200.0}}, **summary}))
+            journal.append(
+                "image",
+                {
+                    "idx": idx,
+                    "label": idx % 2,
+                    "predict": idx % 2 if won else -1,
+                    "radius": 0.001 * (votes - 600) * won,
+                    "correct": won,
+                    "seconds": 0.5,
+                    "selection": [5, 5],
+                    "n": 1000,
+                    "invalid": 0,
+                    "counts": [votes, 1000 - votes] if idx % 2 == 0 else [1000 - votes, votes],
+                },
+            )
+    (folder / "summary.json").write_text(
+        json.dumps({"seconds": {"train": training or {"wall": 7200.0}}, **summary})
+    )
     return folder
 
 
 def run_of(name="run", provenance=None, **columns):
-    log = {"idx": [0, 1, 2, 3], "label": [0, 0, 1, 1], "predict": [0, 0, 1, 1], "radius": [0.1, 0.2, 0.3, 0.4],
-           "correct": [1, 1, 1, 1], "time": [1, 1, 1, 1], "provenance": provenance or {}, **columns}
+    log = {
+        "idx": [0, 1, 2, 3],
+        "label": [0, 0, 1, 1],
+        "predict": [0, 0, 1, 1],
+        "radius": [0.1, 0.2, 0.3, 0.4],
+        "correct": [1, 1, 1, 1],
+        "time": [1, 1, 1, 1],
+        "provenance": provenance or {},
+        **columns,
+    }
     return Run(name, CertificationLog(**log))

@@ -16,12 +16,19 @@ SHAPED = {"dataset": {"name": "digits", "shape": [1, 8, 8]}}
 
 def test_accuracies_are_those_of_the_covering_l2_balls():
     """64 values, so that the factor is exactly 8."""
-    table = linf_table([run_of(radius=[0.09, 0.1, 0.8, 0.9], provenance=SHAPED)], [0.1, 0.0, 0.0125, 0.2])
+    table = linf_table(
+        [run_of(radius=[0.09, 0.1, 0.8, 0.9], provenance=SHAPED)], [0.1, 0.0, 0.0125, 0.2]
+    )
     run = table.rows[0]
     assert (table.epsilons, table.dimension) == ((0.0125, 0.1, 0.2), 64)
     np.testing.assert_allclose(table.l2, [0.1, 0.8, 1.6], rtol=1e-14)
     assert (np.array(table.l2) >= 8 * np.array(table.epsilons)).all()
-    assert run.accuracy == (1.0, 0.5, 0.25, 0.0)  # a radius of just 8 epsilon does not cover what is rounded up
+    assert run.accuracy == (
+        1.0,
+        0.5,
+        0.25,
+        0.0,
+    )  # a radius of just 8 epsilon does not cover what is rounded up
     assert run.accuracy_error[1] == pytest.approx(0.25)
     assert table.rows[1].name == "constant classifier"
 
@@ -35,11 +42,15 @@ def test_a_run_that_was_asked_for_the_covering_radius_counts(epsilon):
 
 def test_what_an_linf_radius_covers_must_be_known():
     known, other = run_of("ours", SHAPED), run_of("theirs")
-    with pytest.raises(RecordError, match="the record of theirs, got none; say their number of values"):
+    with pytest.raises(
+        RecordError, match="the record of theirs, got none; say their number of values"
+    ):
         linf_table([known, other], [0.1])
     said = linf_table([known, other], [0.0125], dimension=64)
     assert [row.accuracy for row in said.rows[:2]] == [(1.0, 0.75)] * 2
-    with pytest.raises(RecordError, match="got ours 64, dimension=3072; an linf radius means another"):
+    with pytest.raises(
+        RecordError, match="got ours 64, dimension=3072; an linf radius means another"
+    ):
         linf_table([known], [0.1], dimension=3072)
     with pytest.raises(RecordError, match="got ours 64, large 3072; an linf radius means another"):
         linf_table([known, run_of("large", {"dataset": {"shape": [3, 32, 32]}})], [0.1])
@@ -50,19 +61,29 @@ def test_what_an_linf_radius_covers_must_be_known():
 
 
 def test_radii_are_named_in_steps_of_8_bit_images():
-    assert [pixel_fraction(value) for value in (2 / 255, 0.0313, 8 / 255, 0.25)] == ["2/255", "0.0313", "8/255", "0.25"]
+    assert [pixel_fraction(value) for value in (2 / 255, 0.0313, 8 / 255, 0.25)] == [
+        "2/255",
+        "0.0313",
+        "8/255",
+        "0.25",
+    ]
 
 
 def test_a_report_has_a_section_and_a_file_of_it(tmp_path):
     made = report(write_tables(tmp_path), tmp_path / "out", linf=[1 / 255, 2 / 255], dimension=3072)
-    assert ("## At linf radii\n\n| method | clean | linf 1/255 | linf 2/255 |\n|---|---:|---:|---:|\n"
-            "| weak | 50.0 ± 25.0 | 25.0 ± 21.7 | 0.0 ± 0.0 |\n"
-            "| strong | 75.0 ± 21.7 | 75.0 ± 21.7 | 75.0 ± 21.7 |\n") in made.markdown
+    assert (
+        "## At linf radii\n\n| method | clean | linf 1/255 | linf 2/255 |\n|---|---:|---:|---:|\n"
+        "| weak | 50.0 ± 25.0 | 25.0 ± 21.7 | 0.0 ± 0.0 |\n"
+        "| strong | 75.0 ± 21.7 | 75.0 ± 21.7 | 75.0 ± 21.7 |\n"
+    ) in made.markdown
     assert "ε·√3072 (1/255 by 0.2174, 2/255 by 0.4347)" in made.markdown
     with (tmp_path / "out" / "linf.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["method"], float(row["linf"]), float(row["certified"])) for row in rows[:3]] == [
-        ("weak", 0.0, 0.5), ("weak", 1 / 255, 0.25), ("weak", 2 / 255, 0.0)]
+        ("weak", 0.0, 0.5),
+        ("weak", 1 / 255, 0.25),
+        ("weak", 2 / 255, 0.0),
+    ]
     assert float(rows[1]["l2"]) == linf_to_l2(1 / 255, 3072)
     plain = report(write_tables(tmp_path))
     assert plain.linf is None
@@ -73,11 +94,20 @@ def test_a_report_has_a_section_and_a_file_of_it(tmp_path):
 
 
 def test_a_restated_record_says_of_what(tmp_path):
-    derived = {"statements": 4, "alpha": 0.00025, "derived_from": [{"file": "a/certificates.jsonl", "sha256": "0"},
-                                                                   {"file": "more.jsonl", "sha256": "1"}]}
+    derived = {
+        "statements": 4,
+        "alpha": 0.00025,
+        "derived_from": [
+            {"file": "a/certificates.jsonl", "sha256": "0"},
+            {"file": "more.jsonl", "sha256": "1"},
+        ],
+    }
     write_run(tmp_path / "joint", [1000, 900, 500, 700], {**HEADER, **derived})
     text = report([tmp_path / "joint"]).markdown
-    assert (", joint over 4 certificates at 0.001, restated from a/certificates.jsonl and more.jsonl; false "
-            "certificates: at most 0.001 expected") in text
+    assert (
+        ", joint over 4 certificates at 0.001, restated from a/certificates.jsonl and more.jsonl; "
+        "false "
+        "certificates: at most 0.001 expected"
+    ) in text
     write_run(tmp_path / "single", [1000, 900, 500, 700], {**HEADER, "statements": 1})
     assert "joint over" not in report([tmp_path / "single"]).markdown

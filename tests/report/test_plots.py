@@ -22,7 +22,9 @@ def test_every_curve_has_its_own_look_and_bands_can_be_left_out():
     runs = [run_of(f"run {k}") for k in range(12)]
     lines = accuracy_figure(runs).axes[0].get_lines()[:-1]
     assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}) == 12
-    assert [len(accuracy_figure(runs[:2], bands=bands).axes[0].collections) for bands in (True, False)] == [2, 0]
+    assert [
+        len(accuracy_figure(runs[:2], bands=bands).axes[0].collections) for bands in (True, False)
+    ] == [2, 0]
     labels = [text.get_text() for text in accuracy_figure(runs).axes[0].get_legend().get_texts()]
     assert labels == [*(run.name for run in runs), "constant classifier"]
     assert len(set(COLOURS)) == 7
@@ -31,7 +33,9 @@ def test_every_curve_has_its_own_look_and_bands_can_be_left_out():
 def test_figures_of_extreme_runs_are_drawn(tmp_path):
     nothing = run_of(predict=[-1] * 4, radius=[0.0] * 4, correct=[0] * 4)
     assert [path.name for path in save_figure(accuracy_figure([nothing]), tmp_path / "x_0.25")] == [
-        "x_0.25.png", "x_0.25.pdf"]
+        "x_0.25.png",
+        "x_0.25.pdf",
+    ]
     sure = run_of(counts=[[9, 0], [0, 9], [0, 9], [9, 0]], samples=[9] * 4)
     save_figure(probability_figure([sure], title="p"), tmp_path / "p")
     with pytest.raises(RecordError, match="vote counts"):
@@ -41,8 +45,12 @@ def test_figures_of_extreme_runs_are_drawn(tmp_path):
 def test_attack_gap_counts_contradictions(tmp_path):
     figure = attack_gap_figure([0.5, 0.5, 0.2], [0.4, 0.9, np.inf])
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
-    assert labels == ["certified = attacked", "attack found above the certified radius (1)", "no attack found (1)",
-                      "contradicts the certificate (1)"]
+    assert labels == [
+        "certified = attacked",
+        "attack found above the certified radius (1)",
+        "no attack found (1)",
+        "contradicts the certificate (1)",
+    ]
     save_figure(figure, tmp_path / "gap")
     for bad in ([0.5], [0.5, float("nan"), 0.2]):
         with pytest.raises(ValueError, match="without NaN"):
@@ -52,7 +60,10 @@ def test_attack_gap_counts_contradictions(tmp_path):
 @pytest.mark.parametrize("count", [1, 9])
 @pytest.mark.parametrize("draw", [accuracy_figure, probability_figure])
 def test_the_legend_hides_no_data(draw, count):
-    sure = [run_of(f"a run called {k}", counts=[[9, 0], [0, 9], [0, 9], [9, 0]], samples=[9] * 4) for k in range(count)]
+    sure = [
+        run_of(f"a run called {k}", counts=[[9, 0], [0, 9], [0, 9], [9, 0]], samples=[9] * 4)
+        for k in range(count)
+    ]
     figure = draw(sure)
     figure.canvas.draw()
     axes = figure.axes[0]

@@ -15,7 +15,9 @@ def presets() -> list[str]:
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The options of a preset, as keyword arguments of any Trainer; an unknown name raises ValueError."""
+    """The options of a preset, as keyword arguments of any Trainer; an unknown name raises
+    ValueError.
+    """
     if name not in presets():
         raise ValueError(f"expected a preset among {', '.join(presets())}, got {name!r}")
     text = resources.files(__name__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
