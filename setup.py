@@ -19,7 +19,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["rsmooth", "rsmooth.*"]),
-    package_data={"rsmooth": ["py.typed", "**/*.yaml"]},
+    package_data={"rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi"]},
     install_requires=[
         # Earlier releases execute code from a checkpoint in spite of weights_only=True
         # (CVE-2025-32434).
@@ -29,6 +29,8 @@ setup(
         "scipy>=1.13",
         "foolbox>=3.3.4",
         "scikit-learn>=1.4",
+        "lazy-loader>=0.4",
+        "filelock>=3.12",
         "jsonargparse[signatures]>=4.35",
         "pyyaml>=6",
         "tqdm>=4.66",

@@ -25,7 +25,7 @@ import yaml
 
 from benchmarks.presets import Arm
 from benchmarks.provenance import provenance
-from rsmooth.files import replace_file
+from rsmooth.plumbing.files import replace_file
 
 ARM, STATE, TIMES, SUMMARY = "arm.yaml", "state.json", "times.jsonl", "summary.json"
 STOPPED = 130

@@ -23,12 +23,12 @@ from numpy.typing import NDArray
 from benchmarks.presets import load_preset
 from benchmarks.provenance import provenance
 from rsmooth.certify import ABSTAIN, CertifySettings
-from rsmooth.certify.engine import Task, drive, open_pool
-from rsmooth.certify.points import noisy_images
-from rsmooth.certify.progress import ProgressBar
-from rsmooth.certify.rules import stopping_rule
-from rsmooth.certify.stopping import StoppingRule
-from rsmooth.certify.votes import Outcome, Procedure, Votes
+from rsmooth.certify.proof.rules import stopping_rule
+from rsmooth.certify.proof.stopping import StoppingRule
+from rsmooth.certify.run.progress import ProgressBar
+from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.requests import Outcome, Procedure, Votes
+from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.data import ImageData, load_dataset
 from rsmooth.smoothed import SmoothedClassifier
 

@@ -26,12 +26,12 @@ from torch import Tensor
 from benchmarks.provenance import provenance
 from benchmarks.roofline import images_a_second
 from rsmooth.certify import CertifySettings
-from rsmooth.certify.engine import open_pool
-from rsmooth.certify.numerics import FixedBatchNetwork, pass_seconds
-from rsmooth.certify.points import noisy_images
-from rsmooth.certify.pool import VotePool
-from rsmooth.certify.stream import Event, certify_positions
-from rsmooth.certify.workers import certify_with_workers
+from rsmooth.certify.run.stream import Event, certify_positions
+from rsmooth.certify.run.workers import certify_with_workers
+from rsmooth.certify.votes.network import FixedBatchNetwork, pass_seconds
+from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.pool import VotePool
+from rsmooth.certify.votes.schedule import open_pool
 from rsmooth.data import ImageData
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier

@@ -21,7 +21,7 @@ from benchmarks.arm import ARM, STOPPED, SUMMARY
 from benchmarks.presets import Arm, Preset
 from benchmarks.progress import Progress
 from benchmarks.provenance import this_command
-from rsmooth.files import replace_file
+from rsmooth.plumbing.files import replace_file
 
 POLL_SECONDS = 0.2
 

@@ -1,57 +1,20 @@
-"""rsmooth: train, attack and certify randomized-smoothing classifiers. The public names, and
-nothing else.
+"""rsmooth: train, attack and certify randomized-smoothing classifiers.
+
+The public names, each imported when it is first used, so that ``import rsmooth`` costs next to
+nothing. ``rsmooth.certify`` is the package and, called, its function of the same name.
 """
 
-from rsmooth._version import __version__
-from rsmooth.attacks import DDN, PGD, Attack, NaiveDDN, NaivePGD, SmoothAdvDDN, SmoothAdvPGD
-from rsmooth.certify import ABSTAIN, Certificates, Predictions, certify_dataset
-from rsmooth.certify.cohen import (
-    certify,
-    predict,
-)  # after the package import: the function takes the package's name
-from rsmooth.data import DataSplits, ImageData, load_dataset
-from rsmooth.defenses import NoiseThenPerturb, PerturbBesideNoise, Trainer
-from rsmooth.objectives import naive, smoothadv
-from rsmooth.registry import (
-    ATTACKS,
-    DATASETS,
-    MODELS,
-    OBJECTIVES,
-    TRAINERS,
-    Registry,
-    RegistryError,
-)
-from rsmooth.smoothed import SmoothedClassifier
+from importlib import import_module
 
-__all__ = [
-    "ABSTAIN",
-    "ATTACKS",
-    "DATASETS",
-    "DDN",
-    "MODELS",
-    "OBJECTIVES",
-    "PGD",
-    "TRAINERS",
-    "Attack",
-    "Certificates",
-    "DataSplits",
-    "ImageData",
-    "NaiveDDN",
-    "NaivePGD",
-    "NoiseThenPerturb",
-    "PerturbBesideNoise",
-    "Predictions",
-    "Registry",
-    "RegistryError",
-    "SmoothAdvDDN",
-    "SmoothAdvPGD",
-    "SmoothedClassifier",
-    "Trainer",
-    "__version__",
-    "certify",
-    "certify_dataset",
-    "load_dataset",
-    "naive",
-    "predict",
-    "smoothadv",
-]
+import lazy_loader as lazy
+
+_attribute, _names, _public = lazy.attach_stub(__name__, __file__)
+__all__ = sorted([*_public, "certify"])
+
+
+def __getattr__(name: str) -> object:
+    return import_module("rsmooth.certify") if name == "certify" else _attribute(name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

@@ -1,16 +1,20 @@
-"""Names for the parts that users combine: attacks, trainers, objectives, models, data sets.
+"""Names for the parts that users combine: attacks, trainers, objectives, models, data, noise.
 
-A registry maps a name, as it stands in a configuration file or on the command line, to the object
-that it names. Other packages join through entry points of the registry's group, without a change
-here.
+A registry maps a name, as a configuration file or the command line says it, to the object that it
+names. An entry's module is imported when the entry is first asked for. Other packages join through
+entry points of the registry's group, without a change here.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
-from importlib.metadata import entry_points
+from functools import cached_property
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
+
+from rsmooth.plumbing.discovery import Found, registrations, summary
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -20,25 +24,32 @@ class RegistryError(LookupError):
 
 
 class Registry:
-    """Named entries of one kind, each a class or a function; third parties join through entry
-    points of ``group``.
+    """Named entries of one kind, each a class or a function.
+
+        attacks = Registry("attack", "rsmooth.attacks", home=("rsmooth.attacks", "ATTACKS"))
+        attacks.create("ddn", epsilon=0.5, steps=4)
+
+    kind: what an entry is called in messages. group: of the entry points by which others join.
+    home: the package (or module) whose own entries these are, and the registry's name in it; None
+    where all entries are registered by hand.
     """
 
-    def __init__(self, kind: str, group: str) -> None:
+    def __init__(self, kind: str, group: str, home: tuple[str, str] | None = None) -> None:
         self.kind = kind
         self.group = group
+        self._home = home
         self._entries: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that enters a class or function under ``name``; a name that is taken raises
-        RegistryError.
-        """
+        """A decorator that enters a class or function under ``name``; RegistryError if taken."""
 
         def enter(entry: T) -> T:
-            if name in self._entries:
+            holder: object = self._entries.get(name)
+            if holder is None and not self._is_own(entry):
+                holder = self._own.get(name)
+            if holder is not None:
                 raise RegistryError(
-                    f"expected a new {self.kind} name, got {name!r}, which is "
-                    f"{self._entries[name]!r}"
+                    f"expected a new {self.kind} name, got {name!r}, which is {holder!r}"
                 )
             self._entries[name] = entry
             return entry
@@ -47,15 +58,21 @@ class Registry:
 
     def names(self) -> list[str]:
         """All names in alphabetical order, those of installed plug-ins included."""
-        return sorted({*self._entries, *self._plugins()})
+        return sorted({*self._own, *self._entries, *self._plugins()})
+
+    def own_names(self) -> list[str]:
+        """The names that this package itself brings, in alphabetical order."""
+        return sorted(self._own)
 
     def get(self, name: str) -> Callable[..., Any]:
-        """The entry called ``name``; unknown raises RegistryError with the close matches."""
+        """The entry called ``name``; RegistryError with the close matches where there is none."""
         if name not in self._entries:
-            plugins = self._plugins()
-            if name not in plugins:
+            if name in self._own:
+                import_module(self._own[name].module)  # which registers it
+            elif name in (plugins := self._plugins()):
+                self._entries[name] = plugins[name].load()
+            else:
                 raise RegistryError(self._unknown(name))
-            self._entries[name] = plugins[name].load()
         return self._entries[name]
 
     def create(self, name: str, /, **options: Any) -> Any:
@@ -63,25 +80,37 @@ class Registry:
         return self.get(name)(**options)
 
     def describe(self, name: str) -> str:
-        """The first line of the entry's docstring."""
+        """The first line of the entry's docstring, without importing it where the source tells."""
+        if name in self._own:
+            return self._own[name].summary
+        plugin = self._plugins().get(name)
+        if plugin is not None and name not in self._entries:
+            found = summary(plugin.module, plugin.attr)
+            if found is not None:
+                return found
         return (self.get(name).__doc__ or "").strip().split("\n")[0]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._plugins()
+        return name in self._entries or name in self._own or name in self._plugins()
 
     def __repr__(self) -> str:
         return f"Registry({self.kind!r}: {', '.join(self.names())})"
 
-    def _plugins(self) -> dict[str, Any]:
+    def _is_own(self, entry: Callable[..., Any]) -> bool:
+        """Whether an entry is of the home package, whose names need not be looked up."""
+        return self._home is not None and f"{entry.__module__}.".startswith(f"{self._home[0]}.")
+
+    @cached_property
+    def _own(self) -> dict[str, Found]:
+        return {} if self._home is None else registrations(*self._home)
+
+    def _plugins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
 
     def _unknown(self, name: str) -> str:
         close = difflib.get_close_matches(str(name), self.names(), n=3, cutoff=0.5)
-        hint = (
-            f"did you mean {' or '.join(map(repr, close))}?"
-            if close
-            else f"known: {', '.join(self.names())}"
-        )
+        known = f"known: {', '.join(self.names())}"
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else known
         return f"expected a registered {self.kind}, got {name!r}; {hint}"
 
 
@@ -95,8 +124,9 @@ class ModelRegistry(Registry):
         return model
 
 
-ATTACKS = Registry("attack", "rsmooth.attacks")
-TRAINERS = Registry("trainer", "rsmooth.trainers")
-OBJECTIVES = Registry("objective", "rsmooth.objectives")
-MODELS = ModelRegistry("model", "rsmooth.models")
-DATASETS = Registry("data set", "rsmooth.datasets")
+ATTACKS = Registry("attack", "rsmooth.attacks", ("rsmooth.attacks", "ATTACKS"))
+TRAINERS = Registry("trainer", "rsmooth.trainers", ("rsmooth.defenses", "TRAINERS"))
+OBJECTIVES = Registry("objective", "rsmooth.objectives", ("rsmooth.objectives", "OBJECTIVES"))
+MODELS = ModelRegistry("model", "rsmooth.models", ("rsmooth.models", "MODELS"))
+DATASETS = Registry("data set", "rsmooth.datasets", ("rsmooth.data", "DATASETS"))
+NOISES = Registry("noise", "rsmooth.noises", ("rsmooth.noise", "NOISES"))

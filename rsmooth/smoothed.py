@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth._version import __version__
-from rsmooth.checks import check_sigma
-from rsmooth.models import atomic_save, load_weights, safe_load
+from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
+from rsmooth.plumbing.numbers import check_sigma
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"

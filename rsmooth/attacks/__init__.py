@@ -1,40 +1,5 @@
-"""Attacks on base and smoothed classifiers: which optimiser, on which target, with which objective,
-as values.
-"""
+"""Attacks on base and smoothed classifiers: optimiser, target and objective are values."""
 
-from rsmooth.attacks.base import (
-    Attack,
-    Evaluate,
-    Evaluation,
-    GradientAttack,
-    Problem,
-    Victim,
-    frozen,
-    majority_vote,
-)
-from rsmooth.attacks.ddn import DDN, NaiveDDN, SmoothAdvDDN
-from rsmooth.attacks.evaluate import attack_radius, empirical_accuracy
-from rsmooth.attacks.foolbox import FoolboxAttack, to_foolbox, to_foolbox_attack
-from rsmooth.attacks.pgd import PGD, NaivePGD, SmoothAdvPGD
+import lazy_loader as lazy
 
-__all__ = [
-    "DDN",
-    "PGD",
-    "Attack",
-    "Evaluate",
-    "Evaluation",
-    "FoolboxAttack",
-    "GradientAttack",
-    "NaiveDDN",
-    "NaivePGD",
-    "Problem",
-    "SmoothAdvDDN",
-    "SmoothAdvPGD",
-    "Victim",
-    "attack_radius",
-    "empirical_accuracy",
-    "frozen",
-    "majority_vote",
-    "to_foolbox",
-    "to_foolbox_attack",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.attacks.l2 import Bounds
-from rsmooth.checks import check_images, check_labels
 from rsmooth.objectives import Objective, resolve_objective
+from rsmooth.plumbing.tensors import check_images, check_labels
 from rsmooth.smoothed import SmoothedClassifier
 
 

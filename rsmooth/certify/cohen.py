@@ -14,17 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsmooth.certify.bounds import binomial_p_value
-from rsmooth.certify.engine import Task, drive, open_pool
-from rsmooth.certify.images import image_ids, stored_images
-from rsmooth.certify.points import noisy_images
-from rsmooth.certify.pool import VotePool
-from rsmooth.certify.progress import ProgressBar
+from rsmooth.certify.proof.bounds import binomial_p_value
+from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.certify.results import Certificates, Predictions
+from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.settings import CertifySettings, Compile, Mode, Noise, Precision
-from rsmooth.certify.stopping import StoppingRule
-from rsmooth.certify.votes import ABSTAIN, Outcome, Procedure, Votes
-from rsmooth.checks import check_labels
+from rsmooth.certify.votes.images import image_ids, stored_images
+from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.pool import VotePool
+from rsmooth.certify.votes.requests import Outcome, Procedure, Votes
+from rsmooth.certify.votes.schedule import Task, drive, open_pool
+from rsmooth.plumbing.tensors import check_labels
+from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsmooth.certify.votes import Outcome
+from rsmooth.certify.votes.requests import Outcome
 
 
 @dataclass(frozen=True)

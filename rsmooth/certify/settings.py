@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
-from rsmooth.certify.bounds import check_n
-from rsmooth.certify.rules import stopping_rule
-from rsmooth.certify.stopping import StoppingRule
-from rsmooth.checks import check_alpha
+from rsmooth.certify.proof.bounds import check_n
+from rsmooth.certify.proof.rules import stopping_rule
+from rsmooth.certify.proof.stopping import StoppingRule
+from rsmooth.plumbing.numbers import check_alpha
 
 Mode = Literal["fixed", "radius", "grid", "anytime"]
 Target = Literal["predict", "label"]

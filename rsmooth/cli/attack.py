@@ -11,8 +11,9 @@ from rsmooth.cli.runs import load_model, output_file
 from rsmooth.cli.values import Numbers, PixelValue, PixelValues, Spec, split_spec
 
 if TYPE_CHECKING:
-    from rsmooth import SmoothedClassifier
-    from rsmooth.data import FolderData, ImageData
+    from rsmooth.data.files import FolderData
+    from rsmooth.data.images import ImageData
+    from rsmooth.smoothed import SmoothedClassifier
 
 DEFAULT_ATTACK: Spec = {"name": "pgd"}
 DEFAULT_OPTIONS = {
@@ -71,8 +72,8 @@ def attack(
         out: the file for the figures; default: attack.json in the run folder
         progress: show a progress bar
     """
-    from rsmooth.certify.bounds import check_n
-    from rsmooth.checks import check_labels
+    from rsmooth.certify.proof.bounds import check_n
+    from rsmooth.plumbing.tensors import check_labels
 
     if not epsilons or min(epsilons) < 0 or num_noise < 1 or batch_size < 1:
         raise ValueError(
@@ -140,7 +141,6 @@ def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any]]:
     """Name and options of the attack, and the verb's defaults where it has such options; refused
     before any work.
     """
-    import rsmooth.attacks  # noqa: F401 - enters the attacks into their registry
     from rsmooth.registry import ATTACKS
 
     name, options = split_spec(attack, "attack")
@@ -172,10 +172,10 @@ def _row(
     import torch
     from tqdm import tqdm
 
-    from rsmooth import predict
-    from rsmooth.bars import bar_options
-    from rsmooth.certify import ABSTAIN
-    from rsmooth.data import to_unit
+    from rsmooth.certify.cohen import predict
+    from rsmooth.data.convert import to_unit
+    from rsmooth.plumbing.progress import bar_options
+    from rsmooth.records.log import ABSTAIN
     from rsmooth.registry import ATTACKS
 
     device = next(g.parameters()).device

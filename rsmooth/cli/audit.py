@@ -47,9 +47,9 @@ def audit(
         weights: last or best weights of the run folder
         progress: show a progress bar
     """
-    from rsmooth.audit import audit as attack_certificates
-    from rsmooth.certify import read_log
-    from rsmooth.report import attack_gap_figure, save_figure
+    from rsmooth.evaluate.auditing import audit as attack_certificates
+    from rsmooth.records.files import read_log
+    from rsmooth.report.plots import attack_gap_figure, save_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     g = load_model(

@@ -76,14 +76,11 @@ def certify(
         out: the journal to write; default: certificates.jsonl in the run folder
         progress: show a progress bar
     """
-    from rsmooth.certify import (
-        CertifySettings,
-        average_certified_radius,
-        certified_accuracy,
-        certify_dataset,
-        read_log,
-    )
-    from rsmooth.checks import check_labels
+    from rsmooth.certify.run.dataset import certify_dataset
+    from rsmooth.certify.settings import CertifySettings
+    from rsmooth.plumbing.tensors import check_labels
+    from rsmooth.records.files import read_log
+    from rsmooth.records.metrics import average_certified_radius, certified_accuracy
 
     data = choose_images(dataset, source, split=split, skip=skip, limit=max, only=images)
     g = load_model(

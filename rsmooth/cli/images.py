@@ -12,7 +12,9 @@ from rsmooth.cli.runs import CONFIG, read_config
 from rsmooth.cli.values import Spec, split_spec
 
 if TYPE_CHECKING:
-    from rsmooth.data import DataSplits, FolderData, ImageData
+    from rsmooth.data.files import FolderData
+    from rsmooth.data.images import ImageData
+    from rsmooth.data.splits import DataSplits
 
 
 def choose_images(
@@ -57,7 +59,6 @@ def load_splits(dataset: Spec) -> DataSplits:
 
     ValueError for a variable that is not set.
     """
-    import rsmooth.data  # noqa: F401 - enters the data sets into their registry
     from rsmooth.registry import DATASETS
 
     name, options = split_spec(dataset, DATASETS.kind)

@@ -30,10 +30,11 @@ def plan(
         tolerance: what mode anytime may give away; needs log
         rate: measured samples a second; default: that of log
         log: an earlier run folder or journal, for its rate and for what the sequential modes would
-        have drawn
+            have drawn
     """
-    from rsmooth.certify.plan import plan as work_out
-    from rsmooth.certify.records import RecordError, read_log
+    from rsmooth.certify.proof.planning import plan as work_out
+    from rsmooth.plumbing.errors import RecordError
+    from rsmooth.records.files import read_log
 
     if log is None and (radii is not None or tolerance is not None):
         raise ValueError(

@@ -39,7 +39,7 @@ def predict(
     Args:
         source: a run folder, or a model file of ours
         images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place
-        of a data set
+            of a data set
         dataset: what to predict; default: what the run was trained on
         split: test, validation or train
         skip: predict images 0, skip, 2*skip, ...
@@ -55,9 +55,9 @@ def predict(
         sigma: the sigma to smooth the published checkpoint with
         out: a CSV file for the predictions; default: print them
     """
-    from rsmooth import predict as predict_images
-    from rsmooth.certify import ABSTAIN
-    from rsmooth.data import to_unit
+    from rsmooth.certify.cohen import predict as predict_images
+    from rsmooth.data.convert import to_unit
+    from rsmooth.records.log import ABSTAIN
 
     if batch_size < 1:
         raise ValueError(f"expected batch_size >= 1, got {batch_size}")

@@ -23,11 +23,11 @@ def report(
         radii: l2 radii of the table, e.g. 0.25,0.5; default: what suits the data
         linf: linf radii of a further table, e.g. 2/255,4/255 (for l1 read the l2 table)
         dimension: values of an image, C*H*W, for --linf where a log does not say it; 3072 for
-        CIFAR-10
+            CIFAR-10
         title: of the document and of its figures
         out: folder for report.md, report.csv, report.tex and the curves; default: print only
     """
-    from rsmooth.report import report as compose
+    from rsmooth.report.document import report as compose
 
     if not logs:
         raise ValueError(

@@ -10,7 +10,7 @@ from rsmooth.cli.runs import output_file
 from rsmooth.cli.values import PixelValues
 
 if TYPE_CHECKING:
-    from rsmooth.certify import CertificationLog
+    from rsmooth.records.log import CertificationLog
 
 
 def restate(
@@ -40,7 +40,7 @@ def restate(
         out: a new file.tsv for the certificates, with what they were derived from beside it;
             default: print only
     """
-    from rsmooth.certify.records import read_log, write_log
+    from rsmooth.records.files import read_log, write_log
 
     if (append is None) != (looked is None):
         raise ValueError(
@@ -89,7 +89,7 @@ def _restated(
     more: "CertificationLog | None",
     looked: bool,
 ) -> "CertificationLog":
-    from rsmooth.certify.offline import append_samples, recertify
+    from rsmooth.certify.restate import append_samples, recertify
 
     if more is not None and looked:
         return append_samples(log, more, looked=True, alpha=alpha)
@@ -125,7 +125,7 @@ def _new_table(out: Path) -> Path:
 
 def _identified(source: Path) -> list[dict[str, str]]:
     """Each file of a record: its name, with that of its folder, and its SHA-256."""
-    from rsmooth.certify.records import record_files
+    from rsmooth.records.files import record_files
 
     return [
         {
@@ -140,7 +140,7 @@ def _before_and_after(
     before: "CertificationLog", after: "CertificationLog", radii: list[float] | None
 ) -> str:
     """Certified accuracy and ACR of both in lines, and at which failure probability they hold."""
-    from rsmooth.certify import average_certified_radius, certified_accuracy
+    from rsmooth.records.metrics import average_certified_radius, certified_accuracy
     from rsmooth.report.runs import Run, default_radii
 
     sides = {"before": before, "after": after}

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from rsmooth.files import replace_file
+from rsmooth.plumbing.files import replace_file
 
 if TYPE_CHECKING:
     import torch
 
-    from rsmooth import SmoothedClassifier
+    from rsmooth.smoothed import SmoothedClassifier
 
 CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
 TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
@@ -158,9 +158,9 @@ def load_model(
     A published checkpoint knows neither sigma nor its normalisation; ValueError if either is not
     said, or if the model does not take images of this shape (C, H, W).
     """
-    from rsmooth import SmoothedClassifier
-    from rsmooth.checks import check_sigma
-    from rsmooth.models import load_checkpoint
+    from rsmooth.models.checkpoints import load_checkpoint
+    from rsmooth.plumbing.numbers import check_sigma
+    from rsmooth.smoothed import SmoothedClassifier
 
     target = pick_device(device)
     if (source is None) == (checkpoint is None):

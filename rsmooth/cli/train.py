@@ -11,9 +11,10 @@ from rsmooth.cli.values import PixelValue, Spec, split_spec
 if TYPE_CHECKING:
     import torch
 
-    from rsmooth import SmoothedClassifier
-    from rsmooth.data import DataSplits
-    from rsmooth.defenses import PseudoLabels, Trainer
+    from rsmooth.data.splits import DataSplits
+    from rsmooth.defenses.trainer import Trainer
+    from rsmooth.smoothed import SmoothedClassifier
+    from rsmooth.training.sources import PseudoLabels
 
 DIGITS: Spec = {
     "name": "digits"
@@ -51,7 +52,7 @@ def train(
         attack: the attack that the trainer trains against (see rsmooth list attacks)
         preset: trainer options kept as data (paper, fast, finetune, digits), below those of trainer
         init_from: start from a trained model (run folder or file) with a fresh head, in place of a
-        new model
+            new model
         unlabelled: a data set whose training images a teacher labels, to train on as well
         teacher: the model (run folder or file) that labels them
         unlabelled_weight: weight of the loss of pseudo-labelled batches
@@ -79,7 +80,7 @@ def train(
             "soft_labels": soft_labels,
             "confidence": confidence,
         }
-    from rsmooth.checks import check_sigma
+    from rsmooth.plumbing.numbers import check_sigma
 
     target = pick_device(device)
     splits = load_splits(dataset)
@@ -116,9 +117,7 @@ def build_trainer(
     """The trainer of a spec, given the attack of another; its options go over the preset's and over
     ``seed``.
     """
-    import rsmooth.attacks
-    import rsmooth.defenses  # noqa: F401 - enter attacks and trainers into their registries
-    from rsmooth.defenses.presets import preset as preset_options
+    from rsmooth.defenses.preset_files import preset as preset_options
     from rsmooth.registry import ATTACKS, TRAINERS
 
     name, options = split_spec(trainer, TRAINERS.kind)
@@ -132,7 +131,6 @@ def build_model(model: Spec, splits: "DataSplits") -> Any:
     """The base classifier of a spec, told the data's classes, shape and normalisation where the
     spec is silent.
     """
-    import rsmooth.models  # noqa: F401 - enters the models into their registry
     from rsmooth.registry import MODELS
 
     name, options = split_spec(model, MODELS.kind)
@@ -173,9 +171,9 @@ def pseudo_labels(
             "unlabelled_weight, "
             f"soft_labels and confidence, got unlabelled={unlabelled!r} and teacher={teacher}"
         )
-    from rsmooth import SmoothedClassifier
-    from rsmooth.data import ImageData
-    from rsmooth.defenses import pseudo_label
+    from rsmooth.data.images import ImageData
+    from rsmooth.defenses.selftrain import pseudo_label
+    from rsmooth.smoothed import SmoothedClassifier
 
     images = load_split(unlabelled, "train")
     if not isinstance(images, ImageData):
@@ -201,8 +199,8 @@ def _starting_point(
     """A new model, or a trained one with a fresh head; weights drawn from ``seed``."""
     import torch
 
-    from rsmooth import SmoothedClassifier
-    from rsmooth.defenses import init_from as start_from
+    from rsmooth.defenses.pretrain import init_from as start_from
+    from rsmooth.smoothed import SmoothedClassifier
 
     torch.manual_seed(seed)
     if init_from is None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
-from rsmooth.checks import check_images
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.plumbing.tensors import check_images
 
 Convertible: TypeAlias = ImageData | tuple[Any, Any] | list[Any] | Dataset[Any]
 

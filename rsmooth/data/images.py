@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rsmooth.checks import check_channels_first, check_images
+from rsmooth.plumbing.tensors import check_channels_first, check_images
 
 
 @dataclass(frozen=True, eq=False)

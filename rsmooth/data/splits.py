@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.registry import DATASETS
 
 Split = TypeVar("Split", ImageData, FolderData)
 
@@ -52,3 +53,9 @@ def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split,
     order = sorted(range(len(keys)), key=keys.__getitem__)
     carved = replace(train.subset(sorted(order[:count])), split="validation")
     return train.subset(sorted(order[count:])), carved
+
+
+def load_dataset(name: str, **options: object) -> DataSplits:
+    """The splits of a registered data set; options as its function in this package takes them."""
+    splits: DataSplits = DATASETS.create(name, **options)
+    return splits

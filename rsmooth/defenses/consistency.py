@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from rsmooth.defenses.base import Trainer
+from rsmooth.defenses.trainer import Trainer
 from rsmooth.registry import TRAINERS
 
 

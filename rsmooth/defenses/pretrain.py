@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from os import PathLike
 
-from rsmooth.models import replace_head
+from rsmooth.models.head import replace_head
 from rsmooth.smoothed import SmoothedClassifier
 
 

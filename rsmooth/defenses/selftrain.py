@@ -7,61 +7,14 @@ the latter's loss times ``weight``.
 
 from __future__ import annotations
 
-import hashlib
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
-from rsmooth.data import ImageData, as_image_data, to_unit
-from rsmooth.defenses.base import Trainer
-from rsmooth.defenses.draws import UNLABELLED, Draws
-from rsmooth.defenses.sources import Resident, crops
+from rsmooth.data.convert import as_image_data, to_unit
+from rsmooth.data.images import ImageData
 from rsmooth.smoothed import SmoothedClassifier
-
-
-@dataclass(frozen=True)
-class PseudoLabels:
-    """Images with a teacher's answers.
-
-    data: the images; their labels are the teacher's most probable classes.
-    probabilities: (N, K), the teacher's class probabilities, to train on the soft labels; None for
-    the hard ones.
-    weight: what the loss of a pseudo-labelled batch is multiplied by.
-    """
-
-    data: ImageData
-    probabilities: Tensor | None = None
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not (math.isfinite(self.weight) and self.weight > 0):
-            raise ValueError(
-                f"expected a weight > 0, got {self.weight!r}; leave the images out instead of "
-                "weighting "
-                "them with 0"
-            )
-
-    def source(self, trainer: Trainer, device: torch.device) -> Resident:
-        """The images as a source of training batches."""
-        data = self.data
-        targets = data.labels if self.probabilities is None else self.probabilities
-        return Resident(
-            data.images.to(device),
-            targets.to(device),
-            data.index.to(device),
-            Draws(trainer.seed, UNLABELLED),
-            crops(data, trainer.augment),
-            self.weight,
-        )
-
-    def fingerprint(self) -> str:
-        """Names images, labels and weight in records."""
-        digest = hashlib.sha256(f"{self.data.fingerprint()} {self.weight!r}".encode())
-        if self.probabilities is not None:
-            digest.update(self.probabilities.cpu().contiguous().numpy().data)
-        return digest.hexdigest()[:16]
+from rsmooth.training.draws import UNLABELLED, Draws
+from rsmooth.training.sources import PseudoLabels
 
 
 @torch.no_grad()

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rsmooth.attacks import Attack
-from rsmooth.defenses.base import Trainer
+from rsmooth.attacks.base import Attack
+from rsmooth.defenses.trainer import Trainer
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsmooth.files import replace_file
 from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.plumbing.files import replace_file
 from rsmooth.registry import MODELS
 
 PUBLISHED_ARCHITECTURES = {

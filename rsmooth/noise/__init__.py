@@ -1,21 +1,5 @@
-"""Counter-based noise: a value depends on (seed, purpose, image, sample) and on nothing else."""
+"""Noise: distributions as values, and draws keyed by seed, purpose, image and sample."""
 
-from rsmooth.noise.continuous import gaussian, uniform_integers
-from rsmooth.noise.grid import GridSampler, add_grid_noise, compilation_status, expect_noise
-from rsmooth.noise.keys import PROTOCOL, PURPOSES, Key, check_counters, derive_key
-from rsmooth.noise.philox import philox_words
+import lazy_loader as lazy
 
-__all__ = [
-    "PROTOCOL",
-    "PURPOSES",
-    "GridSampler",
-    "Key",
-    "add_grid_noise",
-    "check_counters",
-    "compilation_status",
-    "derive_key",
-    "expect_noise",
-    "gaussian",
-    "philox_words",
-    "uniform_integers",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

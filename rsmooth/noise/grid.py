@@ -23,7 +23,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rsmooth.noise._compiled import CompiledOnceWorthIt
+from rsmooth.noise.compiled import CompiledOnceWorthIt
 from rsmooth.noise.keys import PROTOCOL, Key, check_counters
 from rsmooth.noise.philox import (
     BLOCKS_WORTH_COMPILING,

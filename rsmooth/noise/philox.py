@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rsmooth.noise._compiled import CompiledOnceWorthIt
+from rsmooth.noise.compiled import CompiledOnceWorthIt
 from rsmooth.noise.keys import Key, check_counters
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsmooth.certify.accuracy import (
+from rsmooth.certify.proof.bounds import max_radius
+from rsmooth.records.log import CertificationLog, image_difference
+from rsmooth.records.metrics import (
     certified_accuracy,
     constant_classifier_accuracy,
     predicted_classes,
 )
-from rsmooth.certify.records import image_difference, overstated
-from rsmooth.certify.statistics import SMALL_SAMPLE
+from rsmooth.records.statistics import SMALL_SAMPLE
 from rsmooth.report.runs import Run
 
 _EFFECTS = {
@@ -114,3 +115,10 @@ def _worse_than_constant(run: Run) -> float | None:
     if not worse[-1]:
         return None
     return float(radii[np.flatnonzero(~worse)[-1] + 1]) if (~worse).any() else 0.0
+
+
+def overstated(log: CertificationLog, sigma: float, n: int, alpha: float) -> int:
+    """The number of radii above the largest that n samples can certify: rounding up in the tool
+    that wrote them.
+    """
+    return int(np.sum(log.radius > max_radius(sigma, n, alpha)))

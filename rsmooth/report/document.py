@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rsmooth.certify.accuracy import (
+from rsmooth.records.log import image_difference
+from rsmooth.records.metrics import (
     base_accuracy_under_noise,
     best_runs,
     certified_accuracy,
     label_probability_quantiles,
     majority_accuracy,
 )
-from rsmooth.certify.records import image_difference
-from rsmooth.certify.statistics import (
+from rsmooth.records.statistics import (
     accuracy_interval,
     compare,
     false_certificates,

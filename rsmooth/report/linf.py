@@ -10,8 +10,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rsmooth.certify.norms import linf_to_l2
-from rsmooth.certify.records import RecordError
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.norms import linf_to_l2
 from rsmooth.report.runs import Run
 from rsmooth.report.tables import Row, build_table, md_row, md_rule, percentages
 

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from rsmooth.certify.accuracy import (
+from rsmooth.records.log import CertificationLog
+from rsmooth.records.metrics import (
     certified_accuracy,
     constant_classifier_accuracy,
     label_probability,
 )
-from rsmooth.certify.records import CertificationLog
-from rsmooth.certify.statistics import accuracy_interval
+from rsmooth.records.statistics import accuracy_interval
 from rsmooth.report.runs import Run
 
 if TYPE_CHECKING:

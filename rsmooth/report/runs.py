@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from rsmooth.certify.bounds import max_radius
-from rsmooth.certify.records import CertificationLog, RecordError, read_log
+from rsmooth.certify.proof.bounds import max_radius
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.files import read_log
+from rsmooth.records.log import CertificationLog
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from rsmooth.certify.accuracy import (
+from rsmooth.records.log import image_difference
+from rsmooth.records.metrics import (
     abstention_rate,
     average_certified_radius,
     best_runs,
@@ -16,8 +17,7 @@ from rsmooth.certify.accuracy import (
     constant_classifier_accuracy,
     predicted_classes,
 )
-from rsmooth.certify.records import image_difference
-from rsmooth.certify.statistics import accuracy_standard_error, radius_standard_error
+from rsmooth.records.statistics import accuracy_standard_error, radius_standard_error
 from rsmooth.report.runs import Run, TrainingTime
 
 T = TypeVar("T")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rsmooth.certify import CertificationLog, certify_dataset
-from rsmooth.files import CRASH_VARIABLE
+from rsmooth.plumbing.files import CRASH_VARIABLE
 from tests.certify.nets import small_net
 from tests.certify.recorded import SETTINGS, seven
 

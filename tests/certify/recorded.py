@@ -9,15 +9,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from rsmooth.certify import (
-    CertificationLog,
-    CertifySettings,
-    certify_dataset,
-    engine,
-    stream,
-)
-from rsmooth.certify.certification_log import VOTES
+from rsmooth.certify import CertificationLog, CertifySettings, certify_dataset
+from rsmooth.certify.run import stream
+from rsmooth.certify.votes import schedule as engine
 from rsmooth.data import ImageData
+from rsmooth.records.log import VOTES
 from tests.certify.nets import images, small_net
 from tests.processes import PROCESSES
 

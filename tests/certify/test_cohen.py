@@ -13,8 +13,8 @@ from scipy import stats
 from torch import Tensor, nn
 
 from rsmooth.certify import ABSTAIN
-from rsmooth.certify.bounds import radius_from_counts
 from rsmooth.certify.cohen import certify, predict
+from rsmooth.certify.proof.bounds import radius_from_counts
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import HalfSpace, Scripted, half_space, images, small_net
 

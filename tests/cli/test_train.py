@@ -180,8 +180,8 @@ def test_a_folder_of_other_things_is_left_alone(
 def test_two_processes_do_not_train_into_one_folder(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rsmooth.defenses import engine
-    from rsmooth.locking import FileLock
+    from rsmooth.plumbing.locking import FileLock
+    from rsmooth.training import setup as engine
 
     monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0)
     with FileLock(run / "checkpoint.pt"):

@@ -22,7 +22,7 @@ from rsmooth.defenses import (
     Trainer,
 )
 from rsmooth.registry import TRAINERS
-from tests.defenses.helpers import CLASSES, classifier, images, trained
+from tests.training.helpers import CLASSES, classifier, images, trained
 
 SHORT = {"epochs": 2, "batch_size": 10, "warmup_epochs": 0, "lr": 0.05}
 BASE, SMOOTHED = PGD(epsilon=0.5, steps=2), SmoothAdvPGD(epsilon=0.5, steps=2)

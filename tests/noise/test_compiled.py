@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rsmooth.noise import GridSampler, compilation_status, derive_key, expect_noise, grid, philox
-from rsmooth.noise._compiled import CompiledOnceWorthIt
+from rsmooth.noise.compiled import CompiledOnceWorthIt
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from rsmooth.noise import derive_key, philox, philox_words
-from rsmooth.noise._compiled import CompiledOnceWorthIt
+from rsmooth.noise.compiled import CompiledOnceWorthIt
 from tests.noise.reference import block
 from tests.noise.reference import philox as plain_philox
 

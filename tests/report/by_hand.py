@@ -2,8 +2,8 @@
 
 import json
 
-from rsmooth.certify.journal import Journal
-from rsmooth.certify.records import CertificationLog
+from rsmooth.records.journal import Journal
+from rsmooth.records.log import CertificationLog
 from rsmooth.report import Run
 
 HEAD = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"

@@ -5,9 +5,9 @@ import csv
 import numpy as np
 import pytest
 
-from rsmooth.certify.accuracy import linf_certified_accuracy
-from rsmooth.certify.norms import linf_to_l2
-from rsmooth.certify.records import RecordError
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.metrics import linf_certified_accuracy
+from rsmooth.records.norms import linf_to_l2
 from rsmooth.report import linf_table, pixel_fraction, report
 from tests.report.by_hand import HEADER, run_of, write_run, write_tables
 

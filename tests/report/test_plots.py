@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rsmooth.certify.records import RecordError
+from rsmooth.plumbing.errors import RecordError
 from rsmooth.report import accuracy_figure, attack_gap_figure, probability_figure, save_figure
 from rsmooth.report.plots import COLOURS, curve_radii
 from tests.report.by_hand import run_of

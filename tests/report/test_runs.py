@@ -2,7 +2,7 @@
 
 import pytest
 
-from rsmooth.certify.records import RecordError
+from rsmooth.plumbing.errors import RecordError
 from rsmooth.report import load_runs, report
 from rsmooth.report.runs import default_radii, distinct_names
 from tests.report.by_hand import run_of, write_run, write_tables

@@ -1,0 +1,17 @@
+from .base import Attack as Attack
+from .base import Evaluate as Evaluate
+from .base import Evaluation as Evaluation
+from .base import GradientAttack as GradientAttack
+from .base import Problem as Problem
+from .base import Victim as Victim
+from .base import frozen as frozen
+from .base import majority_vote as majority_vote
+from .ddn import DDN as DDN
+from .ddn import NaiveDDN as NaiveDDN
+from .ddn import SmoothAdvDDN as SmoothAdvDDN
+from .foreign.foolbox import FoolboxAttack as FoolboxAttack
+from .foreign.foolbox import to_foolbox as to_foolbox
+from .foreign.foolbox import to_foolbox_attack as to_foolbox_attack
+from .pgd import PGD as PGD
+from .pgd import NaivePGD as NaivePGD
+from .pgd import SmoothAdvPGD as SmoothAdvPGD

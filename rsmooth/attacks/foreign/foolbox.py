@@ -1,0 +1,161 @@
+"""foolbox in both directions: its attacks as ours, our classifiers and attacks as its own.
+
+Importing this module does not import foolbox; using it does.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+import torch
+from torch import Tensor, nn
+
+from rsmooth.attacks.base import Attack, Problem, Victim
+from rsmooth.attacks.l2 import Bounds
+from rsmooth.registry import ATTACKS
+from rsmooth.smoothed import SmoothedClassifier
+
+if TYPE_CHECKING:
+    from foolbox.attacks.base import Attack as TheirAttack
+
+    from rsmooth.attacks.foreign.foolbox_side import OurAttack, SmoothedModel
+
+
+@ATTACKS.register("foolbox")
+@dataclass(frozen=True, kw_only=True)
+class FoolboxAttack(Attack):
+    """Any attack of foolbox (Rauber et al. 2020), e.g. attack="L2PGD" with options={"steps": 20}.
+
+    attack: the name of a class in foolbox.attacks, or a foolbox attack itself.
+    options: keyword arguments of the class, where attack is a name.
+    fallback: what an image gets for which foolbox reports no success: "clean", the image itself, or
+        "last", what the attack returned. None is "clean" for foolbox's minimisation attacks (DDN,
+        Carlini-Wagner, DeepFool, ...) and "last" for its attacks of fixed epsilon (PGD, ...).
+
+    epsilon is measured in the norm of the foolbox attack (l-infinity for LinfPGD). foolbox sees log
+    G under noise that is fixed for the whole attack, so that its cross-entropy is the SmoothAdv
+    objective; with target "base", log F. The perturbation is clipped to epsilon. Without bounds the
+    box is widened so far that it cannot bind. Random starts are drawn by foolbox from torch's own
+    generator.
+    """
+
+    attack: str | TheirAttack
+    options: Mapping[str, float | int | bool | str | None] = field(default_factory=dict, hash=False)
+    fallback: Literal["clean", "last"] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fallback not in ("clean", "last", None):
+            raise ValueError(f"expected fallback 'clean', 'last' or None, got {self.fallback!r}")
+        self._resolve()
+
+    def _resolve(self) -> TheirAttack:
+        """The foolbox attack; ValueError for an unknown name, or options beside an attack that is
+        built already.
+        """
+        fb = _import_foolbox()
+        if not isinstance(self.attack, str):
+            if self.options:
+                raise ValueError(
+                    "expected options only with the name of a foolbox attack, got "
+                    f"{dict(self.options)!r} "
+                    f"with {self.attack!r}; set them in its constructor"
+                )
+            return self.attack
+        names = [name for name, entry in vars(fb.attacks).items() if isinstance(entry, type)]
+        if self.attack not in names:
+            close = difflib.get_close_matches(self.attack, names, cutoff=0.5)
+            raise ValueError(
+                f"expected a class of foolbox.attacks, got {self.attack!r}; "
+                f"{'did you mean ' + ' or '.join(close) + '?' if close else 'see foolbox.attacks'}"
+            )
+        try:
+            built: TheirAttack = getattr(fb.attacks, self.attack)(**self.options)
+        except TypeError as error:
+            raise ValueError(
+                f"expected options of {self.attack}, got {dict(self.options)!r}: {error}"
+            ) from None
+        return built
+
+    def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
+        fb, attack, x = _import_foolbox(), self._resolve(), problem.x
+        bounds = problem.bounds
+        if bounds is None:
+            low, high = (float(end) for end in torch.aminmax(x))
+            bounds = low - self.epsilon - 1.0, high + self.epsilon + 1.0
+        model = fb.PyTorchModel(_LogG(victim, len(x)).eval(), bounds=bounds, device=x.device)
+        criterion = (
+            fb.criteria.TargetedMisclassification
+            if self.targeted
+            else fb.criteria.Misclassification
+        )
+        _, clipped, success = attack(model, x, criterion(problem.y), epsilons=self.epsilon)
+        fallback = self.fallback or (
+            "clean" if isinstance(attack, fb.attacks.base.MinimizationAttack) else "last"
+        )
+        return (
+            torch.where(success.view(-1, 1, 1, 1), clipped, x) if fallback == "clean" else clipped
+        )
+
+
+class _LogG(nn.Module):
+    """log G of a victim under its noise: (B, C, H, W) -> (B, K), for the batch that the noise
+    belongs to.
+    """
+
+    def __init__(self, victim: Victim, batch: int) -> None:
+        super().__init__()
+        self._victim = victim
+        self._batch = batch
+
+    def forward(self, x: Tensor) -> Tensor:
+        if len(x) != self._batch:
+            raise ValueError(
+                f"expected a foolbox attack that evaluates all {self._batch} images at once, "
+                "since each "
+                f"has its own noise, got a call with {len(x)}; attack the images one by one"
+            )
+        log_probs = self._victim.log_probs(x)
+        return log_probs.logsumexp(dim=1) - math.log(log_probs.shape[1])
+
+
+def to_foolbox(g: SmoothedClassifier, bounds: Bounds = (0.0, 1.0)) -> SmoothedModel:
+    """A smoothed classifier as a foolbox model that returns log G, on g's own device; for any
+    attack of foolbox.
+
+    The noise is fresh in each call: within ``g.frozen_noise(seed)`` an attack sees one
+    deterministic function, which is what its searches and success flags presume. Put g in eval mode
+    first.
+    """
+    _import_foolbox()
+    from rsmooth.attacks.foreign.foolbox_side import SmoothedModel
+
+    return SmoothedModel(g, bounds)
+
+
+def to_foolbox_attack(attack: Attack, *, num_noise: int = 1, seed: int = 0) -> OurAttack:
+    """Our attack as a foolbox attack of fixed epsilon: called as (model, images, labels or
+    criterion, epsilons=...).
+
+    foolbox's epsilons replace the attack's own, its criterion decides whether the attack is
+    targeted. On a model from ``to_foolbox`` our attack draws num_noise samples from ``seed``, the
+    same for all epsilons; any other foolbox model is attacked as a base classifier.
+    """
+    _import_foolbox()
+    from rsmooth.attacks.foreign.foolbox_side import OurAttack
+
+    return OurAttack(attack, num_noise, seed)
+
+
+def _import_foolbox() -> ModuleType:
+    """The package, without the deprecation warning of its release 3.3.4 about a module of SciPy."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import foolbox
+    return foolbox  # type: ignore[no-any-return]

@@ -1,0 +1,36 @@
+import rsmooth.records as _records
+
+from .cohen import certify as certify
+from .cohen import predict as predict
+from .proof.bounds import lower_confidence_bound as lower_confidence_bound
+from .restate import append_samples as append_samples
+from .restate import radii_in_norm as radii_in_norm
+from .restate import recertify as recertify
+from .results import Certificates as Certificates
+from .results import Predictions as Predictions
+from .run.dataset import certify_dataset as certify_dataset
+from .settings import CertifySettings as CertifySettings
+
+ABSTAIN = _records.ABSTAIN
+CertificationLog = _records.CertificationLog
+Journal = _records.Journal
+abstention_rate = _records.abstention_rate
+accuracy_interval = _records.accuracy_interval
+average_certified_radius = _records.average_certified_radius
+base_accuracy_under_noise = _records.base_accuracy_under_noise
+certified_accuracy = _records.certified_accuracy
+check_same_images = _records.check_same_images
+compare = _records.compare
+constant_classifier_accuracy = _records.constant_classifier_accuracy
+envelope = _records.envelope
+high_probability_accuracy = _records.high_probability_accuracy
+image_difference = _records.image_difference
+label_probability = _records.label_probability
+linf_certified_accuracy = _records.linf_certified_accuracy
+majority_accuracy = _records.majority_accuracy
+merge = _records.merge
+radius_interval = _records.radius_interval
+read_log = _records.read_log
+record_files = _records.record_files
+write_log = _records.write_log
+RecordError = _records.RecordError

@@ -1,0 +1,5 @@
+"""What votes show: confidence bounds, sequential tests, stopping rules, planning."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,135 @@
+"""Several group-sequential tests read off one stream, all valid together.
+
+The tests are of H0: p <= p0 for growing p0, at the same looks, each at level alpha, with acceptance
+thresholds that grow with p0 at every look. If any acceptance on a stream with vote share p is
+wrong, the stream has crossed the thresholds of some p0 >= p, hence those of the smallest such p0
+too, which happens with probability at most alpha. So all acceptances of a stream are right
+*together* with probability 1 - alpha; nothing is paid for the number of tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmooth.certify.proof.sequential import Stream, design
+
+Thresholds = NDArray[np.int64]
+State = tuple[
+    int, int
+]  # tests below the first have accepted, from the second on are given up; those between are open
+
+
+@dataclass(frozen=True, eq=False)
+class JointTest:
+    """Tests of growing p0 on one stream; thresholds are (looks, tests) and grow along each row."""
+
+    p0: tuple[float, ...]
+    alpha: float
+    looks: tuple[int, ...]
+    accept: Thresholds
+    reject: Thresholds
+
+    @property
+    def start(self) -> State:
+        """The state of a stream before its first look: every test is open."""
+        return 0, len(self.p0)
+
+    def advance(self, state: State, look: int, hits: int) -> State:
+        """The state after the look with this number, 0 for the first, at which the stream has so
+        many hits.
+        """
+        accepted = int(np.searchsorted(self.accept[look], hits, side="right"))
+        kept = int(np.searchsorted(self.reject[look], hits, side="left"))
+        return max(state[0], accepted), min(state[1], kept)
+
+    def outcome(self, p: float) -> tuple[float, NDArray[np.float64]]:
+        """Exact mean number of samples until no test is open, and each test's probability of
+        accepting, at share p.
+        """
+        samples, accepted = 0.0, np.zeros(len(self.p0))
+        for look, (passed, _), probability in self._endings(p):
+            samples += self.looks[look] * probability
+            accepted[:passed] += probability
+        return samples, accepted
+
+    def type_one_error(self, p: float) -> float:
+        """Exact probability that any test with p0 >= p ever accepts, by a stream that never gives
+        up; <= alpha.
+        """
+        first_null = int(np.searchsorted(self.p0, p, side="left"))
+        if first_null == len(self.p0):
+            return 0.0
+        stream, drawn, wrong = Stream(p), 0, 0.0
+        for size, thresholds in zip(self.looks, self.accept, strict=True):
+            stream.draw(size - drawn)
+            drawn = size
+            wrong += stream.stop_at_least(int(thresholds[first_null:].min()))
+        return wrong
+
+    def _endings(self, p: float) -> Iterator[tuple[int, State, float]]:
+        """Each way to end: the look, the final state, its probability."""
+        running, drawn = {self.start: Stream(p)}, 0
+        for look, size in enumerate(self.looks):
+            following: dict[State, Stream] = {}
+            for state, stream in running.items():
+                stream.draw(size - drawn)
+                for reached, part in self._split(state, look, stream):
+                    if reached[1] <= reached[0]:
+                        yield look, reached, float(part.mass.sum())
+                    else:
+                        following[reached] = (
+                            following[reached].join(part) if reached in following else part
+                        )
+            running, drawn = following, size
+
+    def _split(self, state: State, look: int, stream: Stream) -> Iterator[tuple[State, Stream]]:
+        """The running streams of one state by the state that they reach at a look."""
+        edges = np.concatenate([self.accept[look], self.reject[look] + 1]) - stream.low
+        cuts = np.unique(
+            np.concatenate(
+                [[0], edges[(edges > 0) & (edges < stream.mass.size)], [stream.mass.size]]
+            )
+        )
+        for first, last in pairwise(cuts.tolist()):
+            yield self.advance(state, look, stream.low + first), stream.part(first, last)
+
+
+def joint_design(
+    p0: Sequence[float],
+    looks: tuple[int, ...],
+    alpha: float,
+    *,
+    final_share: float = 0.5,
+    power_loss: float = 0.01,
+) -> JointTest:
+    """Group-sequential tests (see ``design``) of every p0, made jointly valid at level alpha; p0
+    must be in order.
+
+    Exact designs of neighbouring p0 sometimes cross by a hit or two, because hits are whole:
+    thresholds are raised to the running maximum over smaller p0, which can only lower an error.
+    Giving up is lowered likewise, which can only lower the loss of power.
+    """
+    if not p0 or any(later < earlier for earlier, later in pairwise(p0)):
+        raise ValueError(f"expected shares p0 in growing order, at least one, got {tuple(p0)}")
+    tests = [
+        design(float(share), looks, alpha, final_share=final_share, power_loss=power_loss)
+        for share in p0
+    ]
+    accept = np.maximum.accumulate(
+        np.array([test.accept for test in tests], dtype=np.int64).T, axis=1
+    )
+    reject = np.array([test.reject for test in tests], dtype=np.int64).T
+    reject[-1] = accept[-1] - 1  # at the last look every test is decided
+    reject = np.minimum.accumulate(reject[:, ::-1], axis=1)[:, ::-1]
+    if (
+        (np.diff(accept, axis=1) < 0).any()
+        or (np.diff(reject, axis=1) < 0).any()
+        or (reject >= accept).any()
+    ):
+        raise AssertionError("expected thresholds that grow with p0; joint validity rests on it")
+    return JointTest(tuple(float(share) for share in p0), alpha, looks, accept, reject)

@@ -1,0 +1,146 @@
+"""What a certification will cost and can show at best, worked out before it is run; no model is
+needed.
+
+print(plan(sigma=0.5, radius=1.0, radii=[0.25, 0.5, 0.75, 1.0], rate=20_000, shares=[0.6, 0.9, 0.99,
+0.9999]))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmooth.certify.proof.bounds import check_n, max_radius, minimal_n
+from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, RadiusRule
+from rsmooth.certify.proof.stopping import StoppingRule
+
+# simulated images for a row; the mean sample size is then good to about ten per cent, as the row
+# says
+_STREAMS = 600
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One mode: mean samples an image, selection included, with its standard error, and the hours
+    for all images.
+    """
+
+    mode: str
+    samples: float
+    standard_error: float
+    hours: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What n samples an image can show at most, what a wanted radius needs, and what each mode
+    costs.
+    """
+
+    sigma: float
+    alpha: float
+    n: int
+    n0: int
+    images: int
+    max_radius: float
+    radius: float | None
+    minimal_n: int | None
+    rows: tuple[PlanRow, ...]
+
+    def __str__(self) -> str:
+        lines = [
+            f"sigma {self.sigma:g}, alpha {self.alpha:g}: n = {self.n:,} certifies at most "
+            f"{self.max_radius:.4f}",
+            *self._wanted(),
+            f"{'mode':<10}{'samples an image':>22}{f'hours for {self.images:,} images':>30}",
+        ]
+        for row in self.rows:
+            error = f" ± {row.standard_error:,.0f}" if row.standard_error else ""
+            hours = "unknown: give a rate" if row.hours is None else f"{row.hours:,.2f}"
+            lines.append(f"{row.mode:<10}{f'{row.samples:,.0f}{error}':>22}{hours:>30}")
+        return "\n".join(lines)
+
+    def _wanted(self) -> list[str]:
+        if self.radius is None or self.minimal_n is None:
+            return []
+        verdict = "" if self.minimal_n <= self.n else ": out of reach of this n"
+        return [f"radius {self.radius:g} needs n >= {self.minimal_n:,}{verdict}"]
+
+
+def plan(
+    sigma: float,
+    *,
+    alpha: float = 1e-3,
+    n: int = 100_000,
+    n0: int = 100,
+    images: int = 500,
+    radius: float | None = None,
+    radii: Sequence[float] | None = None,
+    tolerance: float | None = None,
+    rate: float | None = None,
+    shares: Sequence[float] | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Plan the certification of ``images`` images at n0 + n samples each, and in the modes whose
+    option is given.
+
+    ``rate`` is the measured speed in samples a second over all devices; without it hours stay
+    unknown. ``shares`` are the vote shares p_A that images are expected to have, from an earlier
+    run say; what the adaptive modes cost rests on them, so they are planned only where shares are
+    given. ValueError for a radius that no n certifies.
+    """
+    check_n(n, alpha)
+    if images < 1 or n0 < 0 or (rate is not None and not rate > 0.0):
+        raise ValueError(
+            f"expected images >= 1, n0 >= 0 and a rate > 0, got {images}, {n0} and {rate!r}"
+        )
+    needed = None if radius is None else minimal_n(sigma, radius, alpha)
+    rules: list[StoppingRule] = [FixedRule(sigma, n, alpha)]
+    if shares is not None:
+        if radius is not None and needed is not None and needed <= n:
+            rules.append(RadiusRule(sigma, radius, alpha, n))
+        if radii is not None:
+            rules.append(GridRule(sigma, radii, alpha, n))
+        if tolerance is not None:
+            rules.append(AnytimeRule(sigma, alpha, n, tolerance))
+    rows = tuple(_row(rule, n0, images, rate, shares, seed) for rule in rules)
+    return Plan(sigma, alpha, n, n0, images, max_radius(sigma, n, alpha), radius, needed, rows)
+
+
+def simulated_samples(
+    rule: StoppingRule, shares: Sequence[float], *, seed: int = 0
+) -> NDArray[np.int64]:
+    """The samples that images with these vote shares take under a rule: one simulated stream each,
+    (len(shares),).
+    """
+    p = np.asarray(shares, dtype=np.float64)
+    if p.ndim != 1 or not p.size or not ((p >= 0.0) & (p <= 1.0)).all():
+        raise ValueError("expected vote shares in [0, 1], at least one")
+    steps = np.diff(rule.looks, prepend=0)
+    hits = np.random.default_rng(seed).binomial(steps, p[:, None]).cumsum(axis=1)
+    return np.array([_samples(rule, path.tolist()) for path in hits])
+
+
+def _samples(rule: StoppingRule, path: list[int]) -> int:
+    decisions = (rule.decide(path[: look + 1]) for look in range(len(path)))
+    return next(decision.samples for decision in decisions if decision is not None)
+
+
+def _row(
+    rule: StoppingRule,
+    n0: int,
+    images: int,
+    rate: float | None,
+    shares: Sequence[float] | None,
+    seed: int,
+) -> PlanRow:
+    samples, error = float(rule.looks[-1]), 0.0
+    if shares is not None and len(rule.looks) > 1:
+        copies = -(-_STREAMS // max(len(shares), 1))
+        taken = simulated_samples(rule, np.tile(shares, copies).tolist(), seed=seed)
+        samples, error = float(taken.mean()), float(taken.std(ddof=1) / np.sqrt(taken.size))
+    hours = None if rate is None else (n0 + samples) * images / rate / 3600.0
+    return PlanRow(rule.mode, n0 + samples, error, hours)

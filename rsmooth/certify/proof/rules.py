@@ -1,0 +1,280 @@
+"""The stopping rules of the modes: fixed n, one radius, a grid of radii, the full radius to a
+tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar
+
+from scipy import special
+
+from rsmooth.certify.proof.bounds import (
+    check_n,
+    check_total_variation,
+    null_share,
+    radius_from_counts,
+    upper_confidence_bound,
+)
+from rsmooth.certify.proof.joint import JointTest, joint_design
+from rsmooth.certify.proof.sequential import default_looks, samples_to_accept, spending
+from rsmooth.certify.proof.stopping import Decision, Hits, StoppingRule
+from rsmooth.plumbing.numbers import check_radius, check_sigma
+
+
+@dataclass(frozen=True)
+class FixedRule(StoppingRule):
+    """The full radius from n samples by one Clopper-Pearson bound: CERTIFY of Cohen et al. 2019
+    (arXiv:1902.02918).
+    """
+
+    sigma: float
+    n: int
+    alpha: float
+    total_variation: float = 0.0
+    mode: ClassVar[str] = "fixed"
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma)
+        check_n(self.n, self.alpha)
+        check_total_variation(self.total_variation)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        return (self.n,)
+
+    def _judge(self, hits: Hits) -> Decision:
+        radius = radius_from_counts(
+            int(hits[0]), self.n, self.sigma, self.alpha, total_variation=self.total_variation
+        )
+        return Decision(radius, radius > 0.0, self.n)
+
+
+class _TestingRule(StoppingRule):
+    """What the modes that decide given radii share: one joint group-sequential test of the shares
+    that they need.
+    """
+
+    sigma: float
+    alpha: float
+    max_n: int
+    total_variation: float
+    final_share: float
+    power_loss: float
+
+    @property
+    @abstractmethod
+    def decided_radii(self) -> tuple[float, ...]:
+        """The radii that are tested, growing."""
+
+    @cached_property
+    def looks(self) -> tuple[int, ...]:
+        return default_looks(self.max_n)
+
+    @cached_property
+    def test(self) -> JointTest:
+        """Tests of p <= Phi(radius / sigma), moved up by the sampler's total variation, for the
+        decided radii.
+        """
+        shares = [
+            null_share(self.sigma, radius, total_variation=self.total_variation)
+            for radius in self.decided_radii
+        ]
+        return joint_design(
+            shares, self.looks, self.alpha, final_share=self.final_share, power_loss=self.power_loss
+        )
+
+    def _needed(self, radius: float) -> float:
+        share = null_share(self.sigma, radius, total_variation=self.total_variation)
+        return samples_to_accept(share, self.alpha)
+
+    def _check_reach(self, radius: float) -> None:
+        check_n(self.max_n, self.alpha)
+        if self._needed(radius) > self.max_n:
+            raise ValueError(
+                f"expected max_n >= {self._needed(radius)} to certify radius {radius:g} at "
+                f"sigma={self.sigma:g} and "
+                f"alpha={self.alpha:g}, got {self.max_n}; draw more samples or use a larger sigma"
+            )
+
+    def _judge(self, hits: Hits) -> Decision | None:
+        state = self.test.start
+        for look, count in enumerate(hits):
+            state = self.test.advance(state, look, int(count))
+        accepted, kept = state
+        if accepted < kept:
+            return None
+        radius = self.decided_radii[accepted - 1] if accepted else 0.0
+        return Decision(radius, accepted > 0, self.looks[hits.size - 1])
+
+
+@dataclass(frozen=True)
+class RadiusRule(_TestingRule):
+    """Decides whether the class holds within one radius, with at most max_n samples and usually far
+    fewer.
+
+    ``power_loss``: of the images that would be certified with 90% probability, at most this part is
+    given up early. ValueError for a radius that max_n unanimous votes cannot certify.
+    """
+
+    sigma: float
+    radius: float
+    alpha: float
+    max_n: int
+    total_variation: float = 0.0
+    final_share: float = 0.5
+    power_loss: float = 0.01
+    mode: ClassVar[str] = "radius"
+
+    def __post_init__(self) -> None:
+        self._check_reach(self.radius)
+
+    @property
+    def decided_radii(self) -> tuple[float, ...]:
+        return (self.radius,)
+
+
+@dataclass(frozen=True)
+class GridRule(_TestingRule):
+    """Decides for each radius of a grid whether the class holds within it; all answers are valid
+    together at alpha.
+
+    The certified radius is the largest of the grid that is shown. Put 0 into the grid to tell
+    images that hold their class at the image itself from abstentions. Radii beyond what max_n
+    unanimous votes show are never certified, as in the published protocol; ValueError if that is
+    all of them. ``power_loss`` as for RadiusRule, for each radius.
+    """
+
+    sigma: float
+    radii: Sequence[float]
+    alpha: float
+    max_n: int
+    total_variation: float = 0.0
+    final_share: float = 0.5
+    power_loss: float = 0.01
+    mode: ClassVar[str] = "grid"
+
+    def __post_init__(self) -> None:
+        if not self.radii:
+            raise ValueError("expected at least one radius, got none")
+        object.__setattr__(
+            self, "radii", tuple(sorted({check_radius(radius) for radius in self.radii}))
+        )
+        self._check_reach(self.radii[0])
+
+    @cached_property
+    def decided_radii(self) -> tuple[float, ...]:
+        return tuple(radius for radius in self.radii if self._needed(radius) <= self.max_n)
+
+
+@dataclass(frozen=True)
+class AnytimeRule(StoppingRule):
+    """The full radius to within a tolerance: stops once max_n samples promise no more than
+    ``tolerance`` on top.
+
+    Every look has a Clopper-Pearson bound of its own, the last one at ``final_share`` of alpha and
+    the others sharing the rest; the largest radius counts. What max_n samples promise is the radius
+    at the present share of hits; where nothing is certified yet it is the radius of an upper bound
+    on p that errs for 1% of the images over all looks.
+    """
+
+    sigma: float
+    alpha: float
+    max_n: int
+    tolerance: float
+    total_variation: float = 0.0
+    final_share: float = 0.8
+    mode: ClassVar[str] = "anytime"
+
+    def __post_init__(self) -> None:
+        check_sigma(self.sigma)
+        check_n(self.max_n, self.levels[-1])
+        check_total_variation(self.total_variation)
+        if not (math.isfinite(self.tolerance) and self.tolerance > 0.0):
+            raise ValueError(
+                f"expected a tolerance > 0 in units of the radius, got {self.tolerance!r}; 0.01 "
+                "is usual"
+            )
+
+    @cached_property
+    def looks(self) -> tuple[int, ...]:
+        return default_looks(self.max_n)
+
+    @cached_property
+    def levels(self) -> tuple[float, ...]:
+        """The failure probability of each look's bound; they sum to alpha."""
+        return spending(self.alpha, len(self.looks), self.final_share)
+
+    def _radius(self, look: int, hits: int) -> float:
+        size, level = self.looks[look], self.levels[look]
+        return radius_from_counts(
+            hits, size, self.sigma, level, total_variation=self.total_variation
+        )
+
+    def _promise(self, look: int, hits: int, current: float) -> float:
+        """The radius that sampling on to max_n may lead to."""
+        size, last = self.looks[look], len(self.looks) - 1
+        if current > 0.0:
+            return self._radius(last, round(hits * self.max_n / size))
+        return self.sigma * float(
+            special.ndtri(upper_confidence_bound(hits, size, _GIVE_UP / last))
+        )
+
+    def _judge(self, hits: Hits) -> Decision | None:
+        look, count = hits.size - 1, int(hits[-1])
+        current = self._radius(look, count)
+        if (
+            look < len(self.looks) - 1
+            and self._promise(look, count, current) - current > self.tolerance
+        ):
+            return None
+        radius = max(current, *(self._radius(k, int(hits[k])) for k in range(look)), 0.0)
+        return Decision(radius, radius > 0.0, self.looks[look])
+
+
+def stopping_rule(
+    mode: str,
+    sigma: float,
+    n: int,
+    alpha: float,
+    *,
+    radius: float | None = None,
+    radii: Sequence[float] | None = None,
+    tolerance: float | None = None,
+    total_variation: float = 0.0,
+) -> StoppingRule:
+    """The rule of a mode by name; ValueError unless exactly the option that the mode needs is
+    given.
+
+    fixed: none; radius: ``radius``; grid: ``radii``; anytime: ``tolerance``. n is the largest
+    number of samples.
+    """
+    options = {"radius": radius, "radii": radii, "tolerance": tolerance}
+    given = {name for name, value in options.items() if value is not None}
+    if mode not in _OPTIONS:
+        raise ValueError(f"expected a mode among {', '.join(_OPTIONS)}, got {mode!r}")
+    if given != _OPTIONS[mode]:
+        wanted, got = (", ".join(sorted(names)) or "no option" for names in (_OPTIONS[mode], given))
+        raise ValueError(f"expected {wanted} for mode {mode!r}, got {got}")
+    if radius is not None:
+        return RadiusRule(sigma, radius, alpha, n, total_variation)
+    if radii is not None:
+        return GridRule(sigma, radii, alpha, n, total_variation)
+    if tolerance is not None:
+        return AnytimeRule(sigma, alpha, n, tolerance, total_variation)
+    return FixedRule(sigma, n, alpha, total_variation)
+
+
+_OPTIONS: dict[str, set[str]] = {
+    "fixed": set(),
+    "radius": {"radius"},
+    "grid": {"radii"},
+    "anytime": {"tolerance"},
+}
+_GIVE_UP = (
+    0.01  # of the images with a radius above the tolerance, how many an early end may deny one
+)

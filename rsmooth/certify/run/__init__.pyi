@@ -1,0 +1,1 @@
+from .dataset import certify_dataset as certify_dataset

@@ -1,0 +1,277 @@
+"""Certifying a data set into a journal that survives every interruption, on one process or many.
+
+Every finished image is on disk as soon as it is known, and the votes of unfinished ones every few
+seconds. A run that is started again, with any number of workers or ranks, reads all journals and
+draws only what is missing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rsmooth._version import __version__
+from rsmooth.certify.restate import check_extension
+from rsmooth.certify.run.progress import ProgressBar
+from rsmooth.certify.run.shards import Shards, agree, profile_of, rank_and_world
+from rsmooth.certify.run.stream import Event, certify_positions, open_task
+from rsmooth.certify.run.workers import certify_with_workers, check_portable
+from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.votes.images import stored_images
+from rsmooth.certify.votes.network import pass_seconds, recall_profile
+from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.pool import VotePool
+from rsmooth.certify.votes.schedule import Drawn, open_pool
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.locking import PATIENCE_SECONDS
+from rsmooth.records.journal import Journal
+from rsmooth.records.log import CertificationLog
+from rsmooth.smoothed import SmoothedClassifier
+
+FORMAT = "rsmooth-certificates-1"
+WORKERS_WORTH_SECONDS = 30.0  # a worker process takes a few seconds to start
+
+
+def certify_dataset(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    path: str | os.PathLike[str],
+    settings: CertifySettings,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+    provenance: Mapping[str, Any] | None = None,
+    extends: CertificationLog | None = None,
+) -> CertificationLog:
+    """Certify every image of ``data``, or those that an earlier run left, and return the whole
+    record.
+
+    path: a run folder, or the journal (``*.jsonl``) to write; the published table and its
+    provenance are written beside it once all images are there. workers: one-thread processes on a
+    CPU; None takes one a core where the run is long.
+    provenance: more to say in the record, by section ("model", "dataset"), the same at every start.
+    extends: an earlier fixed run that these samples, of another seed, shall be added to
+    (``append_samples``): the run takes over its numerics, and what could not be added is refused
+    before the first vote. Under torchrun every rank certifies its share into a journal of its own,
+    and the last to finish writes the table; the other ranks return what is there by then.
+    RecordError for a journal of another configuration or a damaged one, LockedError for one that is
+    being written.
+    """
+    journal = Path(path) if str(path).endswith(".jsonl") else Path(path) / "certificates.jsonl"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    rank, world = rank_and_world()
+    shards = Shards(journal)
+    pool = _open_pool(g, data, settings, shards, world, extends)
+    header = _header(g, data, settings, pool, provenance or {})
+    if extends is not None:
+        check_extension(extends, header)
+    shards.read(header)  # refuses another configuration before there is a journal of this one
+    with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
+        finished, drawn = shards.read(header)  # now that nobody else writes it
+        _check_drawn(drawn, data, settings, pool, journal)
+        index = data.index.tolist()
+        mine = [
+            position
+            for position in range(rank, len(data), world)
+            if index[position] not in finished
+        ]
+        count = _worker_count(g, settings, pool, len(mine), workers, world)
+        with ProgressBar(
+            len(data),
+            progress and rank == 0,
+            done=len(data) - len(mine) if world == 1 else 0,
+            samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None,
+        ) as bar:
+            for kind, payload in _events(g, data, settings, pool, mine, drawn, count):
+                if kind == "round":
+                    bar.update(payload["finished"], payload["samples"])
+                else:
+                    record.append(kind, payload)
+    log = shards.merged()
+    if len(log) == len(data):
+        shards.export(log)
+    elif world == 1:
+        raise RecordError(f"expected {len(data)} images in {journal}, got {len(log)}; run it again")
+    return log
+
+
+def _events(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    pool: VotePool,
+    positions: list[int],
+    drawn: Mapping[int, Drawn],
+    workers: int,
+) -> Iterator[Event]:
+    if workers > 1:
+        return certify_with_workers(
+            g, data, settings, pool.network.profile, positions, drawn, workers
+        )
+    return certify_positions(pool, data, settings, positions, drawn)
+
+
+def _open_pool(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    shards: Shards,
+    world: int,
+    extends: CertificationLog | None,
+) -> VotePool:
+    """The pool with the numerics of earlier runs where there are any, so that all votes are of one
+    function.
+    """
+    shape = stored_images(data.batch([0])[0], settings.noise).shape[1:]
+    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
+    settings.rule(
+        g.sigma, noise.total_variation
+    )  # an n that cannot certify is refused before any vote
+    samples = settings.expected_samples(len(data)) / world
+    recorded = shards.profile()
+    if recorded is None and extends is not None and "numerics" in extends.provenance:
+        recorded = profile_of(extends.provenance["numerics"], "the run to extend")
+    if recorded is None:
+        chosen = open_pool(g, noise, shape, settings, samples)
+        if world == 1:
+            return chosen
+        shared = shards.path.with_suffix(".numerics.json")
+        recorded = profile_of(agree(shared, chosen.network.profile.record()), shared)
+        if recorded == chosen.network.profile:
+            return chosen
+    return open_pool(
+        g, noise, shape, settings, samples, recall_profile(g, shape, settings, recorded)
+    )
+
+
+def _check_drawn(
+    drawn: Mapping[int, Drawn],
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    pool: VotePool,
+    journal: Path,
+) -> None:
+    """RecordError unless this run can go on from the votes that its journals hold of unfinished
+    images.
+    """
+    rule = settings.rule(pool.noise.sigma, pool.noise.total_variation)
+    position = {idx: at for at, idx in enumerate(data.index.tolist())}
+    try:
+        for idx, votes in drawn.items():
+            open_task(rule, data, settings, position[idx], votes)
+    except (LookupError, ValueError) as error:
+        raise RecordError(
+            f"expected votes of this run for idx {idx} in {journal} and the journals beside it, "
+            "got "
+            f"others ({error}); write to another journal (on the command line: --out FILE.jsonl)"
+        ) from error
+
+
+def _worker_count(
+    g: SmoothedClassifier,
+    settings: CertifySettings,
+    pool: VotePool,
+    images: int,
+    workers: int | None,
+    world: int,
+) -> int:
+    if workers is not None and workers < 1:
+        raise ValueError(f"expected workers >= 1, got {workers}")
+    on_cpu = pool.network.device.type == "cpu"
+    if workers is not None:
+        if workers > 1 and not on_cpu:
+            raise ValueError(
+                f"expected workers=1 on {pool.network.device}, got {workers}; start one rank a "
+                "GPU with "
+                "torchrun instead"
+            )
+        if workers > 1:
+            check_portable(g)
+        return max(1, min(workers, images))
+    allowed = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
+    cores = min(
+        allowed, torch.get_num_threads()
+    )  # a caller that keeps torch to one thread has given the rest away
+    if not on_cpu or world > 1 or cores == 1 or images < 2:
+        return 1
+    forecast = (
+        pass_seconds(pool.network, pool.shape)
+        * settings.expected_samples(images)
+        / pool.network.batch
+    )
+    if forecast < WORKERS_WORTH_SECONDS:
+        return 1
+    try:
+        check_portable(g)
+    except ValueError:
+        return 1
+    return min(cores, images)
+
+
+def _header(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    pool: VotePool,
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What the run is, the same at every start of it; ``provenance`` adds to the sections."""
+    index = data.index.tolist()
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "rsmooth": __version__,
+        "dataset": {
+            "name": data.name,
+            "split": data.split,
+            "images": len(data),
+            "shape": list(pool.shape),
+            "fingerprint": data.fingerprint(),
+            "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16],
+        },
+        "model": {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)},
+        "sigma": g.sigma,
+        **settings.statement(),
+        "noise": pool.noise.record(),
+        "numerics": pool.network.profile.record(),
+    }
+    for section, content in provenance.items():
+        own = header.get(section)
+        if own is None:
+            header[section] = content
+        elif isinstance(own, dict) and isinstance(content, Mapping) and not set(own) & set(content):
+            own.update(content)
+        else:
+            raise ValueError(
+                f"expected provenance beside what the record says itself, got {section!r} again"
+            )
+    return header
+
+
+def model_hash(g: SmoothedClassifier) -> str:
+    """Sixteen hex digits of the SHA-256 of the base classifier's layers as it prints them, weights
+    and buffers.
+
+    It does not cover code: two models whose layers print alike and hold the same numbers, but whose
+    ``forward`` does other things with them, have one hash. Give a changed class another name, or
+    say the difference in ``provenance``.
+    """
+    digest = hashlib.sha256(
+        re.sub(r"0x[0-9a-f]+", "", repr(g.base)).encode()
+    )  # addresses differ between processes
+    for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()[:16]

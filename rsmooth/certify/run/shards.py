@@ -1,0 +1,146 @@
+"""The journals of one run: one a rank, read together at every start and merged at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rsmooth.certify.votes.network import Profile
+from rsmooth.certify.votes.schedule import Drawn
+from rsmooth.plumbing.errors import LockedError, RecordError
+from rsmooth.plumbing.locking import FileLock
+from rsmooth.records.files import read_log, write_log
+from rsmooth.records.journal import Entry, JournalContents, check_configuration, parse_journal
+from rsmooth.records.log import CertificationLog
+from rsmooth.records.merging import merge
+
+
+def rank_and_world() -> tuple[int, int]:
+    """This process' number and their count as torchrun says them in the environment; (0, 1) outside
+    of it.
+    """
+    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if not 0 <= rank < world:
+        raise ValueError(
+            f"expected 0 <= RANK < WORLD_SIZE in the environment, got {rank} and {world}"
+        )
+    return rank, world
+
+
+class Shards:
+    """All journals of the run whose single-process journal is ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def of_rank(self, rank: int, world: int) -> Path:
+        """The journal that a rank writes."""
+        return self.path if world == 1 else self.path.with_suffix(f".rank{rank}-of-{world}.jsonl")
+
+    def profile(self) -> Profile | None:
+        """The numerics profile of the earlier runs, None where there is none; RecordError for one
+        that is none.
+        """
+        for path, contents in self._contents():
+            if contents.header is not None:
+                return profile_of(contents.header.get("numerics"), path)
+        return None
+
+    def read(self, header: Mapping[str, Any]) -> tuple[set[int], dict[int, Drawn]]:
+        """The indices of finished images, and the most votes that any journal holds of the others.
+
+        RecordError for a journal of another configuration, naming the differences.
+        """
+        finished: set[int] = set()
+        drawn: dict[int, Drawn] = {}
+        expected = json.loads(json.dumps(header))
+        for path, contents in self._contents():
+            if contents.header is not None:
+                check_configuration(path, contents.header, expected)
+            for entry in contents.entries:
+                if entry.kind == "image":
+                    finished.add(entry.data["idx"])
+                elif entry.kind == "look":
+                    found = _drawn(entry, path)
+                    known = drawn.get(entry.data["idx"])
+                    if known is None or found.total > known.total:
+                        drawn[entry.data["idx"]] = found
+        return finished, {idx: votes for idx, votes in drawn.items() if idx not in finished}
+
+    def merged(self) -> CertificationLog:
+        """The certificates of all journals; RecordError where two contradict each other."""
+        return merge(
+            [
+                read_log(path)
+                for path, contents in self._contents()
+                if any(entry.kind == "image" for entry in contents.entries)
+            ]
+        )
+
+    def export(self, log: CertificationLog) -> None:
+        """Write the published table and its provenance, unless another rank is just writing the
+        same.
+        """
+        table = self.path.with_suffix(".tsv")
+        with suppress(LockedError), FileLock(table):
+            write_log(log, table)
+
+    def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
+        for path in (
+            self.path,
+            *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl")),
+        ):
+            if path.exists():
+                yield path, parse_journal(path)
+
+
+def profile_of(record: Any, path: Path | str) -> Profile:
+    """The numerics profile that ``path`` holds; RecordError where this version does not know it as
+    one.
+    """
+    try:
+        return Profile.of_record(record)
+    except ValueError as error:
+        raise RecordError(
+            f"{path}: {error}; it was written by another version: go on with that one, or write to "
+            "another journal (on the command line: --out FILE.jsonl)"
+        ) from None
+
+
+def _drawn(entry: Entry, path: Path) -> Drawn:
+    try:
+        return Drawn.of_record(entry.data)
+    except (LookupError, ValueError, TypeError) as error:
+        raise RecordError(
+            f"{path}, line {entry.line}: expected the votes of an unfinished image, got "
+            f"{type(error).__name__}: {error}; write to another journal"
+        ) from None
+
+
+def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
+    """What the first of several processes proposed; the file ``path`` appears at once and whole,
+    and never changes.
+
+    RecordError for a file of something else.
+    """
+    fd, temporary = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(fd, "w", encoding="utf-8") as file:
+        json.dump(proposal, file)
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(temporary)
+    try:
+        agreed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RecordError(
+            f"expected what earlier processes agreed on in {path}, got {error}; delete it"
+        ) from None
+    return agreed

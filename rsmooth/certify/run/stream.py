@@ -1,0 +1,105 @@
+"""A data set's certification as a stream of events, for a journal to keep or a pipe to carry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from rsmooth.certify.cohen import certification
+from rsmooth.certify.proof.stopping import StoppingRule
+from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.votes.images import stored_images
+from rsmooth.certify.votes.pool import VotePool
+from rsmooth.certify.votes.schedule import Drawn, Task, drive
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+
+# ("image", its certificate), ("look", votes of an unfinished image), ("round", {"finished": images,
+# "samples": votes}).
+Event: TypeAlias = tuple[str, dict[str, Any]]
+
+CHECKPOINT_SECONDS = 5.0
+
+
+def certify_positions(
+    pool: VotePool,
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    positions: Sequence[int],
+    drawn: Mapping[int, Drawn],
+) -> Iterator[Event]:
+    """Certify the images at ``positions``; an image's event comes as soon as it is decided.
+
+    drawn: votes of an earlier run, by image index. The votes of unfinished images are told every
+    few seconds, and once more before a KeyboardInterrupt goes on its way.
+    """
+    rule = settings.rule(pool.noise.sigma, pool.noise.total_variation)
+    labels = data.labels.tolist()
+    tasks = (
+        open_task(rule, data, settings, at, drawn.get(int(data.index[at]))) for at in positions
+    )
+    told: dict[int, int] = {}
+    running: list[Task] = []
+    told_at = time.monotonic()
+    try:
+        for turn in drive(pool, tasks):
+            running = turn.running
+            for done in turn.finished:
+                yield "image", _image_record(done, labels[done.position], settings)
+            yield "round", {"finished": len(turn.finished), "samples": turn.samples}
+            if time.monotonic() - told_at >= CHECKPOINT_SECONDS:
+                yield from _looks(running, told)
+                told_at = time.monotonic()
+    except KeyboardInterrupt:
+        yield from _looks(running, told)
+        raise
+
+
+def open_task(
+    rule: StoppingRule,
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    position: int,
+    drawn: Drawn | None,
+) -> Task:
+    """The certification of one image, with the votes that an earlier run has drawn for it; errors
+    as for ``Task``.
+    """
+    images, labels = data.batch([position])
+    label = int(labels[0]) if settings.target == "label" else None
+    return Task(
+        position,
+        int(data.index[position]),
+        stored_images(images, settings.noise)[0],
+        certification(rule, settings.n0, label),
+        drawn,
+    )
+
+
+def _looks(running: Sequence[Task], told: dict[int, int]) -> Iterator[Event]:
+    """The votes of every image that got new ones since they were last told; ``told`` keeps what
+    was.
+    """
+    for task in running:
+        if task.drawn.total > told.get(task.position, 0):
+            told[task.position] = task.drawn.total
+            yield "look", {"idx": task.image_id, **task.drawn.record()}
+
+
+def _image_record(task: Task, label: int, settings: CertifySettings) -> dict[str, Any]:
+    outcome = task.outcome
+    return {
+        "idx": task.image_id,
+        "label": label,
+        "predict": outcome.label,
+        "radius": outcome.radius,
+        "correct": int(outcome.label == label),
+        "seconds": task.drawn.seconds,
+        "counts": outcome.counts,
+        "invalid": outcome.invalid,
+        "selection": outcome.selection,
+        "n0": 0 if outcome.selection is None else settings.n0,
+        "n": outcome.samples,
+        "looks": [list(look) for look in outcome.looks],
+    }

@@ -1,0 +1,165 @@
+"""Worker processes on a CPU: one thread each, which beats one process of many threads on networks
+this small.
+
+The parent hands each worker its share of the images and receives events over a pipe; the parent
+alone writes the journal. The workers are fresh interpreters that import nothing of the caller's
+script. They end when the parent does, however it ends, because their standard input closes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from rsmooth.certify.run.stream import Event, certify_positions
+from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.votes.network import Profile
+from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.schedule import Drawn, open_pool
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.records.journal import canonical_json
+from rsmooth.smoothed import SmoothedClassifier
+
+_PROGRAM = "import sys; from rsmooth.certify.run.workers import main; main(*sys.argv[1:])"
+
+
+def check_portable(g: SmoothedClassifier) -> None:
+    """ValueError unless another process can import the classes that the model is made of."""
+    for module in g.modules():
+        if type(module).__module__ == "__main__":
+            raise ValueError(
+                f"expected a model of importable classes for worker processes, got "
+                f"{type(module).__name__} from the script itself; move it to a module, or use "
+                "workers=1"
+            )
+
+
+def certify_with_workers(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    profile: Profile,
+    positions: Sequence[int],
+    drawn: Mapping[int, Drawn],
+    workers: int,
+) -> Iterator[Event]:
+    """``certify_positions`` over several processes; RuntimeError if one of them dies (what it told
+    is not lost).
+    """
+    index = data.index.tolist()
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job.pt"
+        torch.save(
+            {
+                "g": g,
+                "data": data,
+                "settings": settings,
+                "profile": profile,
+                "positions": [list(positions[worker::workers]) for worker in range(workers)],
+                "drawn": {
+                    index[position]: drawn[index[position]]
+                    for position in positions
+                    if index[position] in drawn
+                },
+            },
+            job,
+        )
+        team = [_start(job, worker) for worker in range(workers)]
+        try:
+            yield from _collect(team)
+        finally:
+            for process in team:
+                process.kill()
+                process.wait()
+                for pipe in (process.stdin, process.stdout):
+                    assert pipe is not None
+                    pipe.close()
+
+
+def _start(job: Path, worker: int) -> subprocess.Popen[str]:
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-c", _PROGRAM, str(job), str(worker)],
+        text=True,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
+    """The events of all workers as they come."""
+    events: queue.Queue[Event | subprocess.Popen[str]] = queue.Queue()
+
+    def read(process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if line.endswith("\n"):  # a killed worker may leave half a line
+                kind, payload = json.loads(line)
+                events.put((kind, payload))
+        events.put(process)
+
+    for process in team:
+        threading.Thread(target=read, args=(process,), daemon=True).start()
+    running = len(team)
+    while running:
+        event = events.get()
+        if not isinstance(event, subprocess.Popen):
+            yield event
+        elif event.wait() == 0:
+            running -= 1
+        else:
+            raise RuntimeError(
+                f"expected a worker process to finish, but it died with status {event.returncode}; "
+                "finished images are kept: run the same again to go on, with fewer workers if "
+                "memory "
+                "ran out"
+            )
+
+
+def _work(job: Path, worker: int, pipe: IO[str]) -> None:
+    content: dict[str, Any] = torch.load(
+        job, weights_only=False
+    )  # written by the parent in a folder of its own
+    torch.set_num_threads(1)
+    g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
+    torch.set_float32_matmul_precision(profile.float32_matmul)
+    shape = data.batch([0])[0].shape[1:]
+    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
+    forecast = settings.expected_samples(len(content["positions"][worker]))
+    pool = open_pool(g, noise, shape, settings, forecast, profile)
+    for kind, payload in certify_positions(
+        pool, data, settings, content["positions"][worker], content["drawn"]
+    ):
+        pipe.write(f"[{json.dumps(kind)},{canonical_json(payload)}]\n")
+        pipe.flush()
+
+
+def _end_with_parent() -> None:
+    while os.read(0, 1):
+        pass
+    os._exit(1)
+
+
+def main(job: str, worker: str) -> None:
+    """The life of one worker process: what ``_start`` runs."""
+    pipe = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # whatever a model prints must not mix with the events
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _work(Path(job), int(worker), pipe)

@@ -1,0 +1,68 @@
+"""Images as the certifier keeps them, and what identifies each of them in the noise."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+from rsmooth.certify.settings import Noise
+from rsmooth.data.convert import GRID_TOLERANCE
+from rsmooth.plumbing.tensors import check_channels_first, check_images, check_tensor
+
+
+def stored_images(x: Tensor, noise: Noise) -> Tensor:
+    """Images on the CPU as the noise takes them: uint8 for "grid", float32 in [0, 1] for "float".
+
+    x: (B, C, H, W), uint8 or floating in [0, 1]. ValueError for other values and for channels last,
+    and with "grid" for values between the levels of 8-bit images, for which noise on the grid says
+    nothing; TypeError for no tensor.
+    """
+    check_tensor(x, "images (B, C, H, W)")
+    x = x.detach().cpu()
+    if x.dtype == torch.uint8:
+        check_channels_first(x)
+        if x.ndim != 4:
+            raise ValueError(
+                f"expected images (B, C, H, W), got {tuple(x.shape)}; add the batch dimension"
+            )
+        return x if noise == "grid" else x.float() / 255
+    check_images(x)
+    if noise == "float":
+        return x.float()
+    levels = x.double() * 255
+    distance = float((levels - levels.round()).abs().max()) if x.numel() else 0.0
+    if distance > GRID_TOLERANCE:
+        raise ValueError(
+            "expected 8-bit images (multiples of 1/255) with noise='grid', got values "
+            f"{distance:.3g} of "
+            "a level away from them; round the images to 8 bits, or choose noise='float', which "
+            "is not "
+            "sound in floating point"
+        )
+    return levels.round().to(torch.uint8)
+
+
+def image_ids(images: Tensor, index: Tensor | None) -> Tensor:
+    """What identifies each image in the noise: int64 (B,), ``index`` if given, else 63 bits of the
+    content's hash.
+    """
+    if index is not None:
+        check_tensor(index, "the index (B,)")
+        if (
+            index.shape != (len(images),)
+            or index.is_floating_point()
+            or (len(index) > 0 and int(index.min()) < 0)
+        ):
+            raise ValueError(
+                f"expected an index of {len(images)} integers >= 0 (B,), "
+                f"got {index.dtype} {tuple(index.shape)}"
+            )
+        return index.detach().cpu().to(torch.int64)
+    return torch.tensor([_content_id(image) for image in images], dtype=torch.int64)
+
+
+def _content_id(image: Tensor) -> int:
+    content = f"{image.dtype} {tuple(image.shape)}".encode() + image.contiguous().numpy().tobytes()
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big") >> 1

@@ -1,0 +1,83 @@
+"""Votes on noisy copies of many images, drawn in network passes of one fixed size and counted on
+the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsmooth.certify.votes.network import FixedBatchNetwork
+from rsmooth.certify.votes.noisy import NoisyImages
+from rsmooth.noise.keys import check_counters
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Copies start..stop-1 of one image (C, H, W) in the noise stream ``purpose``."""
+
+    purpose: str
+    image: Tensor
+    image_id: int
+    start: int
+    stop: int
+
+
+class VotePool:
+    """Counts votes of the base classifier; a pass holds copies of as many images as fit into it."""
+
+    def __init__(self, network: FixedBatchNetwork, noise: NoisyImages, shape: torch.Size) -> None:
+        self.network = network
+        self.noise = noise
+        self.shape = shape
+
+    def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
+        """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was
+        not finite.
+        """
+        check_counters(
+            *(
+                torch.tensor(ids, dtype=torch.int64)
+                for ids in (  # on the host, where no pass waits for it
+                    [piece.image_id for piece in work],
+                    [piece.stop - 1 for piece in work],
+                )
+            )
+        )
+        votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
+        for purpose in sorted({piece.purpose for piece in work}):
+            rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
+            votes[rows] = self._count(purpose, [work[row] for row in rows]).cpu().numpy()
+        return votes
+
+    @torch.no_grad()
+    def _count(self, purpose: str, work: list[Slice]) -> Tensor:
+        """The slices end to end, cut into passes; the last pass is filled up with copies that
+        nobody counts.
+        """
+        device, batch, answers = (
+            self.network.device,
+            self.network.batch,
+            self.network.num_classes + 1,
+        )
+        images = torch.stack([piece.image for piece in work]).to(device)
+        ids = torch.tensor([piece.image_id for piece in work], device=device)
+        ends = torch.tensor([piece.stop - piece.start for piece in work], device=device).cumsum(0)
+        total = sum(piece.stop - piece.start for piece in work)
+        to_sample = torch.tensor([piece.stop for piece in work], device=device) - ends
+        votes = torch.zeros((len(work) + 1) * answers, dtype=torch.int64, device=device)
+        ones = torch.ones(batch, dtype=torch.int64, device=device)
+        for begin in range(0, total, batch):
+            place = torch.arange(begin, begin + batch, device=device)
+            row = torch.searchsorted(
+                ends, place, right=True
+            )  # len(work) where the pass is filled up
+            real = row.clamp(max=len(work) - 1)
+            points = self.noise.points(purpose, images[real], ids[real], to_sample[real] + place)
+            votes.index_add_(0, row * answers + self.network(points), ones)
+        return votes.view(-1, answers)[:-1]

@@ -1,0 +1,258 @@
+"""The engine: many images' algorithms at once over one pool of votes.
+
+Each image runs its own coroutine (``cohen.certification``), which asks for votes up to a sample
+number and is told no more than those. The engine serves the requests of all running images in
+rounds of full network passes, oldest image first, and lets in new images while a round has room.
+What an image receives depends on nothing but its own noise stream, so neither the rounds nor its
+neighbours leave a trace in its result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.votes.network import (
+    FixedBatchNetwork,
+    Profile,
+    check_images_apart,
+    choose_network,
+)
+from rsmooth.certify.votes.noisy import NoisyImages
+from rsmooth.certify.votes.pool import Slice, VotePool
+from rsmooth.certify.votes.requests import Outcome, Procedure, Votes
+from rsmooth.noise.grid import expect_noise
+from rsmooth.smoothed import SmoothedClassifier
+
+# A round costs the device one synchronisation and is what a kill loses; its number of passes
+# follows the time it takes.
+ROUND_SECONDS = 1.0
+MOST_PASSES = 4096
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The votes drawn for an image so far: all that a later process needs to go on from here.
+
+    answers: each request that was served, with its votes (K + 1,); reached, votes: samples drawn of
+    the stream that is being drawn, and their votes (of no meaning before the first); seconds: spent
+    on the image. It never changes but is replaced, so that whoever interrupts finds votes and the
+    number of samples behind them in agreement.
+    """
+
+    answers: tuple[tuple[Votes, NDArray[np.int64]], ...] = ()
+    reached: int = 0
+    votes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    seconds: float = 0.0
+
+    @property
+    def total(self) -> int:
+        """A number that grows with every vote drawn."""
+        return sum(request.samples for request, _ in self.answers) + self.reached
+
+    def record(self) -> dict[str, Any]:
+        """As plain values for a record."""
+        return {
+            "answers": [
+                [request.purpose, request.samples, votes.tolist()]
+                for request, votes in self.answers
+            ],
+            "reached": self.reached,
+            "votes": self.votes.tolist(),
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> Drawn:
+        """What ``record`` wrote."""
+        answers = tuple(
+            (Votes(purpose, samples), np.array(votes, dtype=np.int64))
+            for purpose, samples, votes in record["answers"]
+        )
+        return cls(
+            answers, record["reached"], np.array(record["votes"], dtype=np.int64), record["seconds"]
+        )
+
+
+class Task:
+    """One image under certification: its algorithm, and the votes drawn for it.
+
+    position: in the data; image_id: what its noise hangs on; image (C, H, W) as stored; drawn: what
+    an earlier process left (ValueError if the algorithm asks for something else).
+    """
+
+    def __init__(
+        self,
+        position: int,
+        image_id: int,
+        image: Tensor,
+        procedure: Procedure,
+        drawn: Drawn | None = None,
+    ) -> None:
+        self.position = position
+        self.image_id = image_id
+        self.image = image
+        self.drawn = Drawn()
+        self._procedure = procedure
+        self._request = next(procedure)
+        self._outcome: Outcome | None = None
+        if drawn is not None:
+            self._resume(drawn)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the algorithm has returned."""
+        return self._outcome is not None
+
+    @property
+    def outcome(self) -> Outcome:
+        """The result; RuntimeError while votes are missing."""
+        if self._outcome is None:
+            raise RuntimeError(f"expected a finished image, got one that waits for {self._request}")
+        return self._outcome
+
+    def next_slice(self, room: int) -> Slice:
+        """The copies to vote on next, at most ``room`` of them."""
+        start = self.drawn.reached
+        return Slice(
+            self._request.purpose,
+            self.image,
+            self.image_id,
+            start,
+            min(self._request.samples, start + room),
+        )
+
+    def receive(self, votes: NDArray[np.int64], samples: int, seconds: float) -> None:
+        """Add the votes of the next ``samples`` copies; the algorithm sees them once its request is
+        complete.
+        """
+        before = self.drawn
+        self.drawn = replace(
+            before,
+            reached=before.reached + samples,
+            seconds=before.seconds + seconds,
+            votes=before.votes + votes if before.reached else votes,
+        )
+        self._answer_if_complete()
+
+    def _answer_if_complete(self) -> None:
+        served, drawn = self._request, self.drawn
+        if drawn.reached < served.samples:
+            return
+        drawn = replace(drawn, answers=(*drawn.answers, (served, drawn.votes)))
+        try:
+            self._request = self._procedure.send(drawn.votes)
+        except StopIteration as end:
+            self._outcome = end.value
+        else:
+            if self._request.purpose != served.purpose:
+                drawn = replace(drawn, reached=0)
+        self.drawn = drawn
+
+    def _resume(self, drawn: Drawn) -> None:
+        for request, votes in drawn.answers:
+            if self.finished or request != self._request:
+                raise ValueError(
+                    f"expected recorded votes for {self._request}, got {request}; the record is of "
+                    "another procedure: certify into a new folder"
+                )
+            self._restore(request.samples, votes)
+        if drawn.reached > self.drawn.reached and not self.finished:
+            self._restore(drawn.reached, drawn.votes)
+        self.drawn = replace(self.drawn, seconds=drawn.seconds)
+
+    def _restore(self, samples: int, votes: NDArray[np.int64]) -> None:
+        if int(votes.sum()) != samples:
+            raise ValueError(
+                f"expected {samples} recorded votes, got {int(votes.sum())}; the record is not "
+                "sound: "
+                "certify into a new folder"
+            )
+        self.drawn = replace(self.drawn, reached=samples, votes=votes)
+        self._answer_if_complete()
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round of passes brought: images that finished, images that go on, the noisy images
+    that were voted on.
+    """
+
+    finished: list[Task]
+    running: list[Task]
+    samples: int
+
+
+def drive(pool: VotePool, tasks: Iterator[Task]) -> Iterator[Round]:
+    """Serve all tasks until each has finished; new ones are taken from the iterator as room for
+    them comes up.
+    """
+    running: list[Task] = []
+    passes = 1
+    while True:
+        work = _plan(running, tasks, passes * pool.network.batch)
+        samples = sum(piece.stop - piece.start for _, piece in work)
+        start = time.perf_counter()
+        votes = pool.count([piece for _, piece in work])
+        seconds = time.perf_counter() - start
+        for (task, piece), row in zip(work, votes, strict=True):
+            share = (piece.stop - piece.start) / samples
+            task.receive(row, piece.stop - piece.start, seconds * share)
+        finished = [task for task in running if task.finished]
+        running = [task for task in running if not task.finished]
+        if not work and not finished:
+            return
+        yield Round(finished, running, samples)
+        passes = max(
+            1, min(2 * passes, MOST_PASSES, int(passes * ROUND_SECONDS / max(seconds, 1e-9)))
+        )
+
+
+def _plan(running: list[Task], tasks: Iterator[Task], room: int) -> list[tuple[Task, Slice]]:
+    """The slices of a round, of at most ``room`` copies, oldest image first; newly taken tasks join
+    ``running``.
+    """
+    work: list[tuple[Task, Slice]] = []
+    waiting = iter(list(running))
+    while room > 0:
+        task = next(waiting, None)
+        if task is None:
+            task = next(tasks, None)
+            if task is None:
+                break
+            running.append(task)
+        if not task.finished:
+            piece = task.next_slice(room)
+            room -= piece.stop - piece.start
+            work.append((task, piece))
+    return work
+
+
+def open_pool(
+    g: SmoothedClassifier,
+    noise: NoisyImages,
+    shape: torch.Size,
+    settings: CertifySettings,
+    samples: float,
+    profile: Profile | None = None,
+) -> VotePool:
+    """The votes of g on images (C, H, W) = ``shape``, for a run of about ``samples`` noisy images.
+
+    profile: how the network is to be executed; None chooses.
+    """
+    check_images_apart(g, shape)
+    network = (
+        choose_network(g, shape, settings, samples)
+        if profile is None
+        else FixedBatchNetwork(g, profile)
+    )
+    expect_noise(int(samples * shape.numel()), network.device)
+    return VotePool(network, noise, shape)

@@ -1,0 +1,10 @@
+from .arrays import npz as npz
+from .cifar import cifar10 as cifar10
+from .class_folders import folder as folder
+from .convert import as_image_data as as_image_data
+from .convert import to_unit as to_unit
+from .files import FolderData as FolderData
+from .handwritten import digits as digits
+from .images import ImageData as ImageData
+from .splits import DataSplits as DataSplits
+from .splits import load_dataset as load_dataset

@@ -1,0 +1,15 @@
+from .consistency import Consistency as Consistency
+from .preset_files import preset as preset
+from .preset_files import preset_names as preset_names
+from .pretrain import init_from as init_from
+from .selftrain import pseudo_label as pseudo_label
+from .stability import Stability as Stability
+from .trainer import History as History
+from .trainer import PseudoLabels as PseudoLabels
+from .trainer import Trainer as Trainer
+from .trainer import TrainingCollapsed as TrainingCollapsed
+from .variants import GaussianAugmentation as GaussianAugmentation
+from .variants import NoiseThenPerturb as NoiseThenPerturb
+from .variants import PerturbBesideNoise as PerturbBesideNoise
+from .variants import PerturbThenNoise as PerturbThenNoise
+from .variants import SmoothAdv as SmoothAdv

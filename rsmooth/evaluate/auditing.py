@@ -1,0 +1,220 @@
+"""Attacking what was certified: certificates must stand, and the gap to the attacks says how tight
+they are.
+
+It stands above both certification and attacks, neither of which knows of the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+from torch import Tensor
+from tqdm import tqdm
+
+from rsmooth.attacks.pgd import SmoothAdvPGD
+from rsmooth.certify.cohen import predict
+from rsmooth.certify.run.dataset import model_hash
+from rsmooth.certify.settings import Noise, Precision
+from rsmooth.data.convert import to_unit
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.plumbing.progress import bar_options
+from rsmooth.records.log import ABSTAIN, CertificationLog
+from rsmooth.smoothed import SmoothedClassifier
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What attacks did to N certified images, at F multiples of each image's certified radius.
+
+    idx, label (certified class), radius: (N,). factors (F,). distance (N, F): l2 norm of the
+    perturbation after rounding to 8 bits; predicted (N, F): what g answers there, ABSTAIN where the
+    votes do not tell. alpha: the chance that an image's certificate or one of its predictions is
+    wrong, added up.
+    """
+
+    idx: NDArray[np.int64]
+    label: NDArray[np.int64]
+    radius: Floats
+    factors: Floats
+    distance: Floats
+    predicted: NDArray[np.int64]
+    alpha: float
+
+    @property
+    def changed(self) -> NDArray[np.bool_]:
+        """Where g answers with another class (N, F)."""
+        other = (self.predicted != self.label[:, None]) & (self.predicted != ABSTAIN)
+        return np.asarray(other, dtype=np.bool_)
+
+    @property
+    def contradictions(self) -> NDArray[np.bool_]:
+        """Images (N,) on which an attack within the certified radius changed the answer."""
+        inside = self.changed & (self.distance < self.radius[:, None])
+        return np.asarray(inside.any(axis=1), dtype=np.bool_)
+
+    @property
+    def p_value(self) -> float:
+        """The chance of so many contradictions or more if every certificate and prediction keeps
+        its alpha.
+        """
+        return float(
+            stats.binom.sf(int(self.contradictions.sum()) - 1, len(self.idx), min(1.0, self.alpha))
+        )
+
+    @property
+    def attacked_radius(self) -> Floats:
+        """The smallest distance (N,) at which an attack changed the answer, infinity where none
+        did.
+        """
+        smallest: Floats = np.where(self.changed, self.distance, np.inf).min(axis=1, initial=np.inf)
+        return smallest
+
+    def summary(self) -> str:
+        """The audit in a few lines of text."""
+        gap = self.attacked_radius / self.radius
+        broken = np.isfinite(gap)
+        multiples = ", ".join(f"{factor:g}" for factor in self.factors)
+        lines = [
+            f"{len(self.idx)} certified images attacked at {multiples} times their radius",
+            f"contradicted certificates: {int(self.contradictions.sum())} (chance of as many or "
+            "more if each "
+            f"statement keeps its alpha: {self.p_value:.3g})",
+            *(
+                f"answer changed at {factor:g} x radius: {share:.1%}"
+                for factor, share in zip(self.factors, self.changed.mean(axis=0), strict=True)
+            ),
+        ]
+        if broken.any():
+            lines.append(
+                "smallest successful attack over certified radius, median: "
+                f"{np.median(gap[broken]):.2f} "
+                f"({int(broken.sum())} images)"
+            )
+        return "\n".join(lines)
+
+
+def audit(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    log: CertificationLog,
+    *,
+    factors: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5),
+    steps: int = 20,
+    num_noise: int = 32,
+    n: int = 1000,
+    alpha: float = 1e-3,
+    seed: int = 1,
+    limit: int | None = None,
+    progress: bool = False,
+) -> Audit:
+    """Attack the images of ``log`` with a positive radius by SmoothAdv-PGD and ask g about the
+    result.
+
+    factors: multiples of the certified radius to attack at; steps, num_noise: of the attack; n,
+    alpha, seed: of the prediction at the attacked image, whose noise must not be that of the
+    certificates. The attacked image is rounded to 8 bits, as the certificates speak of such images,
+    and its distance is measured after that. limit: at most this many images, the first of the log;
+    None for all. ValueError for a log without certified images or sigma, of another model, and for
+    the seed of the certificates.
+    """
+    _check(g, log, factors, seed, limit)
+    certified = np.flatnonzero(log.radius > 0)[:limit]
+    position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
+    noise: Noise = log.provenance.get("noise", {}).get("kind", "grid")
+    precision: Precision = log.provenance.get("numerics", {}).get(
+        "dtype", "auto"
+    )  # certificates are of that network
+    distance, predicted = np.zeros((2, len(certified), len(factors)))
+    generator = torch.Generator().manual_seed(seed)
+    for row, at in enumerate(tqdm(certified, unit="image", desc="audit", **bar_options(progress))):
+        x = to_unit(data.batch([position[int(log.idx[at])]])[0])
+        attacked = [
+            _attack(
+                g,
+                x,
+                int(log.predict[at]),
+                factor * float(log.radius[at]),
+                steps,
+                num_noise,
+                generator,
+            )
+            for factor in factors
+        ]
+        distance[row] = [float((one.double() - x.double()).norm()) for one in attacked]
+        predicted[row] = predict(
+            g, torch.cat(attacked), n=n, alpha=alpha, seed=seed, noise=noise, precision=precision
+        ).label.numpy()
+    total = float(log.provenance.get("alpha_spent", log.provenance["alpha"])) + alpha * len(factors)
+    return Audit(
+        log.idx[certified],
+        log.predict[certified],
+        log.radius[certified],
+        np.array(factors, dtype=np.float64),
+        distance,
+        predicted.astype(np.int64),
+        total,
+    )
+
+
+def _attack(
+    g: SmoothedClassifier,
+    x: Tensor,
+    label: int,
+    epsilon: float,
+    steps: int,
+    num_noise: int,
+    generator: torch.Generator,
+) -> Tensor:
+    device = next((parameter.device for parameter in g.parameters()), x.device)
+    attack = SmoothAdvPGD(epsilon=epsilon, steps=steps)
+    x_adv = attack(
+        g,
+        x.to(device),
+        torch.tensor([label], device=device),
+        num_noise=num_noise,
+        generator=generator,
+    )
+    return (x_adv.cpu() * 255).round() / 255
+
+
+def _check(
+    g: SmoothedClassifier,
+    log: CertificationLog,
+    factors: Sequence[float],
+    seed: int,
+    limit: int | None,
+) -> None:
+    if not len(factors) or min(factors) <= 0:
+        raise ValueError(f"expected factors > 0, got {list(factors)}")
+    if limit is not None and limit < 1:
+        raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
+    if not (log.radius > 0).any():
+        raise ValueError("expected a log with certified images, got none with a radius above 0")
+    if "sigma" not in log.provenance or "alpha" not in log.provenance:
+        raise ValueError(
+            "expected a log that knows its sigma and alpha, got a bare table; audit one of our "
+            "records"
+        )
+    if float(log.provenance["sigma"]) != g.sigma:
+        raise ValueError(
+            f"expected the model of the log, of sigma {log.provenance['sigma']:g}, got {g.sigma:g}"
+        )
+    hashed = log.provenance.get("model", {}).get("hash", model_hash(g))
+    if hashed != model_hash(g):
+        raise ValueError(
+            f"expected the model of the log, {hashed}, got {model_hash(g)}; "
+            "its weights have changed since"
+        )
+    if seed in log.provenance.get("seeds", [log.provenance.get("seed")]):
+        raise ValueError(
+            f"expected another seed than the certificates', got {seed}; the audit needs noise of "
+            "its own"
+        )

@@ -1,0 +1,135 @@
+"""How a smoothed classifier fares under attack: empirical accuracy and the smallest epsilon that
+succeeds.
+
+Empirical figures, without a statistical guarantee: the votes are few and a stronger attack may
+exist. The guarantee is the matter of rsmooth.certify.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from rsmooth.attacks.base import Attack, frozen
+from rsmooth.plumbing.tensors import check_images, check_labels
+from rsmooth.smoothed import SmoothedClassifier
+
+
+def empirical_accuracy(
+    g: SmoothedClassifier,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    *,
+    num_noise: int = 1,
+    n: int = 100,
+    batch_size: int = 256,
+    generator: torch.Generator | None = None,
+) -> float:
+    """The fraction of images (B, C, H, W) that g still classifies as y (B,) after ``attack``.
+
+    Each image is attacked once, with num_noise samples; g then answers by majority of n fresh noise
+    samples, without abstention (the lowest label in a tie). batch_size: most noisy copies in one
+    pass through the base classifier (or num_noise, where that is more). The experiment of Salman et
+    al. 2019 (arXiv:1906.04584), section 4.3. Raises ValueError for an empty batch, a targeted
+    attack, or NaN logits.
+    """
+    _check(g, x, y, attack, num_noise, n, batch_size)
+    correct = 0
+    for part in _parts(len(x), batch_size // num_noise):
+        x_adv = attack(g, x[part], y[part], num_noise=num_noise, generator=generator)
+        correct += int((_vote(g, x_adv, n, batch_size, generator) == y[part]).sum())
+    return correct / len(x)
+
+
+def attack_radius(
+    g: SmoothedClassifier,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    epsilons: Sequence[float],
+    *,
+    num_noise: int = 1,
+    n: int = 100,
+    batch_size: int = 256,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """For each image the smallest of ``epsilons`` at which the attack changes g's answer: (B, C, H,
+    W) -> (B,) float64.
+
+    0.0 for an image that g misclassifies already, infinity for one that withstands them all. The
+    attack's own epsilon is replaced by each of ``epsilons``; votes and arguments as in
+    ``empirical_accuracy``.
+    """
+    _check(g, x, y, attack, num_noise, n, batch_size)
+    radius = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
+    for part in _parts(len(x), batch_size // num_noise):
+        standing = part[(_vote(g, x[part], n, batch_size, generator) == y[part]).cpu()]
+        radius[part] = 0.0
+        radius[standing] = math.inf
+        for epsilon in sorted(epsilons):
+            if len(standing) == 0:
+                break
+            x_adv = replace(attack, epsilon=epsilon)(
+                g, x[standing], y[standing], num_noise=num_noise, generator=generator
+            )
+            fallen = (_vote(g, x_adv, n, batch_size, generator) != y[standing]).cpu()
+            radius[standing[fallen]] = epsilon
+            standing = standing[~fallen]
+    return radius
+
+
+def _vote(
+    g: SmoothedClassifier, x: Tensor, n: int, batch_size: int, generator: torch.Generator | None
+) -> Tensor:
+    """The class that most of n noise samples vote for: (B, C, H, W) -> (B,); NaN logits raise
+    ValueError.
+    """
+    counts = torch.zeros(len(x), g.num_classes, dtype=torch.int64, device=x.device)
+    classes = torch.arange(g.num_classes, device=x.device)
+    with torch.no_grad(), frozen(g):
+        for part in _parts(n, batch_size // max(len(x), 1)):
+            log_probs = g.log_probs(x.unsqueeze(1) + g.sample_noise(x, len(part), generator))
+            if log_probs.isnan().any():
+                raise ValueError(
+                    "expected finite logits from the base classifier, got NaN; has training "
+                    "diverged?"
+                )
+            counts += (log_probs.argmax(dim=2, keepdim=True) == classes).sum(dim=1)
+    return counts.argmax(dim=1)
+
+
+def _parts(total: int, size: int) -> Iterator[Tensor]:
+    """The positions 0..total-1 in consecutive parts of at most ``size`` (at least 1)."""
+    positions = torch.arange(total)
+    for start in range(0, total, max(size, 1)):
+        yield positions[start : start + max(size, 1)]
+
+
+def _check(
+    g: SmoothedClassifier,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack,
+    num_noise: int,
+    n: int,
+    batch_size: int,
+) -> None:
+    check_images(x)
+    check_labels(y, len(x), g.num_classes)
+    if len(x) == 0:
+        raise ValueError("expected at least one image, got an empty batch")
+    if attack.targeted:
+        raise ValueError(
+            f"expected an untargeted attack, since y are the true labels, got {attack!r}"
+        )
+    if num_noise < 1:
+        raise ValueError(f"expected num_noise >= 1, got {num_noise}")
+    if n < 1 or batch_size < 1:
+        raise ValueError(
+            f"expected n >= 1 and batch_size >= 1, got n={n} and batch_size={batch_size}"
+        )

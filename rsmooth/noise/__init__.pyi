@@ -1,0 +1,12 @@
+from .continuous import gaussian as gaussian
+from .continuous import uniform_integers as uniform_integers
+from .grid import GridSampler as GridSampler
+from .grid import add_grid_noise as add_grid_noise
+from .grid import compilation_status as compilation_status
+from .grid import expect_noise as expect_noise
+from .keys import PROTOCOL as PROTOCOL
+from .keys import PURPOSES as PURPOSES
+from .keys import Key as Key
+from .keys import check_counters as check_counters
+from .keys import derive_key as derive_key
+from .philox import philox_words as philox_words

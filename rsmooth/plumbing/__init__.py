@@ -1,0 +1,5 @@
+"""Errors, files, locks, progress, checks: what every part stands on and no user needs to know."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

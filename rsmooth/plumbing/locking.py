@@ -1,0 +1,91 @@
+"""One writer at a time: an advisory lock beside a file, released by the kernel when its holder
+dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rsmooth.plumbing.errors import LockedError
+
+logger = logging.getLogger(__name__)
+
+# How long a run waits for the folder that another one holds: one that has lost its parent process
+# may still be saving.
+PATIENCE_SECONDS = 10.0
+_POLL_SECONDS = 0.1
+
+
+class FileLock:
+    """An exclusive lock on ``path``, held in ``path.lock`` from construction until ``release``, or
+    within a ``with``.
+
+    The lock file holds the process id of its holder, so that the one who is locked out can be told.
+    A second holder, in this process or another, raises LockedError after ``patience`` seconds of
+    waiting. POSIX only (flock).
+    """
+
+    def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
+        self.path = Path(f"{os.fspath(path)}.lock")
+        self._target = path
+        self._fd = self._acquire(time.monotonic() + patience)
+
+    def release(self) -> None:
+        """Give the lock back and remove the lock file; a second call does nothing."""
+        if self._fd < 0:
+            return
+        self.path.unlink(
+            missing_ok=True
+        )  # while still locked: nobody else can have taken this very file
+        os.close(self._fd)
+        self._fd = -1
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _acquire(self, deadline: float) -> int:
+        said = False
+        while True:
+            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
+                os.close(fd)
+                if time.monotonic() >= deadline:
+                    raise LockedError(
+                        f"expected to be the only writer of {self._target}, but process {holder} "
+                        "is "
+                        "writing it; wait for that process to end, or write to another folder"
+                    ) from None
+                if not said:
+                    logger.info("waiting for process %s, which is writing %s", holder, self._target)
+                said = True
+                time.sleep(_POLL_SECONDS)
+                continue
+            if self._is_current(fd):
+                os.ftruncate(fd, 0)
+                os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+                return fd
+            os.close(fd)
+
+    def _is_current(self, fd: int) -> bool:
+        # The last holder may have removed the file between our open and our lock: then we hold a
+        # file without a name.
+        try:
+            return os.path.samestat(os.fstat(fd), os.stat(self.path))
+        except FileNotFoundError:
+            return False

@@ -1,0 +1,33 @@
+"""Checks of numbers that users hand in; each error says what was expected and what to do."""
+
+from __future__ import annotations
+
+import math
+
+
+def check_sigma(sigma: float, *, allow_zero: bool = False) -> float:
+    """Sigma as a finite float > 0 (or >= 0); ValueError otherwise."""
+    value = float(sigma)
+    if not math.isfinite(value) or value < 0 or (value == 0 and not allow_zero):
+        raise ValueError(
+            f"expected a finite sigma > 0 in [0,1] pixel units, got {sigma!r}; give it e.g. as 0.25"
+        )
+    return value
+
+
+def check_alpha(alpha: float) -> float:
+    """The failure probability as a float in (0, 1); ValueError otherwise."""
+    value = float(alpha)
+    if not 0.0 < value < 1.0:
+        raise ValueError(
+            f"expected a failure probability alpha in (0, 1), got {alpha!r}; 0.001 is customary"
+        )
+    return value
+
+
+def check_radius(radius: float) -> float:
+    """A radius as a finite float >= 0; ValueError otherwise."""
+    value = float(radius)
+    if not (math.isfinite(value) and value >= 0.0):
+        raise ValueError(f"expected a finite radius >= 0 in [0,1] pixel units, got {radius!r}")
+    return value

@@ -1,0 +1,136 @@
+"""Reading and writing certificates: published tables, our journals, run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.journal import Entry, describe_difference, parse_journal
+from rsmooth.records.log import (
+    COLUMNS,
+    CertificationLog,
+    first_fault,
+)
+from rsmooth.records.merging import merge
+from rsmooth.records.published import read_table, write_table
+
+# Columns of a log by their names in the "image" records of a journal.
+_FIELDS = {
+    "idx": "idx",
+    "label": "label",
+    "predict": "predict",
+    "radius": "radius",
+    "correct": "correct",
+    "time": "seconds",
+}
+_VOTE_FIELDS = {"counts": "counts", "selection": "selection", "samples": "n", "invalid": "invalid"}
+
+
+def read_log(path: str | Path) -> CertificationLog:
+    """Read certificates: a published tab-separated table, a journal, or a run folder with one
+    journal or one a rank.
+
+    A table may have its provenance beside it, as ``write_log`` leaves it. Raises RecordError with
+    file and line for anything damaged, cut off or contradictory, and FileNotFoundError where there
+    is no record.
+    """
+    path = Path(path)
+    files = record_files(path)
+    log = (
+        merge([_read_journal(file) for file in files])
+        if _is_journal(files[0])
+        else _read_table(files[0])
+    )
+    if not len(log):
+        raise RecordError(
+            f"expected certificates in {path}, got none so far; certify at least one image first"
+        )
+    return log
+
+
+def write_log(log: CertificationLog, path: str | Path) -> None:
+    """Write the published table ``idx label predict radius correct time``, and the provenance
+    beside it (``.json``).
+
+    Both are replaced atomically. Radii are written with all their digits: reading them back gives
+    the same numbers.
+    """
+    write_table(Path(path), [getattr(log, name) for name in COLUMNS], log.provenance)
+
+
+def record_files(path: str | Path) -> list[Path]:
+    """The files that ``read_log`` reads: of a run folder its journals, one or one a rank, or else
+    its table.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return [path]
+    table = path / "certificates.tsv"
+    files = [*path.glob("certificates.jsonl"), *sorted(path.glob("certificates.rank*.jsonl"))]
+    if not files and not table.exists():
+        raise FileNotFoundError(
+            f"expected certificates.jsonl (or certificates.rank*.jsonl, or certificates.tsv) in "
+            f"{path}; certify the model first"
+        )
+    return files or [table]
+
+
+def _is_journal(path: Path) -> bool:
+    with path.open("rb") as file:
+        return path.suffix == ".jsonl" or file.read(1) == b"{"
+
+
+def _read_table(path: Path) -> CertificationLog:
+    table = read_table(path)
+    fault = first_fault(*(table.columns[name] for name in COLUMNS))
+    if fault is not None:  # rows count from 0, lines from 1, and the header is a line
+        raise RecordError(f"{path}, line {fault[0] + 2}: {fault[1]}")
+    return CertificationLog(**table.columns, provenance=table.provenance)
+
+
+def _read_journal(path: Path) -> CertificationLog:
+    contents = parse_journal(path)
+    entries = _distinct_images(path, [entry for entry in contents.entries if entry.kind == "image"])
+    columns = {
+        name: np.array([entry.data[key] for entry in entries]) for name, key in _FIELDS.items()
+    }
+    fault = first_fault(*(columns[name] for name in COLUMNS))
+    if fault is not None:
+        raise RecordError(f"{path}, line {entries[fault[0]].line}: {fault[1]}")
+    votes = {name: _vote_column(entries, key) for name, key in _VOTE_FIELDS.items()}
+    return CertificationLog(**columns, **votes, provenance=contents.header or {})
+
+
+def _distinct_images(path: Path, entries: Sequence[Entry]) -> list[Entry]:
+    """The first record of every image; RecordError for an incomplete one, and for a second that
+    says something else.
+    """
+    images: dict[int, Entry] = {}
+    for entry in entries:
+        missing = sorted(set(_FIELDS.values()) - set(entry.data))
+        if missing:
+            raise RecordError(
+                f"{path}, line {entry.line}: expected {', '.join(missing)} in an image record"
+            )
+        earlier = images.setdefault(entry.data["idx"], entry)
+        difference = describe_difference(_untimed(earlier.data), _untimed(entry.data))
+        if difference:
+            raise RecordError(
+                f"{path}, line {entry.line}: expected one certificate for idx "
+                f"{entry.data['idx']}, but "
+                f"it differs from line {earlier.line} in {difference}"
+            )
+    return list(images.values())
+
+
+def _untimed(image: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in image.items() if key != "seconds"}
+
+
+def _vote_column(entries: Sequence[Entry], key: str) -> Any:
+    values = [entry.data.get(key) for entry in entries]
+    return None if not values or any(value is None for value in values) else np.array(values)

@@ -1,0 +1,296 @@
+"""The append-only journal: every result on disk as soon as it is earned, and nothing else than what
+was earned.
+
+One JSON object a line, the header (the configuration) first::
+
+    {"seq":0,"config":"<16 hex>","kind":"header","data":{...},"crc32":"<8 hex>"}
+    {"seq":1,"config":"<16 hex>","kind":"image","data":{...},"crc32":"<8 hex>"}
+
+``config`` is a hash of the header and stands in every line, so that lines of two runs never mix;
+``seq`` counts the lines, so that none can go missing; ``crc32`` covers the bytes before it. A line
+is written by one ``write`` to a file opened for appending. A process killed in the middle leaves at
+most a torn last line, which the next opening drops and reports.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.files import crash_point, crashes_at, sync_folder
+from rsmooth.plumbing.locking import FileLock
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of a journal: its kind, what it holds, and its line number in the file (the header
+    is line 1).
+    """
+
+    kind: str
+    data: dict[str, Any]
+    line: int
+
+
+@dataclass(frozen=True)
+class JournalContents:
+    """What a journal holds: header, entries after it, and the bytes of the sound part and of a torn
+    last line.
+
+    The header is None in a file that was cut off before its first line end.
+    """
+
+    header: dict[str, Any] | None
+    entries: tuple[Entry, ...]
+    sound_bytes: int
+    torn_bytes: int
+
+
+class Journal:
+    """An append-only record with one writer.
+
+    Opening ``path`` creates it (and its folder) with ``header``, or continues it: ``entries()``
+    returns what stands on disk, a torn last line is dropped and logged as a warning. Raises
+    RecordError for any other damage (with file and line) or a file of another header (with the keys
+    that differ), and LockedError while another writer has it open, after waiting ``patience``
+    seconds for that one to end.
+
+    The file is flushed to disk every ``sync_every`` records or ``sync_seconds`` seconds, and on
+    ``close``.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        header: Mapping[str, Any],
+        *,
+        sync_every: int = 64,
+        sync_seconds: float = 5.0,
+        patience: float = 0.0,
+    ) -> None:
+        self.path = Path(path)
+        self.header: dict[str, Any] = json.loads(canonical_json(header))
+        self._config = config_hash(self.header)
+        self._sync_every, self._sync_seconds = sync_every, sync_seconds
+        self._unsynced, self._synced_at = 0, time.monotonic()
+        self._fd = -1
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.path, patience=patience)
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._entries = self._recover()
+        except BaseException:
+            self.close()
+            raise
+
+    def append(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Write one record of JSON values (numpy arrays and scalars are taken as lists and
+        numbers).
+
+        Raises OSError when the disk refuses; the file then ends with the record before.
+        """
+        if kind == "header":
+            raise ValueError(
+                "expected a kind of record other than 'header', which only the first line is"
+            )
+        text = canonical_json(data)
+        self._write(kind, text)
+        self._entries.append(Entry(kind, json.loads(text), self._next_line - 1))
+        if (
+            self._unsynced >= self._sync_every
+            or time.monotonic() - self._synced_at >= self._sync_seconds
+        ):
+            self.sync()
+
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """The records so far, those of the file first; only those of ``kind`` if it is given."""
+        return [entry for entry in self._entries if kind is None or entry.kind == kind]
+
+    def sync(self) -> None:
+        """Force what was appended onto the disk."""
+        os.fsync(self._fd)
+        self._unsynced, self._synced_at = 0, time.monotonic()
+
+    def close(self) -> None:
+        """Flush, close and unlock; a second call does nothing."""
+        try:
+            if self._fd >= 0:
+                self.sync()
+        finally:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
+            self._lock.release()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _recover(self) -> list[Entry]:
+        contents = parse_journal(self.path)
+        if contents.torn_bytes:
+            os.ftruncate(self._fd, contents.sound_bytes)
+        self._size = contents.sound_bytes
+        if contents.header is None:
+            self._next_line = 1
+            self._write("header", canonical_json(self.header))
+            sync_folder(self.path.parent)
+        else:  # equal headers may differ in spelling (1 and 1.0): that of the file counts
+            check_configuration(self.path, contents.header, self.header)
+            self.header, self._config = contents.header, config_hash(contents.header)
+            self._next_line = len(contents.entries) + 2
+        self.sync()
+        return list(contents.entries)
+
+    def _write(self, kind: str, text: str) -> None:
+        if self._fd < 0:
+            raise ValueError(
+                f"expected an open journal, got {self.path} after close; open it again to append"
+            )
+        line = _encode(self._next_line - 1, self._config, kind, text)
+        crash_point("before-append")
+        if crashes_at("mid-append"):
+            os.write(self._fd, line[: len(line) // 2])
+            os._exit(137)
+        try:
+            written = os.write(self._fd, line)
+        except OSError as error:
+            os.ftruncate(self._fd, self._size)
+            error.filename = str(self.path)
+            raise
+        if written != len(
+            line
+        ):  # a full disk takes the part that fits: leave no torn line in the middle of the file
+            os.ftruncate(self._fd, self._size)
+            raise OSError(
+                f"expected to append {len(line)} bytes to {self.path}, wrote {written}; is the "
+                "disk full?"
+            )
+        crash_point("after-append")
+        self._size += len(line)
+        self._next_line += 1
+        self._unsynced += 1
+
+
+def parse_journal(path: str | Path) -> JournalContents:
+    """Read a journal without opening it for writing.
+
+    A torn last line is left out and logged as a warning. Raises RecordError with file and line
+    number for any other
+    damage: a checksum, a line out of order, a line of another configuration, a missing header.
+    """
+    raw = Path(path).read_bytes()
+    sound = raw.rfind(b"\n") + 1
+    torn = len(raw) - sound
+    if torn:
+        logger.warning(
+            "%s ends in a torn line (%d bytes), as a killed process leaves it; dropped", path, torn
+        )
+    header: dict[str, Any] | None = None
+    config, entries = "", []
+    for number, line in enumerate(raw[:sound].split(b"\n")[:-1], start=1):
+        record = _decode(line, f"{path}, line {number}")
+        if header is None:
+            header, config = record["data"], config_hash(record["data"])
+        if (record["seq"], record["config"]) != (number - 1, config):
+            raise RecordError(
+                f"{path}, line {number}: expected record {number - 1} of configuration {config}, "
+                "got a "
+                f"{record['kind']} record {record['seq']} of {record['config']}; lines are "
+                "missing, "
+                "moved or from another run: restore the file from a copy, or start a new run folder"
+            )
+        if number > 1:
+            entries.append(Entry(record["kind"], record["data"], number))
+    return JournalContents(header, tuple(entries), sound, torn)
+
+
+def canonical_json(value: Mapping[str, Any]) -> str:
+    """``value`` as JSON with sorted keys and no spaces; equal values give equal text. NaN and
+    infinity: ValueError.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
+
+
+def config_hash(header: Mapping[str, Any]) -> str:
+    """Sixteen hex digits of the SHA-256 of a configuration."""
+    return hashlib.sha256(canonical_json(header).encode()).hexdigest()[:16]
+
+
+def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    """RecordError, naming the keys that differ, where the header found in a journal is not the
+    expected one.
+    """
+    if found != expected:
+        raise RecordError(
+            f"expected {path} to be of this configuration, but it differs in "
+            f"{describe_difference(found, expected)}; use the configuration of the file, or write "
+            "to "
+            "another journal (on the command line: --out FILE.jsonl)"
+        )
+
+
+def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
+    """The keys in which two nested configurations differ, each with both values, as ``a.b (1, here
+    2)``.
+    """
+    parts = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            parts.append(describe_difference(before, after, f"{prefix}{key}."))
+        elif before != after or (key in old) != (key in new):
+            shown = [_shown(side, key) for side in (old, new)]
+            parts.append(f"{prefix}{key} ({shown[0]}, here {shown[1]})")
+    return ", ".join(filter(None, parts))
+
+
+def _shown(side: Mapping[str, Any], key: str) -> str:
+    return json.dumps(side[key]) if key in side else "absent"
+
+
+def _encode(seq: int, config: str, kind: str, text: str) -> bytes:
+    body = f'{{"seq":{seq},"config":"{config}","kind":{json.dumps(kind)},"data":{text}'.encode()
+    return body + _seal(body) + b"\n"
+
+
+def _seal(body: bytes) -> bytes:
+    return b',"crc32":"%08x"}' % zlib.crc32(body)
+
+
+def _decode(line: bytes, where: str) -> dict[str, Any]:
+    body = line[: -len(_seal(b""))]
+    if line != body + _seal(body):
+        raise RecordError(
+            f"{where}: expected a journal record with a fitting checksum, got {line[:60]!r}...; "
+            "the file is damaged: restore it from a copy, or start a new run folder"
+        )
+    record: dict[str, Any] = json.loads(line)
+    return record
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"expected JSON values or numpy arrays in a record, got {type(value).__name__}")

@@ -1,0 +1,183 @@
+"""Certificates of one run as arrays, and what every such log must satisfy.
+
+Three invariants keep everything that reads logs short: the rows stand in increasing order of
+``idx``, none twice, and every row is consistent in itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmooth.plumbing.errors import RecordError as RecordError
+
+IntArray: TypeAlias = NDArray[np.int64]
+FloatArray: TypeAlias = NDArray[np.float64]
+BoolArray: TypeAlias = NDArray[np.bool_]
+
+ABSTAIN = -1
+COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
+VOTES = ("counts", "selection", "samples", "invalid")
+_CUMULATIVE = (
+    "some tools write the running number of correct images there: write predict == label instead"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class CertificationLog:
+    """Certificates of N images, sorted by ``idx`` on construction.
+
+    ``idx`` position in the data set, ``label`` true class, ``predict`` certified class or -1 for
+    abstention, ``radius`` certified l2 radius in [0,1] pixel units (0 for abstention), ``correct``
+    whether predict equals label, ``time``
+    seconds: each (N,). Where the run kept its votes: ``counts`` (N, K) estimation votes a class,
+    ``selection`` (N, K) votes that chose the class, ``samples`` (N,) samples drawn for the
+    estimate, ``invalid`` (N,) those without a vote; None in published tables. ``provenance`` holds
+    the configuration of the run, empty if unknown.
+
+    Raises RecordError for a row that contradicts itself, a repeated idx, a NaN, columns of
+    different lengths, or votes that are not one a sample.
+    """
+
+    idx: IntArray
+    label: IntArray
+    predict: IntArray
+    radius: FloatArray
+    correct: BoolArray
+    time: FloatArray
+    counts: IntArray | None = None
+    selection: IntArray | None = None
+    samples: IntArray | None = None
+    invalid: IntArray | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
+        columns |= {
+            name: np.asarray(value) for name in VOTES if (value := getattr(self, name)) is not None
+        }
+        lengths = {name: column.shape[:1] for name, column in columns.items()}
+        if len(set(lengths.values())) != 1 or lengths["idx"] == ():
+            raise RecordError(f"expected columns of one length (N,), got {lengths}")
+        fault = first_fault(*(columns[name] for name in COLUMNS))
+        if fault is not None:
+            raise RecordError(f"row {fault[0]}: {fault[1]}")
+        order = np.argsort(columns["idx"], kind="stable")
+        for name, column in columns.items():
+            object.__setattr__(self, name, _typed(name, column)[order])
+        self._check_votes()
+
+    def __len__(self) -> int:
+        return len(self.idx)
+
+    def _check_votes(self) -> None:
+        if self.counts is None or self.samples is None:
+            return
+        voted = self.counts.sum(axis=1) + (0 if self.invalid is None else self.invalid)
+        unsound = (
+            (self.counts < 0).any(axis=1)
+            | (voted > self.samples)
+            | (self.invalid is not None) & (voted < self.samples)
+        )
+        if unsound.any():
+            row = int(np.flatnonzero(unsound)[0])
+            raise RecordError(
+                f"expected one vote a sample at idx {self.idx[row]}, got {voted[row]} votes of "
+                f"{self.samples[row]} samples"
+            )
+
+
+def first_fault(
+    idx: NDArray[Any],
+    label: NDArray[Any],
+    predict: NDArray[Any],
+    radius: NDArray[Any],
+    correct: NDArray[Any],
+    time: NDArray[Any],
+) -> tuple[int, str] | None:
+    """The first row (from 0) that no certification can have written, and why; None if there is
+    none.
+    """
+    first_seen = np.zeros(len(idx), dtype=bool)
+    first_seen[np.unique(idx, return_index=True)[1]] = True
+    checks = (
+        ((idx < 0) | (label < 0), "expected idx and label >= 0"),
+        (~first_seen, "expected every idx once, got it again"),
+        (predict < ABSTAIN, "expected a predicted class >= 0, or -1 for an abstention"),
+        (~(np.isfinite(radius) & (radius >= 0)), "expected a finite radius >= 0"),
+        ((radius > 0) & (predict == ABSTAIN), "expected radius 0 for an abstention (predict -1)"),
+        ((correct != 0) & (correct != 1), f"expected 0 or 1 in column correct ({_CUMULATIVE})"),
+        (
+            correct != (predict == label),
+            f"expected correct to be 1 exactly where predict equals label ({_CUMULATIVE})",
+        ),
+        (~(np.isfinite(time) & (time >= 0)), "expected a finite time >= 0"),
+    )
+    bad = np.stack([check for check, _ in checks])
+    rows = np.flatnonzero(bad.any(axis=0))
+    if not len(rows):
+        return None
+    row = int(rows[0])
+    reason = checks[int(np.argmax(bad[:, row]))][1]
+    return row, (
+        f"{reason}; got idx {idx[row]}, label {label[row]}, predict {predict[row]}, radius "
+        f"{radius[row]}, "
+        f"correct {int(correct[row])}, time {time[row]}"
+    )
+
+
+def check_same_images(logs: Sequence[CertificationLog]) -> None:
+    """RecordError, naming the difference, unless all logs speak of the same images with the same
+    labels.
+    """
+    for number, log in enumerate(logs[1:], start=1):
+        difference = image_difference(logs[0], log)
+        if difference is not None:
+            raise RecordError(
+                f"expected logs of the same images, but log {number} differs from log 0: "
+                f"{difference}; "
+                "compare runs on the same subset"
+            )
+
+
+def image_difference(first: CertificationLog, second: CertificationLog) -> str | None:
+    """What distinguishes the images of two logs, in words; None if they are the same with the same
+    labels.
+    """
+    only = [np.setdiff1d(a.idx, b.idx) for a, b in ((first, second), (second, first))]
+    if len(only[0]) or len(only[1]):
+        return (
+            f"{len(first)} and {len(second)} images, of which {some_of(only[0])} only in the "
+            "first and "
+            f"{some_of(only[1])} only in the second"
+        )
+    differing = first.idx[first.label != second.label]
+    if len(differing):
+        return f"other labels at {some_of(differing)}"
+    names = [log.provenance.get("dataset", {}) for log in (first, second)]
+    prints = [name.get("fingerprint") if isinstance(name, Mapping) else None for name in names]
+    if None not in prints and prints[0] != prints[1]:
+        return f"data fingerprints {prints[0]} and {prints[1]}"
+    return None
+
+
+def _typed(name: str, column: NDArray[Any]) -> NDArray[Any]:
+    if name == "correct":
+        return column.astype(np.bool_)
+    if name in ("radius", "time"):
+        return column.astype(np.float64)
+    if column.size and not np.issubdtype(column.dtype, np.integer):
+        raise RecordError(f"expected integers in column {name}, got {column.dtype}")
+    return column.astype(np.int64)
+
+
+def some_of(idx: IntArray) -> str:
+    """A few of ``idx`` (M,) in words."""
+    if not len(idx):
+        return "none"
+    shown = ", ".join(map(str, idx[:5]))
+    return f"idx {shown}" if len(idx) <= 5 else f"{len(idx)} (idx {shown}, ...)"

@@ -1,0 +1,71 @@
+"""Shards of one certification run, joined without gaps and without repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.journal import describe_difference
+from rsmooth.records.log import COLUMNS, VOTES, CertificationLog, some_of
+
+
+def merge(
+    logs: Sequence[CertificationLog], *, expected: ArrayLike | None = None
+) -> CertificationLog:
+    """One log out of shards of one run; merging again changes nothing.
+
+    An image that stands in several shards must have the same certificate in each (the first shard's
+    time counts). ``expected`` (M,) are the idx that must all be there, and no others. Raises
+    RecordError for contradicting shards, for shards of different configurations, and for gaps and
+    surplus.
+    """
+    if not logs:
+        raise RecordError("expected at least one log to merge, got none")
+    for other in logs[1:]:
+        if other.provenance != logs[0].provenance:
+            raise RecordError(
+                "expected shards of one configuration, but they differ in "
+                f"{describe_difference(logs[0].provenance, other.provenance)}; merge each run by "
+                "itself"
+            )
+    parts = [log for log in logs if len(log)] or list(logs[:1])
+    joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+    joined |= {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in VOTES
+        if all(getattr(part, name) is not None for part in parts)
+    }
+    kept = _first_of_each(joined)
+    merged = {name: column[kept] for name, column in joined.items()}
+    if expected is not None:
+        _check_complete(merged["idx"], np.asarray(expected, dtype=np.int64))
+    return CertificationLog(**merged, provenance=dict(logs[0].provenance))
+
+
+def _first_of_each(joined: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
+    """The rows to keep, one an idx; RecordError if a repeated idx has another certificate."""
+    _, first, inverse = np.unique(joined["idx"], return_index=True, return_inverse=True)
+    for name, column in joined.items():
+        if name == "time":
+            continue
+        unequal = column != column[first][inverse]
+        rows = np.flatnonzero(unequal if unequal.ndim == 1 else unequal.any(axis=1))
+        if len(rows):
+            raise RecordError(
+                f"expected one certificate an image, but {name} differs between shards at "
+                f"{some_of(joined['idx'][rows])}; the shards are not of one run"
+            )
+    return first
+
+
+def _check_complete(idx: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
+    missing, surplus = np.setdiff1d(expected, idx), np.setdiff1d(idx, expected)
+    if len(missing) or len(surplus):
+        raise RecordError(
+            f"expected {len(expected)} images, got {len(idx)}: missing {some_of(missing)}, surplus "
+            f"{some_of(surplus)}; resume the run to fill the gaps, or give the indices of this run"
+        )

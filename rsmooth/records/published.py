@@ -1,0 +1,194 @@
+"""The published table of certificates: ``idx label predict radius correct time``, tab-separated, in
+all its dialects.
+
+Published files differ in the time (plain seconds, or ``h:mm:ss.ffffff`` with days in front), in the
+digits of the radius (three significant, or four decimals) and in line ends. Ours has all digits of
+the radius and its provenance beside it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.files import replace_file
+from rsmooth.records.journal import canonical_json
+from rsmooth.records.log import COLUMNS
+
+logger = logging.getLogger(__name__)
+
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_CLOCK = re.compile(r"(?:([0-9]+) days?, )?([0-9]+):([0-5][0-9]):([0-5][0-9])(\.[0-9]{6})?")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as read: ``columns`` by name, (N,) each, in the order of the file, and the provenance
+    found beside it.
+    """
+
+    columns: dict[str, NDArray[Any]]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def read_table(path: Path) -> Table:
+    """Read a published table; rows are checked one by one, not against each other.
+
+    Raises RecordError with file and line for a missing header, a row that was cut off, or a value
+    that is none.
+    """
+    raw = path.read_bytes()
+    provenance = _read_provenance(path, raw)
+    try:
+        lines = raw.decode("utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise RecordError(
+            f"{path}, line {raw[: error.start].count(10) + 1}: expected a text table, got bytes "
+            "that are "
+            f"no UTF-8 ({error.reason}); is this a certification log?"
+        ) from None
+    if lines[-1] == "":
+        lines.pop()
+    else:
+        logger.warning(
+            "%s: the last line has no end; if the table was cut off, its last time may be too "
+            "short",
+            path,
+        )
+    lines = [line.removesuffix("\r") for line in lines]
+    if not lines or tuple(lines[0].split("\t")) != COLUMNS:
+        raise RecordError(
+            f"{path}, line 1: expected the tab-separated header {' '.join(COLUMNS)}, got "
+            f"{lines[0][:80] if lines else ''!r}; is this a certification log?"
+        )
+    rows = [
+        _parse_row(line, f"{path}, line {number}") for number, line in enumerate(lines[1:], start=2)
+    ]
+    types = (np.int64, np.int64, np.int64, np.float64, np.int64, np.float64)
+    columns = {
+        name: np.array([row[place] for row in rows], dtype=kind)
+        for place, (name, kind) in enumerate(zip(COLUMNS, types, strict=True))
+    }
+    return Table(columns, provenance)
+
+
+def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[str, Any]) -> None:
+    """Write six ``columns`` (N,) as a published table, and ``provenance`` with the table's hash to
+    ``path.json``.
+    """
+    lines = ["\t".join(COLUMNS)]
+    for idx, label, predict, radius, correct, time in zip(*columns, strict=True):
+        # All digits, never rounded: published tools round to nearest, and then compare a radius
+        # that was rounded up.
+        digits = np.format_float_positional(radius, unique=True, trim="0")
+        lines.append(
+            f"{idx}\t{label}\t{predict}\t{digits}\t{int(correct)}\t{timedelta(seconds=float(time))}"
+        )
+    raw = ("\n".join(lines) + "\n").encode()
+    beside = {
+        "rows": len(lines) - 1,
+        "sha256": hashlib.sha256(raw).hexdigest(),
+        "provenance": provenance,
+        "provenance_sha256": _hash(provenance),
+    }
+    replace_file(
+        _beside(path),
+        json.dumps(beside, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n",
+    )
+    replace_file(path, raw)
+
+
+def parse_seconds(text: str) -> float:
+    """Seconds from ``15.4``, ``0:00:14.172309``, ``0:00:14`` or ``1 day, 2:03:04``; ValueError for
+    anything else.
+    """
+    clock = _CLOCK.fullmatch(text)
+    if clock is None:
+        return parse_number(text)
+    days, hours, minutes, seconds, fraction = clock.groups()
+    return (
+        int(days or 0) * 86400
+        + int(hours) * 3600
+        + int(minutes) * 60
+        + int(seconds)
+        + float(fraction or 0)
+    )
+
+
+def parse_number(text: str) -> float:
+    """A decimal number >= 0; ValueError for anything else, NaN and infinity included."""
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"expected a decimal number, got {text!r}")
+    return float(text)
+
+
+def _parse_row(line: str, where: str) -> tuple[float, ...]:
+    cells = line.split("\t")
+    if len(cells) != len(COLUMNS):
+        raise RecordError(
+            f"{where}: expected {len(COLUMNS)} tab-separated values, got {len(cells)} in "
+            f"{line[:80]!r}; "
+            "the table is cut off or damaged: delete the line, or certify its image again"
+        )
+    parsers = (
+        _parse_integer,
+        _parse_integer,
+        _parse_integer,
+        parse_number,
+        _parse_integer,
+        parse_seconds,
+    )
+    try:
+        return tuple(parse(cell) for parse, cell in zip(parsers, cells, strict=True))
+    except ValueError as error:
+        raise RecordError(f"{where}: {error}, in {line[:80]!r}") from None
+
+
+def _parse_integer(text: str) -> int:
+    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
+        raise ValueError(f"expected an integer of 64 bits, got {text!r}")
+    return int(text)
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(path.name + ".json")
+
+
+def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
+    beside = _beside(path)
+    if not beside.exists():
+        return {}
+    try:
+        content = json.loads(beside.read_bytes())
+        digest, rows, provenance = content["sha256"], content["rows"], dict(content["provenance"])
+        if content.get("provenance_sha256", _hash(provenance)) != _hash(
+            provenance
+        ):  # early exports have none
+            raise ValueError("another checksum than that which stands beside it")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise RecordError(
+            f"{beside}: expected the provenance of {path.name} (rows, sha256, provenance), got "
+            f"{type(error).__name__}: {error}; delete it to read the table without provenance"
+        ) from None
+    if hashlib.sha256(raw).hexdigest() != digest:
+        raise RecordError(
+            f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum "
+            f"stands in {beside.name}; the table was cut off or changed: export it again"
+        )
+    return provenance
+
+
+def _hash(provenance: dict[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(provenance).encode()).hexdigest()

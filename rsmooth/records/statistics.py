@@ -1,0 +1,170 @@
+"""How far to trust certified accuracies: standard errors, intervals, paired comparisons, expected
+false certificates.
+
+The images are taken as a sample of the distribution that the claim is about. The certification's
+own error, alpha an image, comes on top: ``false_certificates``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.numbers import check_alpha
+from rsmooth.records.log import CertificationLog, FloatArray, IntArray, check_same_images
+from rsmooth.records.metrics import average_certified_radius, certified_accuracy, certified_radii
+
+SMALL_SAMPLE = (
+    2000  # below it, differences of a few points between methods drown in the choice of images
+)
+
+
+def accuracy_standard_error(log: CertificationLog, radii: ArrayLike) -> FloatArray:
+    """Standard error of ``certified_accuracy`` at ``radii`` (R,): sqrt(p (1 - p) / N)."""
+    rate = certified_accuracy(log, radii)
+    return np.sqrt(rate * (1.0 - rate) / len(log))
+
+
+def radius_standard_error(log: CertificationLog) -> float:
+    """Standard error of ``average_certified_radius``: deviation / sqrt(N); needs two images."""
+    return _standard_error(certified_radii(log))
+
+
+def accuracy_interval(
+    log: CertificationLog, radii: ArrayLike, confidence: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Wilson's two-sided score interval for certified accuracy at ``radii`` (R,): lower and upper
+    ends, each (R,).
+    """
+    rate, n = certified_accuracy(log, radii), len(log)
+    z = float(stats.norm.isf((1.0 - check_alpha(confidence)) / 2.0))
+    middle = (rate + z**2 / (2 * n)) / (1.0 + z**2 / n)
+    half = z / (1.0 + z**2 / n) * np.sqrt(rate * (1.0 - rate) / n + z**2 / (4 * n**2))
+    # In exact arithmetic the ends reach 0 and 1 at no and at all hits; rounding must not push them
+    # beyond.
+    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+
+
+def radius_interval(
+    log: CertificationLog, confidence: float = 0.95, *, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval for the average certified radius; ``seed`` repeats it."""
+    return _bootstrap_mean(certified_radii(log), confidence, resamples, seed)
+
+
+@dataclass(frozen=True)
+class PairedComparison:
+    """Second run minus first on the same N images; arrays are (R,), one value a radius.
+
+    ``accuracy``, ``accuracy_error`` and ``accuracy_p``: difference in certified accuracy, its
+    paired standard error, and McNemar's exact two-sided p-value. ``radius``, ``radius_error``,
+    ``radius_p``, ``radius_interval``: difference in average certified radius, its paired standard
+    error, p-value of the paired t-test, 95 % bootstrap interval.
+    """
+
+    radii: FloatArray
+    accuracy: FloatArray
+    accuracy_error: FloatArray
+    accuracy_p: FloatArray
+    radius: float
+    radius_error: float
+    radius_p: float
+    radius_interval: tuple[float, float]
+
+    def weak_claims(self, z: float = 1.96) -> list[str]:
+        """The non-zero differences that are smaller than ``z`` standard errors, in words: do not
+        claim them.
+        """
+        claims = [
+            (f"certified accuracy at r={r:g}", 100 * d, 100 * e, " points")
+            for r, d, e in zip(self.radii, self.accuracy, self.accuracy_error, strict=True)
+        ]
+        claims.append(("average certified radius", self.radius, self.radius_error, ""))
+        return [
+            f"{name}: {difference:+.3g} ± {error:.2g}{unit} is within its error"
+            for name, difference, error, unit in claims
+            if 0.0 < abs(difference) < z * error
+        ]
+
+
+def compare(
+    first: CertificationLog,
+    second: CertificationLog,
+    radii: ArrayLike,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> PairedComparison:
+    """Compare two runs image by image, which halves the error of comparing their averages.
+
+    ``radii`` (R,). Raises RecordError, naming the difference, unless both are on the same images.
+    """
+    check_same_images([first, second])
+    wanted = np.atleast_1d(np.asarray(radii, dtype=np.float64))
+    holds = [log.correct[:, None] & (log.radius[:, None] >= wanted) for log in (first, second)]
+    gained, lost = (holds[1] & ~holds[0]).sum(axis=0), (holds[0] & ~holds[1]).sum(axis=0)
+    changes = holds[1].astype(np.float64) - holds[0]
+    gains = certified_radii(second) - certified_radii(first)
+    error = _standard_error(gains)
+    return PairedComparison(
+        radii=wanted,
+        accuracy=certified_accuracy(second, wanted) - certified_accuracy(first, wanted),
+        accuracy_error=changes.std(axis=0, ddof=1) / np.sqrt(len(first)),
+        accuracy_p=_mcnemar(gained, lost),
+        radius=average_certified_radius(second) - average_certified_radius(first),
+        radius_error=error,
+        radius_p=_t_test(gains, error),
+        radius_interval=_bootstrap_mean(gains, 0.95, resamples, seed),
+    )
+
+
+def false_certificates(images: int, alpha: float, level: float = 0.999) -> tuple[float, int]:
+    """How many of ``images`` certificates may be false: the expected number, and the ``level``
+    quantile.
+
+    Each certificate is false with probability at most alpha; the quantile takes their noise as
+    independent.
+    """
+    if images < 1:
+        raise ValueError(f"expected at least one image, got {images}")
+    return images * check_alpha(alpha), int(stats.binom.ppf(check_alpha(level), images, alpha))
+
+
+def _mcnemar(gained: IntArray, lost: IntArray) -> FloatArray:
+    """Exact two-sided p-value that gains and losses (R,) are equally likely; 1 where nothing
+    changed.
+    """
+    p: FloatArray = np.minimum(
+        2.0 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5), 1.0
+    )
+    return p
+
+
+def _t_test(gains: FloatArray, error: float) -> float:
+    if error == 0.0:
+        return float(not gains.any())
+    return float(2.0 * stats.t.sf(abs(gains.mean()) / error, len(gains) - 1))
+
+
+def _standard_error(values: FloatArray) -> float:
+    if len(values) < 2:
+        raise RecordError(f"expected at least two images for a standard error, got {len(values)}")
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _bootstrap_mean(
+    values: FloatArray, confidence: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    tail = (1.0 - check_alpha(confidence)) / 2.0
+    draw = np.random.default_rng(seed)
+    chunk = max(1, 1_000_000 // len(values))  # bounds the memory, whatever the number of images
+    sizes: Sequence[int] = [chunk] * (resamples // chunk) + [resamples % chunk]
+    drawn = (draw.integers(len(values), size=(size, len(values))) for size in sizes)
+    means = np.concatenate([values[chosen].mean(axis=1) for chosen in drawn])
+    low, high = np.quantile(means, [tail, 1.0 - tail])
+    return float(low), float(high)

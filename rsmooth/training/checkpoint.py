@@ -1,0 +1,139 @@
+"""A run's folder: the checkpoint it resumes from, its metrics, and orderly ends on Ctrl-C and
+SIGTERM.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
+
+from rsmooth.models.checkpoints import atomic_save, safe_load
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.files import remove_leftovers, replace_file
+
+FORMAT = "rsmooth-training-1"
+MISSING = "(nothing)"
+
+
+class RunFolder:
+    """checkpoint.pt and metrics.jsonl of one configuration; every file is replaced whole or not at
+    all.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        self.checkpoint = self.path / "checkpoint.pt"
+        self.config = dict(config)
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def load(self) -> dict[str, Any] | None:
+        """The state last saved, or None; RecordError if it is of another configuration, damaged, or
+        no checkpoint.
+        """
+        if not self.checkpoint.exists():
+            return None
+        try:
+            state = safe_load(self.checkpoint)
+        except ValueError as error:
+            raise self.unusable("a file that is damaged or of another kind") from error
+        if not (
+            isinstance(state, dict)
+            and state.get("format") == FORMAT
+            and isinstance(state.get("config"), dict)
+            and "precision" in state
+        ):
+            raise self.unusable("something else")
+        differing = _differences(state["config"], self.config)
+        if differing:
+            raise RecordError(
+                f"expected {self.path} to hold a run of this configuration, got another one: "
+                f"{'; '.join(differing)}. Choose another folder, or remove its checkpoint "
+                "(or resume=False) to start anew"
+            )
+        return state
+
+    def tidy(self) -> None:
+        """Delete what a process that was killed while it was writing left here; for the only writer
+        to call.
+        """
+        remove_leftovers(self.path)
+
+    def unusable(self, found: str) -> RecordError:
+        """The error for a checkpoint that no run can go on from."""
+        return RecordError(
+            f"expected a training checkpoint in {self.checkpoint}, got {found}; restore it from a "
+            "copy, "
+            "choose another folder, or remove it (or resume=False) to start anew"
+        )
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Keep the state, and the history in it as metrics.jsonl."""
+        atomic_save({"format": FORMAT, "config": self.config, **state}, self.checkpoint)
+        # Written whole from the checkpoint's own history: no row twice, none missing, whenever the
+        # run was killed.
+        rows = "".join(json.dumps(row) + "\n" for row in state["history"])
+        replace_file(self.path / "metrics.jsonl", rows.encode(), sync=False)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """One line for each key whose values differ."""
+    lines = []
+    for key in sorted({*old, *new}):
+        before, now = old.get(key, MISSING), new.get(key, MISSING)
+        if isinstance(before, Mapping) and isinstance(now, Mapping):
+            lines += _differences(before, now, f"{prefix}{key}.")
+        elif before != now:
+            lines.append(f"{prefix}{key} was {before!r} and is {now!r}")
+    return lines
+
+
+class Interruption:
+    """Within this context Ctrl-C and SIGTERM only leave a note, so that the step under way can be
+    finished and saved.
+
+    A second signal acts at once. Outside the main thread signals cannot be caught, and nothing
+    changes.
+    """
+
+    def __init__(self, active: bool) -> None:
+        self.received = 0  # the signal's number
+        self._active = active and threading.current_thread() is threading.main_thread()
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Interruption:
+        if self._active:
+            self._handlers = {
+                number: signal.signal(number, self._note)
+                for number in (signal.SIGINT, signal.SIGTERM)
+            }
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._restore()
+
+    @staticmethod
+    def end(number: int, advice: str) -> NoReturn:
+        """Raise what the signal would have raised, with advice on how to go on."""
+        if number == signal.SIGTERM:
+            raise SystemExit(f"stopped by SIGTERM; {advice}")
+        raise KeyboardInterrupt(advice)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}

@@ -1,0 +1,92 @@
+"""The metrics of an epoch, summed on the device, and the noisy accuracy on held-out images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from rsmooth.data.convert import to_unit
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.distributed import Ranks
+from rsmooth.training.draws import VALIDATION, Draws
+
+SUMS = (
+    4  # loss, right predictions, predictions, images; after them K predicted and K labelled classes
+)
+
+
+class Meter:
+    """Sums over the images of an epoch; nothing is fetched from the device until ``totals`` is
+    read.
+    """
+
+    def __init__(self, num_classes: int, device: torch.device) -> None:
+        self.num_classes = num_classes
+        self.totals = torch.zeros(SUMS + 2 * num_classes, dtype=torch.float64, device=device)
+
+    @torch.no_grad()
+    def add(self, losses: Tensor, log_probs: Tensor, y: Tensor) -> None:
+        """Count a mini-batch in: losses (B,), log_probs (B, M, K), labels (B,)."""
+        predicted = log_probs.argmax(dim=2)
+        head = torch.stack([losses.sum().double(), (predicted == y[:, None]).sum().double()])
+        self.totals[:2] += head
+        self.totals[2] += predicted.numel()
+        self.totals[3] += len(y)
+        one = torch.ones((), dtype=torch.float64, device=y.device)
+        self.totals.scatter_add_(0, SUMS + predicted.flatten(), one.expand(predicted.numel()))
+        self.totals.scatter_add_(0, SUMS + self.num_classes + y, one.expand(len(y)))
+
+
+class Totals:
+    """What a meter has summed up over all processes, as plain numbers."""
+
+    def __init__(self, meter: Meter, ranks: Ranks) -> None:
+        numbers: list[float] = ranks.total(meter.totals).tolist()
+        self.loss, self.right, self.predictions, self.images = numbers[:SUMS]
+        self.predicted = numbers[SUMS : SUMS + meter.num_classes]
+        self.labels = numbers[SUMS + meter.num_classes :]
+
+    @property
+    def mean_loss(self) -> float:
+        return self.loss / max(self.images, 1)
+
+    @property
+    def accuracy(self) -> float:
+        return self.right / max(self.predictions, 1)
+
+
+@torch.no_grad()
+def evaluate(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    *,
+    seed: int,
+    batch_size: int,
+    device: torch.device,
+    ranks: Ranks,
+) -> Totals:
+    """Predictions of the base classifier, in eval mode, at one noisy copy of each image; the noise
+    is fixed by seed.
+    """
+    training = g.training
+    g.eval()
+    meter, draws = Meter(g.num_classes, device), Draws(seed, VALIDATION)
+    for positions in _batches(len(data), batch_size, ranks):
+        images, y = data.batch(positions)
+        x, y, ids = to_unit(images.to(device)), y.to(device), data.index[positions].to(device)
+        points = x.unsqueeze(1) + draws.noise(ids, 0, 1, x.shape[1:], g.sigma)
+        log_probs = g.log_probs(points)
+        meter.add(-log_probs[torch.arange(len(y), device=device), 0, y], log_probs, y)
+    g.train(training)
+    return Totals(meter, ranks)
+
+
+def _batches(count: int, batch_size: int, ranks: Ranks) -> Iterator[Tensor]:
+    for positions in torch.split(torch.arange(count), batch_size):
+        share = ranks.share(positions)
+        if len(share):
+            yield share

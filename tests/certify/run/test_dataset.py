@@ -1,0 +1,277 @@
+"""Certifying a data set: workers, ranks and resumes all end in the same record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.certify import (
+    CertificationLog,
+    CertifySettings,
+    append_samples,
+    certify_dataset,
+    read_log,
+)
+from rsmooth.certify.cohen import certify
+from rsmooth.certify.run import dataset, stream
+from rsmooth.certify.run.dataset import model_hash
+from rsmooth.certify.votes import schedule as engine
+from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.pool import Slice, VotePool
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.files import CRASH_VARIABLE
+from rsmooth.records.journal import parse_journal
+from rsmooth.records.log import VOTES
+from rsmooth.smoothed import SmoothedClassifier
+from tests.certify.nets import small_net
+from tests.certify.recorded import SETTINGS, exit_codes, launch, same, seven
+
+
+def test_record_holds_what_certify_returns(reference: CertificationLog, tmp_path: Path) -> None:
+    data = seven()
+    result = certify(small_net(), data.images, index=data.index, n0=20, n=300, batch_size=100)
+    assert np.array_equal(reference.predict, result.label.numpy())
+    assert np.array_equal(reference.radius, result.radius.numpy())
+    assert np.array_equal(reference.counts, result.counts.numpy())
+    assert np.array_equal(reference.selection, result.selection.numpy())
+    assert reference.idx.tolist() == data.index.tolist()
+    assert (reference.time > 0).all()
+    assert reference.provenance["sigma"] == 0.25
+    assert reference.provenance["numerics"]["dtype"] == "float32"
+    assert reference.provenance["dataset"]["shape"] == list(data.images.shape[1:])
+
+
+def test_table_and_provenance_are_exported(tmp_path: Path, reference: CertificationLog) -> None:
+    log = certify_dataset(
+        small_net(),
+        seven(),
+        tmp_path / "run",
+        SETTINGS,
+        workers=1,
+        progress=False,
+        provenance={"model": {"path": "somewhere"}, "note": "by hand"},
+    )
+    assert same(log, reference)
+    assert (
+        read_log(tmp_path / "run" / "certificates.tsv").provenance["model"]["path"] == "somewhere"
+    )
+    assert same(read_log(tmp_path / "run"), reference)
+    with pytest.raises(ValueError, match="'sigma' again"):
+        certify_dataset(small_net(), seven(), tmp_path / "other", SETTINGS, provenance={"sigma": 1})
+
+
+def test_a_larger_n_keeps_the_first_votes(tmp_path: Path, reference: CertificationLog) -> None:
+    """A longer run holds the votes of the shorter one, and beside them those of its further
+    samples, counted apart.
+    """
+    longer = certify_dataset(
+        small_net(), seven(), tmp_path, replace(SETTINGS, n=500), workers=1, progress=False
+    )
+    data, noise = seven(), noisy_images("grid", 0.25, SETTINGS.seed, torch.Size((1, 4, 4)))
+    pool = engine.open_pool(small_net(), noise, torch.Size((1, 4, 4)), SETTINGS, 1.0)
+    rest = pool.count(
+        [
+            Slice("estimate", image, index, 300, 500)
+            for image, index in zip(data.images, data.index.tolist(), strict=True)
+        ]
+    )
+    assert reference.counts is not None
+    assert np.array_equal(longer.counts, reference.counts + rest[:, :-1])
+    assert np.array_equal(longer.selection, reference.selection)
+    with pytest.raises(
+        RecordError, match="got seed 0 in both runs; the same votes would count twice"
+    ):
+        append_samples(reference, longer, looked=False)
+
+
+class TestExtension:
+    """Further samples for an earlier run: of its numerics, or refused before the first vote."""
+
+    def test_takes_over_the_numerics_and_can_be_appended(
+        self, tmp_path: Path, reference: CertificationLog
+    ) -> None:
+        plain = CertifySettings(n0=20, n=200, seed=1)
+        more = certify_dataset(
+            small_net(), seven(), tmp_path, plain, workers=1, progress=False, extends=reference
+        )
+        assert more.provenance["numerics"] == reference.provenance["numerics"]
+        assert more.provenance["numerics"]["batch"] == 32  # not what this run would have chosen
+        pooled = append_samples(reference, more, looked=False)
+        assert np.array_equal(pooled.counts, reference.counts + more.counts)
+        assert pooled.provenance["n"] == 500
+        assert same(
+            certify_dataset(small_net(), seven(), tmp_path, plain, workers=1, progress=False), more
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({}, "got seed 0 in both runs"),
+            ({"seed": 1, "mode": "anytime", "tolerance": 0.1}, "got mode='anytime'"),
+            ({"seed": 1, "batch_size": 64}, r"differ in numerics\.batch \(32, here 64\)"),
+        ],
+    )
+    def test_what_could_not_be_appended_draws_no_vote(
+        self,
+        change: dict[str, Any],
+        reason: str,
+        tmp_path: Path,
+        reference: CertificationLog,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(VotePool, "count", lambda self, work: pytest.fail("a vote was drawn"))
+        with pytest.raises(RecordError, match=reason):
+            certify_dataset(
+                small_net(),
+                seven(),
+                tmp_path,
+                replace(SETTINGS, **change),
+                workers=1,
+                progress=False,
+                extends=reference,
+            )
+        assert not list(tmp_path.iterdir())
+
+
+def test_finished_run_draws_no_vote_again(
+    tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+
+    def forbidden(self: VotePool, work: list[Any]) -> Any:
+        assert not work
+        return np.zeros((0, 5))
+
+    monkeypatch.setattr(VotePool, "count", forbidden)
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
+
+
+def test_votes_of_unfinished_images_are_journaled_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_PASSES", 1)
+    monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", 0.0)
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    looks = [
+        entry.data
+        for entry in parse_journal(tmp_path / "certificates.jsonl").entries
+        if entry.kind == "look"
+    ]
+    assert len(looks) > 50
+    assert all(sum(look["votes"]) == look["reached"] for look in looks if look["reached"])
+
+
+def test_workers_and_ranks_agree_and_resume_each_other(
+    tmp_path: Path, reference: CertificationLog
+) -> None:
+    """Three ranks, one killed in the middle of a write; then two workers; then a single process has
+    nothing to do.
+    """
+    ranks = [
+        launch(
+            tmp_path,
+            RANK=str(rank),
+            WORLD_SIZE="3",
+            **({CRASH_VARIABLE: "mid-append:3"} if rank == 1 else {}),
+        )
+        for rank in range(3)
+    ]
+    assert exit_codes(*ranks) == [0, 137, 0]
+    assert not (tmp_path / "certificates.tsv").exists()
+    assert 5 <= len(read_log(tmp_path)) < 7
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False),
+        reference,
+    )
+    assert (tmp_path / "certificates.tsv").exists()
+    names = {path.name for path in tmp_path.glob("certificates*.jsonl")}
+    assert names == {
+        "certificates.jsonl",
+        *(f"certificates.rank{rank}-of-3.jsonl" for rank in range(3)),
+    }
+
+
+def test_workers_certify_as_one_process_does(tmp_path: Path, reference: CertificationLog) -> None:
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False),
+        reference,
+    )
+
+
+def test_every_second_image_has_the_certificate_that_it_has_among_all(
+    tmp_path: Path, reference: CertificationLog
+) -> None:
+    log = certify_dataset(
+        small_net(), seven().subset([0, 2, 4, 6]), tmp_path, SETTINGS, workers=1, progress=False
+    )
+    assert log.idx.tolist() == reference.idx[::2].tolist()
+    assert all(
+        np.array_equal(getattr(log, name), getattr(reference, name)[::2])
+        for name in ("radius", *VOTES)
+    )
+
+
+def test_run_goes_on_with_the_numerics_of_its_record(tmp_path: Path) -> None:
+    """What "auto" would choose anew does not matter once votes are there."""
+    choice = CertifySettings(n0=20, n=300, batch_size=32, precision="bfloat16")
+    certify_dataset(
+        small_net(), seven().subset([0, 1, 2]), tmp_path, choice, workers=1, progress=False
+    )
+    auto = CertifySettings(n0=20, n=300)
+    log = certify_dataset(
+        small_net(), seven().subset([0, 1, 2]), tmp_path, auto, workers=1, progress=False
+    )
+    assert log.provenance["numerics"]["dtype"] == "bfloat16"
+    assert log.provenance["numerics"]["batch"] == 32
+
+
+def test_models_of_the_script_itself_stay_in_one_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Local(nn.Linear):
+        __module__ = "__main__"
+
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), Local(16, 4)), 0.25, 4)
+    with pytest.raises(ValueError, match="importable classes"):
+        certify_dataset(g, seven(), tmp_path, SETTINGS, workers=2, progress=False)
+    monkeypatch.setattr(dataset, "WORKERS_WORTH_SECONDS", 0.0)
+    assert len(certify_dataset(g, seven(), tmp_path, SETTINGS, progress=False)) == 7
+
+
+def test_rank_out_of_range_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="RANK < WORLD_SIZE"):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, progress=False)
+
+
+def test_first_proposal_of_numerics_wins(tmp_path: Path) -> None:
+    from rsmooth.certify.run.shards import agree
+
+    path = tmp_path / "numerics.json"
+    assert agree(path, {"dtype": "a"}) == {"dtype": "a"}
+    assert agree(path, {"dtype": "b"}) == {"dtype": "a"}
+    assert json.loads(path.read_text()) == {"dtype": "a"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_another_architecture_of_the_same_weights_is_another_model() -> None:
+    g, other = small_net(), small_net()
+    assert model_hash(g) == model_hash(other)
+    other.base[2] = nn.GELU()
+    assert model_hash(g) != model_hash(other)
+    hidden = small_net()
+    hidden.base[2].register_buffer("shift", torch.zeros(1), persistent=False)
+    shifted = small_net()
+    shifted.base[2].register_buffer("shift", torch.ones(1), persistent=False)
+    assert model_hash(hidden) != model_hash(shifted)

@@ -1,0 +1,137 @@
+"""Records of another run, of another program or damaged ones: refused, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rsmooth.certify import CertificationLog, CertifySettings, certify_dataset
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.journal import Journal, parse_journal
+from tests.certify.nets import small_net
+from tests.certify.recorded import SETTINGS, seven
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n": 400},
+        {"alpha": 0.01},
+        {"seed": 1},
+        {"n0": 30},
+        {"noise": "float"},
+        {"precision": "bfloat16"},
+        {"batch_size": 16},
+        {"target": "label"},
+    ],
+)
+def test_another_configuration_is_refused(change: dict[str, Any], tmp_path: Path) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    other = CertifySettings(**{**vars(SETTINGS), **change})
+    with pytest.raises(
+        RecordError,
+        match=next(
+            iter({"precision": "dtype", "batch_size": "batch"}.get(key, key) for key in change)
+        ),
+    ):
+        certify_dataset(small_net(), seven(), tmp_path, other, workers=1, progress=False)
+
+
+def test_another_model_or_other_images_are_refused(tmp_path: Path) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    other = small_net()
+    with torch.no_grad():
+        next(other.base.parameters()).add_(1e-3)
+    with pytest.raises(RecordError, match=r"model\.hash"):
+        certify_dataset(other, seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    with pytest.raises(
+        RecordError, match=r"dataset\.(fingerprint|images|index).*write to another journal .*--out"
+    ):
+        certify_dataset(
+            small_net(), seven().subset([0, 1]), tmp_path, SETTINGS, workers=1, progress=False
+        )
+
+
+def forge(folder: Path, header: dict[str, Any] | None = None, **look: Any) -> None:
+    """A sound journal with another header, or with votes of an unfinished image, as another program
+    may write it.
+    """
+    path = folder / "certificates.jsonl"
+    contents = parse_journal(path)
+    assert contents.header is not None
+    path.unlink()
+    with Journal(path, {**contents.header, **(header or {})}) as journal:
+        if look:
+            journal.append(
+                "look",
+                {
+                    "idx": 3,
+                    "answers": [],
+                    "reached": 32,
+                    "votes": [30, 2, 0, 0, 0],
+                    "seconds": 1.0,
+                    **look,
+                },
+            )
+
+
+@pytest.mark.parametrize("change", [{"new": 1}, {"batch": "32"}, {"torch": None}])
+def test_a_numerics_profile_of_another_version_is_refused_by_name(
+    change: dict[str, Any], tmp_path: Path, reference: CertificationLog
+) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    numerics = {**reference.provenance["numerics"], **change}
+    forge(
+        tmp_path, {"numerics": {key: value for key, value in numerics.items() if value is not None}}
+    )
+    with pytest.raises(
+        RecordError, match=r"certificates\.jsonl: expected a numerics profile of device.*--out"
+    ):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("look", "said"),
+    [
+        ({"reached": 33}, "for idx 3 in .*certificates.jsonl .*expected 33 recorded votes, got 32"),
+        ({"idx": 4}, "for idx 4 in .*certificates.jsonl"),
+        (
+            {"answers": [["estimate", 40, [40, 0, 0, 0, 0]]]},
+            "for idx 3 in .*certificates.jsonl .*another procedure",
+        ),
+        (
+            {"answers": 5},
+            "certificates.jsonl, line 2: expected the votes of an unfinished image, got TypeError",
+        ),
+        (
+            {"answers": [["estimate"]]},
+            "certificates.jsonl, line 2: expected the votes of an unfinished image, got Value",
+        ),
+    ],
+)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_votes_of_another_program_are_refused_by_name(
+    look: dict[str, Any], said: str, workers: int, tmp_path: Path
+) -> None:
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    forge(tmp_path, **look)
+    with pytest.raises(RecordError, match=said):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=workers, progress=False)
+
+
+def test_damaged_agreement_of_ranks_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for content, said in (
+        ("{", "what earlier processes agreed on in"),
+        ("{}", "expected a numerics profile of"),
+    ):
+        (tmp_path / "certificates.numerics.json").write_text(content)
+        with pytest.raises(RecordError, match=said) as error:
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, progress=False)
+        assert "certificates.numerics.json" in str(error.value)

@@ -1,0 +1,120 @@
+"""The audit finds a forged certificate, and no fault with sound ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rsmooth.certify import CertificationLog, CertifySettings, Predictions, certify_dataset, predict
+from rsmooth.data import ImageData
+from rsmooth.evaluate.auditing import audit
+from tests.certify.nets import half_space, images
+
+
+def eight() -> ImageData:
+    return ImageData(
+        images(8, seed=9),
+        torch.zeros(8, dtype=torch.int64),
+        torch.arange(8) + 10,
+        2,
+        "random",
+        "test",
+    )
+
+
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> CertificationLog:
+    return certify_dataset(
+        half_space(),
+        eight(),
+        tmp_path_factory.mktemp("run"),
+        CertifySettings(n=500),
+        workers=1,
+        progress=False,
+    )
+
+
+def test_sound_certificates_stand_and_the_gap_is_measured(log: CertificationLog) -> None:
+    found = audit(half_space(), eight(), log, steps=4, num_noise=4, n=200, factors=(0.5, 0.9, 3.0))
+    assert len(found.idx) == int((log.radius > 0).sum()) >= 4
+    assert not found.contradictions.any()
+    assert found.p_value == 1.0
+    assert not found.changed[:, 0].any()
+    assert found.changed[:, 2].any()
+    assert (found.attacked_radius[found.changed[:, 2]] > found.radius[found.changed[:, 2]]).all()
+    # PGD on a half-space goes straight to the plane unless the box stops it, so the full length is
+    # used.
+    assert np.allclose(found.distance[:, 0], 0.5 * found.radius, atol=0.02)
+    assert "contradicted certificates: 0" in found.summary()
+
+
+def test_a_limit_takes_the_first_certified_images(log: CertificationLog) -> None:
+    found = audit(half_space(), eight(), log, steps=1, num_noise=1, n=20, factors=(0.5,), limit=2)
+    assert found.idx.tolist() == log.idx[log.radius > 0][:2].tolist()
+
+
+def test_forged_radius_is_contradicted(log: CertificationLog) -> None:
+    forged = replace(log, radius=log.radius * 6)
+    found = audit(half_space(), eight(), forged, steps=4, num_noise=4, n=200, factors=(0.9,))
+    assert found.contradictions.sum() >= 2
+    assert found.p_value < 1e-3
+
+
+def test_unusable_logs_are_refused(log: CertificationLog) -> None:
+    g, data = half_space(), eight()
+    with pytest.raises(ValueError, match="another seed"):
+        audit(g, data, log, seed=0)
+    with pytest.raises(ValueError, match="another seed"):
+        audit(g, data, replace(log, provenance={**log.provenance, "seeds": [0, 1]}), seed=1)
+    with pytest.raises(ValueError, match=r"sigma 0\.5"):
+        audit(half_space(sigma=0.25), data, log)
+    with pytest.raises(ValueError, match="bare table"):
+        audit(g, data, replace(log, provenance={}))
+    with pytest.raises(ValueError, match="factors > 0"):
+        audit(g, data, log, factors=())
+    with pytest.raises(ValueError, match="limit of at least 1"):
+        audit(g, data, log, limit=0)
+    other = half_space()
+    other.base.b += 0.1
+    with pytest.raises(ValueError, match="weights have changed"):
+        audit(other, data, log)
+    nothing = replace(log, radius=np.zeros(8))
+    with pytest.raises(ValueError, match="certified images"):
+        audit(g, data, nothing)
+
+
+def test_figure_takes_the_audit(log: CertificationLog, tmp_path: Path) -> None:
+    from rsmooth.report.plots import attack_gap_figure
+
+    found = audit(half_space(), eight(), log, steps=2, num_noise=2, n=100, factors=(3.0,))
+    assert attack_gap_figure(found.radius, found.attacked_radius).axes
+
+
+def test_the_network_is_executed_as_it_was_certified(
+    log: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def predicting(*args: Any, precision: str, **options: Any) -> Predictions:
+        asked.append(precision)
+        return predict(*args, **options)
+
+    monkeypatch.setattr("rsmooth.evaluate.auditing.predict", predicting)
+    numerics = {**log.provenance["numerics"], "dtype": "bfloat16"}
+    spent = {**log.provenance, "numerics": numerics, "alpha_spent": 0.5}
+    found = audit(
+        half_space(),
+        eight(),
+        replace(log, provenance=spent),
+        steps=1,
+        num_noise=1,
+        n=20,
+        factors=(0.5,),
+    )
+    assert set(asked) == {"bfloat16"}
+    assert found.alpha == pytest.approx(0.501)

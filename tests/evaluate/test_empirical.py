@@ -1,0 +1,157 @@
+"""Empirical accuracy and attack radius of a linear classifier, whose distances are known."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+from rsmooth.attacks import PGD, SmoothAdvPGD
+from rsmooth.evaluate import attack_radius, empirical_accuracy
+from rsmooth.smoothed import SmoothedClassifier
+from tests.attacks.toys import Hole, base_labels, images, linear_net, smooth_net
+
+
+def halfspace(batch=40):
+    """Images, labels and exact distances; the noise is far too small to blur the boundary for these
+    votes.
+    """
+    g, x = linear_net(sigma=1e-6), images(batch)
+    with torch.no_grad():
+        logits, weight = g.base(x), g.base[1].weight
+    distance = (logits[:, 0] - logits[:, 1]).abs() / (weight[0] - weight[1]).norm()
+    return g, x, base_labels(g, x), distance
+
+
+def test_attack_radius_is_the_first_epsilon_beyond_the_distance():
+    g, x, y, distance = halfspace()
+    epsilons = [0.4, 0.02, 0.1]
+    y[0] = 1 - y[0]
+    radius = attack_radius(g, x, y, PGD(epsilon=1.0, steps=2), epsilons, n=5)
+    expected = [min((e for e in epsilons if e > d), default=math.inf) for d in distance.tolist()]
+    expected[0] = 0.0
+    assert radius.dtype == torch.float64
+    assert radius.tolist() == expected
+    assert len(set(expected)) >= 4, "all cases must occur"
+
+
+def test_empirical_accuracy_is_the_fraction_beyond_epsilon():
+    g, x, y, distance = halfspace()
+    for epsilon in (0.0, 0.05, 0.2):
+        accuracy = empirical_accuracy(g, x, y, PGD(epsilon=epsilon, steps=2), n=5)
+        assert accuracy == (distance > epsilon).double().mean().item()
+    assert empirical_accuracy(g, x, 1 - y, PGD(epsilon=0.0, steps=1), n=5) == 0
+
+
+def test_the_vote_is_the_majority_of_n_fresh_samples():
+    """Two thirds of the noise lands on class 1; one sample errs on a third of 300 images, 200
+    samples on none.
+
+    False alarms: a vote of 200 errs on one image with probability 4e-7; the share of a single vote
+    misses 1/3 by 0.1, 3.7 of its standard deviations, with probability 2e-4. The seed is fixed.
+    """
+
+    class Threshold(nn.Module):
+        def forward(self, x):
+            return (
+                torch.stack(
+                    [torch.zeros_like(x[:, 0, 0, 0]), (x[:, 0, 0, 0] - 0.5 + 0.0431).sign()], dim=1
+                )
+                + x.sum(dim=(1, 2, 3))[:, None] * 0
+            )
+
+    g = SmoothedClassifier(Threshold(), 0.1, 2)
+    x, y = torch.full((300, 1, 2, 2), 0.5, dtype=torch.float64), torch.ones(300, dtype=torch.int64)
+    attack = PGD(epsilon=0.0, steps=1)
+    one = empirical_accuracy(g, x, y, attack, n=1, generator=torch.Generator().manual_seed(0))
+    many = empirical_accuracy(g, x, y, attack, n=200, generator=torch.Generator().manual_seed(0))
+    assert abs(one - 2 / 3) < 0.1
+    assert many == 1
+
+
+def test_the_passes_keep_to_the_batch_size_and_draw_n_samples_per_image():
+    g, x = smooth_net().train(), images(7)
+    y = base_labels(g, x)
+    sizes = []
+    handle = g.base.register_forward_pre_hook(
+        lambda module, points: sizes.append((len(points[0]), module.training))
+    )
+    result = empirical_accuracy(
+        g, x, y, SmoothAdvPGD(epsilon=0.1, steps=2), num_noise=3, n=10, batch_size=8
+    )
+    handle.remove()
+    assert 0 <= result <= 1
+    assert max(size for size, _ in sizes) <= 8
+    assert sum(size for size, _ in sizes) == 7 * (2 * 3 + 10)
+    assert not any(training for _, training in sizes)
+    assert g.training
+    tight = attack_radius(
+        g, x, y, SmoothAdvPGD(epsilon=0.1, steps=2), [0.1, 9.0], num_noise=3, n=10, batch_size=1
+    )
+    assert tight.shape == (7,)
+
+
+def test_the_generator_decides_everything():
+    g, x = smooth_net(sigma=0.5), images(20)
+    y = base_labels(g, x)
+    attack = SmoothAdvPGD(epsilon=0.3, steps=2)
+
+    def run(seed, **options):
+        return [
+            empirical_accuracy(
+                g, x, y, attack, generator=torch.Generator().manual_seed(s), n=3, **options
+            )
+            for s in range(seed, seed + 6)
+        ]
+
+    assert run(0) == run(0)
+    assert run(0) != run(50)
+    assert run(0) != run(0, num_noise=8)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        empirical_accuracy,
+        lambda g, x, y, attack, **options: attack_radius(g, x, y, attack, [0.1], **options),
+    ],
+)
+def test_bad_input_is_refused(function):
+    g, x, y, _ = halfspace(3)
+    attack = PGD(epsilon=0.1, steps=1)
+    with pytest.raises(
+        ValueError, match="expected an untargeted attack, since y are the true labels"
+    ):
+        function(g, x, y, PGD(epsilon=0.1, steps=1, targeted=True))
+    with pytest.raises(ValueError, match="expected at least one image"):
+        function(g, x[:0], y[:0], attack)
+    with pytest.raises(ValueError, match="expected images in"):
+        function(g, x + 1, y, attack)
+    with pytest.raises(ValueError, match="expected 3 integer labels"):
+        function(g, x, y[:2], attack)
+    with pytest.raises(ValueError, match=r"expected n >= 1 and batch_size >= 1, got n=0"):
+        function(g, x, y, attack, n=0)
+    with pytest.raises(
+        ValueError, match=r"expected n >= 1 and batch_size >= 1, got n=5 and batch_size=0"
+    ):
+        function(g, x, y, attack, n=5, batch_size=0)
+    with pytest.raises(ValueError, match="expected num_noise >= 1, got 0"):
+        function(g, x, y, attack, num_noise=0)
+
+
+def test_nan_logits_yield_no_number():
+    g, x = SmoothedClassifier(Hole(), 0.1, 2), images(3)
+    x[:, 0, 0, 0] = 0.5
+    with pytest.raises(
+        ValueError, match="expected finite logits from the base classifier, got NaN"
+    ):
+        attack_radius(
+            g, x, torch.zeros(3, dtype=torch.int64), PGD(epsilon=0.1, steps=1), [0.1], n=50
+        )
+
+
+def test_attack_radius_takes_the_epsilons_not_the_attacks_own():
+    g, x, y, _ = halfspace(5)
+    one = attack_radius(g, x, y, PGD(epsilon=0.0, steps=2), [0.02, 0.4], n=5)
+    assert_close(one, attack_radius(g, x, y, PGD(epsilon=9.0, steps=2), [0.4, 0.02], n=5))

@@ -1,0 +1,82 @@
+"""Files are replaced whole or not at all; what the disk refuses is said with the file's name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rsmooth.plumbing.files import remove_leftovers, replace_file
+
+LARGE = b"x" * 100_000
+
+
+@pytest.fixture
+def small_files_only():
+    """The kernel refuses to let a file grow beyond 1,000 bytes, as it does on a full disk."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("small_files_only")
+def test_what_does_not_fit_leaves_the_old_file_and_names_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.bin"
+    with pytest.raises(OSError, match=r"File too large; nothing was written: .*a\.bin") as caught:
+        replace_file(path, LARGE)
+    assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
+    replace_file(path, b"old")
+    with pytest.raises(OSError, match=r"File too large; the file is as it was before: .*a\.bin"):
+        replace_file(path, LARGE)
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(NotADirectoryError, match=r"nothing was written: .*file.new.a"):
+        replace_file(tmp_path / "file" / "new" / "a", b"")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_read_only_is_said_so(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match=r"Permission denied; nothing was written: .*a"):
+        replace_file(tmp_path / "a", b"")
+
+
+def test_the_disk_is_waited_for_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    replace_file(tmp_path / "a", b"", sync=False)
+    assert not synced
+    replace_file(tmp_path / "a", b"")
+    assert len(synced) == 2  # the file and its folder
+
+
+def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    code = (
+        "import sys; from rsmooth.plumbing.files import replace_file; "
+        "replace_file(sys.argv[1], b'new content')"
+    )
+    environment = {**os.environ, "RSMOOTH_CRASH_AT": "a.pt/mid-write"}
+    (tmp_path / "a.pt").write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "a.pt")],
+        env=environment,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 137
+    left = [path for path in tmp_path.iterdir() if path.name != "a.pt"]
+    assert [path.read_bytes() for path in left] == [b"new c"]
+    remove_leftovers(tmp_path)
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.pt", b"old")]

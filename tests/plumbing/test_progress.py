@@ -1,0 +1,52 @@
+"""Progress: redrawn in a terminal, a rare line in a file."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+from tqdm import tqdm
+
+from rsmooth.plumbing import progress as bars
+from rsmooth.plumbing.progress import bar_options
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def progress(stream: io.StringIO, monkeypatch: pytest.MonkeyPatch, *, shown: bool = True) -> str:
+    monkeypatch.setattr(sys, "stderr", stream)
+    with tqdm(total=2000, **bar_options(shown)) as bar:
+        for _ in range(2000):
+            bar.update()
+            bar.set_postfix_str("x", refresh=False)
+    return stream.getvalue()
+
+
+def test_a_file_gets_few_lines_and_no_carriage_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = progress(io.StringIO(), monkeypatch).splitlines()
+    assert [line.split("|")[0].strip() for line in lines] == ["0%", "100%"]
+    assert "\r" not in progress(io.StringIO(), monkeypatch)
+
+
+def test_a_file_gets_a_line_every_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bars, "LINE_SECONDS", 0.0)
+    lines = progress(io.StringIO(), monkeypatch).splitlines()
+    assert len(lines) > 100
+    assert all("it/s" in line or "?it" in line for line in lines)
+
+
+def test_a_terminal_gets_a_bar_that_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = progress(Terminal(), monkeypatch)
+    assert text.count("\r") >= 2
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_nothing_where_it_is_not_wanted(
+    stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert progress(stream(), monkeypatch, shown=False) == ""

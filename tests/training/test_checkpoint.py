@@ -1,0 +1,271 @@
+"""A run that is stopped, however rudely, and resumed is the run that was never stopped, bit for
+bit.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rsmooth.attacks import SmoothAdvPGD
+from rsmooth.defenses import Trainer
+from rsmooth.plumbing.errors import LockedError, RecordError
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training import setup as engine
+from tests.training.helpers import classifier, images, weights
+
+OPTIONS: dict[str, Any] = {
+    "attack": SmoothAdvPGD(epsilon=0.5, steps=2),
+    "num_noise": 2,
+    "epochs": 4,
+    "batch_size": 12,
+    "lr": 0.05,
+    "lr_step_epochs": 2,
+    "warmup_epochs": 2,
+    "checkpoint_seconds": 1e-9,
+}
+STEPS = 16
+TIMELESS = (
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "epsilon",
+    "lr",
+    "images",
+    "steps",
+    "validation_accuracy",
+)
+
+
+class Stop(Exception):  # noqa: N818
+    pass
+
+
+def stop_at(step: int) -> Any:
+    left = [step]
+
+    def callback(epoch: int, at: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise Stop
+
+    return callback
+
+
+def run(
+    folder: Path | None, callback: Any = None, g: SmoothedClassifier | None = None, **changed: Any
+) -> Tensor:
+    g = g or classifier()
+    Trainer(**{**OPTIONS, **changed}).fit(
+        g, images(), validation=images(9, seed=1), run_dir=folder, progress=False, callback=callback
+    )
+    return weights(g)
+
+
+def rows(folder: Path) -> list[tuple[Any, ...]]:
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [tuple(line[name] for name in TIMELESS) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Tensor, Path]:
+    folder = tmp_path_factory.mktemp("unbroken")
+    return run(folder), folder
+
+
+@pytest.mark.parametrize("step", [1, 5, 8, 13, STEPS])
+def test_resumed_in_the_midst_of_an_epoch_equals_unbroken_bitwise(
+    step: int, tmp_path: Path, unbroken: tuple[Tensor, Path]
+) -> None:
+    with pytest.raises(Stop):
+        run(tmp_path, stop_at(step))
+    assert (tmp_path / "checkpoint.pt").exists() == (
+        step > 1
+    )  # the callback stops the step before its checkpoint
+    assert torch.equal(run(tmp_path), unbroken[0])
+    assert rows(tmp_path) == rows(unbroken[1])
+
+
+def test_a_resumed_run_does_not_do_its_steps_again(tmp_path: Path) -> None:
+    with pytest.raises(Stop):
+        run(tmp_path, stop_at(6))
+    calls: list[tuple[int, int]] = []
+    run(tmp_path, lambda *at: calls.append(at))
+    assert len(calls) == STEPS - 5
+    calls.clear()
+    run(tmp_path, lambda *at: calls.append(at))
+    assert not calls  # finished already
+    run(None, lambda *at: calls.append(at))
+    assert len(calls) == STEPS
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.training.test_checkpoint import run
+left = [7]
+def die(epoch, step):
+    left[0] -= 1
+    if not left[0]:
+        os.kill(os.getpid(), signal.SIGKILL)
+run(Path(sys.argv[1]), die)
+"""
+
+
+def test_killed_and_resumed_equals_unbroken_bitwise(
+    tmp_path: Path, unbroken: tuple[Tensor, Path]
+) -> None:
+    root = Path(__file__).parents[2]
+    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path)],
+        cwd=root,
+        check=False,
+        env={**os.environ, **threads},
+    )
+    assert done.returncode == -signal.SIGKILL
+    assert torch.equal(run(tmp_path), unbroken[0])
+    assert rows(tmp_path) == rows(unbroken[1])
+
+
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_saves_at_the_end_of_the_step_and_says_how_to_go_on(
+    number: int, error: type[BaseException], tmp_path: Path, unbroken: tuple[Tensor, Path]
+) -> None:
+    def send(epoch: int, step: int) -> None:
+        if (epoch, step) == (1, 3):
+            os.kill(os.getpid(), number)
+
+    before = signal.getsignal(number)
+    with pytest.raises(error, match="saved after step 3 of epoch 1; call fit again with run_dir="):
+        run(tmp_path, send, checkpoint_seconds=1e9)
+    assert signal.getsignal(number) is before
+    assert torch.equal(run(tmp_path), unbroken[0])
+
+
+def test_random_layers_resume_too(tmp_path: Path) -> None:
+    def dropping() -> SmoothedClassifier:
+        g = classifier("mlp")
+        g.base.register_forward_hook(
+            lambda module, inputs, output: nn.functional.dropout(output, 0.3, module.training)
+        )
+        return g
+
+    whole = run(None, g=dropping(), fold_attack=False)
+    with pytest.raises(Stop):
+        run(tmp_path, stop_at(6), g=dropping(), fold_attack=False)
+    assert torch.equal(run(tmp_path, g=dropping(), fold_attack=False), whole)
+
+
+def test_another_configuration_is_refused_by_naming_what_differs(tmp_path: Path) -> None:
+    run(tmp_path, epochs=1)
+    with pytest.raises(
+        ValueError, match=r"attack.epsilon was 0.5 and is 0.25; lr was 0.05 and is 0.1. Choose"
+    ):
+        run(tmp_path, epochs=1, lr=0.1, attack=SmoothAdvPGD(epsilon=0.25, steps=2))
+    with pytest.raises(RecordError, match=r"sigma was 0.25 and is 0.5"):
+        run(tmp_path, epochs=1, g=classifier(sigma=0.5))
+    run(tmp_path, epochs=1, checkpoint_seconds=5.0)  # decides nothing about the result
+
+
+def test_resume_false_starts_anew(tmp_path: Path) -> None:
+    run(tmp_path, epochs=1)
+    g = classifier()
+    history = Trainer(**{**OPTIONS, "epochs": 2}).fit(
+        g, images(), run_dir=tmp_path, resume=False, progress=False
+    )
+    assert [row["epoch"] for row in history] == [0, 1]
+
+
+def changed(**parts: Any) -> Any:
+    return lambda path: torch.save({**torch.load(path, weights_only=True), **parts}, path)
+
+
+def without(part: str) -> Any:
+    return lambda path: torch.save(
+        {key: value for key, value in torch.load(path).items() if key != part}, path
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: torch.save({"weights": 1}, path), "got something else"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "got a file that is damaged"),
+        (lambda path: path.write_bytes(b""), "got a file that is damaged"),
+        (without("history"), "does not fit .KeyError: 'history'"),
+        (without("precision"), "got something else"),
+        (changed(config=3), "got something else"),
+        (changed(model={}), "does not fit .ValueError: expected weights that fit"),
+        (changed(optimizer={"state": {}, "param_groups": []}), "does not fit .ValueError"),
+        (changed(totals=torch.zeros(3)), "does not fit .RuntimeError"),
+    ],
+)
+def test_a_file_that_is_no_checkpoint_is_refused_by_name(
+    damage: Any, said: str, tmp_path: Path
+) -> None:
+    run(tmp_path, epochs=1)
+    damage(tmp_path / "checkpoint.pt")
+    with pytest.raises(
+        RecordError, match=rf"expected a training checkpoint in .*checkpoint\.pt, .*{said}"
+    ):
+        run(tmp_path, epochs=1)
+
+
+def test_two_runs_do_not_train_into_one_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "PATIENCE_SECONDS", 0.0)
+    refused = []
+
+    def meanwhile(epoch: int, step: int) -> None:
+        if step == 2:
+            with pytest.raises(LockedError, match=f"process {os.getpid()} is writing") as locked:
+                run(tmp_path, epochs=1)
+            refused.append(locked)
+
+    whole = run(tmp_path, meanwhile, epochs=1)
+    assert len(refused) == 1
+    assert torch.equal(run(tmp_path, epochs=1), whole)
+    assert not list(tmp_path.glob("*.lock"))
+
+
+def test_a_model_that_could_not_be_saved_is_refused_at_once(tmp_path: Path) -> None:
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 0.25, 3)
+    with pytest.raises(
+        ValueError, match=r"expected a base classifier from MODELS.create to keep in"
+    ):
+        Trainer().fit(g, images(), run_dir=tmp_path)
+
+
+def test_tensorboard_that_is_not_installed_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
+    with pytest.raises(
+        ImportError, match=r"expected the package tensorboard .* install rsmooth\[tensorboard\]"
+    ):
+        Trainer(tensorboard=True)
+
+
+def test_tensorboard_gets_the_metrics(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trainer = Trainer(epochs=2, batch_size=24, tensorboard=True)
+    history = trainer.fit(classifier(), images(), run_dir=tmp_path, progress=False)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.value for event in events.Scalars("train_loss")] == pytest.approx(
+        [row["train_loss"] for row in history]
+    )
+    with pytest.raises(ValueError, match="expected a run_dir for tensorboard=True"):
+        trainer.fit(classifier(), images())

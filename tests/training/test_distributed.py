@@ -1,0 +1,34 @@
+"""What the processes of one run share; tests/cli/test_torchrun.py runs two of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rsmooth.training.distributed import Ranks, _same_tensors, joined
+from tests.training.helpers import classifier
+
+
+def test_shares_part_every_mini_batch() -> None:
+    positions = torch.arange(7)
+    shares = [Ranks(rank, 3).share(positions) for rank in range(3)]
+    assert torch.equal(torch.cat(shares).sort().values, positions)
+    assert not len(Ranks(2, 3).share(torch.arange(2)))
+
+
+def test_one_process_needs_no_others() -> None:
+    with joined(torch.device("cpu")) as ranks:
+        assert (ranks.first, ranks.size, ranks.agree(2.5, torch.device("cpu"))) == (True, 1, 2.5)
+        base = nn.Linear(2, 2)
+        assert ranks.wrap(base) is base
+        assert torch.equal(ranks.total(torch.ones(2)), torch.ones(2))
+
+
+def test_the_view_for_synchronised_batch_norm_shares_weights_and_statistics() -> None:
+    base = classifier().base
+    view = nn.SyncBatchNorm.convert_sync_batchnorm(_same_tensors(base))
+    assert any(isinstance(layer, nn.SyncBatchNorm) for layer in view.modules())
+    assert not any(isinstance(layer, nn.SyncBatchNorm) for layer in base.modules())
+    ours, theirs = base.state_dict(keep_vars=True), view.state_dict(keep_vars=True)
+    assert all(ours[name].data_ptr() == theirs[name].data_ptr() for name in ours)
+    assert all(ours[name] is theirs[name] for name, _ in base.named_parameters())

@@ -1,0 +1,135 @@
+"""Runs that go wrong are stopped with cause and remedy."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsmooth.attacks import DDN, SmoothAdvPGD
+from rsmooth.defenses import Trainer, TrainingCollapsed
+from rsmooth.training import loop as run
+from rsmooth.training.guards import check_collapse, remark
+from tests.training.helpers import classifier, images, weights
+
+CLIP = r"gradient clipping \(clip_grad_norm=1\)"
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(tmp_path: Path) -> None:
+    g = classifier("mlp")
+    said = f"expected a finite loss, got a sum of (inf|nan) .*a lower lr .it is 1e.30., or {CLIP}$"
+    with pytest.raises(TrainingCollapsed, match=said):
+        Trainer(lr=1e30, batch_size=12, epochs=5).fit(g, images(), run_dir=tmp_path, progress=False)
+    saved = tmp_path / "checkpoint.pt"
+    if saved.exists():
+        assert all(
+            value.isfinite().all()
+            for value in torch.load(saved, weights_only=True)["model"].values()
+        )
+
+
+def test_a_step_that_breaks_the_weights_is_never_saved(tmp_path: Path) -> None:
+    g = classifier("mlp")
+
+    def spoil(epoch: int, step: int) -> None:
+        with torch.no_grad():
+            next(g.parameters())[0] = math.nan
+
+    with pytest.raises(
+        TrainingCollapsed, match=r"expected finite weights, got NaN or infinity in .* in epoch 0;"
+    ):
+        Trainer(batch_size=24, epochs=1).fit(
+            g, images(), validation=images(), run_dir=tmp_path, progress=False, callback=spoil
+        )
+    assert not list(tmp_path.iterdir())  # neither checkpoint.pt nor best.pt
+
+
+def test_a_classifier_that_answers_one_class_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
+    g = classifier("mlp")
+    with torch.no_grad():
+        for parameter in g.parameters():
+            parameter.zero_()
+        list(g.parameters())[-1][1] = 50.0
+    trainer = Trainer(lr=1e-6, batch_size=12, epochs=5, warmup_epochs=2)
+    epochs: list[int] = []
+    with pytest.raises(
+        TrainingCollapsed,
+        match=f"got class 1 for 100.0% of the training images in epoch 2;.*{CLIP}",
+    ):
+        trainer.fit(g, images(), progress=False, callback=lambda epoch, step: epochs.append(epoch))
+    assert max(epochs) == 2  # past warm-up
+
+
+def test_validation_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
+    g, white = classifier("mlp"), images()
+    white.images.fill_(255)
+    with pytest.raises(TrainingCollapsed, match="of the validation images"):
+        Trainer(lr=0.05, batch_size=12, epochs=12, warmup_epochs=0).fit(
+            g, images(), validation=white, progress=False
+        )
+
+
+def test_judgement_needs_labels_of_several_classes_and_some_steps() -> None:
+    trainer = Trainer(attack=DDN(epsilon=1.0, steps=2), num_noise=8, clip_grad_norm=1.0)
+    check_collapse([100, 0], [95, 5], trainer, 3, "training")
+    check_collapse([98, 2], [50, 50], trainer, 3, "training")
+    check_collapse([19, 0], [9, 10], trainer, 3, "validation")
+    said = (
+        r"too large .* anew in another run folder with a lower lr \(it is 0.1\), or a longer "
+        r"warm-up of epsilon "
+        r"\(warmup_epochs is 10\), or a smaller num_noise \(it is 8\)$"
+    )
+    with pytest.raises(TrainingCollapsed, match=said):
+        check_collapse([99, 1], [50, 50], trainer, 3, "training")
+    g = classifier()
+    Trainer(lr=1e-9, batch_size=24, epochs=1).fit(
+        g, images(), progress=False
+    )  # has hardly begun: no judgement
+    assert weights(g).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("trainer", "sigma", "message"),
+    [
+        (
+            Trainer(num_noise=16),
+            0.25,
+            "num_noise=16 makes as many optimiser steps a batch, each on only 16 images",
+        ),
+        (Trainer(attack=DDN(epsilon=1.0, steps=2)), 0.5, "DDN in training at sigma=0.5"),
+    ],
+)
+def test_risky_settings_are_remarked_on(trainer: Trainer, sigma: float, message: str) -> None:
+    with pytest.warns(UserWarning, match=message):
+        remark(trainer, sigma)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "sigma"),
+    [
+        (Trainer(num_noise=8, attack=SmoothAdvPGD(epsilon=1.0, steps=2)), 1.0),
+        (Trainer(attack=DDN(epsilon=1.0, steps=2)), 0.25),
+    ],
+)
+def test_usual_settings_are_not(trainer: Trainer, sigma: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        remark(trainer, sigma)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"attack": "pgd"}, "expected an attack such as"),
+        ({"lr": float("inf")}, "expected lr to be a number > 0, got inf"),
+        ({"momentum": float("inf")}, "expected momentum to be a number >= 0"),
+    ],
+)
+def test_trainers_refuse_options_that_cannot_be(options, said):
+    with pytest.raises(ValueError, match=said):
+        Trainer(**options)

@@ -1,0 +1,162 @@
+"""Order, crops, flips and noise: keyed by image and epoch, whatever batch an image comes in."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from rsmooth.attacks import SmoothAdvPGD
+from rsmooth.data import ImageData, load_dataset
+from rsmooth.defenses import Trainer
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.augment import crop_and_flip, draw_crops
+from rsmooth.training.draws import LABELLED, UNLABELLED, Draws
+from rsmooth.training.sources import as_source
+from tests.training.helpers import images, weights
+
+CPU = torch.device("cpu")
+
+
+def gathered(
+    data: ImageData, shares: list[Tensor], augment: bool | None = True
+) -> tuple[Tensor, Tensor, Tensor]:
+    source = as_source(data, Draws(0), device=CPU, augment=augment, workers=0)
+    x, y, ids = (torch.cat(parts) for parts in zip(*source.batches(shares, 3), strict=True))
+    order = ids.argsort()
+    return x[order], y[order], ids[order]
+
+
+@pytest.mark.parametrize("size", [1, 5, 24])
+def test_augmented_images_do_not_depend_on_the_batches(size: int) -> None:
+    data = images(channels=3)
+    whole = gathered(data, [torch.arange(24)])
+    split = gathered(data, list(torch.split(torch.randperm(24), size)))
+    assert all(torch.equal(a, b) for a, b in zip(whole, split, strict=True))
+
+
+def test_noise_does_not_depend_on_the_batches_or_on_the_number_of_copies() -> None:
+    ids, shape = torch.tensor([3, 900, 17, 5]), torch.Size((1, 4, 4))
+    whole = Draws(0).noise(ids, 2, 3, shape, 0.5)
+    assert torch.equal(Draws(0).noise(ids[2:3], 2, 3, shape, 0.5), whole[2:3])
+    assert torch.equal(Draws(0).noise(ids, 2, 1, shape, 0.5), whole[:, :1])
+    assert torch.allclose(Draws(0).noise(ids, 2, 3, shape, 1.0), 2 * whole)
+
+
+def test_every_draw_has_its_own_seed_stream_and_epoch() -> None:
+    ids, shape = torch.arange(4), torch.Size((1, 4, 4))
+    draws = [
+        Draws(0).noise(ids, 0, 2, shape, 1.0),
+        Draws(0).noise(ids, 1, 2, shape, 1.0),
+        Draws(1).noise(ids, 0, 2, shape, 1.0),
+        Draws(0, UNLABELLED).noise(ids, 0, 2, shape, 1.0),
+    ]
+    flat = torch.stack([copy for noise in draws for copy in noise.flatten(0, 1).flatten(1)])
+    assert flat.unique(dim=0).shape == flat.shape
+    assert Draws(0, LABELLED) == Draws(0)
+
+
+def test_crop_and_flip_is_a_crop_and_a_flip_of_the_padded_image() -> None:
+    data = images(channels=3)
+    out = crop_and_flip(data.images, draw_crops(data.index, 1, Draws(0)))
+    padded = torch.nn.functional.pad(data.images, (4, 4, 4, 4))
+    seen = set()
+    for before, after in zip(padded, out, strict=True):
+        found = [
+            (top, left, flip)
+            for top in range(9)
+            for left in range(9)
+            for flip in (0, 1)
+            if torch.equal(after, _flip(before[:, top : top + 8, left : left + 8], flip))
+        ]
+        assert found
+        seen.update(found)
+    assert {flip for _, _, flip in seen} == {0, 1}
+    assert min(len({top for top, _, _ in seen}), len({left for _, left, _ in seen})) >= 6
+
+
+def _flip(image: Tensor, flip: int) -> Tensor:
+    return image.flip(2) if flip else image
+
+
+def test_images_without_colour_are_left_alone_unless_asked() -> None:
+    grey, colour, everything = images(), images(channels=3), [torch.arange(24)]
+    assert torch.equal(gathered(grey, everything, None)[0], grey.images.float() / 255)
+    assert not torch.equal(gathered(grey, everything, True)[0], grey.images.float() / 255)
+    assert not torch.equal(gathered(colour, everything, None)[0], colour.images.float() / 255)
+    assert torch.equal(gathered(colour, everything, False)[0], colour.images.float() / 255)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("folder")
+    for i, image in enumerate(images(9, channels=3, size=20).images):
+        path = root / "train" / str(i % 3)
+        path.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(path / f"{i}.png")
+    return root
+
+
+def test_image_folders_stream_the_same_crops_whatever_the_batches_and_workers(folder: Path) -> None:
+    data = load_dataset("folder", root=folder, image_size=16).train
+    results = []
+    for workers, size in ((0, 9), (1, 2)):
+        source = as_source(data, Draws(0), device=CPU, augment=None, workers=workers)
+        x, _, ids = (
+            torch.cat(parts)
+            for parts in zip(*source.batches(torch.split(torch.arange(9), size), 0), strict=True)
+        )
+        results.append((x, ids))
+    assert torch.equal(results[0][0], results[1][0])
+    assert torch.equal(results[0][1], results[1][1])
+    other = next(
+        iter(
+            as_source(data, Draws(1), device=CPU, augment=None, workers=0).batches(
+                [torch.arange(9)], 0
+            )
+        )
+    )[0]
+    assert not torch.equal(results[0][0], other)
+
+
+def test_image_folders_train(folder: Path, tmp_path: Path) -> None:
+    data = load_dataset("folder", root=folder, image_size=16).train
+    g = SmoothedClassifier(MODELS.create("small-cnn", num_classes=3, width=4), 0.1, 3)
+    history = Trainer(epochs=2, batch_size=4, lr=0.01, workers=0).fit(
+        g, data, validation=data, run_dir=tmp_path, progress=False
+    )
+    assert [row["images"] for row in history] == [9, 9]
+
+
+def test_image_folders_resume_with_the_same_crops(folder: Path, tmp_path: Path) -> None:
+    """Stopped within the second epoch; crops and noise are keyed by (epoch, image, copy)."""
+    data = load_dataset("folder", root=folder, image_size=16).train
+
+    def fit(run_dir: Path, last: tuple[int, int] | None = None) -> Tensor:
+        def stop(*at: int) -> None:
+            if at == last:
+                raise InterruptedError
+
+        torch.manual_seed(0)
+        g = SmoothedClassifier(MODELS.create("small-cnn", num_classes=3, width=4), 0.1, 3)
+        trainer = Trainer(
+            attack=SmoothAdvPGD(epsilon=0.3, steps=1),
+            num_noise=2,
+            epochs=2,
+            batch_size=6,
+            lr=0.01,
+            workers=0,
+            checkpoint_seconds=1e-9,
+        )
+        with suppress(InterruptedError):
+            trainer.fit(g, data, run_dir=run_dir, progress=False, callback=stop)
+        return weights(g)
+
+    whole = fit(tmp_path / "whole")
+    assert not torch.equal(fit(tmp_path / "stopped", last=(1, 2)), whole)
+    assert torch.equal(fit(tmp_path / "stopped"), whole)
