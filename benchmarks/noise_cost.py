@@ -66,9 +66,12 @@ def _noises(images: Tensor) -> list[tuple[str, Step]]:
 
     steps: list[tuple[str, Step]] = [("torch.randn, sigma 0.25", randn)]
     samplers = [GridSampler(sigma) for sigma in ("0.12", "0.25", "0.5", "1.0")]
-    steps += [(f"grid, sigma {s.sigma:f}", _grid_step(s, images, compiled=False)) for s in samplers]
+    steps += [
+        (f"grid, sigma {s.noise.decimal:g}", _grid_step(s, images, compiled=False))
+        for s in samplers
+    ]
     return steps + [
-        (f"grid compiled, sigma {s.sigma:f}", _grid_step(s, images, compiled=True))
+        (f"grid compiled, sigma {s.noise.decimal:g}", _grid_step(s, images, compiled=True))
         for s in samplers
     ]
 

@@ -1,4 +1,4 @@
-"""The smoothed classifier g of a base classifier: the one place where sigma lives."""
+"""The smoothed classifier g of a base classifier: the one place where the noise lives."""
 
 from __future__ import annotations
 
@@ -14,49 +14,71 @@ from torch import Tensor, nn
 
 from rsmooth._version import __version__
 from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
-from rsmooth.plumbing.numbers import check_sigma
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"
 
 
 class SmoothedClassifier(nn.Module):
-    """g(x) = argmax_c P(f(x + noise) = c), noise ~ N(0, sigma^2 I), around a base classifier that
-    returns logits.
+    """A base classifier under noise: g(x) = argmax_c P(f(x + noise) = c).
 
-    base: a module (N, C, H, W) -> (N, K) on images in [0, 1]; its normalisation, if any, is its own
-    first layer.
-    sigma: standard deviation of the noise in [0, 1] pixel units, >= 0 (0 makes g the base
-    classifier).
+        g = SmoothedClassifier(base, sigma=0.25, num_classes=10)
+        g = SmoothedClassifier(base, noise=Uniform(0.5), num_classes=10)
+
+    base: a module (N, C, H, W) -> logits (N, K) on images in [0, 1]; its normalisation, if any, is
+        its own first layer.
+    sigma: shorthand for noise=Gaussian(sigma); 0 makes g the base classifier.
+    num_classes: K, at least 2.
+    noise: the distribution of the noise, in [0, 1] pixel units.
     num_noise: how many noise samples ``forward`` averages over.
-    Cohen et al. 2019 (arXiv:1902.02918), section 3; the soft version G that ``forward`` returns is
-    Salman et al. 2019 (arXiv:1906.04584), section 2.
+
+    Raises ValueError for values out of range, and unless just one of sigma and noise is given.
+    Cohen et al. 2019 (arXiv:1902.02918), section 3. The soft version G that ``forward`` returns is
+    that of Salman et al. 2019 (arXiv:1906.04584), section 2.
     """
 
     def __init__(
-        self, base: nn.Module, sigma: float, num_classes: int, *, num_noise: int = 16
+        self,
+        base: nn.Module,
+        sigma: float | None = None,
+        num_classes: int | None = None,
+        *,
+        noise: NoiseDistribution | None = None,
+        num_noise: int = 16,
     ) -> None:
         super().__init__()
-        if num_classes < 2:
+        if num_classes is None or num_classes < 2:
             raise ValueError(f"expected num_classes >= 2, got {num_classes}")
         if num_noise < 1:
             raise ValueError(f"expected num_noise >= 1, got {num_noise}")
         self.base = base
-        self.sigma = check_sigma(sigma, allow_zero=True)
+        self.noise = _one_noise(sigma, noise)
         self.num_classes = int(num_classes)
         self.num_noise = int(num_noise)
         self._frozen_seed: int | None = None
 
-    def sample_noise(self, x: Tensor, m: int, generator: torch.Generator | None = None) -> Tensor:
-        """Noise for m copies of each image: (B, C, H, W) -> (B, m, C, H, W), N(0, sigma^2), never
-        clamped.
-        """
-        shape = (x.shape[0], m, *x.shape[1:])
-        device = generator.device if generator is not None else x.device
-        return (
-            torch.randn(shape, generator=generator, device=device, dtype=x.dtype).to(x.device)
-            * self.sigma
+    @property
+    def sigma(self) -> float:
+        """The standard deviation of Gaussian noise; ValueError where the noise is another."""
+        if not isinstance(self.noise, Gaussian):
+            raise ValueError(
+                f"expected Gaussian noise where sigma is asked for, got {self.noise}; read g.noise"
+            )
+        return self.noise.sigma
+
+    def around(self, base: nn.Module) -> SmoothedClassifier:
+        """The smoothed classifier of another base, otherwise like this one."""
+        return SmoothedClassifier(
+            base, num_classes=self.num_classes, noise=self.noise, num_noise=self.num_noise
         )
+
+    def sample_noise(self, x: Tensor, m: int, generator: torch.Generator | None = None) -> Tensor:
+        """Noise for m copies of each image, never clamped: (B, C, H, W) -> (B, m, C, H, W)."""
+        device = generator.device if generator is not None else x.device
+        empty = torch.empty((x.shape[0], m, *x.shape[1:]), device=device, dtype=x.dtype)
+        drawn: Tensor = self.noise.fill(empty, generator)
+        return drawn.to(x.device)
 
     def log_probs(self, points: Tensor) -> Tensor:
         """Log-softmax of the base classifier at given points: (B, m, C, H, W) -> (B, m, K), at
@@ -77,42 +99,44 @@ class SmoothedClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Give log G(x), the log of the mean softmax over num_noise copies: (B, C, H, W) -> (B, K).
 
-        The cross-entropy of it is the SmoothAdv loss, so that every cross-entropy attack of every
-        library is a SmoothAdv attack on this module. The noise is fresh in every call, unless
-        within ``frozen_noise``.
+        Its cross-entropy is the SmoothAdv loss, so that every cross-entropy attack of every library
+        is a SmoothAdv attack on this module. The noise is fresh in every call, unless within
+        ``frozen_noise``.
         """
-        generator = None
-        if self._frozen_seed is not None:
-            generator = torch.Generator(device="cpu").manual_seed(self._frozen_seed)
         m = self.num_noise
-        noise = self.sample_noise(x, m, generator)
+        if self._frozen_seed is None:
+            noise = self.sample_noise(x, m)
+        else:  # the same for every image, so that no batching changes the function
+            generator = torch.Generator(device="cpu").manual_seed(self._frozen_seed)
+            noise = self.sample_noise(x[:1], m, generator).expand(len(x), *[-1] * x.ndim)
         return self.log_probs(x.unsqueeze(1) + noise).logsumexp(dim=1) - math.log(m)
 
     @contextmanager
     def frozen_noise(self, seed: int, num_noise: int | None = None) -> Iterator[SmoothedClassifier]:
-        """Within this context ``forward`` uses one fixed noise tensor, a deterministic function for
-        an outside attack.
+        """Within this context ``forward`` is one deterministic function, for an outside attack.
 
-        num_noise replaces the module's own for the time of the context. The noise belongs to (seed,
-        batch shape).
+            with g.frozen_noise(seed=0, num_noise=8):
+                logits = g(x)
+
+        All images share one noise tensor (num_noise, C, H, W), drawn from ``seed``. So the answer
+        to an image does not depend on the batch that it comes in. num_noise replaces the module's
+        own for the time of the context; ValueError below 1.
         """
         if num_noise is not None and num_noise < 1:
             raise ValueError(f"expected num_noise >= 1, got {num_noise}")
         before = self._frozen_seed, self.num_noise
-        self._frozen_seed, self.num_noise = (
-            int(seed),
-            self.num_noise if num_noise is None else int(num_noise),
-        )
+        self._frozen_seed = int(seed)
+        self.num_noise = self.num_noise if num_noise is None else int(num_noise)
         try:
             yield self
         finally:
             self._frozen_seed, self.num_noise = before
 
     def extra_repr(self) -> str:
-        return f"sigma={self.sigma:g}, num_classes={self.num_classes}, num_noise={self.num_noise}"
+        return f"noise={self.noise!r}, num_classes={self.num_classes}, num_noise={self.num_noise}"
 
     def save(self, path: str | os.PathLike[str], **extra: Any) -> None:
-        """Write sigma, architecture, normalisation and weights to one file, atomically.
+        """Write noise, architecture, normalisation and weights to one file, atomically.
 
         extra: further plain values to keep beside them. The base must come from ``MODELS.create``,
         which notes the architecture; ValueError otherwise.
@@ -122,38 +146,39 @@ class SmoothedClassifier(nn.Module):
             raise ValueError(
                 "expected a base classifier from MODELS.create (it notes name and options), got "
                 f"{type(self.base).__name__}; register its constructor with "
-                "@MODELS.register('name'), "
-                "or save its state_dict yourself"
+                "@MODELS.register('name'), or save its state_dict yourself"
             )
-        atomic_save(
-            {
-                "format": FORMAT,
-                "version": __version__,
-                "sigma": self.sigma,
-                "num_classes": self.num_classes,
-                "num_noise": self.num_noise,
-                "architecture": architecture,
-                "extra": extra,
-                "state_dict": self.base.state_dict(),
-            },
-            Path(path),
-        )
+        content = {
+            "format": FORMAT,
+            "version": __version__,
+            "noise": self.noise.record(),
+            "num_classes": self.num_classes,
+            "num_noise": self.num_noise,
+            "architecture": architecture,
+            "extra": extra,
+            "state_dict": self.base.state_dict(),
+        }
+        if isinstance(self.noise, Gaussian):  # what earlier versions look for
+            content["sigma"] = self.noise.sigma
+        atomic_save(content, Path(path))
 
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], *, map_location: str | torch.device = "cpu"
     ) -> SmoothedClassifier:
-        """Read a file that ``save`` wrote; ValueError for a file of another kind or weights that do
-        not fit.
+        """Read a file that ``save`` wrote.
+
+        ValueError for a file of another kind, or weights that do not fit.
         """
         content = safe_load(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(
                 f"expected a model written by SmoothedClassifier.save, got {path}; published "
-                "checkpoints "
-                "are opened by rsmooth.models.load_checkpoint"
+                "checkpoints are opened by rsmooth.models.load_checkpoint"
             )
-        needed = ("architecture", "sigma", "num_classes", "num_noise", "state_dict")
+        if "sigma" in content:  # files of earlier versions know no other noise
+            content = {"noise": {"name": "gaussian", "sigma": content["sigma"]}, **content}
+        needed = ("architecture", "noise", "num_classes", "num_noise", "state_dict")
         lacking = [key for key in needed if key not in content]
         if lacking:
             raise ValueError(
@@ -165,8 +190,19 @@ class SmoothedClassifier(nn.Module):
         load_weights(base, content["state_dict"], source=str(path))
         g = cls(
             base.to(map_location),
-            content["sigma"],
-            content["num_classes"],
+            num_classes=content["num_classes"],
+            noise=noise_of_record(content["noise"]),
             num_noise=content["num_noise"],
         )
         return g.eval()
+
+
+def _one_noise(sigma: float | None, noise: NoiseDistribution | None) -> NoiseDistribution:
+    if sigma is None and noise is not None:
+        return noise
+    if sigma is not None and noise is None:
+        return Gaussian(sigma)
+    raise ValueError(
+        f"expected either sigma or noise, got sigma={sigma} and noise={noise}; "
+        "sigma=0.25 is short for noise=Gaussian(0.25)"
+    )

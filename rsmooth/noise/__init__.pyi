@@ -1,5 +1,10 @@
+from .continuous import draw as draw
 from .continuous import gaussian as gaussian
 from .continuous import uniform_integers as uniform_integers
+from .distributions import Gaussian as Gaussian
+from .distributions import Laplace as Laplace
+from .distributions import NoiseDistribution as NoiseDistribution
+from .distributions import Uniform as Uniform
 from .grid import GridSampler as GridSampler
 from .grid import add_grid_noise as add_grid_noise
 from .grid import compilation_status as compilation_status

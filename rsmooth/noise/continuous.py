@@ -1,4 +1,4 @@
-"""Continuous draws from the same words: Gaussian noise in floating point, and uniform integers."""
+"""Continuous draws from the same words: noise in floating point, and uniform integers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,37 @@ import math
 import torch
 from torch import Tensor
 
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.noise.keys import Key, check_counters
 from rsmooth.noise.philox import MASK32, philox_words, sample_pairs
+
+
+def draw(
+    noise: NoiseDistribution,
+    key: Key,
+    image_ids: Tensor,
+    sample_ids: Tensor,
+    shape: tuple[int, ...],
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """Continuous noise of each (image, sample) pair: ids int64 (B,) -> float32 (B, *shape).
+
+        key = derive_key(0, "train-noise", epoch)
+        draw(Uniform(0.5), key, ids, copies, (3, 32, 32))
+
+    Two 32-bit words make two values, numbered in the row-major order of shape. They are made in
+    float64, rounded once to float32, then scaled. So a last bit differs between two devices (or
+    releases of torch) about once in 10^8 values, where their log or cos differ: deterministic on
+    one device, not across them. x + noise in floating point is no exact shift: see ``GridSampler``
+    for certification.
+    """
+    check_counters(image_ids, sample_ids)
+    place, values = torch.device(device), math.prod(shape)
+    pairs = sample_pairs(key, image_ids.to(place), sample_ids.to(place), 0, -(-values // 4))
+    first, second = noise.from_words(pairs & MASK32, (pairs >> 32) & MASK32)
+    drawn = torch.stack([first, second], dim=-1).to(torch.float32)
+    flat = drawn.flatten(1)[:, :values]
+    return flat.reshape(len(image_ids), *shape).mul_(noise.scale_value)
 
 
 def gaussian(
@@ -18,26 +47,8 @@ def gaussian(
     shape: tuple[int, ...],
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """N(0, 1) noise of each (image, sample) pair: ids int64 (B,) -> float32 (B, *shape).
-
-    The Box-Muller transform (Box and Muller 1958) of two 32-bit words into two values, numbered in
-    the row-major order of shape; so no value exceeds 6.77 in size. It runs in float64 and is
-    rounded once, so that a last bit differs between two devices (or releases of torch) about once
-    in 10^8 values, where their log or cos differ: deterministic on one device, not across them. x +
-    noise in floating point is no exact shift: see ``GridSampler`` for certification. For training,
-    key the stream by the epoch: ``derive_key(seed, "train-noise", epoch)`` with the copy as the
-    sample id.
-    """
-    check_counters(image_ids, sample_ids)
-    place, values = torch.device(device), math.prod(shape)
-    pairs = sample_pairs(key, image_ids.to(place), sample_ids.to(place), 0, -(-values // 4))
-    radius_word, angle_word = pairs & MASK32, (pairs >> 32) & MASK32
-    radius = (
-        (radius_word + 1).double().mul_(2.0**-32).log_().mul_(-2.0).sqrt_()
-    )  # 1..2^32: never log 0
-    angle = angle_word.double().mul_(2.0 * math.pi * 2.0**-32)
-    normal = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).to(torch.float32)
-    return normal.flatten(1)[:, :values].reshape(len(image_ids), *shape)
+    """N(0, 1) noise of each (image, sample) pair, as ``draw`` does it: -> float32 (B, *shape)."""
+    return draw(Gaussian(1.0), key, image_ids, sample_ids, shape, device)
 
 
 def uniform_integers(key: Key, ids: Tensor, counters: Tensor, bound: int) -> Tensor:

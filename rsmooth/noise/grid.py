@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.noise.compiled import CompiledOnceWorthIt
+from rsmooth.noise.distributions import NoiseDistribution, as_noise
 from rsmooth.noise.keys import PROTOCOL, Key, check_counters
 from rsmooth.noise.philox import (
     BLOCKS_WORTH_COMPILING,
@@ -38,7 +39,7 @@ from rsmooth.noise.philox import (
     sample_pairs,
     work,
 )
-from rsmooth.noise.thresholds import Thresholds, decimal_sigma, thresholds
+from rsmooth.noise.thresholds import Thresholds
 
 TRAILING = 2**31  # the first block of the trailing bits
 LARGEST_SHAPE = 2**32  # values of a sample: two to a trailing block, of which there are 2^31
@@ -47,45 +48,35 @@ SIGN = -(2**63)  # flips an unsigned word into a signed one of the same order
 
 
 class GridSampler:
-    """Draws k = round(255 e), e ~ N(0, sigma^2), exactly: the same integers on every device, batch
-    and order.
+    """Rounded noise k = round(255 e), exactly: the same integers on every device and in any batch.
 
-    sigma: in [0, 1] pixel units, a decimal string or a float, which stands for the decimal it
-    prints as: 0.25 and "0.25" are one. ValueError unless it is finite and within (0, 13], the range
-    of 16-bit noise.
-    fingerprint: hash of the thresholds. tag: what a record has to hold about the noise beside seed
-    and purpose.
+        sampler = GridSampler(Gaussian(0.25))
+        sampler.sample(derive_key(0, "estimate"), ids, samples, (3, 32, 32))  # int16 (B, 3, 32, 32)
+
+    noise: the distribution of e; a number is the sigma of Gaussian noise. Its scale is the decimal
+    that it prints as. ValueError unless it is finite, > 0, and 16 bits hold the noise.
+    fingerprint: hash of the thresholds. tag: what a record has to hold beside seed and purpose.
     """
 
-    def __init__(self, sigma: float | str) -> None:
-        self.sigma = decimal_sigma(sigma)
-        self._thresholds = thresholds(self.sigma)
+    def __init__(self, noise: NoiseDistribution | float | str) -> None:
+        self.noise = as_noise(noise)
+        self._thresholds = self.noise.thresholds()
         self.fingerprint = self._thresholds.fingerprint()
+        kind = "" if self.noise.name == "gaussian" else f"{self.noise.name} "  # tags of old records
         self.tag = (
-            f"grid-1/255 sigma={self.sigma:f} philox4x32-10 protocol={PROTOCOL} "
-            f"thresholds={self.fingerprint}"
+            f"grid-1/255 {kind}{self.noise.scale_name}={self.noise.decimal:f} philox4x32-10 "
+            f"protocol={PROTOCOL} thresholds={self.fingerprint}"
         )
         self._table = guide_table(self._thresholds)
         self._open_share = float((self._table == UNDECIDED).mean())
         self._placed: dict[torch.device, tuple[Tensor, Tensor]] = {}
 
     def __repr__(self) -> str:
-        return f"GridSampler(sigma={self.sigma:f})"
+        return f"GridSampler({self.noise!r})"
 
     def total_variation(self, d: int) -> float:
-        """Upper bound, rounded up, on the total variation distance to the ideal noise for d values;
-        at most 1.
-
-        It holds for uniform words, that is, up to the quality of Philox. To be subtracted from a
-        probability bound.
-        """
-        if d < 0:
-            raise ValueError(f"expected d >= 0 values, got {d}")
-        return (
-            min(1.0, math.nextafter(float(d * self._thresholds.total_variation), math.inf))
-            if d
-            else 0.0
-        )
+        """As ``NoiseDistribution.total_variation``: for uniform words, so up to Philox."""
+        return self.noise.total_variation(d)
 
     def sample(
         self,

@@ -1,9 +1,9 @@
-"""The 64-bit thresholds that turn a uniform integer into a rounded Gaussian, exact to the last bit.
+"""The 64-bit thresholds that turn a uniform integer into rounded noise, exact to the last bit.
 
-k = round(255 e) with e ~ N(0, sigma^2) is at most j with probability Phi((j + 1/2) / (255 sigma));
-so the number of thresholds T_j = nint(2^64 Phi((j + 1/2) / (255 sigma))) that do not exceed a
-uniform 64-bit integer has k's distribution up to the rounding of the T_j. All arithmetic is on
-integers and on decimals of 60 digits.
+k = round(255 e) is at most j with probability P(e <= (j + 1/2) / 255). So the number of thresholds
+T_j = nint(2^64 P(e <= (j + 1/2) / 255)) that do not exceed a uniform 64-bit integer has k's
+distribution, up to the rounding of the T_j. All arithmetic is on integers and on decimals of 60
+digits.
 """
 
 from __future__ import annotations
@@ -15,32 +15,29 @@ from decimal import Context, Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 BITS = 256  # probabilities are integers in units of 2^-256
-SLACK = 2 ** (
-    BITS - 130
-)  # far more than the error of any upper tail below (the tests compare it with mpmath)
+# Far more than the error of any upper tail below (the tests compare them with mpmath).
+SLACK = 2 ** (BITS - 130)
 STEP = BITS - 64  # how far the 64 bits of a threshold stand above the last bit of a probability
 DIGITS = Context(prec=60)
 PI = Decimal(
     "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803"
 )
 SQRT_TWO_PI = DIGITS.sqrt(DIGITS.multiply(PI, Decimal(2)))
-LARGEST_SIGMA = (
-    13  # the noise reaches 9.2 * 255 * sigma; a pixel plus the noise has to stay within int16
-)
+LARGEST_NOISE = 2**15 - 1 - 255  # a pixel plus the noise has to stay within int16
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """values: uint64, ascending, all within 1..2^64-1; lowest: k of a word below all of them, each
-    threshold adds 1.
+    """How words become noise: k is ``lowest`` plus the number of ``values`` that a word reaches.
 
-    total_variation: rigorous upper bound for one pixel between the sampled and the ideal
-    distribution.
+    values: uint64, ascending, all within 1..2^64-1. total_variation: rigorous upper bound for one
+    pixel between the sampled and the ideal distribution.
     """
 
     values: npt.NDArray[np.uint64]
@@ -54,43 +51,54 @@ class Thresholds:
         ).hexdigest()[:16]
 
 
-def decimal_sigma(sigma: float | str) -> Decimal:
-    """Sigma as the decimal number that it prints as, so that 0.1 means 1/10; ValueError unless
-    finite and > 0.
+class Rounded(Protocol):
+    """What of a distribution decides how it is rounded: hashable, with its scale and its tail."""
+
+    @property
+    def decimal(self) -> Decimal: ...
+
+    def upper_tail(self, x: Fraction) -> int: ...
+
+    def __hash__(self) -> int: ...
+
+
+def decimal_scale(scale: float | str, name: str) -> Decimal:
+    """A scale as the decimal number that it prints as, so that 0.1 means 1/10.
+
+    ValueError unless it is finite and > 0.
     """
     try:
-        value = Decimal(sigma.strip() if isinstance(sigma, str) else repr(float(sigma)))
+        value = Decimal(scale.strip() if isinstance(scale, str) else repr(float(scale)))
     except InvalidOperation:
         raise ValueError(
-            f"expected sigma as a decimal number, got {sigma!r}; give it e.g. as 0.25"
+            f"expected {name} as a decimal number, got {scale!r}; give it e.g. as 0.25"
         ) from None
     if not (value.is_finite() and value > 0):
         raise ValueError(
-            f"expected a finite sigma > 0 in [0,1] pixel units, got {sigma!r}; give it e.g. as 0.25"
+            f"expected a finite {name} > 0 in [0,1] pixel units, got {scale!r}; give it e.g. as "
+            "0.25"
         )
     return value.normalize()
 
 
 @lru_cache(maxsize=64)
-def thresholds(sigma: Decimal) -> Thresholds:
-    """The thresholds of N(0, sigma^2) on the grid of 1/255; ValueError if the noise would leave
-    int16.
-    """
-    if sigma > LARGEST_SIGMA:
-        raise ValueError(
-            f"expected sigma up to {LARGEST_SIGMA} (the noise is held in 16 bits), got {sigma}; "
-            "sigma is "
-            "in [0,1] pixel units"
-        )
+def thresholds(noise: Rounded) -> Thresholds:
+    """The thresholds of a distribution on the grid of 1/255; ValueError if it would leave int16."""
     upper: list[int] = []  # nint(2^64 P(K > j)) for j = 0, 1, ... while it is not 0
     errors: list[int] = []  # what the rounding added to each P(K > j)
+    scale = Fraction(noise.decimal)
     while True:
-        tail = upper_tail(Fraction(2 * len(upper) + 1, 510) / Fraction(sigma))
+        tail = noise.upper_tail(Fraction(2 * len(upper) + 1, 510) / scale)
         count = _nearest(tail)
         if count == 0:
             break
         upper.append(count)
         errors.append((count << STEP) - tail)
+        if len(upper) > LARGEST_NOISE:
+            raise ValueError(
+                f"expected noise of at most {LARGEST_NOISE} levels of 1/255, which 16 bits hold, "
+                f"got more from {noise}; make it smaller (it is in [0,1] pixel units)"
+            )
     # By symmetry P(K <= -j-1) = P(K > j); the two halves join between k = -1 and k = 0.
     values = np.array(upper[::-1] + [2**64 - count for count in upper], dtype=np.uint64)
     return Thresholds(values, -len(upper), _total_variation(errors, tail))
@@ -124,7 +132,7 @@ def _total_variation(errors: list[int], lost: int) -> Fraction:
     )  # the cell k = 0 has twice the error of the first tail
 
 
-def upper_tail(x: Fraction) -> int:
+def gaussian_tail(x: Fraction) -> int:
     """1 - Phi(x) for x >= 0 in units of 2^-BITS, with an error below ``SLACK``.
 
     Phi(x) = 1/2 + phi(x) (x + x^3/3 + x^5/(3 5) + ...), a series of positive terms (Abramowitz and
@@ -145,3 +153,11 @@ def upper_tail(x: Fraction) -> int:
         DIGITS.multiply(density, Decimal(1 << 2 * BITS))
     )  # the sum is large where the density is small
     return (1 << BITS - 1) - (fine * total >> 2 * BITS)
+
+
+def exponential_tail(x: Fraction) -> int:
+    """exp(-x) for x >= 0 in units of 2^-BITS, with an error below ``SLACK``."""
+    if x > 104:
+        return 0  # exp(-104) < 2^-150
+    power = DIGITS.divide(Decimal(-x.numerator), Decimal(x.denominator))
+    return int(DIGITS.multiply(DIGITS.exp(power), Decimal(1 << BITS)))

@@ -15,6 +15,17 @@ def check_sigma(sigma: float, *, allow_zero: bool = False) -> float:
     return value
 
 
+def check_scale(value: float, name: str) -> float:
+    """The scale of noise as a finite float >= 0; ValueError, naming it, otherwise."""
+    scale = float(value)
+    if not math.isfinite(scale) or scale < 0:
+        raise ValueError(
+            f"expected a finite {name} > 0 in [0,1] pixel units, got {value!r}; give it e.g. as "
+            "0.25"
+        )
+    return scale
+
+
 def check_alpha(alpha: float) -> float:
     """The failure probability as a float in (0, 1); ValueError otherwise."""
     value = float(alpha)
