@@ -31,6 +31,7 @@ ALLOWED = {
     "attacks": SMOOTHED | {"attacks"},
     "training": TRAINING,
     "defenses": TRAINING | {"defenses"},
+    "config": TRAINING | {"defenses", "config"},
     "records": RECORDS,
     "certify": PROOF | SMOOTHED | {"data", "certify"},
     "certify.proof": PROOF,
@@ -45,6 +46,8 @@ NO_TORCH = (
     "report",
     "registry",
     "plumbing.numbers",
+    "plumbing.parallel",
+    "config",
 )
 
 

@@ -11,20 +11,20 @@ EXPLAINED = (ValueError, LookupError, OSError, RuntimeError, ImportError)
 """Errors that say in their message what to do; any other is a bug and shows its traceback."""
 
 
-def run(work: Callable[[], int | None], name: str, *, stopped: str = "") -> int:
+def run(work: Callable[[], int | None], name: str) -> int:
     """Do ``work`` and give the exit code of the program ``name``.
 
         sys.exit(run(lambda: certify(folder), "rsmooth certify"))
 
     0 where it went well (or what ``work`` returns), 2 after an error, 130 when interrupted.
-    stopped: what an interrupted user is told. RSMOOTH_DEBUG=1 shows the traceback of an error.
+    A KeyboardInterrupt may bear what its user is told. RSMOOTH_DEBUG=1 shows the traceback of an
+    error.
     """
     try:
         code = work() or DONE
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        if stopped:
-            print(f"{name}: {stopped}", file=sys.stderr)
+    except KeyboardInterrupt as told:
+        print(f"{name}: {told.args[0] if told.args else 'stopped'}", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:  # as behind `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor shall the interpreter's own flush fail

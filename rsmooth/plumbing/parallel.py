@@ -1,6 +1,6 @@
 """This process among those of a run: its rank, their number, its device.
 
-torchrun says them in the environment; outside of it there is one process. Imports torch on use only.
+torchrun says them in the environment; outside of it there is one process. Imports torch on use.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from benchmarks.presets import (
     select_arms,
 )
 from rsmooth.certify import CertifySettings
-from rsmooth.cli.train import build_model, build_trainer
+from rsmooth.config.parts import build_model, build_trainer
 from rsmooth.data import DataSplits
 
 SPLITS = {"digits": (1, 8, 8), "npz": (3, 32, 32), "folder": (3, 224, 224)}

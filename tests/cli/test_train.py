@@ -188,17 +188,6 @@ def test_two_processes_do_not_train_into_one_folder(
         assert "only writer" in error_of(capsys, "train", str(run), "--sigma", "1/4", *TINY)
 
 
-def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:
-    from rsmooth.cli.runs import differences
-
-    old = {"dataset": "digits", "trainer": {"name": "gaussian"}}
-    assert differences(old, {"dataset": {"name": "digits"}, "trainer": "gaussian"}) == []
-    assert differences(old, {"dataset": {"name": "digits", "seed": 1}, "trainer": "smoothadv"}) == [
-        "dataset.seed = 1 where it has None",
-        "trainer.name = 'smoothadv' where it has 'gaussian'",
-    ]
-
-
 def test_tensorboard_is_missed_before_any_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,10 +44,10 @@ def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(raising(KeyboardInterrupt()), "tool", stopped="stopped; go on") == 130
+    assert run(raising(KeyboardInterrupt("stopped; go on")), "tool") == 130
     assert capsys.readouterr().err == "tool: stopped; go on\n"
     assert run(raising(KeyboardInterrupt()), "tool") == 130
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "tool: stopped\n"
 
 
 def test_a_file_error_names_the_file() -> None:

@@ -21,7 +21,7 @@ def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rank_and_world() == (2, 3)
     assert not first_rank()
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="expected 0 <= RANK < WORLD_SIZE .* got 2 and 2"):
+    with pytest.raises(ValueError, match=r"expected 0 <= RANK < WORLD_SIZE .* got 2 and 2"):
         rank_and_world()
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsmooth.cli.options import create
-from rsmooth.cli.runs import CONFIG, read_config
-from rsmooth.cli.values import Spec, split_spec
+from rsmooth.config.folder import CONFIG, read_config
+from rsmooth.config.specs import Spec, create, split_spec
+from rsmooth.registry import DATASETS
 
 if TYPE_CHECKING:
     from rsmooth.data.files import FolderData
@@ -59,8 +59,6 @@ def load_splits(dataset: Spec) -> DataSplits:
 
     ValueError for a variable that is not set.
     """
-    from rsmooth.registry import DATASETS
-
     name, options = split_spec(dataset, DATASETS.kind)
     expanded = {
         key: os.path.expandvars(value) if isinstance(value, str) else value
