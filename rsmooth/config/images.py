@@ -94,8 +94,8 @@ def trained_on(source: Path | None) -> Spec:
     """The data set that a run folder was trained on; ValueError where that is not known."""
     if source is None or not (source / CONFIG).exists():
         raise ValueError(
-            f"expected a data set, got none, and {source} is no run folder that would name one; "
-            "add e.g. --dataset digits"
+            f"expected a data set, got none, and {source or 'nothing else'} is no run folder that "
+            "would name one; add e.g. --dataset digits"
         )
     dataset: Spec | None = read_config(source).get("dataset")
     if dataset is None:

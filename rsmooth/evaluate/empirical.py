@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -146,27 +147,36 @@ def attack_data(
     right = abstained = 0
     bar = bar_options(progress)
     starts = range(0, len(data), batch_size)
-    for start in tqdm(starts, unit="batch", desc=f"epsilon {epsilon:.4g}", leave=False, **bar):
-        positions = list(range(start, min(start + batch_size, len(data))))
-        pixels, labels = data.batch(positions)
-        y = labels.to(device)
-        answers = answers_under_attack(
-            g,
-            to_unit(pixels).to(device),
-            y,
-            attack,
-            num_noise=num_noise,
-            n=n,
-            alpha=alpha,
-            seed=seed,
-            index=data.index[positions],
-            batch_size=num_noise * batch_size,
-            generator=generator,
-        )
-        right += int((answers == y).sum())
-        abstained += int((answers == ABSTAIN).sum())
+    with _seeded(seed, device):
+        for start in tqdm(starts, unit="batch", desc=f"epsilon {epsilon:.4g}", leave=False, **bar):
+            positions = list(range(start, min(start + batch_size, len(data))))
+            pixels, labels = data.batch(positions)
+            y = labels.to(device)
+            answers = answers_under_attack(
+                g,
+                to_unit(pixels).to(device),
+                y,
+                attack,
+                num_noise=num_noise,
+                n=n,
+                alpha=alpha,
+                seed=seed,
+                index=data.index[positions],
+                batch_size=num_noise * batch_size,
+                generator=generator,
+            )
+            right += int((answers == y).sum())
+            abstained += int((answers == ABSTAIN).sum())
     total = len(data)
     return UnderAttack(float(epsilon), right / total, abstained / total, total)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within it the draws of attacks that take no generator, as foolbox's, depend on ``seed``."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def attack_radius(

@@ -40,5 +40,6 @@ def run(work: Callable[[], int | None], name: str) -> int:
 def in_one_line(error: BaseException) -> str:
     """The message of an error, without line breaks; a file's error as the system words it."""
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
+        remedy = "; check the name" if isinstance(error, FileNotFoundError) else ""
+        return f"{error.strerror}: {error.filename}{remedy}"
     return " ".join(str(error).split()) or type(error).__name__

@@ -51,7 +51,9 @@ def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -
 
 
 def test_a_file_error_names_the_file() -> None:
-    assert in_one_line(FileNotFoundError(2, "No such file", "a.txt")) == "No such file: a.txt"
+    missing = FileNotFoundError(2, "No such file", "a.txt")
+    assert in_one_line(missing) == "No such file: a.txt; check the name"
+    assert in_one_line(OSError(28, "No space left", "a.txt")) == "No space left: a.txt"
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:
