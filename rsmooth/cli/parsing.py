@@ -78,13 +78,19 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
         for each in manner(verb).positionals
     )
     usage = f"%(prog)s {bare} [options]" if bare else "%(prog)s [options]"
-    parser = Parser(prog=f"rsmooth {name}", usage=usage, description=summary, allow_abbrev=False)
+    parser = Parser(
+        prog=f"rsmooth {name}",
+        usage=usage,
+        description=summary,
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
     parser.add_argument(
         "--config", action="config", help="a YAML file with any of the options below"
     )
     for option in options_of(verb):
         given = {"required": True} if option.default is REQUIRED else {"default": option.default}
-        text = option.help.replace("%", "%%")
+        text = option.help.replace("%", "%%").replace("``", "")
         parser.add_argument(f"--{option.name}", type=option.kind, help=text, **given)
     return parser
 

@@ -230,7 +230,5 @@ def test_risky_settings_are_remarked_on_in_one_line(
             == 0
         )
     shown = capsys.readouterr().err
-    assert shown.startswith(
-        "rsmooth train: warning: num_noise=16 makes as many optimiser steps a batch"
-    )
+    assert shown.startswith("rsmooth train: warning: num_noise=16 makes as many optimiser steps ")
     assert shown.count("\n") == 1
