@@ -17,7 +17,7 @@ from rsmooth.config.specs import Spec, accepts, create, split_spec
 from rsmooth.registry import ATTACKS
 
 if TYPE_CHECKING:
-    from rsmooth.evaluate.empirical import UnderAttack
+    from rsmooth.evaluate.attacked import UnderAttack
 
 DEFAULT_ATTACK: Spec = {"name": "pgd"}
 # Of attacks that have them.
@@ -54,7 +54,7 @@ def attack(
         progress: show a progress bar
     """
     from rsmooth.certify.proof.bounds import check_n
-    from rsmooth.evaluate.empirical import attack_data
+    from rsmooth.evaluate.attacked import attack_data
     from rsmooth.plumbing.tensors import check_labels
 
     _check(epsilons, num_noise, batch_size)

@@ -71,39 +71,38 @@ def options_of(verb: Callable[..., Any]) -> list[Option]:
 def call(verb: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     """Call a verb with its options by name, as the command line and YAML files say them.
 
+        call(certify, {"source": Path("runs/a"), "n": 1000, "mode": "radius", "radius": 0.5})
+
     ValueError for an option that it does not have, or for one that it needs and does not get.
     """
     options = {option.name: option for option in options_of(verb)}
+    _check_names(verb.__name__, given, options)
+    hints = typing.get_type_hints(verb)
+    groups = {
+        name: hints[name]
+        for name in inspect.signature(verb).parameters
+        if dataclasses.is_dataclass(hints[name])
+    }
+    of_groups: dict[str, dict[str, Any]] = {name: {} for name in groups}
+    arguments: dict[str, Any] = {}
+    for name, value in given.items():
+        of_groups.get(options[name].parameter, arguments)[name] = value
+    made = {name: group(**of_groups[name]) for name, group in groups.items()}
+    return verb(**arguments, **made)
+
+
+def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Option]) -> None:
     for name in given:
         if name not in options:
             close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
-            hint = (
-                f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(options)}"
-            )
-            raise ValueError(f"expected an option of {verb.__name__}, got {name!r}; {hint}")
+            known = f"it has {', '.join(options)}"
+            hint = f"did you mean {' or '.join(close)}?" if close else known
+            raise ValueError(f"expected an option of {verb}, got {name!r}; {hint}")
     missing = [
         name for name, option in options.items() if option.default is REQUIRED and name not in given
     ]
     if missing:
         raise ValueError(f"expected {' and '.join(missing)}, got none; say what to use")
-    hints = typing.get_type_hints(verb)
-    arguments: dict[str, Any] = {
-        name: {}
-        for name in inspect.signature(verb).parameters
-        if dataclasses.is_dataclass(hints[name])
-    }
-    for name, value in given.items():
-        owner = options[name].parameter
-        if owner in arguments and dataclasses.is_dataclass(hints[owner]):
-            arguments[owner][name] = value
-        else:
-            arguments[name] = value
-    return verb(
-        **{
-            name: hints[name](**value) if dataclasses.is_dataclass(hints[name]) else value
-            for name, value in arguments.items()
-        }
-    )
 
 
 def described(documents: Sequence[str], names: set[str]) -> dict[str, str]:

@@ -10,10 +10,8 @@ from torch.testing import assert_close
 from rsmooth.attacks import PGD, SmoothAdvPGD
 from rsmooth.certify import predict
 from rsmooth.certify.settings import CertifySettings
-from rsmooth.data import ImageData
 from rsmooth.evaluate import (
     answers_under_attack,
-    attack_data,
     attack_radius,
     empirical_accuracy,
 )
@@ -181,36 +179,3 @@ def test_votes_by_predict_abstain_and_an_abstention_is_wrong():
     assert (answers == ABSTAIN).any(), "a case without an abstention shows nothing"
     accuracy = empirical_accuracy(g, x, y, PGD(epsilon=0.0, steps=1), n=20, alpha=1e-3, seed=3)
     assert accuracy <= (answers != ABSTAIN).double().mean()
-
-
-def test_a_data_set_is_attacked_in_batches_as_one():
-    g = linear_net(sigma=0.05).float()
-    pixels = (images(10) * 255).round().to(torch.uint8)
-    y = base_labels(g, pixels.float() / 255)
-    y[0] = 1 - y[0]
-    data = ImageData(pixels, y, torch.arange(10), 2, "toy", "test")
-    found = attack_data(g, data, None, n=100, batch_size=4)
-    assert found == attack_data(g, data, None, n=100, batch_size=10)
-    assert (found.epsilon, found.images) == (0.0, 10)
-    assert 0 < found.accuracy <= 0.9
-    assert found.accuracy + found.abstained <= 1.0
-    assert found.record()["standard_error"] == pytest.approx(
-        math.sqrt(found.accuracy * (1 - found.accuracy) / 10)
-    )
-    far = attack_data(g, data, PGD(epsilon=9.0, steps=5), n=100, num_noise=2, batch_size=4)
-    assert (far.epsilon, far.accuracy) == (9.0, 0.0)
-
-
-def test_the_draws_of_attacks_without_a_generator_depend_on_the_seed():
-    from rsmooth import ATTACKS
-
-    g = smooth_net(sigma=0.2).float()
-    pixels = (images(6) * 255).round().to(torch.uint8)
-    data = ImageData(
-        pixels, base_labels(g, pixels.float() / 255), torch.arange(6), 2, "toy", "test"
-    )
-    foolbox = ATTACKS.create("foolbox", attack="L2PGD", epsilon=0.2, options={"steps": 1})
-    before = torch.random.get_rng_state()
-    one, two = (attack_data(g, data, foolbox, n=30, num_noise=1, alpha=0.3) for _ in range(2))
-    assert one == two
-    assert torch.equal(before, torch.random.get_rng_state())
