@@ -19,11 +19,10 @@ PURPOSES = (
     "select",
     "estimate",
     "predict",
-    "randomized-cp",
     "train-noise",
+    "sample-weights",
     "augment",
-    "attack",
-    "init",
+    "method",
 )
 
 Key = tuple[int, int]

@@ -27,6 +27,7 @@ from rsmooth.certify.votes.schedule import open_pool
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
 from rsmooth.noise import GridSampler, derive_key, gaussian, grid, philox_words, uniform_integers
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
@@ -200,12 +201,12 @@ def test_training_steps_do_not_wait(attack: Any, graphs: bool, device: torch.dev
     source = as_source(pictures(48), Draws(0), device=device, augment=True, workers=0)
     for number, (x, y, ids) in enumerate(source.batches(torch.split(torch.arange(48), 6), 0)):
         if number < 5:  # keys are sent once, then a step is recorded
-            noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-            stepper.step(x, y, noise, lr=0.01, attack=attack, scale=1 / 6)
+            noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+            stepper.step(x, y, noise, ids, lr=0.01, attack=attack, scale=1 / 6)
             continue
         with no_waiting():
-            noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-            stepper.step(x, y, noise, lr=0.01, attack=attack, scale=1 / 6)
+            noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+            stepper.step(x, y, noise, ids, lr=0.01, attack=attack, scale=1 / 6)
     assert bool(torch.cat([p.detach().flatten() for p in stepper.parameters]).isfinite().all())
     assert float(stepper.meter.totals[3]) == 48
 
@@ -356,7 +357,8 @@ def test_the_view_of_several_processes_trains_in_a_world_of_one(
             torch.rand(6, 3, 8, 8, device=place),
         )
         expected = torch.autograd.grad(base(x).square().sum(), list(base.parameters()))
-        view = Ranks(0, 2).wrap(base)
+        ranks = Ranks(0, 2)
+        view = ranks.wrap(ranks.synchronised(base))
         view(x).square().sum().backward()
         total = Ranks(0, 2).total(torch.ones(2, device=place))
         agreed = Ranks(0, 2).agree(1.5, place)

@@ -22,6 +22,7 @@ from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
 from rsmooth.noise import GridSampler, derive_key, gaussian, grid, philox_words, uniform_integers
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.noise.philox import device_keys
 from rsmooth.registry import MODELS, TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
@@ -223,8 +224,8 @@ def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device
     for number in range(2):
         with Transfers() as transfers:
             x, targets, ids = next(batches)
-            noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-            stepper.step(x, targets, noise, lr=0.1, attack=chosen.attack, scale=0.25)
+            noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+            stepper.step(x, targets, noise, ids, lr=0.1, attack=chosen.attack, scale=0.25)
         assert number == 0 or not transfers.seen
     tensors = [*g.base.state_dict().values(), stepper.meter.totals, x, targets, ids, noise]
     assert {tensor.device for tensor in tensors} == {place}
@@ -235,8 +236,8 @@ def test_soft_labels_stay_on_the_device(place: torch.device) -> None:
     source = PseudoLabels(images(), torch.full((12, 4), 0.25)).source(chosen, place)
     stepper = Stepper(chosen, g, Ranks(), "bfloat16" if place == CUDA else "float32")
     for x, targets, ids in source.batches([torch.arange(4)], 0):
-        noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-        stepper.step(x, targets, noise, lr=0.1, attack=chosen.attack, scale=0.25)
+        noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+        stepper.step(x, targets, noise, ids, lr=0.1, attack=chosen.attack, scale=0.25)
     assert stepper.meter.totals.device == place
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rsmooth.training.distributed import Ranks, _same_tensors, joined
+from rsmooth.training.distributed import Ranks, joined
+from rsmooth.training.views import same_memory
 from tests.training.helpers import classifier
 
 
@@ -20,13 +21,14 @@ def test_one_process_needs_no_others() -> None:
     with joined(torch.device("cpu")) as ranks:
         assert (ranks.first, ranks.size, ranks.agree(2.5, torch.device("cpu"))) == (True, 1, 2.5)
         base = nn.Linear(2, 2)
-        assert ranks.wrap(base) is base
+        assert ranks.wrap(ranks.synchronised(base)) is base
+        assert ranks.share_object({"a": 1}) == {"a": 1}
         assert torch.equal(ranks.total(torch.ones(2)), torch.ones(2))
 
 
 def test_the_view_for_synchronised_batch_norm_shares_weights_and_statistics() -> None:
     base = classifier().base
-    view = nn.SyncBatchNorm.convert_sync_batchnorm(_same_tensors(base))
+    view = nn.SyncBatchNorm.convert_sync_batchnorm(same_memory(base))
     assert any(isinstance(layer, nn.SyncBatchNorm) for layer in view.modules())
     assert not any(isinstance(layer, nn.SyncBatchNorm) for layer in base.modules())
     ours, theirs = base.state_dict(keep_vars=True), view.state_dict(keep_vars=True)

@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 from rsmooth.attacks import PGD, SmoothAdvPGD
 from rsmooth.defenses import Trainer
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.draws import Draws
 from rsmooth.training.precision import resolve_precision
 from rsmooth.training.sources import as_source, plan_epoch
@@ -42,7 +43,7 @@ def test_equals_a_plain_loop_written_from_the_published_recipe() -> None:
         for positions in draws.order(24, epoch).split(10):
             for half in positions.tensor_split(2):
                 x, y = data.images[half].float() / 255, data.labels[half]
-                noise = draws.noise(data.index[half], epoch, 2, x.shape[1:], 0.25)
+                noise = draws.noise(data.index[half], epoch, 2, x.shape[1:], Gaussian(0.25))
                 x_adv = attack(g, x, y, noise=noise)
                 loss = cross_entropy(
                     base((x_adv.unsqueeze(1) + noise).flatten(0, 1)), y.repeat_interleave(2)
@@ -239,7 +240,7 @@ def test_validation_is_noisy_accuracy_and_best_is_kept(tmp_path: Any) -> None:
     history = Trainer(epochs=6, batch_size=12, lr=0.1).fit(
         g, images(), validation=data, run_dir=tmp_path, progress=False
     )
-    noise = Draws(0, 2).noise(data.index, 0, 1, data.images.shape[1:], 0.25)
+    noise = Draws(0, 2).noise(data.index, 0, 1, data.images.shape[1:], Gaussian(0.25))
     last = SmoothedClassifier.load(tmp_path / "model.pt")
     right = (
         (last.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels)
