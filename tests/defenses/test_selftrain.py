@@ -45,7 +45,7 @@ def test_pseudo_labels_are_the_teachers_mean_softmax(teacher: Any) -> None:
     data = images(30, seed=4)
     hard = pseudo_label(teacher, data)
     noise = Draws(0, UNLABELLED).noise(
-        data.index, 0, teacher.num_noise, data.images.shape[1:], teacher.sigma
+        data.index, 0, teacher.num_noise, data.images.shape[1:], teacher.noise
     )
     with torch.no_grad():
         expected = teacher.log_probs(data.images.float()[:, None] / 255 + noise).exp().mean(1)
