@@ -15,6 +15,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import torch
@@ -80,6 +81,9 @@ class Ranks:
         return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
+_turns = count()  # runs of this process, each of which needs addresses of its own
+
+
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
     """Join the other processes that torchrun started, if any; the group is left again if it was
@@ -99,15 +103,19 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 
 def _initialise(backend: str) -> None:
-    """Start torch's process group, with a store of its own for every restart.
+    """Start torch's process group, with a store of its own for every run and every restart.
 
     torchrun may keep one store over restarts, and with it the addresses of processes that have
     died, at which the new ones would knock. On several nodes restarts are not counted alike, and
     the store is left as torch sets it up.
     """
     store, rank, size = next(rendezvous("env://"))
+    turn = next(_turns)
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-        store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"restart {restart}, run {turn}", store)
+    elif turn:
+        store = PrefixStore(f"run {turn}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 

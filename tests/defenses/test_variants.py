@@ -18,7 +18,6 @@ from rsmooth.defenses import (
     PerturbBesideNoise,
     PerturbThenNoise,
     SmoothAdv,
-    Stability,
     Trainer,
 )
 from rsmooth.registry import TRAINERS
