@@ -37,7 +37,7 @@ ALLOWED = {
     "evaluate": PROOF | SMOOTHED | {"data", "certify", "attacks", "evaluate"},
     "report": PROOF | {"report"},
 }
-ON_TOP = {"__main__", "cli"}
+ON_TOP = {"__main__", "cli", "testing"}
 NO_TORCH = (
     "records",
     "certify.proof",

@@ -32,6 +32,7 @@ from rsmooth.training.precision import resolve_precision
 from rsmooth.training.sources import PseudoLabels, as_source
 from rsmooth.training.steps import Stepper
 from tests.system.fake_cuda import CUDA, WAITS, Transfers, available, fake_cuda
+from tests.training.helpers import build
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason="this build of torch knows no CUDA"),
@@ -191,28 +192,11 @@ def test_attacks_stay_on_the_device(attack: Attack, place: torch.device) -> None
         attack(g, x, y, noise=noise)  # its checks read values; training leaves them out
 
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "gaussian": {},
-    "smoothadv": {"target": "smoothed", "objective": "smoothadv"},
-    "perturb-beside-noise": {},
-    "perturb-then-noise": {},
-    "noise-then-perturb": {},
-    "consistency": {},
-    "stability": {},
-}
-
-
 def trainer(name: str, **options: Any) -> Trainer:
-    attacked = name not in ("gaussian", "consistency", "stability")
-    attack = {"attack": PGD(epsilon=0.5, steps=2, **OPTIONS[name])} if attacked else {}
-    return TRAINERS.create(name, num_noise=2, batch_size=8, **attack, **options)
+    return build(name, num_noise=2, batch_size=8, **options)
 
 
-def test_every_trainer_is_looked_at() -> None:
-    assert set(OPTIONS) == set(TRAINERS.names())
-
-
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", TRAINERS.own_names())
 def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device) -> None:
     """Augmentation, noise, attack on the folded copy, update and metrics, from the epoch's second
     step on.

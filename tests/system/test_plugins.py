@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from rsmooth import MODELS, TRAINERS, SmoothAdvPGD, SmoothedClassifier, Trainer
+from rsmooth import MODELS, TRAINERS, SmoothAdvPGD, SmoothedClassifier, Trainer, testing
 from rsmooth.noise import Uniform
 from rsmooth.training.graphs import CALLS_BEFORE
 from rsmooth.training.steps import Stepper
@@ -50,6 +50,11 @@ def test_they_are_short_and_touch_nothing_of_the_machinery() -> None:
 def test_each_trains_and_its_loss_falls(name: str) -> None:
     history = trainer(name, epochs=8).fit(model(name), images(), progress=False)
     assert history[-1]["train_loss"] < history[0]["train_loss"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_passes_the_checks_for_plug_in_authors(name: str) -> None:
+    testing.check_trainer(trainer(name), model(name))
 
 
 @pytest.mark.parametrize("name", NAMES)
