@@ -71,7 +71,7 @@ def test_unusable_logs_are_refused(log: CertificationLog) -> None:
         audit(g, data, log, seed=0)
     with pytest.raises(ValueError, match="another seed"):
         audit(g, data, replace(log, provenance={**log.provenance, "seeds": [0, 1]}), seed=1)
-    with pytest.raises(ValueError, match=r"sigma 0\.5"):
+    with pytest.raises(ValueError, match=r"under gaussian sigma=0\.5, got gaussian sigma=0\.25"):
         audit(half_space(sigma=0.25), data, log)
     with pytest.raises(ValueError, match="bare table"):
         audit(g, data, replace(log, provenance={}))

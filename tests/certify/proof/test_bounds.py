@@ -227,14 +227,14 @@ def test_counts_that_are_none_are_refused(successes, n):
     [
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": 1.0}, "alpha"),
-        ({"sigma": 0.0}, "sigma"),
-        ({"sigma": math.nan}, "sigma"),
+        ({"noise": 0.0}, "sigma > 0"),
+        ({"noise": math.nan}, "sigma > 0"),
         ({"total_variation": 0.5}, "total variation"),
         ({"total_variation": -1e-9}, "total variation"),
     ],
 )
 def test_bad_settings_never_yield_a_radius(options, message):
-    settings_ = {"sigma": 0.5, "alpha": 0.001, **options}
+    settings_ = {"noise": 0.5, "alpha": 0.001, **options}
     with pytest.raises(ValueError, match=message):
         radius_from_counts(9, 10, **settings_)
 
