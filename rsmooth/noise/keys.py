@@ -46,7 +46,7 @@ def derive_key(seed: int, purpose: str, *context: int) -> Key:
     """
     if purpose not in PURPOSES:
         raise ValueError(f"expected a purpose among {', '.join(PURPOSES)}, got {purpose!r}")
-    numbers = [check_integer(value, "context integer") for value in context]
+    numbers = [check_integer(value, "context") for value in context]
     if any(value < 0 for value in numbers):
         raise ValueError(f"expected non-negative context integers, got {context}")
     fields = [str(check_integer(seed, "seed")), purpose, str(PROTOCOL), *map(str, numbers)]

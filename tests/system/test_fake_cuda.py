@@ -15,7 +15,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from rsmooth.attacks import DDN, PGD, Attack
-from rsmooth.certify import CertifySettings
 from rsmooth.certify.votes.network import FixedBatchNetwork, Profile
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool

@@ -209,7 +209,9 @@ def test_hits_that_no_stream_has_are_refused(name, path):
 
 
 def test_unreachable_radii():
-    with pytest.raises(ValueError, match=r"max_n >= 301 to certify radius 1 under gaussian sigma=0\.5 at"):
+    with pytest.raises(
+        ValueError, match=r"max_n >= 301 to certify radius 1 under gaussian sigma=0\.5 at"
+    ):
         RadiusRule(SIGMA, 1.0, ALPHA, 300)
     with pytest.raises(ValueError, match="max_n >= 301"):
         GridRule(SIGMA, [1.0, 1.5], ALPHA, 300)
