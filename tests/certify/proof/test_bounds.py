@@ -133,7 +133,8 @@ def exact_share(flint, name, radius, scale):
 
 @pytest.mark.parametrize("name", NOISES.own_names())
 @pytest.mark.parametrize(
-    ("n", "scale"), [(100, 0.25), (1_000, 0.25), (1_000, 2.0), (10**5, 1.0), (10**7, 1.0)]
+    ("n", "scale"),
+    [(100, 0.25), (1_000, 0.25), (1_000, 2.0), (10**5, 1.0), (10**7, 1.0), (10**9, 1.0)],
 )
 def test_no_radius_under_any_noise_exceeds_the_exact_one(name, n, scale):
     """P(Bin(n, share of the radius) >= hits) <= alpha, by rigorous intervals."""

@@ -145,6 +145,25 @@ def test_anytime_gives_up_no_more_than_its_tolerance_and_little_at_the_end():
     assert 0.0 < radius_from_counts(18_000, n, SIGMA, ALPHA) - last.radius < 0.001
 
 
+@pytest.mark.parametrize(
+    ("noise", "formula"),
+    [
+        (SIGMA, lambda p: SIGMA * special.ndtri(p)),
+        (Uniform(0.8), lambda p: 1.6 * (p - 0.5)),
+        (Laplace(0.4), lambda p: -0.4 * math.log(2 * (1 - p))),
+    ],
+)
+def test_anytime_gives_up_where_an_upper_bound_promises_too_little(noise, formula):
+    rule = AnytimeRule(noise, ALPHA, 5_000, 0.1)
+    size = rule.looks[0]
+    for hits in range(size // 2 + 5):  # none of them certifies anything yet
+        upper = stats.beta.isf(0.01 / (len(rule.looks) - 1), hits + 1, size - hits)
+        promised = formula(upper) if upper > 0.5 else 0.0
+        assert (rule.decide([hits]) is None) == (promised > 0.1), hits
+    assert rule.decide([0]) == Decision(0.0, False, size)
+    assert rule.decide([size // 2 + 4]) is None
+
+
 def test_a_larger_tolerance_takes_fewer_samples():
     shares = special.ndtr(np.linspace(-1.0, 3.0, 30)).tolist()
     samples = [
