@@ -41,6 +41,8 @@ ON_TOP = {"__main__", "cli", "testing"}
 NO_TORCH = (
     "records",
     "certify.proof",
+    "certify.settings",
+    "certify.options",
     "noise.distributions",
     "report",
     "registry",

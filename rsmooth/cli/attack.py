@@ -194,7 +194,7 @@ def _row(
             n=n,
             alpha=alpha,
             seed=seed,
-            noise="float",  # attacked images leave the 8-bit grid
+            arithmetic="float",  # attacked images leave the 8-bit grid
             index=data.index[start : start + len(labels)],
         ).label.to(y.device)
         right += int((predicted == y).sum())

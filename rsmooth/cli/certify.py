@@ -104,7 +104,7 @@ def certify(
         "tolerance": tolerance,
         "target": target,
         "seed": seed,
-        "noise": noise,
+        "arithmetic": {"grid": "integer"}.get(noise, noise),
         "precision": precision,
         "compile": compile,
         "batch_size": batch_size,

@@ -52,7 +52,7 @@ def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> N
     )
     header = json.loads(out.read_text().split("\n")[0])["data"]
     assert (header["mode"], header["mode_options"]) == ("grid", {"radii": [0.1, 64 / 255]})
-    assert (header["target"], header["noise"]["kind"], header["numerics"]["dtype"]) == (
+    assert (header["target"], header["noise"]["arithmetic"], header["numerics"]["dtype"]) == (
         "label",
         "float",
         "float32",

@@ -92,13 +92,13 @@ def pool(g: SmoothedClassifier, device: torch.device, batch: int = 64, **profile
     settings = CertifySettings(
         n=100, precision="float32", compile="never", batch_size=batch, device=str(device)
     )
-    opened = open_pool(g, noisy_images("grid", g.sigma, 0, SHAPE), SHAPE, settings, 1.0)
+    opened = open_pool(g, noisy_images("integer", g.noise, 0, SHAPE), SHAPE, settings, 1.0)
     own = (
         FixedBatchNetwork(g, replace(opened.network.profile, **profile))
         if profile
         else opened.network
     )
-    return VotePool(own, opened.noise, SHAPE)
+    return VotePool(own, opened.source, SHAPE)
 
 
 def slices(copies: int = 150) -> list[Slice]:
@@ -181,10 +181,10 @@ def test_a_batch_is_drawn_and_voted_on_without_waiting(device: torch.device) -> 
     )
     images = pictures(64).images.to(device)
     ids, samples = torch.arange(64, device=device), torch.arange(64, device=device)
-    votes.network(votes.noise.points("estimate", images, ids, samples))
+    votes.network(votes.source.points("estimate", images, ids, samples))
     with no_waiting():
         for _ in range(3):
-            found = votes.network(votes.noise.points("estimate", images, ids, samples))
+            found = votes.network(votes.source.points("estimate", images, ids, samples))
     assert int(found.bincount(minlength=11).sum()) == 64
 
 
@@ -336,7 +336,7 @@ def test_a_pass_of_the_default_size_needs_little_memory(marked: None) -> None:
     g = SmoothedClassifier(MODELS.create("resnet110", num_classes=10), 0.25, 10).to("cuda").eval()
     shape, image = torch.Size((3, 32, 32)), torch.zeros(3, 32, 32, dtype=torch.uint8)
     profile = Profile("cuda", "", "bfloat16", batch=4096, compiled="cuda-graph")
-    votes = VotePool(FixedBatchNetwork(g, profile), noisy_images("grid", 0.25, 0, shape), shape)
+    votes = VotePool(FixedBatchNetwork(g, profile), noisy_images("integer", 0.25, 0, shape), shape)
     torch.cuda.reset_peak_memory_stats()
     assert votes.count([Slice("estimate", image, 0, 0, 20_000)]).sum() == 20_000
     assert torch.cuda.max_memory_allocated() < 6 * 2**30

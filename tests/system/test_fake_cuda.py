@@ -15,7 +15,6 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from rsmooth.attacks import DDN, PGD, Attack
-from rsmooth.certify import CertifySettings
 from rsmooth.certify.votes.network import FixedBatchNetwork, Profile
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
@@ -141,18 +140,19 @@ def test_words_floats_and_integers_are_drawn_without_waiting(mode: FakeTensorMod
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("noise", ["grid", "float"])
-def test_votes_are_counted_on_the_device(dtype: str, noise: Any, mode: FakeTensorMode) -> None:
+@pytest.mark.parametrize("arithmetic", ["integer", "float"])
+def test_votes_are_counted_on_the_device(dtype: str, arithmetic: Any, mode: FakeTensorMode) -> None:
     """Passes over the copies of two images: nothing is fetched, and nothing is sent after the first
     lines.
     """
     g = classifier()
-    settings = CertifySettings(n=100, noise=noise)
     profile = Profile("cuda:0", "fake", dtype, batch=48, compiled="no")
     pool = VotePool(
-        FixedBatchNetwork(g, profile), noisy_images(settings.noise, g.sigma, 0, SHAPE), SHAPE
+        FixedBatchNetwork(g, profile), noisy_images(arithmetic, g.noise, 0, SHAPE), SHAPE
     )
-    stored = torch.zeros(SHAPE, dtype=torch.uint8) if noise == "grid" else torch.zeros(SHAPE)
+    stored = (
+        torch.zeros(SHAPE, dtype=torch.uint8) if arithmetic == "integer" else torch.zeros(SHAPE)
+    )
     work = [Slice("estimate", stored, 7, 0, 50), Slice("estimate", stored, 9, 3, 40)]
     pool._count("estimate", work)
     sent = []
