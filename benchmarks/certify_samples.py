@@ -27,7 +27,7 @@ from rsmooth.certify.proof.rules import stopping_rule
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.votes.noisy import noisy_images
-from rsmooth.certify.votes.requests import Outcome, Procedure, Votes
+from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.data import ImageData, load_dataset
 from rsmooth.smoothed import SmoothedClassifier
@@ -177,10 +177,10 @@ def _decide(rule: StoppingRule, stream: Stream) -> tuple[NDArray[np.float64], ND
 
 def _reader(looks: Sequence[int]) -> Procedure:
     """An algorithm that selects a class as CERTIFY does and notes its hits at all looks."""
-    selection = (yield Votes("select", N0))[:-1]
+    selection = (yield VoteRequest("select", N0))[:-1]
     tested, hits = int(selection.argmax()), []
     for look in looks:
-        votes = yield Votes("estimate", look)
+        votes = yield VoteRequest("estimate", look)
         hits.append(int(votes[tested]))
     return Outcome(
         tested,
@@ -199,7 +199,7 @@ def _draw(
     shape = data.images.shape[1:]
     settings = CertifySettings(n=options.n, alpha=options.alpha, precision=options.precision)
     samples = float(options.n) * len(data)
-    pool = open_pool(g, noisy_images("grid", g.sigma, 0, shape), shape, settings, samples)
+    pool = open_pool(g, noisy_images("integer", g.noise, 0, shape), shape, settings, samples)
     tasks = (
         Task(at, int(data.index[at]), data.images[at], _reader(looks)) for at in range(len(data))
     )

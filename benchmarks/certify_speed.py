@@ -165,12 +165,12 @@ def _pool(
 ) -> VotePool:
     shape = data.images.shape[1:]
     settings = _settings(way, options)
-    plain = open_pool(g, noisy_images("grid", SIGMA, 0, shape), shape, settings, 1e8)
+    plain = open_pool(g, noisy_images("integer", SIGMA, 0, shape), shape, settings, 1e8)
     if way.compiled == "no":
         return plain
     return VotePool(
         FixedBatchNetwork(g, replace(plain.network.profile, compiled=way.compiled)),
-        plain.noise,
+        plain.source,
         shape,
     )
 

@@ -5,8 +5,11 @@ lack some.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 PACKAGES = ("flint", "foolbox", "hypothesis", "jsonargparse", "mpmath", "sklearn")
 MISSING = [name for name in PACKAGES if find_spec(name) is None]
@@ -32,3 +35,16 @@ def pytest_report_header() -> list[str]:
         if collect_ignore
         else []
     )
+
+
+@pytest.fixture
+def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The package tests/plugins/rsmooth_extras and its metadata on the path, as if installed."""
+    from rsmooth.registry import MODELS, TRAINERS
+
+    folder = Path(__file__).parent / "plugins"
+    monkeypatch.syspath_prepend(str(folder))
+    yield folder
+    for registry in (MODELS, TRAINERS):
+        for name in [name for name in registry._entries if name.startswith("extras-")]:
+            del registry._entries[name]

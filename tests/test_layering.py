@@ -38,10 +38,12 @@ ALLOWED = {
     "evaluate": PROOF | SMOOTHED | {"data", "certify", "attacks", "evaluate"},
     "report": PROOF | {"report"},
 }
-ON_TOP = {"__main__", "cli"}
+ON_TOP = {"__main__", "cli", "testing"}
 NO_TORCH = (
     "records",
     "certify.proof",
+    "certify.settings",
+    "certify.options",
     "noise.distributions",
     "report",
     "registry",

@@ -15,7 +15,7 @@ ALL = [ATTACKS, DATASETS, MODELS, OBJECTIVES, TRAINERS]
 @pytest.mark.parametrize("registry", ALL, ids=lambda r: r.kind)
 def test_every_entry_is_described_in_one_line(registry):
     assert registry.names() == sorted(registry.names())
-    for name in registry.names():
+    for name in registry.own_names():
         assert name == name.lower(), "registry names are lower case with hyphens"
         assert "_" not in name, "registry names are lower case with hyphens"
         assert len(registry.describe(name)) > 10

@@ -1,12 +1,19 @@
 """SmoothedClassifier: noise, log G, frozen noise, and its checks."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from rsmooth.noise import Gaussian, NoiseDistribution, Uniform
+from rsmooth.registry import MODELS, NOISES
 from rsmooth.smoothed import SmoothedClassifier
+
+every_noise = pytest.mark.parametrize(
+    "noise", [NOISES.get(name)(0.3) for name in NOISES.own_names()], ids=str
+)
 
 
 def linear(classes: int = 3, dtype: torch.dtype = torch.float64) -> nn.Module:
@@ -35,10 +42,67 @@ def test_forward_is_the_log_of_the_mean_softmax():
     x = images()
     with g.frozen_noise(3):
         out = g(x)
-    noise = g.sample_noise(x, 7, torch.Generator().manual_seed(3))
-    mean = torch.stack([g.base(x + noise[:, i]).softmax(1) for i in range(7)]).mean(0)
+    noise = g.sample_noise(x[:1], 7, torch.Generator().manual_seed(3))[0]  # one for all images
+    mean = torch.stack([g.base(x + noise[i]).softmax(1) for i in range(7)]).mean(0)
     torch.testing.assert_close(out, mean.log(), rtol=0, atol=1e-12)
     torch.testing.assert_close(out.exp().sum(1), torch.ones(4, dtype=torch.float64))
+
+
+@every_noise
+def test_frozen_noise_makes_one_function_whatever_the_batch(noise: NoiseDistribution) -> None:
+    g = SmoothedClassifier(linear(), noise=noise, num_classes=3, num_noise=5)
+    x = images(6)
+    order = torch.tensor([4, 0, 5, 2])
+    with g.frozen_noise(0):
+        whole = g(x)
+        close = {"rtol": 0, "atol": 1e-14}  # a matrix product may round by its batch size
+        torch.testing.assert_close(g(x[order]), whole[order], **close)
+        torch.testing.assert_close(torch.cat([g(x[i : i + 1]) for i in range(6)]), whole, **close)
+        torch.testing.assert_close(
+            g(x[2:3].expand(9, -1, -1, -1)), whole[2:3].repeat(9, 1), **close
+        )
+        assert g(x[:0]).shape == (0, 3)
+
+
+@every_noise
+def test_forward_averages_over_the_noise_that_g_holds(noise: NoiseDistribution) -> None:
+    g = SmoothedClassifier(linear(), noise=noise, num_classes=3, num_noise=4)
+    x = images(2)
+    with g.frozen_noise(8):
+        out = g(x)
+    drawn = noise.fill(torch.empty(4, 3, 2, 2).double(), torch.Generator().manual_seed(8))
+    mean = torch.stack([g.base(x + one).softmax(1) for one in drawn]).mean(0)
+    torch.testing.assert_close(out, mean.log(), rtol=0, atol=1e-12)
+    assert not torch.equal(out, g.base(x).log_softmax(1))
+
+
+@every_noise
+def test_a_saved_classifier_keeps_its_noise(noise: NoiseDistribution, tmp_path: Path) -> None:
+    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
+    SmoothedClassifier(base, noise=noise, num_classes=4).save(tmp_path / "g.pt")
+    content = torch.load(tmp_path / "g.pt", weights_only=True)
+    assert content["noise"] == noise.record()
+    assert ("sigma" in content) == isinstance(noise, Gaussian)
+    assert SmoothedClassifier.load(tmp_path / "g.pt").noise == noise
+    assert SmoothedClassifier(base, noise=noise, num_classes=4).around(base).noise == noise
+
+
+def test_files_of_earlier_versions_are_gaussian(tmp_path: Path) -> None:
+    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
+    SmoothedClassifier(base, 0.3, 4).save(tmp_path / "g.pt")
+    content = torch.load(tmp_path / "g.pt", weights_only=True)
+    del content["noise"]
+    torch.save(content, tmp_path / "earlier.pt")
+    assert SmoothedClassifier.load(tmp_path / "earlier.pt").noise == Gaussian(0.3)
+
+
+def test_sigma_is_asked_of_gaussian_noise_alone() -> None:
+    assert SmoothedClassifier(linear(), 0.3, 3).sigma == 0.3
+    with pytest.raises(ValueError, match=r"expected Gaussian noise .* got uniform half_width=0\.3"):
+        _ = SmoothedClassifier(linear(), noise=Uniform(0.3), num_classes=3).sigma
+    for sigma, noise in ((None, None), (0.3, Uniform(0.3))):
+        with pytest.raises(ValueError, match="expected either sigma or noise"):
+            SmoothedClassifier(linear(), sigma, 3, noise=noise)
 
 
 def test_noise_is_fresh_outside_and_fixed_inside_frozen_noise():
@@ -109,5 +173,5 @@ def test_frozen_noise_refuses_no_samples() -> None:
 
 def test_an_incomplete_file_is_named_with_what_it_lacks(tmp_path) -> None:
     torch.save({"format": "rsmooth-model-1", "num_classes": 4}, tmp_path / "g.pt")
-    with pytest.raises(ValueError, match="expected architecture, sigma, num_noise, state_dict in"):
+    with pytest.raises(ValueError, match="expected architecture, noise, num_noise, state_dict in"):
         SmoothedClassifier.load(tmp_path / "g.pt")

@@ -9,12 +9,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, final
+from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
 from torch import Tensor, nn
 
 from rsmooth.attacks.l2 import Bounds
+from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.tensors import check_images, check_labels
 from rsmooth.smoothed import SmoothedClassifier
@@ -73,6 +74,9 @@ class Attack(ABC):
     makes a variation. A subclass writes ``_perturb``; one that follows a gradient derives from
     GradientAttack.
     """
+
+    norm: ClassVar[str] = "l2"  # of epsilon
+    recordable: ClassVar[bool] = False  # whether its kernels may be recorded as a CUDA graph
 
     epsilon: float
     target: Literal["base", "smoothed"] = "base"
@@ -138,6 +142,10 @@ class Attack(ABC):
             _check_finite(x_adv)
         return x_adv
 
+    def remarks(self, noise: NoiseDistribution) -> list[str]:
+        """What is known to go badly when training with this attack under this noise, in words."""
+        return []
+
     @abstractmethod
     def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
         """The attacked images (B, C, H, W) of a batch that is not empty."""
@@ -179,18 +187,16 @@ class Attack(ABC):
 class GradientAttack(Attack):
     """An attack that follows the gradient of an objective; a subclass writes one search loop.
 
-    steps: number of gradient steps, >= 1.
     objective: a registered name or a function (log_probs (B, m, K), y (B,)) -> loss (B,). The
         attack climbs it; a targeted attack descends it.
     """
 
-    steps: int
+    recordable: ClassVar[bool] = True
+
     objective: str | Objective = "naive"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.steps < 1 or self.steps != int(self.steps):
-            raise ValueError(f"expected whole steps >= 1, got {self.steps}")
         resolve_objective(self.objective)
 
     @abstractmethod
@@ -249,6 +255,12 @@ def frozen(module: nn.Module) -> Iterator[None]:
             part.training = training  # not train(): that would set the children too
         for parameter in asking:
             parameter.requires_grad_(True)
+
+
+def check_steps(steps: int) -> None:
+    """The number of steps of a search; ValueError unless whole and >= 1."""
+    if steps < 1 or steps != int(steps):
+        raise ValueError(f"expected whole steps >= 1, got {steps}")
 
 
 def _check_bounds(bounds: Bounds | None) -> None:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks import l2
-from rsmooth.attacks.base import Evaluate, GradientAttack, Problem
+from rsmooth.attacks.base import Evaluate, GradientAttack, Problem, check_steps
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.registry import ATTACKS
 
 Fallback = Literal["clean", "last"]
@@ -24,6 +25,7 @@ class DDN(GradientAttack):
     """Decoupled direction and norm (Rony et al. 2019, arXiv:1811.09600, algorithm 1), then
     projected to epsilon.
 
+    steps: number of gradient steps, >= 1.
     gamma: each step multiplies the norm by 1 - gamma at an adversarial point, by 1 + gamma
         elsewhere; in (0, 1).
     init_norm: the first norm tried, > 0; None is epsilon.
@@ -40,6 +42,7 @@ class DDN(GradientAttack):
     beyond epsilon. A gradient that vanishes is replaced by a fixed random direction.
     """
 
+    steps: int
     gamma: float = 0.05
     init_norm: float | None = None
     quantize_levels: int | None = None
@@ -47,6 +50,7 @@ class DDN(GradientAttack):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_steps(self.steps)
         if not 0 < self.gamma < 1:
             raise ValueError(f"expected gamma in (0, 1), got {self.gamma!r}")
         if self.init_norm is not None and not (
@@ -62,6 +66,15 @@ class DDN(GradientAttack):
             )
         if self.fallback not in ("clean", "last"):
             raise ValueError(f"expected fallback 'clean' or 'last', got {self.fallback!r}")
+
+    def remarks(self, noise: NoiseDistribution) -> list[str]:
+        if not isinstance(noise, Gaussian) or noise.sigma < 0.5:
+            return []
+        return [
+            f"DDN in training at sigma={noise.sigma:g}: the published runs trail PGD by 0.05 to "
+            "0.2 average certified radius at sigma >= 0.5, since DDN hands back the clean image "
+            "where it fails. Consider PGD."
+        ]
 
     def _search(self, evaluate: Evaluate, problem: Problem) -> Tensor:
         x, y, bounds, _ = problem

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks import l2
-from rsmooth.attacks.base import Evaluate, GradientAttack, Problem
+from rsmooth.attacks.base import Evaluate, GradientAttack, Problem, check_steps
 from rsmooth.registry import ATTACKS
 
 
@@ -18,6 +18,7 @@ class PGD(GradientAttack):
     """Projected gradient descent in the l2 ball (Madry et al. 2018, arXiv:1706.06083): steps of
     fixed length.
 
+    steps: number of gradient steps, >= 1.
     step_size: length of a step in pixel units; None is 2 * epsilon / steps.
     random_start: begin at a uniform point of the ball instead of at x.
 
@@ -28,11 +29,13 @@ class PGD(GradientAttack):
     a pixel meets the box.
     """
 
+    steps: int
     step_size: float | None = None
     random_start: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_steps(self.steps)
         if self.step_size is not None and not self.step_size > 0:
             raise ValueError(
                 f"expected step_size > 0, or None for 2 * epsilon / steps, got {self.step_size!r}"

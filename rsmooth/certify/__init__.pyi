@@ -10,6 +10,7 @@ from .results import Certificates as Certificates
 from .results import Predictions as Predictions
 from .run.dataset import certify_dataset as certify_dataset
 from .settings import CertifySettings as CertifySettings
+from .settings import PredictSettings as PredictSettings
 
 ABSTAIN = _records.ABSTAIN
 CertificationLog = _records.CertificationLog

@@ -2,27 +2,30 @@
 
 ``certification`` and ``prediction`` are the two algorithms for one image, written as coroutines:
 they yield the votes that they need and receive the counts. Who draws the votes, in which batches
-and on which device, is the business of ``engine``; so any number of images run through the same
+and on which device, is the business of ``votes``; so any number of images run through the same
 network passes without a trace of it here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rsmooth.certify.options import options_of
 from rsmooth.certify.proof.bounds import binomial_p_value
 from rsmooth.certify.proof.stopping import StoppingRule
+from rsmooth.certify.provenance import stated
 from rsmooth.certify.results import Certificates, Predictions
 from rsmooth.certify.run.progress import ProgressBar
-from rsmooth.certify.settings import CertifySettings, Compile, Mode, Noise, Precision
+from rsmooth.certify.settings import CertifySettings, PredictSettings
 from rsmooth.certify.votes.images import image_ids, stored_images
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
-from rsmooth.certify.votes.requests import Outcome, Procedure, Votes
+from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN
@@ -39,11 +42,11 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
     """
     selection = None
     if label is None:
-        selection = _some_finite((yield Votes("select", n0)))[:-1]
+        selection = _some_finite((yield VoteRequest("select", n0)))[:-1]
         label = int(selection.argmax())
     hits: list[int] = []
     for look in rule.looks:
-        votes = _some_finite((yield Votes("estimate", look)))
+        votes = _some_finite((yield VoteRequest("estimate", look)))
         hits.append(int(votes[label]))
         decision = rule.decide(hits)
         if decision is not None:
@@ -68,7 +71,7 @@ def prediction(n: int, alpha: float) -> Procedure:
     copies without finite logits count as an answer of their own, which is never predicted. Raises
     ValueError where not one has any.
     """
-    votes = _some_finite((yield Votes("predict", n)))
+    votes = _some_finite((yield VoteRequest("predict", n)))
     label = int(votes[:-1].argmax())
     top, second = int(votes[label]), int(np.delete(votes, label).max())
     p_value = binomial_p_value(top, second) if top > second else 1.0
@@ -98,115 +101,86 @@ def _some_finite(votes: NDArray[np.int64]) -> NDArray[np.int64]:
     )
 
 
-def certify(
-    g: SmoothedClassifier,
-    x: Tensor,
-    *,
-    n0: int = 100,
-    n: int = 100_000,
-    alpha: float = 1e-3,
-    seed: int = 0,
-    mode: Mode = "fixed",
-    radius: float | None = None,
-    radii: Sequence[float] | None = None,
-    tolerance: float | None = None,
-    labels: Tensor | None = None,
-    noise: Noise = "grid",
-    precision: Precision = "auto",
-    compile: Compile = "auto",
-    batch_size: int | None = None,
-    device: str | None = None,
-    index: Tensor | None = None,
-    progress: bool = False,
-) -> Certificates:
-    """Certified labels and l2 radii of images, each wrong with probability at most alpha.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CertifyOptions(CertifySettings):
+    """The options of one call of ``certify``: the settings, and what concerns its images."""
 
-    x: (B, C, H, W) in [0, 1], or uint8; with noise="grid", 8-bit images (multiples of 1/255).
+    labels: Tensor | None = None
+    index: Tensor | None = None
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.labels is not None:
+            object.__setattr__(self, "target", "label")
+        elif self.target == "label":
+            raise ValueError("expected labels with target='label', got none; hand over labels=y")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PredictOptions(PredictSettings):
+    """The options of one call of ``predict``: the settings, and what concerns its images."""
+
+    index: Tensor | None = None
+    progress: bool = False
+
+
+@options_of(CertifyOptions)
+def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certificates:
+    """Certified labels and radii of images, each wrong with probability at most alpha.
+
+        result = certify(g, x, n0=100, n=100_000, alpha=1e-3, seed=0)
+        result.label, result.radius, result.norm      # (B,), (B,), "l2" for Gaussian noise
+
+    The noise is that of g, and the radii are in its norm.
+
+    x: (B, C, H, W) in [0, 1], or uint8; in integer arithmetic, 8-bit images (multiples of 1/255).
     labels: (B,), certified themselves instead of the predicted class, without selection.
     index: (B,), what identifies an image in the noise; None takes its content. The result of an
-    image depends on it, on the seed and on the settings, not on the batch, its order or its size.
+        image depends on it, on the seed and on the settings, not on the batch, its order or size.
+    progress: whether to show a bar.
+
     The other options: ``CertifySettings``. ValueError for images outside [0, 1] or off the grid,
-    and an n that can never certify at alpha. Cohen et al. 2019, algorithm CERTIFY.
+    noise of scale 0, and an n that can never certify at alpha. Cohen et al. 2019
+    (arXiv:1902.02918), algorithm CERTIFY.
     """
-    settings = CertifySettings(
-        n0=n0,
-        n=n,
-        alpha=alpha,
-        seed=seed,
-        mode=mode,
-        radius=radius,
-        radii=radii,
-        tolerance=tolerance,
-        noise=noise,
-        target="predict" if labels is None else "label",
-        precision=precision,
-        compile=compile,
-        batch_size=batch_size,
-        device=device,
-    )
-    images = stored_images(x, noise)
+    images = stored_images(x, options.arithmetic)
+    labels = options.labels
     if labels is not None:
         check_labels(labels, len(images), g.num_classes)
-    ids = image_ids(images, index)
-    source = noisy_images(noise, g.sigma, seed, images.shape[1:])
-    rule = settings.rule(g.sigma, source.total_variation)
-    pool = open_pool(g, source, images.shape[1:], settings, settings.expected_samples(len(images)))
-    outcomes = _run(
-        pool,
-        images,
-        ids,
-        progress,
-        lambda at: certification(rule, n0, None if labels is None else int(labels[at])),
-    )
-    provenance = {
-        "sigma": g.sigma,
-        **settings.statement(),
-        "noise": source.record(),
-        "numerics": pool.network.profile.record(),
-    }
+    ids = image_ids(images, options.index)
+    source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
+    rule = options.rule(g.noise, source.total_variation)
+    forecast = options.expected_samples(len(images))
+    pool = open_pool(g, source, images.shape[1:], options, forecast)
+
+    def procedure(at: int) -> Procedure:
+        return certification(rule, options.n0, None if labels is None else int(labels[at]))
+
+    outcomes = _run(pool, images, ids, options.progress, procedure)
+    numerics = pool.network.profile.record()
+    provenance = {**stated(options, source), "numerics": numerics}
     return Certificates.of(outcomes, g.num_classes, provenance)
 
 
-def predict(
-    g: SmoothedClassifier,
-    x: Tensor,
-    *,
-    n: int = 1000,
-    alpha: float = 1e-3,
-    seed: int = 0,
-    noise: Noise = "grid",
-    precision: Precision = "auto",
-    compile: Compile = "auto",
-    batch_size: int | None = None,
-    device: str | None = None,
-    index: Tensor | None = None,
-    progress: bool = False,
-) -> Predictions:
-    """The classes that g gives to images, each other than g's with probability at most alpha;
-    ABSTAIN = -1.
+@options_of(PredictOptions)
+def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predictions:
+    """The classes that g gives to images, each other than g's with probability at most alpha.
+
+        predict(g, x, n=1000, alpha=1e-3, seed=0).label      # (B,), ABSTAIN = -1
 
     Arguments and errors as in ``certify``, and as there alpha holds for a seed chosen without a
     look at the images or at results: not for an answer picked among those of several seeds. Cohen
     et al. 2019, algorithm PREDICT.
     """
-    settings = CertifySettings(
-        n0=1,
-        n=n,
-        alpha=alpha,
-        seed=seed,
-        noise=noise,
-        precision=precision,
-        compile=compile,
-        batch_size=batch_size,
-        device=device,
+    images = stored_images(x, options.arithmetic)
+    ids = image_ids(images, options.index)
+    source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
+    pool = open_pool(g, source, images.shape[1:], options, float(options.n * len(images)))
+    outcomes = _run(
+        pool, images, ids, options.progress, lambda at: prediction(options.n, options.alpha)
     )
-    images = stored_images(x, noise)
-    ids = image_ids(images, index)
-    source = noisy_images(noise, g.sigma, seed, images.shape[1:])
-    pool = open_pool(g, source, images.shape[1:], settings, float(n * len(images)))
-    return Predictions.of(
-        _run(pool, images, ids, progress, lambda at: prediction(n, alpha)), g.num_classes
-    )
+    return Predictions.of(outcomes, g.num_classes)
 
 
 def _run(

@@ -20,10 +20,14 @@ from rsmooth.plumbing.numbers import check_alpha
 from rsmooth.records.journal import describe_difference
 from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
 from rsmooth.records.norms import radius_in_norm
+from rsmooth.records.statement import Norm, Statement
+from rsmooth.records.upgrade import recorded_noise, upgraded
+
+_POWER_MARGIN = 4e-15  # relative; above what a power and a quotient can err by
 
 # What two runs must share before their votes may be added up: everything but the noise stream and
 # the sample sizes.
-_SAME = ("sigma", "target", "model", "dataset", "noise", "numerics")
+_SAME = ("target", "model", "dataset", "noise", "numerics")
 
 
 def recertify(
@@ -59,9 +63,26 @@ def radii_in_norm(log: CertificationLog, norm: float, dimension: int) -> FloatAr
     """The certified radii (N,) in the l_``norm`` of any p >= 1, math.inf included, by containment;
     works on any log.
 
-    ``dimension`` is the number of values of an image, C * H * W. See ``norms.radius_in_norm``.
+    ``dimension`` is the number of values of an image, C * H * W. The radii of the log are in the
+    norm that it states: l2 under Gaussian noise, l1 under uniform noise. Rounded down.
     """
-    return np.array([radius_in_norm(radius, dimension, norm) for radius in log.radius.tolist()])
+    of = Statement.of(log.provenance).norm
+    return np.array([_in_norm(radius, of, dimension, norm) for radius in log.radius.tolist()])
+
+
+def _in_norm(radius: float, of: Norm, dimension: int, norm: float) -> float:
+    """``radius_in_norm`` for a radius in any norm.
+
+    The l_p ball reaches furthest in l1 at its corners, by a factor of d^(1 - 1/p); every ball lies
+    within the linf ball of its radius.
+    """
+    in_l2 = radius_in_norm(radius, dimension, norm)  # checks its arguments
+    if of == "l2":
+        return in_l2
+    if of == "linf" or norm == 1.0 or dimension == 1:
+        return radius
+    stretch: float = float(dimension) ** (1.0 - 1.0 / norm)
+    return radius / stretch * (1.0 - _POWER_MARGIN)
 
 
 def append_samples(
@@ -79,8 +100,8 @@ def append_samples(
     Hunsberger 1995).
 
     The class of each image stays that which ``log`` tested. Raises RecordError, with the reason,
-    where the votes cannot be pooled: sequential runs, another sigma, model or noise, the same noise
-    again, other images, no alpha left.
+    where the votes cannot be pooled: sequential runs, another model or noise, the same noise again,
+    other images, no alpha left.
     """
     if alpha is not None and not looked:
         raise ValueError(
@@ -150,24 +171,26 @@ def _from_votes(
     assert log.counts is not None
     assert log.samples is not None
     check_n(int(log.samples.min()), level)
-    noise = log.provenance.get("noise", {})
+    header = upgraded(log.provenance)
     hits = log.counts[np.arange(len(log)), tested]
     radius = np.asarray(
         radius_from_counts(
             hits,
             log.samples,
-            float(log.provenance["sigma"]),
+            recorded_noise(header),
             level,
-            total_variation=float(noise.get("total_variation", 0.0)),
+            total_variation=float(header["noise"].get("total_variation", 0.0)),
         )
     )
+    if "statement" in header:
+        header["statement"] = {**header["statement"], "alpha": level}
     predict = np.where(radius > 0, tested, ABSTAIN)
     return replace(
         log,
         predict=predict,
         radius=radius,
         correct=predict == log.label,
-        provenance={**log.provenance, **change},
+        provenance={**header, **change},
     )
 
 
@@ -177,11 +200,12 @@ def _check_fixed(log: CertificationLog) -> None:
             "expected a log with vote counts, got one without; published tables do not hold them: "
             "certify with this package to have them"
         )
-    missing = [key for key in ("sigma", "alpha", "n", "mode") if key not in log.provenance]
+    missing = [key for key in ("alpha", "n", "mode") if key not in log.provenance]
     if missing:
         raise RecordError(
             f"expected the configuration of the run in the log's provenance, got none of {missing}"
         )
+    recorded_noise(log.provenance)  # refuses a log without
     _check_mode(log.provenance)
     if not (log.samples == log.provenance["n"]).all():
         raise RecordError(
@@ -213,7 +237,8 @@ def _check_tested_once(log: CertificationLog) -> None:
 
 def _check_poolable(log: CertificationLog, configuration: Mapping[str, Any]) -> None:
     ours, theirs = (
-        {key: side[key] for key in _SAME if key in side} for side in (log.provenance, configuration)
+        {key: side[key] for key in _SAME if key in side}
+        for side in (upgraded(log.provenance), upgraded(configuration))
     )
     difference = describe_difference(ours, theirs)
     if difference:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmooth.certify.votes.requests import Outcome
+from rsmooth.records.statement import Norm, Statement
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,8 @@ class Certificates:
     units, rounded down, 0.0 where nothing is certified; counts (B, K) of the estimation and invalid
     (B,) beside them; selection (B, K) or None; samples (B,) drawn for the estimation; looks: for
     each image the (n_k, hits) at which it was judged;
-    provenance: sigma, n0, n, alpha, mode, seed, noise, numerics.
+    provenance: noise, statement, n0, n, alpha, mode, seed, numerics; sigma of Gaussian noise;
+    norm: of the radii, "l2" or "l1".
     Each certificate fails with probability at most alpha; so of B images alpha * B are expected to.
     """
 
@@ -34,6 +36,11 @@ class Certificates:
     samples: Tensor
     looks: tuple[tuple[tuple[int, int], ...], ...]
     provenance: dict[str, Any]
+
+    @property
+    def norm(self) -> Norm:
+        """The norm of the radii, as the noise certifies it."""
+        return Statement.of(self.provenance).norm
 
     @classmethod
     def of(

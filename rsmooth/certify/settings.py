@@ -1,23 +1,31 @@
-"""What a certification is asked to do: one value that the calls, the records and the worker
-processes share.
+"""What a certification or prediction is asked to do: its options, declared once.
+
+The calls, the command line, the records and the worker processes share these values. An option is a
+field of the class that says what it decides; it needs no mention elsewhere.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from functools import wraps
 from typing import Any, Literal, get_args
 
 from rsmooth.certify.proof.bounds import check_n
-from rsmooth.certify.proof.rules import stopping_rule
+from rsmooth.certify.proof.rules import MODE_OPTIONS, stopping_rule
 from rsmooth.certify.proof.stopping import StoppingRule
-from rsmooth.plumbing.numbers import check_alpha
+from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.plumbing.numbers import check_alpha, check_integer
 
 Mode = Literal["fixed", "radius", "grid", "anytime"]
 Target = Literal["predict", "label"]
-Noise = Literal["grid", "float"]
+Arithmetic = Literal["integer", "float"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Compile = Literal["auto", "always", "never"]
+
+# What ``noise`` said before ``arithmetic`` did.
+EARLIER_WORDS: dict[str, Arithmetic] = {"grid": "integer", "float": "float"}
 
 # Share of n = 100,000 that an image needs on average: it only sizes the pay-off of compiling and of
 # worker processes. The means over the models and options of
@@ -25,72 +33,155 @@ Compile = Literal["auto", "always", "never"]
 EXPECTED_SHARE: dict[Mode, float] = {"fixed": 1.0, "radius": 0.017, "grid": 0.12, "anytime": 0.59}
 
 
-@dataclass(frozen=True, kw_only=True)
-class CertifySettings:
-    """How to certify; everything here stands in the record of the run.
+def in_new_words(options: dict[str, Any]) -> None:
+    """Replace ``noise`` among options by the arithmetic that it used to name, with a FutureWarning.
 
-    n0: samples that select the class; n: the most samples that estimate its probability; alpha:
-    failure probability of each image's certificate. seed: of all noise, chosen before any result is
-    seen (see ``certify``).
-    mode: "fixed" draws n samples (Cohen et al. 2019); "radius" decides whether the certified radius
-    reaches ``radius``; "grid" decides every one of ``radii``; "anytime" stops once n samples could
-    add no more than ``tolerance``.
-    target: "predict" certifies the predicted class; "label" the true one, without selection (n0 is
-    not used).
-    noise: "grid" is exact on the 1/255 grid of 8-bit images; "float" adds float32 noise, as
-    published.
+    ValueError where it names none: a distribution belongs to the smoothed classifier.
+    """
+    noise = options.pop("noise", None)
+    if noise is None:
+        return
+    if not isinstance(noise, str) or noise not in EARLIER_WORDS:
+        raise ValueError(
+            f"expected no noise here, got {noise!r}; the smoothed classifier holds the "
+            "distribution, and arithmetic='integer' or 'float' says how it is computed"
+        )
+    found = EARLIER_WORDS[noise]
+    if options.setdefault("arithmetic", found) != found:
+        raise ValueError(
+            f"expected one arithmetic, got noise={noise!r} and "
+            f"arithmetic={options['arithmetic']!r}; leave noise out"
+        )
+    warnings.warn(
+        f"noise={noise!r} is now arithmetic={found!r}; the next release accepts that word alone",
+        FutureWarning,
+        stacklevel=3,
+    )
+
+
+def _accepts_earlier_words(kind: Any) -> Any:
+    plain = kind.__init__
+
+    @wraps(plain)
+    def init(self: Any, *args: Any, **options: Any) -> None:
+        in_new_words(options)
+        plain(self, *args, **options)
+
+    kind.__init__ = init
+    return kind
+
+
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """How the network is executed; the numerics profile of a record says what came of it.
+
     precision: "auto" uses bfloat16 where a large run is faster with it; the others are taken as
-    said.
+        said.
     compile: whether the network is compiled; "auto" does it where the run is long enough to gain
-    from it.
-    batch_size: noisy images in a pass; None chooses. device: None is that of the model.
-    ValueError for values out of range; ``rule`` raises it for an option that the mode does not use
-    or lacks.
+        from it.
+    batch_size: noisy images in a pass; None chooses.
+    device: None is that of the model.
     """
 
-    n0: int = 100
-    n: int = 100_000
-    alpha: float = 1e-3
-    seed: int = 0
-    mode: Mode = "fixed"
-    radius: float | None = None
-    radii: Sequence[float] | None = None
-    tolerance: float | None = None
-    target: Target = "predict"
-    noise: Noise = "grid"
     precision: Precision = "auto"
     compile: Compile = "auto"
     batch_size: int | None = None
     device: str | None = None
 
     def __post_init__(self) -> None:
-        check_n(self.n, check_alpha(self.alpha))
-        if self.n0 < 1:
-            raise ValueError(f"expected n0 >= 1, got {self.n0}")
         if self.batch_size is not None and self.batch_size < 1:
             raise ValueError(f"expected batch_size >= 1, got {self.batch_size}")
-        for name, choices in (
-            ("mode", Mode),
-            ("target", Target),
-            ("noise", Noise),
-            ("precision", Precision),
-            ("compile", Compile),
-        ):
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(
-                    f"expected {name} to be one of {', '.join(get_args(choices))}, "
-                    f"got {getattr(self, name)!r}"
-                )
+        _check_choice("precision", self.precision, Precision)
+        _check_choice("compile", self.compile, Compile)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing(Execution):
+    """How the noise is computed; the noise section of a record says it.
+
+    arithmetic: "integer" is exact on the 1/255 grid of 8-bit images; "float" adds float32 noise, as
+        published, and is not sound in floating point.
+    """
+
+    arithmetic: Arithmetic = "integer"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_choice("arithmetic", self.arithmetic, Arithmetic)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling(Drawing):
+    """What every answer from votes depends on.
+
+    alpha: failure probability of each image's answer.
+    seed: of all noise, an integer chosen before any result is seen.
+    """
+
+    alpha: float = 1e-3
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_alpha(self.alpha)
+        object.__setattr__(self, "seed", check_integer(self.seed, "seed"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictSettings(Sampling):
+    """How to predict. n: samples that are voted on; ValueError for values out of range."""
+
+    n: int = 1000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_n(self.n, self.alpha)
+
+
+@_accepts_earlier_words
+@dataclass(frozen=True, kw_only=True)
+class CertifySettings(Sampling):
+    """How to certify.
+
+        CertifySettings(n=10_000, mode="radius", radius=0.5)
+
+    n0: samples that select the class. n: the most samples that estimate its probability.
+    mode: "fixed" draws n samples (Cohen et al. 2019); "radius" decides whether the certified radius
+        reaches ``radius``; "grid" decides every one of ``radii``; "anytime" stops once n samples
+        could add no more than ``tolerance``.
+    target: "predict" certifies the predicted class; "label" the true one, without selection (n0 is
+        not used).
+
+    The further options are those of ``Sampling`` (alpha, seed), ``Drawing`` (arithmetic) and
+    ``Execution``. ValueError for values out of range; ``rule`` raises it for an option that the
+    mode does not use or lacks.
+    """
+
+    n0: int = 100
+    n: int = 100_000
+    mode: Mode = "fixed"
+    radius: float | None = None
+    radii: Sequence[float] | None = None
+    tolerance: float | None = None
+    target: Target = "predict"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_n(self.n, self.alpha)
+        if self.n0 < 1:
+            raise ValueError(f"expected n0 >= 1, got {self.n0}")
+        _check_choice("mode", self.mode, Mode)
+        _check_choice("target", self.target, Target)
         if self.radii is not None:
             object.__setattr__(self, "radii", tuple(float(radius) for radius in self.radii))
 
-    def rule(self, sigma: float, total_variation: float) -> StoppingRule:
+    def rule(self, noise: NoiseDistribution | float, total_variation: float) -> StoppingRule:
         """When an image's sampling stops and what is certified then; ValueError where n can never
         certify.
         """
         return stopping_rule(
             self.mode,
-            sigma,
+            noise,
             self.n,
             self.alpha,
             radius=self.radius,
@@ -104,14 +195,26 @@ class CertifySettings:
         return images * (self.n0 + self.n * EXPECTED_SHARE[self.mode])
 
     def statement(self) -> dict[str, Any]:
-        """What of the settings decides the result, for the record; the numerics profile says how it
-        was computed.
+        """What of the settings decides the result, for the record.
+
+        Numerics profile and noise section say the rest: what ``Execution`` and ``Drawing`` hold.
         """
-        values = asdict(self)
-        for execution in ("precision", "compile", "batch_size", "device", "noise"):
-            del values[execution]
-        options = {name: values.pop(name) for name in ("radius", "radii", "tolerance")}
+        elsewhere = {field.name for field in fields(Drawing)}
+        of_modes = set().union(*MODE_OPTIONS.values())
+        values = {
+            field.name: getattr(self, field.name)
+            for field in fields(CertifySettings)  # and not what a subclass adds
+            if field.name not in elsewhere
+        }
+        options = {name: values.pop(name) for name in of_modes}
         return {
             **values,
             "mode_options": {name: value for name, value in options.items() if value is not None},
         }
+
+
+def _check_choice(name: str, value: object, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ValueError(
+            f"expected {name} to be one of {', '.join(get_args(choices))}, got {value!r}"
+        )

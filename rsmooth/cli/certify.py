@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.settings import EARLIER_WORDS, CertifySettings
 from rsmooth.cli.options import DataOptions, ModelOptions
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.folder import CERTIFICATES
 from rsmooth.config.images import image_shape
-
-# How the noise is computed was called noise, which now means the distribution.
-OLD_NOISE = {"grid": "integer", "float": "float"}
 
 
 @VERBS.register("certify", positionals=("source",), resumes=True)
@@ -72,14 +68,16 @@ def _in_new_words(
     """``--noise grid`` and ``--noise float`` of earlier versions as the arithmetic of the noise."""
     spec = model.noise
     name = spec.get("name") if isinstance(spec, dict) else spec
-    if name not in OLD_NOISE:
+    if name not in EARLIER_WORDS:
         return model, settings
-    arithmetic = OLD_NOISE[name]
-    warnings.warn(f"--noise {name} is now called --arithmetic {arithmetic}", stacklevel=2)
-    change: dict[str, Any] = {"noise": name}
-    if "arithmetic" in {field.name for field in fields(settings)}:
-        change = {"arithmetic": arithmetic}
-    return replace(model, noise=None), replace(settings, **change)
+    arithmetic = EARLIER_WORDS[name]
+    warnings.warn(
+        f"--noise {name} is now called --arithmetic {arithmetic}; the next release accepts that "
+        "word alone",
+        FutureWarning,
+        stacklevel=2,
+    )
+    return replace(model, noise=None), replace(settings, arithmetic=arithmetic)
 
 
 def _journal(source: Path | None, out: Path | None) -> Path:

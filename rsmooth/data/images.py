@@ -18,8 +18,9 @@ class ImageData:
 
     images: uint8 (N, C, H, W); float32 in [0, 1] only for images off the 8-bit grid. labels: int64
     (N,) within 0..num_classes-1. index: int64 (N,), each image's position in the published order;
-    it stays with the image in every subset, stands in logs as idx, and keys the noise. ValueError
-    for fields that do not fit together.
+    it stays with the image in every subset, is the idx of logs, and keys the noise. augment:
+    whether random crops and flips keep the labels true; None where the data set does not say.
+    ValueError for fields that do not fit together.
     """
 
     images: Tensor
@@ -28,6 +29,7 @@ class ImageData:
     num_classes: int
     name: str
     split: str
+    augment: bool | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype not in (torch.uint8, torch.float32):

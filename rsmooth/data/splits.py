@@ -18,9 +18,9 @@ class DataSplits:
     """The splits of a data set; one that it does not have is None.
 
     image_shape: (C, H, W). augment: whether the trainer should crop (4 pixels of padding) and flip
-    at random; False where that changes the label, and for FolderData, which crops by itself.
-    normalize: the normalisation that suits a model for this data set, for ``MODELS.create(...,
-    normalize=)``.
+    at random, handed on to the splits; False where that changes the label, None where nobody knows.
+    FolderData crops by itself. normalize: the normalisation that suits a model for this data set,
+    for ``MODELS.create(..., normalize=)``.
     """
 
     train: ImageData | FolderData | None
@@ -28,8 +28,14 @@ class DataSplits:
     test: ImageData | FolderData | None
     num_classes: int
     image_shape: tuple[int, int, int]
-    augment: bool
+    augment: bool | None = None
     normalize: str = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("train", "validation", "test"):
+            split = getattr(self, name)
+            if isinstance(split, ImageData) and split.augment is None:
+                object.__setattr__(self, name, replace(split, augment=self.augment))
 
 
 def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split, Split | None]:

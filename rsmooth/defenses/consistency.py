@@ -1,6 +1,4 @@
-"""Consistency regularisation: certified accuracy near SmoothAdv's for the price of noise training,
-no attack.
-"""
+"""Consistency regularisation: near SmoothAdv's accuracy for the price of noise training."""
 
 from __future__ import annotations
 
@@ -13,14 +11,29 @@ from rsmooth.defenses.trainer import Trainer
 from rsmooth.registry import TRAINERS
 
 
+def consistency_penalty(
+    log_probs: Tensor, *, consistency_weight: float, entropy_weight: float
+) -> Tensor:
+    """How far the noisy copies of an image differ, and how unsure they are: (B, m, K) -> (B,).
+
+    consistency_weight * mean_i KL(Fbar || F_i) + entropy_weight * H(Fbar), with Fbar the mean of
+    the copies' probabilities F_i. Jeong and Shin 2020 (arXiv:2006.04062), eq. 9 and 10.
+    """
+    log_mean = log_probs.logsumexp(dim=1) - math.log(log_probs.shape[1])  # (B, K)
+    mean = log_mean.exp()
+    entropy = -(mean * log_mean).sum(dim=1)
+    divergence = (mean.unsqueeze(1) * (log_mean.unsqueeze(1) - log_probs)).sum(dim=2).mean(dim=1)
+    return consistency_weight * divergence + entropy_weight * entropy
+
+
 @TRAINERS.register("consistency")
 @dataclass(frozen=True, kw_only=True)
 class Consistency(Trainer):
-    """Ask the noisy copies of an image for the same answer (Jeong & Shin 2020, arXiv:2006.04062,
-    eq. 9 and 10).
+    """Ask the noisy copies of an image for the same answer (Jeong and Shin 2020).
 
-    loss = L(x + noise) + consistency_weight * mean_i KL(Fbar || F(x + noise_i)) + entropy_weight *
-    H(Fbar), with Fbar the mean of F over the copies. Published: two copies, weights 10 (20 at sigma
+        Consistency(num_noise=2, consistency_weight=20.0)
+
+    loss = L(x + noise) + ``consistency_penalty``. Published: two copies, weights 10 (20 at sigma
     0.25) and 0.5. An attack may be given too, as in their combination with SmoothAdv.
     """
 
@@ -34,14 +47,9 @@ class Consistency(Trainer):
             raise ValueError(f"expected num_noise >= 2 copies to compare, got {self.num_noise}")
 
     def loss(self, log_probs: Tensor, y: Tensor) -> Tensor:
-        log_mean = log_probs.logsumexp(dim=1) - math.log(log_probs.shape[1])  # (B, K)
-        mean = log_mean.exp()
-        entropy = -(mean * log_mean).sum(dim=1)
-        divergence = (
-            (mean.unsqueeze(1) * (log_mean.unsqueeze(1) - log_probs)).sum(dim=2).mean(dim=1)
+        penalty = consistency_penalty(
+            log_probs,
+            consistency_weight=self.consistency_weight,
+            entropy_weight=self.entropy_weight,
         )
-        return (
-            super().loss(log_probs, y)
-            + self.consistency_weight * divergence
-            + self.entropy_weight * entropy
-        )
+        return super().loss(log_probs, y) + penalty

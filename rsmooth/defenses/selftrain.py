@@ -7,6 +7,8 @@ the latter's loss times ``weight``.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -57,14 +59,7 @@ def pseudo_label(
             "probability "
             f">= {confidence:g}; lower confidence"
         )
-    data = ImageData(
-        images.images[kept],
-        labels[kept],
-        images.index[kept],
-        teacher.num_classes,
-        images.name,
-        images.split,
-    )
+    data = replace(images.subset(kept), labels=labels[kept], num_classes=teacher.num_classes)
     return PseudoLabels(data, probabilities[kept] if soft else None, weight)
 
 
@@ -76,5 +71,5 @@ def _mean_softmax(
     device: torch.device,
 ) -> Tensor:
     x, ids = to_unit(images.images[positions].to(device)), images.index[positions].to(device)
-    noise = draws.noise(ids, 0, teacher.num_noise, x.shape[1:], teacher.sigma)
+    noise = draws.noise(ids, 0, teacher.num_noise, x.shape[1:], teacher.noise)
     return teacher.log_probs(x.unsqueeze(1) + noise).exp().mean(dim=1)

@@ -1,39 +1,45 @@
-"""Stability training: the answer at the clean image is the label, the answer under noise is to
-follow it.
-"""
+"""Stability training: the clean image learns the label, the answer under noise is to follow it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
-import torch
 from torch import Tensor
 
-from rsmooth.attacks.base import Attack
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.registry import TRAINERS
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.batch import Batch
+from rsmooth.training.recipe import expected_loss
+
+
+def stability_penalty(clean: Tensor, noisy: Tensor) -> Tensor:
+    """Cross-entropy from the clean answer to the noisy ones: (B, 1, K), (B, m, K) -> (B,).
+
+    The clean probabilities are a soft label, through which gradients flow as well. Li et al. 2019
+    (arXiv:1809.03113), section 4.2.
+    """
+    return -(clean.exp() * noisy).sum(dim=2).mean(dim=1)
 
 
 @TRAINERS.register("stability")
 @dataclass(frozen=True, kw_only=True)
 class Stability(Trainer):
-    """Train on the clean image and tie the noisy copies to it (Li et al. 2019, arXiv:1809.03113,
-    section 4.2).
+    """Train on the clean image and tie the noisy copies to it (Li et al. 2019).
 
-    loss = CE(F(x), y) + stability_weight * mean_i CE(F(x), F(x + noise_i)), the second with F(x) as
-    soft label.
+        Stability(stability_weight=2.0)
+
+    loss = L(F(x), y) + stability_weight * ``stability_penalty``. Clean and noisy images are two
+    passes, the clean one first, each normalised by its own batch statistics, as published.
     """
 
     stability_weight: float = 2.0
 
-    def training_points(
-        self, g: SmoothedClassifier, x: Tensor, y: Tensor, noise: Tensor, attack: Attack | None
-    ) -> Tensor:
-        """The clean image, then the copies of the default order; M = m + 1."""
-        return torch.cat([x.unsqueeze(1), super().training_points(g, x, y, noise, attack)], dim=1)
+    computes: ClassVar[str] = "clean and noisy images in two passes"
 
-    def loss(self, log_probs: Tensor, y: Tensor) -> Tensor:
-        clean, noisy = log_probs[:, :1], log_probs[:, 1:]
-        drift = -(clean.exp() * noisy).sum(dim=2).mean(dim=1)
-        return super().loss(clean, y) + self.stability_weight * drift
+    def losses(self, batch: Batch) -> Tensor:
+        clean = batch.log_probs(batch.x.unsqueeze(1))
+        points = self.training_points(batch.g, batch.x, batch.y, batch.noise, batch.attack)
+        drift = stability_penalty(clean, batch.log_probs(points))
+        fit = expected_loss(lambda y: self.loss(clean, y), batch.targets)
+        return fit + self.stability_weight * drift

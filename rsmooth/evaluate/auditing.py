@@ -19,12 +19,14 @@ from tqdm import tqdm
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.certify.cohen import predict
 from rsmooth.certify.run.dataset import model_hash
-from rsmooth.certify.settings import Noise, Precision
+from rsmooth.certify.settings import Arithmetic, Precision
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN, CertificationLog
+from rsmooth.records.statement import Statement
+from rsmooth.records.upgrade import recorded_noise, upgraded
 from rsmooth.smoothed import SmoothedClassifier
 
 Floats = NDArray[np.float64]
@@ -122,13 +124,13 @@ def audit(
     alpha, seed: of the prediction at the attacked image, whose noise must not be that of the
     certificates. The attacked image is rounded to 8 bits, as the certificates speak of such images,
     and its distance is measured after that. limit: at most this many images, the first of the log;
-    None for all. ValueError for a log without certified images or sigma, of another model, and for
-    the seed of the certificates.
+    None for all. ValueError for a log without certified images, without noise or
+    alpha, of another model, or of another norm than l2, and for the seed of the certificates.
     """
     _check(g, log, factors, seed, limit)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
-    noise: Noise = log.provenance.get("noise", {}).get("kind", "grid")
+    arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
     precision: Precision = log.provenance.get("numerics", {}).get(
         "dtype", "auto"
     )  # certificates are of that network
@@ -150,7 +152,13 @@ def audit(
         ]
         distance[row] = [float((one.double() - x.double()).norm()) for one in attacked]
         predicted[row] = predict(
-            g, torch.cat(attacked), n=n, alpha=alpha, seed=seed, noise=noise, precision=precision
+            g,
+            torch.cat(attacked),
+            n=n,
+            alpha=alpha,
+            seed=seed,
+            arithmetic=arithmetic,
+            precision=precision,
         ).label.numpy()
     total = float(log.provenance.get("alpha_spent", log.provenance["alpha"])) + alpha * len(factors)
     return Audit(
@@ -198,15 +206,10 @@ def _check(
         raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
     if not (log.radius > 0).any():
         raise ValueError("expected a log with certified images, got none with a radius above 0")
-    if "sigma" not in log.provenance or "alpha" not in log.provenance:
-        raise ValueError(
-            "expected a log that knows its sigma and alpha, got a bare table; audit one of our "
-            "records"
-        )
-    if float(log.provenance["sigma"]) != g.sigma:
-        raise ValueError(
-            f"expected the model of the log, of sigma {log.provenance['sigma']:g}, got {g.sigma:g}"
-        )
+    _check_statement(log)
+    noise = recorded_noise(log.provenance)
+    if noise != g.noise:
+        raise ValueError(f"expected the model of the log, under {noise}, got {g.noise}")
     hashed = log.provenance.get("model", {}).get("hash", model_hash(g))
     if hashed != model_hash(g):
         raise ValueError(
@@ -217,4 +220,21 @@ def _check(
         raise ValueError(
             f"expected another seed than the certificates', got {seed}; the audit needs noise of "
             "its own"
+        )
+
+
+def _check_statement(log: CertificationLog) -> None:
+    """ValueError unless the log holds probabilistic l2 certificates under a known noise."""
+    if "alpha" not in log.provenance or "noise" not in upgraded(log.provenance):
+        raise ValueError(
+            "expected a log that knows its noise and alpha, got a bare table; audit one of our "
+            "records"
+        )
+    norm = Statement.of(log.provenance).norm
+    if norm != "l2":
+        # An attack within the l2 ball of radius r / sqrt(d) would stay inside, but could find
+        # next to nothing: a clean audit would then say nothing of the certificates.
+        raise ValueError(
+            f"expected l2 certificates, since the attack searches an l2 ball, got {norm} radii; "
+            "their distances cannot be compared, so audit a record under Gaussian noise"
         )

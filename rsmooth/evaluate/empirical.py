@@ -56,7 +56,7 @@ def answers_under_attack(
             continue
         ids = None if index is None else index[part]
         # In floating point, since attacked images leave the 8-bit grid.
-        said = predict(g, x_adv, n=n, alpha=alpha, seed=seed, noise="float", index=ids)
+        said = predict(g, x_adv, n=n, alpha=alpha, seed=seed, arithmetic="float", index=ids)
         answers.append(said.label.to(y.device))
     return torch.cat(answers)
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, ClassVar, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,7 @@ from rsmooth.plumbing.numbers import check_radius, check_scale
 from rsmooth.registry import NOISES
 
 Floats = NDArray[np.float64]
+Norm = Literal["l1", "l2", "linf"]
 
 # Relative and absolute slack of a radius, the latter in units of the scale: above the rounding of
 # the formulas below, and small beside any radius of interest.
@@ -54,7 +55,7 @@ class NoiseDistribution(ABC):
     """
 
     name: ClassVar[str]
-    norm: ClassVar[str]
+    norm: ClassVar[Norm]
 
     def __post_init__(self) -> None:
         object.__setattr__(self, self.scale_name, check_scale(self.scale_value, self.scale_name))
@@ -167,7 +168,7 @@ class Gaussian(NoiseDistribution):
     """
 
     name: ClassVar[str] = "gaussian"
-    norm: ClassVar[str] = "l2"
+    norm: ClassVar[Norm] = "l2"
     sigma: float
 
     def radius_of_miss(self, miss: Floats) -> Floats:
@@ -198,7 +199,7 @@ class Uniform(NoiseDistribution):
     """
 
     name: ClassVar[str] = "uniform"
-    norm: ClassVar[str] = "l1"
+    norm: ClassVar[Norm] = "l1"
     half_width: float
 
     def radius_of_miss(self, miss: Floats) -> Floats:
@@ -227,7 +228,7 @@ class Laplace(NoiseDistribution):
     """
 
     name: ClassVar[str] = "laplace"
-    norm: ClassVar[str] = "l1"
+    norm: ClassVar[Norm] = "l1"
     scale: float
 
     def radius_of_miss(self, miss: Floats) -> Floats:

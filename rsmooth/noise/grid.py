@@ -272,13 +272,13 @@ def add_grid_noise(images: Tensor, noise: Tensor) -> Tensor:
 
     images: uint8 (B, C, H, W), or any shape that broadcasts to the noise's; noise: int16 from
     ``GridSampler.sample``. Returns float32 of the noise's shape, never clamped. ValueError for
-    other types: pixels off the 8-bit grid need noise="float", whose certificates hold up to
+    other types: pixels off the 8-bit grid need arithmetic="float", whose certificates hold up to
     floating-point rounding only.
     """
     if images.dtype != torch.uint8 or noise.dtype != torch.int16:
         raise ValueError(
             f"expected uint8 images and int16 noise, got {images.dtype} and {noise.dtype}; "
-            'images off the 8-bit grid need noise="float"'
+            'images off the 8-bit grid need arithmetic="float"'
         )
     try:
         images = images.expand_as(noise)

@@ -10,6 +10,8 @@ import sys
 import torch
 from torch import Tensor
 
+from rsmooth.plumbing.numbers import check_integer
+
 PROTOCOL = 1
 """Version of the noise: raised whenever the same seed would give other values; it is part of every
 key.
@@ -19,11 +21,10 @@ PURPOSES = (
     "select",
     "estimate",
     "predict",
-    "randomized-cp",
     "train-noise",
+    "sample-weights",
     "augment",
-    "attack",
-    "init",
+    "method",
 )
 
 Key = tuple[int, int]
@@ -39,14 +40,15 @@ def derive_key(seed: int, purpose: str, *context: int) -> Key:
     version, context).
 
     purpose: one of PURPOSES; streams of two purposes share nothing. context: further non-negative
-    integers that separate streams of one purpose, such as the epoch. ValueError for another purpose
-    or a negative context.
+    integers that separate streams of one purpose, such as the epoch. ValueError for a seed or a
+    context that is no integer, another purpose or a negative context.
     """
     if purpose not in PURPOSES:
         raise ValueError(f"expected a purpose among {', '.join(PURPOSES)}, got {purpose!r}")
-    if any(value < 0 for value in context):
+    numbers = [check_integer(value, "context") for value in context]
+    if any(value < 0 for value in numbers):
         raise ValueError(f"expected non-negative context integers, got {context}")
-    fields = [str(int(seed)), purpose, str(PROTOCOL), *(str(int(value)) for value in context)]
+    fields = [str(check_integer(seed, "seed")), purpose, str(PROTOCOL), *map(str, numbers)]
     digest = hashlib.sha256("|".join(fields).encode("ascii")).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:8], "little")
 

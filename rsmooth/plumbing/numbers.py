@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from typing import SupportsIndex
 
 
 def check_sigma(sigma: float, *, allow_zero: bool = False) -> float:
@@ -42,3 +44,16 @@ def check_radius(radius: float) -> float:
     if not (math.isfinite(value) and value >= 0.0):
         raise ValueError(f"expected a finite radius >= 0 in [0,1] pixel units, got {radius!r}")
     return value
+
+
+def check_integer(value: SupportsIndex, name: str) -> int:
+    """The value as an int; ValueError, naming it, for a bool, a float or a text.
+
+    A seed of 0.5, rounded, would be that of the noise of 0, and the same votes would count twice.
+    """
+    if not isinstance(value, bool):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise ValueError(f"expected an integer {name}, got {value!r}; give it e.g. as 0")

@@ -32,6 +32,7 @@ from rsmooth.plumbing.difference import ABSENT, differences
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import crash_point, crashes_at, sync_folder
 from rsmooth.plumbing.locking import FileLock
+from rsmooth.records.upgrade import upgraded
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +243,10 @@ def config_hash(header: Mapping[str, Any]) -> str:
 def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
     """RecordError, naming the keys that differ, where the header found in a journal is not the
     expected one.
+
+    Headers of earlier versions count as what they say in the words of this one.
     """
+    found, expected = upgraded(found), upgraded(expected)
     if found != expected:
         raise RecordError(
             f"expected {path} to be of this configuration, but it differs in "

@@ -13,13 +13,13 @@ from rsmooth.training.draws import Draws
 PADDING = 4
 
 
-def draw_crops(ids: Tensor, epoch: int, draws: Draws) -> Tensor:
+def draw_crops(ids: Tensor, epoch: int, draws: Draws, visits: Tensor | None = None) -> Tensor:
     """Where to crop each image and whether to flip it: stable numbers (B,) -> int64 (B, 3).
 
     An epoch's are best drawn at once, since the draw takes a GPU hundreds of kernels, of whatever
     size.
     """
-    return draws.integers(ids, epoch, (2 * PADDING + 1, 2 * PADDING + 1, 2))
+    return draws.integers(ids, epoch, (2 * PADDING + 1, 2 * PADDING + 1, 2), visits)
 
 
 def crop_and_flip(images: Tensor, crops: Tensor) -> Tensor:

@@ -22,14 +22,21 @@ MISSING = "(nothing)"
 
 
 class RunFolder:
-    """checkpoint.pt and metrics.jsonl of one configuration; every file is replaced whole or not at
-    all.
+    """checkpoint.pt and metrics.jsonl of one configuration; each is replaced whole or not at all.
+
+    since: what holds for options that a checkpoint of an earlier version does not know.
     """
 
-    def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        since: Mapping[str, Any] | None = None,
+    ) -> None:
         self.path = Path(path)
         self.checkpoint = self.path / "checkpoint.pt"
         self.config = dict(config)
+        self._since = dict(since or {})
         self.path.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> dict[str, Any] | None:
@@ -49,7 +56,7 @@ class RunFolder:
             and "precision" in state
         ):
             raise self.unusable("something else")
-        differing = _differences(state["config"], self.config)
+        differing = _differences({**self._since, **state["config"]}, self.config)
         if differing:
             raise RecordError(
                 f"expected {self.path} to hold a run of this configuration, got another one: "

@@ -1,20 +1,22 @@
-"""Several processes, one training run: each takes its share of every mini-batch, all hold the same
-weights.
+"""Several processes, one training run: each takes its share of every mini-batch.
 
 Under ``torchrun`` the processes find one another through its environment variables; without it
 there is one process and nothing here communicates. Batches, learning rate and random draws are
 those of the whole run, whatever its number of processes, so the result is that of one process up to
 the order of sums. The exception is batch norm on CPUs, where each process normalises by the
-statistics of its own share (torch has a synchronised one for GPUs only, used there).
+statistics of its own share (torch has a synchronised one for GPUs only, used there). A method's
+passes over one mini-batch lie within one forward pass of what is distributed, so that it may make
+as many as it likes.
 """
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -22,6 +24,8 @@ from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
+
+from rsmooth.training.views import same_memory
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,29 @@ class Ranks:
         dist.broadcast(box, src=0)
         return float(box)
 
-    def wrap(self, base: nn.Module) -> nn.Module:
-        """The base classifier with gradients averaged over the processes; its parameters stay the
-        same tensors.
-        """
+    def share_object(self, value: Any) -> Any:
+        """The first process' value, any that can be pickled, on every process."""
         if self.size == 1:
+            return value
+        box = [value]
+        dist.broadcast_object_list(box, src=0)
+        return box[0]
+
+    def synchronised(self, base: nn.Module) -> nn.Module:
+        """The base with batch norm over all processes, where torch has one; the same tensors."""
+        if self.size == 1 or not next(base.parameters()).is_cuda:
             return base
-        on_gpu = next(base.parameters()).is_cuda
-        if on_gpu:
-            convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
-            base = convert(_same_tensors(base))
-        return DistributedDataParallel(base, gradient_as_bucket_view=True)
+        convert: Callable[[nn.Module], nn.Module] = nn.SyncBatchNorm.convert_sync_batchnorm
+        return convert(same_memory(base))
+
+    def wrap(self, module: nn.Module) -> nn.Module:
+        """The module with gradients averaged over the processes; its parameters stay the same."""
+        if self.size == 1:
+            return module
+        return DistributedDataParallel(module, gradient_as_bucket_view=True)
+
+
+_turns = count()  # runs of this process, each of which needs addresses of its own
 
 
 @contextmanager
@@ -87,15 +103,19 @@ def joined(device: torch.device) -> Iterator[Ranks]:
 
 
 def _initialise(backend: str) -> None:
-    """Start torch's process group, with a store of its own for every restart.
+    """Start torch's process group, with a store of its own for every run and every restart.
 
     torchrun may keep one store over restarts, and with it the addresses of processes that have
     died, at which the new ones would knock. On several nodes restarts are not counted alike, and
     the store is left as torch sets it up.
     """
     store, rank, size = next(rendezvous("env://"))
+    turn = next(_turns)
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
-        store = PrefixStore(f"restart {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+        restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+        store = PrefixStore(f"restart {restart}, run {turn}", store)
+    elif turn:
+        store = PrefixStore(f"run {turn}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
 
 
@@ -105,9 +125,3 @@ def local_device(device: torch.device) -> torch.device:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     return device
-
-
-def _same_tensors(module: nn.Module) -> nn.Module:
-    """A copy of the module tree around the very same parameters and buffers."""
-    tensors = [*module.parameters(), *module.buffers()]
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})

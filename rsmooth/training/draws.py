@@ -7,22 +7,28 @@ generator state needs saving.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from rsmooth.noise.continuous import gaussian, uniform_integers
+from rsmooth.noise.continuous import draw, uniform_integers
+from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.noise.keys import derive_key
+from rsmooth.noise.philox import philox_words
 
-LABELLED, UNLABELLED, VALIDATION = range(
-    3
-)  # the streams of images of one run; each draws independently
+# The streams of images of one run; each draws independently.
+LABELLED, UNLABELLED, VALIDATION = range(3)
 
 
 @dataclass(frozen=True)
 class Draws:
-    """The draws for one stream of images."""
+    """The draws for one stream of images.
+
+    ``visits`` (B,) says how often an image came before in the epoch, where it may come again; None
+    is 0 for all. Each visit has draws of its own.
+    """
 
     seed: int
     stream: int = LABELLED
@@ -31,33 +37,57 @@ class Draws:
         """The order of the images in this epoch: a permutation of 0..count-1, on the CPU."""
         return torch.randperm(count, generator=self._generator(epoch, 0))
 
-    def noise(
-        self, ids: Tensor, epoch: int, copies: int, shape: torch.Size, sigma: float
-    ) -> Tensor:
-        """Gaussian noise for ``copies`` copies of each image: (B,) image numbers -> (B, copies, C,
-        H, W).
-        """
-        key = derive_key(self.seed, "train-noise", self.stream, epoch)
-        samples = torch.arange(copies, device=ids.device).repeat(len(ids))
-        flat = gaussian(key, ids.repeat_interleave(copies), samples, tuple(shape), ids.device)
-        return flat.view(len(ids), copies, *shape).mul_(sigma)
+    def weighted(self, weights: Tensor, epoch: int) -> Tensor:
+        """As many positions as there are weights (N,), drawn with replacement in proportion."""
+        ends = weights.double().cumsum(0)
+        generator = self._generator(epoch, 3)
+        uniform = torch.rand(len(ends), generator=generator, dtype=torch.float64)
+        drawn = torch.searchsorted(ends, uniform * ends[-1], right=True)
+        # Rounding may reach the very end; there the last image of any weight is meant.
+        return drawn.clamp(max=int(torch.nonzero(weights)[-1]))
 
-    def integers(self, ids: Tensor, epoch: int, bounds: tuple[int, ...]) -> Tensor:
-        """Uniform integers for each image: column j lies in 0..bounds[j]-1; (B,) -> (B,
-        len(bounds)) int64.
-        """
+    def noise(
+        self,
+        ids: Tensor,
+        epoch: int,
+        copies: int,
+        shape: torch.Size,
+        noise: NoiseDistribution,
+        visits: Tensor | None = None,
+        purpose: str = "train-noise",
+    ) -> Tensor:
+        """Noise for each copy of each image: image numbers (B,) -> (B, copies, C, H, W)."""
+        whole = (len(ids), copies, *shape)
+        if noise.scale_value == 0:
+            return torch.zeros(whole, device=ids.device)
+        key = derive_key(self.seed, purpose, self.stream, epoch)
+        samples = torch.arange(copies, device=ids.device).repeat(len(ids))
+        if visits is not None:
+            samples = samples + copies * visits.repeat_interleave(copies)
+        repeated = ids.repeat_interleave(copies)
+        return draw(noise, key, repeated, samples, tuple(shape), ids.device).view(whole)
+
+    def integers(
+        self, ids: Tensor, epoch: int, bounds: tuple[int, ...], visits: Tensor | None = None
+    ) -> Tensor:
+        """Uniform integers: column j lies in 0..bounds[j]-1; (B,) -> (B, len(bounds)) int64."""
         key = derive_key(self.seed, "augment", self.stream, epoch, 1)
-        columns = [
-            uniform_integers(key, ids, torch.full_like(ids, j), bound)
-            for j, bound in enumerate(bounds)
-        ]
+        first = torch.zeros_like(ids) if visits is None else visits * len(bounds)
+        columns = [uniform_integers(key, ids, first + j, bound) for j, bound in enumerate(bounds)]
         return torch.stack(columns, dim=1)
 
-    def generator(self, epoch: int, number: int) -> torch.Generator:
-        """A CPU generator for one image in one epoch, where others' code (decoding and cropping)
-        asks for one.
-        """
-        return self._generator(epoch, 2, number)
+    def uniform(self, ids: Tensor, epoch: int, purpose: str, count: int) -> Tensor:
+        """Uniform numbers in [0, 1) for a method's ``purpose``: (B,) -> (B, count) float64."""
+        digest = hashlib.sha256(purpose.encode()).digest()
+        named = int.from_bytes(digest[:4], "little")
+        key = derive_key(self.seed, "method", self.stream, epoch, named)
+        words = philox_words(key, ids, torch.zeros_like(ids), 2 * count, ids.device)
+        high, low = words[:, 0::2], words[:, 1::2] >> 11
+        return (high << 21 | low).double() * 2.0**-53
+
+    def generator(self, epoch: int, number: int, visit: int = 0) -> torch.Generator:
+        """A CPU generator for one image in one epoch, for others' code that decodes and crops."""
+        return self._generator(epoch, 2, number, *([visit] if visit else []))
 
     def _generator(self, *context: int) -> torch.Generator:
         high, low = derive_key(self.seed, "augment", self.stream, *context)

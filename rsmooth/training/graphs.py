@@ -51,7 +51,7 @@ class Replayed:
     def __init__(self, function: Callable[..., None], recorder: Recorder | None) -> None:
         self._function = function
         self._recorder = recorder
-        self._failed = False
+        self._failed = self._recording = False
         self._calls: Counter[Any] = Counter()
         self._recordings: OrderedDict[Any, _Recording] = OrderedDict()
 
@@ -72,6 +72,19 @@ class Replayed:
             own.copy_(tensor)
         recording.launch()
 
+    def give_up(self, reason: str) -> None:
+        """Record nothing from now on; where a recording is under way, it fails with the reason."""
+        if self._recorder is None or self._failed:
+            return
+        if self._recording:
+            raise RuntimeError(reason)
+        self._drop(reason)
+
+    def _drop(self, reason: object) -> None:
+        logger.warning("training goes on without CUDA graphs: %s", reason)
+        self._failed = True
+        self._recordings.clear()
+
     def _new(
         self, kind: Any, tensors: tuple[Tensor, ...], constants: dict[str, Any], recorder: Recorder
     ) -> _Recording | None:
@@ -80,14 +93,14 @@ class Replayed:
         if self._failed or self._calls[kind] <= CALLS_BEFORE:
             return None
         own = tuple(tensor.clone() for tensor in tensors)
+        self._recording = True
         try:
             launch = recorder.record(lambda: self._function(*own, **constants))
-        except (
-            RuntimeError
-        ) as error:  # a layer or a hook that waits for the device, or too little memory
-            logger.warning("training goes on without CUDA graphs: %s", error)
-            self._failed = True
+        except RuntimeError as error:  # a layer or hook waits for the device, or too little memory
+            self._drop(error)
             return None
+        finally:
+            self._recording = False
         if len(self._recordings) == KEPT:
             self._recordings.popitem(last=False)
         self._recordings[kind] = _Recording(own, launch)

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from rsmooth.attacks.ddn import DDN
+from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.training.recipe import Recipe
 
 ONE_CLASS = 0.99  # share of predictions that makes it the only class
+FEW_IMAGES = 32  # per optimiser step
 FEWEST = 20  # predictions that are judged; a handful may well be of one class by chance
 
 
@@ -22,16 +23,16 @@ class TrainingCollapsed(RuntimeError):  # noqa: N818 (says what happened)
     """The loss is no longer finite, or the classifier answers one class whatever the image."""
 
 
-def check_loss(total: float, trainer: Recipe, epoch: int) -> None:
+def check_loss(total: float, recipe: Recipe, epoch: int) -> None:
     """TrainingCollapsed unless the loss, summed over the epoch so far, is finite."""
     if not math.isfinite(total):
         raise TrainingCollapsed(
             f"expected a finite loss, got a sum of {total} in epoch {epoch}; the steps have "
-            f"become too large: {_remedy(trainer)}"
+            f"become too large: {_remedy(recipe)}"
         )
 
 
-def check_weights(base: nn.Module, trainer: Recipe, epoch: int) -> None:
+def check_weights(base: nn.Module, recipe: Recipe, epoch: int) -> None:
     """TrainingCollapsed unless all weights are finite, so that no checkpoint is overwritten with
     broken ones.
     """
@@ -45,12 +46,12 @@ def check_weights(base: nn.Module, trainer: Recipe, epoch: int) -> None:
     if broken:
         raise TrainingCollapsed(
             f"expected finite weights, got NaN or infinity in {', '.join(broken[:5])} in epoch "
-            f"{epoch}; the steps have become too large: {_remedy(trainer)}"
+            f"{epoch}; the steps have become too large: {_remedy(recipe)}"
         )
 
 
 def check_collapse(
-    predicted: Sequence[float], labels: Sequence[float], trainer: Recipe, epoch: int, where: str
+    predicted: Sequence[float], labels: Sequence[float], recipe: Recipe, epoch: int, where: str
 ) -> None:
     """TrainingCollapsed if almost all predictions name one class while the labels do not.
 
@@ -67,37 +68,31 @@ def check_collapse(
             f"{list(predicted).index(max(predicted))} for "
             f"{max(predicted) / total:.1%} of the {where} images in epoch {epoch}; perturbations "
             "or steps are too "
-            f"large for what the classifier has learnt: {_remedy(trainer)}"
+            f"large for what the classifier has learnt: {_remedy(recipe)}"
         )
 
 
-def _remedy(trainer: Recipe) -> str:
-    """What to change about this very trainer."""
-    steps = [f"a lower lr (it is {trainer.lr:g})"]
-    if trainer.clip_grad_norm is None:
+def _remedy(recipe: Recipe) -> str:
+    """What to change about this very recipe."""
+    steps = [f"a lower lr (it is {recipe.lr:g})"]
+    if recipe.clip_grad_norm is None:
         steps.append("gradient clipping (clip_grad_norm=1)")
-    if trainer.attack is not None:
-        steps.append(f"a longer warm-up of epsilon (warmup_epochs is {trainer.warmup_epochs})")
-    if trainer.num_noise > 1:
-        steps.append(f"a smaller num_noise (it is {trainer.num_noise})")
+    if recipe.attack is not None:
+        steps.append(f"a longer warm-up of epsilon (warmup_epochs is {recipe.warmup_epochs})")
+    if recipe.num_noise > 1:
+        steps.append(f"a smaller num_noise (it is {recipe.num_noise})")
     return f"start anew in another run folder with {', or '.join(steps)}"
 
 
-def remark(trainer: Recipe, sigma: float) -> None:
+def remark(recipe: Recipe, noise: NoiseDistribution) -> None:
     """Warn of settings that came out badly in the published grid of CIFAR-10 runs."""
-    if trainer.num_noise >= 16:
+    each = recipe.batch_size // recipe.num_noise
+    if recipe.num_noise >= 16 and each < FEW_IMAGES:
         warnings.warn(
-            f"num_noise={trainer.num_noise} makes as many optimiser steps a batch, each on only "
-            f"{trainer.batch_size // trainer.num_noise} images; the published runs with 16 were "
-            "clearly worse "
-            "than with 2 to 8. Lower num_noise or raise batch_size.",
+            f"num_noise={recipe.num_noise} makes as many optimiser steps per batch, each on only "
+            f"{each} images; the published runs with 16 images per step were clearly worse than "
+            "with 32 and more. Lower num_noise or raise batch_size.",
             stacklevel=3,
         )
-    if isinstance(trainer.attack, DDN) and sigma >= 0.5:
-        warnings.warn(
-            f"DDN in training at sigma={sigma:g}: the published runs trail PGD by 0.05 to 0.2 "
-            "average certified "
-            "radius at sigma >= 0.5, since DDN hands back the clean image where it fails. "
-            "Consider PGD.",
-            stacklevel=3,
-        )
+    for text in [] if recipe.attack is None else recipe.attack.remarks(noise):
+        warnings.warn(text, stacklevel=3)

@@ -29,15 +29,20 @@ class Meter:
         self.totals = torch.zeros(SUMS + 2 * num_classes, dtype=torch.float64, device=device)
 
     @torch.no_grad()
-    def add(self, losses: Tensor, log_probs: Tensor, y: Tensor) -> None:
-        """Count a mini-batch in: losses (B,), log_probs (B, M, K), labels (B,)."""
-        predicted = log_probs.argmax(dim=2)
-        head = torch.stack([losses.sum().double(), (predicted == y[:, None]).sum().double()])
-        self.totals[:2] += head
-        self.totals[2] += predicted.numel()
+    def add(self, losses: Tensor, log_probs: Tensor | None, y: Tensor) -> None:
+        """Count a mini-batch in: losses (B,), log_probs (B, M, K), labels (B,).
+
+        log_probs: None from a method that makes no pass of the classifier; then nothing is known
+        of its predictions.
+        """
+        self.totals[0] += losses.sum().double()
         self.totals[3] += len(y)
         one = torch.ones((), dtype=torch.float64, device=y.device)
-        self.totals.scatter_add_(0, SUMS + predicted.flatten(), one.expand(predicted.numel()))
+        if log_probs is not None:
+            predicted = log_probs.argmax(dim=2)
+            self.totals[1] += (predicted == y[:, None]).sum().double()
+            self.totals[2] += predicted.numel()
+            self.totals.scatter_add_(0, SUMS + predicted.flatten(), one.expand(predicted.numel()))
         self.totals.scatter_add_(0, SUMS + self.num_classes + y, one.expand(len(y)))
 
 
@@ -55,8 +60,9 @@ class Totals:
         return self.loss / max(self.images, 1)
 
     @property
-    def accuracy(self) -> float:
-        return self.right / max(self.predictions, 1)
+    def accuracy(self) -> float | None:
+        """The share of right predictions; None where nothing was predicted."""
+        return self.right / self.predictions if self.predictions else None
 
 
 @torch.no_grad()
@@ -78,7 +84,7 @@ def evaluate(
     for positions in _batches(len(data), batch_size, ranks):
         images, y = data.batch(positions)
         x, y, ids = to_unit(images.to(device)), y.to(device), data.index[positions].to(device)
-        points = x.unsqueeze(1) + draws.noise(ids, 0, 1, x.shape[1:], g.sigma)
+        points = x.unsqueeze(1) + draws.noise(ids, 0, 1, x.shape[1:], g.noise)
         log_probs = g.log_probs(points)
         meter.add(-log_probs[torch.arange(len(y), device=device), 0, y], log_probs, y)
     g.train(training)

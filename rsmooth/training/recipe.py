@@ -1,16 +1,15 @@
-"""The Trainer: every option of a training run, and the two hooks in which one defence differs from
-another.
-"""
+"""The recipe of a training run: its options, and the hooks in which methods differ."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
 from rsmooth.attacks.base import Attack
@@ -18,70 +17,78 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.batch import Batch
+from rsmooth.training.optimizers import OptimizerName, build_optimizer
+from rsmooth.training.parts import frozen_modules, unfrozen_parameters
 from rsmooth.training.precision import Precision
-from rsmooth.training.schedules import BudgetClock, Schedule
+from rsmooth.training.sampling import EpochStart
+from rsmooth.training.schedules import BudgetClock, Schedule, WarmUp, warmed_up
 from rsmooth.training.tensorboard import check_installed
 
 TrainingData = ImageData | FolderData | tuple[Any, Any] | Dataset[Any]
 
 
-def _no_effect(default: Any) -> Any:
-    """A field that changes how a run is carried out, but not its result: free to change when a run
-    is resumed.
-    """
+def _execution(default: Any) -> Any:
+    """A field that changes how a run is carried out, not its result; a resumed run may differ."""
     return field(default=default, metadata={"changes_result": False})
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Train a smoothed classifier's base on Gaussian noise, by default at points that an attack
-    perturbed first.
+    """How to train a smoothed classifier's base: by default on noise, at attacked points.
+
+        Trainer(attack=SmoothAdvPGD(epsilon=1.0, steps=4), num_noise=4, epochs=10)
 
     The defaults are the published recipe of SmoothAdv (Salman et al. 2019, arXiv:1906.04584) for
-    CIFAR-10 from scratch. Each batch is cut into ``num_noise`` mini-batches; for each, the noise is
-    drawn once (num_noise copies an image), handed to the attack, added to what the attack returns,
-    and one optimiser step is made on all copies. So a base-target attack gives order (2), attack f
-    and then add noise, and a smoothed-target one gives order (4), SmoothAdv. With attack None it is
-    Gaussian augmentation (Cohen et al. 2019, arXiv:1902.02918).
+    CIFAR-10 from scratch. Each batch is cut into ``num_noise`` mini-batches. For each, the noise is
+    drawn once, num_noise copies per image. The attack sees it, it is added to what the attack
+    returns, and one optimiser step is made on all copies. So a base-target attack gives order (2),
+    attack f and then add noise. A smoothed-target one gives order (4), SmoothAdv. With attack None
+    it is noise augmentation (Cohen et al. 2019, arXiv:1902.02918).
 
-    A variant overrides ``training_points``, a further method ``loss``; both see only one
-    mini-batch.
+    A method overrides the smallest hook that suffices: ``loss``, ``training_points``, or
+    ``losses``, which is given the whole ``Batch``. It may also say its optimiser, what it trains,
+    the growth of epsilon, and how often the next epoch draws each image.
 
     attack: how training points are perturbed; None for noise alone.
-    num_noise: noise copies m of each image, and so optimiser steps a batch; learning rate is not
-        rescaled.
+    num_noise: noise copies m per image, and so optimiser steps per batch; lr is not rescaled.
     train_loss: "naive", the mean cross-entropy over the copies (the published code), or
         "smoothadv", the cross-entropy of their mean probability (the paper's formula); or any
         function (B, m, K), (B,) -> (B,).
-    epochs: passes over the data; with ``budget_seconds`` the length that the schedules are laid out
-        for.
-    batch_size: images a batch over all processes, before it is cut into mini-batches.
-    lr, momentum, weight_decay: of SGD; the decay acts on all parameters.
-    schedule: "step" (lr * lr_gamma every lr_step_epochs) or "one-cycle" (up over 30 % of the run,
-        down to 0; lr is its peak, lr_step_epochs and lr_gamma play no part).
-    warmup_epochs: epochs over which the attack's epsilon grows linearly to its full value; 0 or 1
-        for none.
+    epochs: passes over the data; with ``budget_seconds`` the length that the schedules span.
+    batch_size: images per batch over all processes, before it is cut into mini-batches.
+    optimizer: "sgd", "adam" or "adamw".
+    lr, weight_decay: of the optimiser; the decay acts on all parameters.
+    momentum: of SGD; the first beta of Adam and AdamW. nesterov: SGD's momentum looks ahead.
+    schedule: "step" (times lr_gamma every lr_step_epochs), "milestones" (times lr_gamma at each of
+        lr_milestones), "one-cycle" (up over 30 % of the run, down to 0; lr is its peak) or "cosine"
+        (down to 0).
+    warmup_epochs: over these the attack's epsilon grows linearly to its full value; 0: at once.
+    warmup_per: whether epsilon grows from "epoch" to epoch, as published, or from "step" to step.
     clip_grad_norm: largest norm of the whole gradient; None leaves it alone.
-    augment: random crop and flip; None means for images with colour. Image folders crop on their
-        own.
+    ema_decay: decay of a moving average of the weights, which is then validated and saved; None
+        for none.
+    frozen_parts: names of sub-modules of the base that neither train nor leave eval mode.
+    augment: random crop and flip; None means for images with colour. Image folders crop by
+        themselves.
     seed: of order, crops, flips and noise (not of the weights that the classifier came with).
     precision: "float32", "bfloat16" (autocast; weights and log-probabilities stay float32), or
-        "auto": bfloat16 where a probe at the start finds it faster. What was chosen stands in the
-        metrics and holds for a resumed run.
+        "auto": bfloat16 where a probe at the start finds it faster. What was chosen is recorded in
+        the metrics, and holds for a resumed run.
     channels_last: lay the convolutions' weights out channels last during training, which CPUs and
         GPUs prefer.
     compile: run the base classifier through torch.compile, whose start takes minutes for a deep
-        network; with a warning and without it where there is no compiler.
+        network. Where there is no compiler, training warns and goes on without.
     cuda_graphs: on one GPU, record a step's kernels and launch them at once, made for deep, narrow
-        networks; off until it has been measured. ``training_points`` and ``loss`` must then do the
-        same for the same arguments; where they wait for the GPU, training goes on without.
-    fold_attack: attack a copy with batch norm folded into the convolutions, refreshed every step;
-        the same function up to rounding, in fewer passes over memory.
-    budget_seconds: train for this long instead of for ``epochs``, stretching the schedules over it.
+        networks. A method must then do the same for the same arguments; where it waits for the GPU,
+        or reads the epoch or the progress, training goes on without, and says so.
+    fold_attack: attack a copy with batch norm folded into the convolutions, refreshed at every
+        step; the same function up to rounding, in fewer passes over memory.
+    budget_seconds: train for this long in place of ``epochs``; the schedules span it.
     budget_clock: what the seconds are of: this process' CPU time ("process") or real time ("wall").
     checkpoint_seconds: how often, at least, a run with a run_dir is saved within an epoch.
     workers: processes that read image folders.
-    tensorboard: write the metrics for TensorBoard, too (needs the extra of that name).
+    tensorboard: write the metrics for TensorBoard too (needs the extra of that name).
     """
 
     attack: Attack | None = None
@@ -89,14 +96,20 @@ class Recipe:
     train_loss: str | Objective = "naive"
     epochs: int = 150
     batch_size: int = 256
+    optimizer: OptimizerName = "sgd"
     lr: float = 0.1
     momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float = 1e-4
     schedule: Schedule = "step"
     lr_step_epochs: int = 50
     lr_gamma: float = 0.1
+    lr_milestones: Sequence[int] = ()
     warmup_epochs: int = 10
+    warmup_per: WarmUp = "epoch"
     clip_grad_norm: float | None = None
+    ema_decay: float | None = None
+    frozen_parts: Sequence[str] = ()
     augment: bool | None = None
     seed: int = 0
     precision: Precision = "auto"
@@ -105,31 +118,23 @@ class Recipe:
     fold_attack: bool = True
     budget_seconds: float | None = None
     budget_clock: BudgetClock = "process"
-    checkpoint_seconds: float = _no_effect(300.0)
-    cuda_graphs: bool = _no_effect(False)
-    workers: int = _no_effect(4)
-    tensorboard: bool = _no_effect(False)
+    checkpoint_seconds: float = _execution(300.0)
+    cuda_graphs: bool = _execution(False)
+    workers: int = _execution(4)
+    tensorboard: bool = _execution(False)
+
+    soft_labels: ClassVar[bool] = True  # whether ``losses`` heeds class probabilities as targets
+    computes: ClassVar[str] = ""  # to be changed where a method comes to compute something else
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
-            _check(
-                self, name, lambda value: isinstance(value, int) and value >= 1, "an integer >= 1"
-            )
-        for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
-            _check(self, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")
-        for name in ("momentum", "weight_decay", "warmup_epochs", "workers"):
-            _check(self, name, lambda value: 0 <= value < math.inf, "a number >= 0")
-        for name, known in (
-            ("schedule", ("step", "one-cycle")),
-            ("budget_clock", ("process", "wall")),
-            ("precision", ("float32", "bfloat16", "auto")),
-        ):
-            _check(self, name, known.__contains__, f"one of {', '.join(known)}")
+        for name in ("lr_milestones", "frozen_parts"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        _check_numbers(self)
+        _check_choices(self)
         if self.num_noise > self.batch_size:
             raise ValueError(
                 "expected num_noise <= batch_size (each batch is cut into num_noise "
-                "mini-batches), got "
-                f"num_noise={self.num_noise}, batch_size={self.batch_size}"
+                f"mini-batches), got num_noise={self.num_noise}, batch_size={self.batch_size}"
             )
         resolve_objective(self.train_loss)
         if self.tensorboard:
@@ -140,24 +145,105 @@ class Recipe:
                 f"{self.attack!r}"
             )
 
+    def losses(self, batch: Batch) -> Tensor:
+        """The loss of each image of a mini-batch, to be made small: (B,).
+
+        Here: one pass at ``training_points``, and ``loss`` of what comes out. A method with more
+        passes, with random draws or a schedule of its own overrides it; see ``Batch``.
+        """
+        points = self.training_points(batch.g, batch.x, batch.y, batch.noise, batch.attack)
+        log_probs = batch.log_probs(points)
+        return expected_loss(lambda y: self.loss(log_probs, y), batch.targets)
+
     def training_points(
         self, g: SmoothedClassifier, x: Tensor, y: Tensor, noise: Tensor, attack: Attack | None
     ) -> Tensor:
-        """The points to train on: images x (B, C, H, W), labels (B,), noise (B, m, C, H, W) -> (B,
-        M, C, H, W).
+        """The points to train on: images x (B, C, H, W) and noise (B, m, C, H, W) -> (B, M, ...).
 
-        attack: this epoch's, its epsilon warmed up. Here: perturb, then add the noise that the
-        attack saw; M = m.
+        g: the classifier in eval mode. y: labels (B,). attack: at its present epsilon. Here:
+        perturb, then add the noise that the attack saw; M = m.
         """
         if attack is not None:
             x = attack(g, x, y, noise=noise, validate=False)
         return x.unsqueeze(1) + noise
 
     def loss(self, log_probs: Tensor, y: Tensor) -> Tensor:
-        """The loss of each image from the log-probabilities at its points: (B, M, K), labels (B,)
-        -> (B,).
-        """
+        """The loss of each image from log-probabilities (B, M, K) and labels (B,): (B,)."""
         return resolve_objective(self.train_loss)(log_probs, y)
+
+    def epsilon_at(self, progress: float) -> float:
+        """The attack's epsilon when so many epochs have passed (2.25: a quarter into the third)."""
+        if self.attack is None:
+            return 0.0
+        return warmed_up(self.attack.epsilon, progress, self.warmup_epochs, self.warmup_per)
+
+    def trained_parameters(self, base: nn.Module) -> list[nn.Parameter]:
+        """The parameters that training changes: those that ask for a gradient, outside of
+        frozen_parts.
+        """
+        return unfrozen_parameters(base, self.frozen_parts)
+
+    def set_modes(self, base: nn.Module) -> None:
+        """Put the base into train mode before a step, and what is to stay as it is into eval."""
+        base.train()
+        for part in frozen_modules(base, self.frozen_parts):
+            part.eval()
+
+    def build_optimizer(self, parameters: Sequence[nn.Parameter]) -> Optimizer:
+        """The optimiser of these parameters; the run sets its learning rate at every step."""
+        return build_optimizer(
+            self.optimizer,
+            parameters,
+            lr=self.lr,
+            momentum=self.momentum,
+            nesterov=self.nesterov,
+            weight_decay=self.weight_decay,
+        )
+
+    def sample_weights(self, start: EpochStart) -> Tensor | None:
+        """How often the coming epoch draws each training image, relative to the others: (N,).
+
+        As many images are drawn as there are, with replacement; a weight of 0 leaves one out. None,
+        as here, takes every image once.
+        """
+        return None
+
+
+def _check_numbers(recipe: Recipe) -> None:
+    for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
+        _check(recipe, name, lambda value: isinstance(value, int) and value >= 1, "an integer >= 1")
+    for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
+        _check(recipe, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")
+    for name in ("momentum", "weight_decay", "warmup_epochs", "workers"):
+        _check(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
+    _check(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
+    _check(
+        recipe,
+        "lr_milestones",
+        lambda value: list(value) == sorted({*value}) and all(epoch >= 1 for epoch in value),
+        "growing epochs >= 1",
+    )
+
+
+def _check_choices(recipe: Recipe) -> None:
+    for name, known in (
+        ("optimizer", ("sgd", "adam", "adamw")),
+        ("schedule", ("step", "milestones", "one-cycle", "cosine")),
+        ("warmup_per", ("epoch", "step")),
+        ("budget_clock", ("process", "wall")),
+        ("precision", ("float32", "bfloat16", "auto")),
+    ):
+        _check(recipe, name, known.__contains__, f"one of {', '.join(known)}")
+    if (recipe.schedule == "milestones") != bool(recipe.lr_milestones):
+        raise ValueError(
+            "expected lr_milestones with schedule='milestones' and with no other, got "
+            f"{recipe.lr_milestones} with {recipe.schedule!r}"
+        )
+    if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
+        raise ValueError(
+            "expected nesterov with optimizer='sgd' and a momentum > 0, got "
+            f"{recipe.optimizer!r} and {recipe.momentum}"
+        )
 
 
 def _check(recipe: Recipe, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
@@ -166,40 +252,14 @@ def _check(recipe: Recipe, name: str, holds: Callable[[Any], bool], wanted: str)
         raise ValueError(f"expected {name} to be {wanted}, got {value!r}")
 
 
-def describe(recipe: Recipe) -> dict[str, Any]:
-    """The options that decide a run's result, as plain values: what two runs are compared by."""
-    options = {
-        f.name: getattr(recipe, f.name)
-        for f in fields(recipe)
-        if f.metadata.get("changes_result", True)
-    }
-    return {
-        "trainer": type(recipe).__name__,
-        **{name: _plain(value) for name, value in options.items()},
-    }
+def expected_loss(loss: Callable[[Tensor], Tensor], targets: Tensor) -> Tensor:
+    """A loss of labels, or its mean under class probabilities: targets (B,) or (B, K) -> (B,).
 
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Attack):
-        options = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
-        return {"attack": type(value).__name__, **options}
-    if callable(value):
-        return f"{value.__module__}.{value.__qualname__}"
-    return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)
-
-
-def hard_labels(targets: Tensor) -> Tensor:
-    """Labels (B,) from labels (B,) or class probabilities (B, K)."""
-    return targets if targets.ndim == 1 else targets.argmax(dim=1)
-
-
-def expected_loss(recipe: Recipe, log_probs: Tensor, targets: Tensor) -> Tensor:
-    """The trainer's loss for labels (B,), or its mean under class probabilities (B, K): -> (B,)."""
+    loss: labels (B,) -> losses (B,).
+    """
     if targets.ndim == 1:
-        return recipe.loss(log_probs, targets)
-    classes = range(targets.shape[1])
+        return loss(targets)
     of_class = [
-        recipe.loss(log_probs, torch.full_like(targets[:, 0], k, dtype=torch.int64))
-        for k in classes
+        loss(torch.full_like(targets[:, 0], k, dtype=torch.int64)) for k in range(targets.shape[1])
     ]
     return (targets * torch.stack(of_class, dim=1)).sum(dim=1)

@@ -10,52 +10,70 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal
 
 import torch
-from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
-
-Schedule = Literal["step", "one-cycle"]
-BudgetClock = Literal["process", "wall"]
-ONE_CYCLE_POINTS = (
-    10_000  # table entries over a whole one-cycle run; neighbours differ by < 0.04 % of the peak
+from torch.optim.lr_scheduler import (
+    CosineAnnealingLR,
+    LRScheduler,
+    MultiStepLR,
+    OneCycleLR,
+    StepLR,
 )
+
+Build = Callable[[torch.optim.SGD], LRScheduler]
+
+Schedule = Literal["step", "milestones", "one-cycle", "cosine"]
+WarmUp = Literal["epoch", "step"]
+BudgetClock = Literal["process", "wall"]
+# Table entries over a whole one-cycle or cosine run; neighbours differ by < 0.04 % of the peak.
+POINTS = 10_000
 
 
 def learning_rates(
-    schedule: Schedule, *, lr: float, epochs: int, lr_step_epochs: int, lr_gamma: float
+    schedule: Schedule,
+    *,
+    lr: float,
+    epochs: int,
+    lr_step_epochs: int,
+    lr_gamma: float,
+    lr_milestones: Sequence[int] = (),
 ) -> Callable[[float], float]:
     """The learning rate as a function of the progress in epochs.
 
-    "step": lr * lr_gamma ** (epoch // lr_step_epochs), as published. "one-cycle": up from lr/25 to
-    lr over the first 30 % and down to nearly 0 at the end (torch's OneCycleLR; Smith & Topin 2019,
-    arXiv:1708.07120).
+    "step": lr * lr_gamma ** (epoch // lr_step_epochs), as published. "milestones": times lr_gamma
+    at each of ``lr_milestones``. "one-cycle": up from lr/25 to lr over the first 30 % and down to
+    nearly 0 at the end (Smith and Topin 2019, arXiv:1708.07120). "cosine": half a cosine from lr to
+    0 (Loshchilov and Hutter 2017, arXiv:1608.03983). All are torch's schedulers, tabulated.
     """
-    if schedule == "step":
-        table = _tabulate(lambda sgd: StepLR(sgd, lr_step_epochs, lr_gamma), lr, epochs)
+    by_epoch: dict[str, Build] = {
+        "step": lambda sgd: StepLR(sgd, lr_step_epochs, lr_gamma),
+        "milestones": lambda sgd: MultiStepLR(sgd, list(lr_milestones), lr_gamma),
+    }
+    by_step: dict[str, Build] = {
+        "one-cycle": lambda sgd: OneCycleLR(sgd, lr, total_steps=POINTS, cycle_momentum=False),
+        "cosine": lambda sgd: CosineAnnealingLR(sgd, POINTS),
+    }
+    if schedule in by_epoch:
+        table = _tabulate(by_epoch[schedule], lr, epochs)
         return lambda progress: table[min(int(progress), epochs - 1)]
-    if schedule == "one-cycle":
-        points = ONE_CYCLE_POINTS
-        table = _tabulate(
-            lambda sgd: OneCycleLR(sgd, lr, total_steps=points, cycle_momentum=False), lr, points
-        )
-        return lambda progress: table[min(int(progress / epochs * points), points - 1)]
-    raise ValueError(f"expected schedule 'step' or 'one-cycle', got {schedule!r}")
+    if schedule in by_step:
+        fine = _tabulate(by_step[schedule], lr, POINTS)
+        return lambda progress: fine[min(int(progress / epochs * POINTS), POINTS - 1)]
+    known = ", ".join([*by_epoch, *by_step])
+    raise ValueError(f"expected schedule to be one of {known}, got {schedule!r}")
 
 
-def _tabulate(
-    build: Callable[[torch.optim.SGD], LRScheduler], lr: float, length: int
-) -> list[float]:
+def _tabulate(build: Build, lr: float, length: int) -> list[float]:
     """The learning rates that a torch scheduler sets on its first ``length`` steps."""
     optimizer = torch.optim.SGD([torch.zeros(1)], lr=lr)
     scheduler = build(optimizer)
     table = []
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # nothing is optimised here, and torch remarks on it
+        # Nothing is optimised here, and torch remarks on it.
+        warnings.simplefilter("ignore", UserWarning)
         for _ in range(length):
             table.append(float(optimizer.param_groups[0]["lr"]))
             if len(table) < length:
@@ -63,14 +81,17 @@ def _tabulate(
     return table
 
 
-def warmed_up(epsilon: float, epoch: int, warmup_epochs: int) -> float:
-    """The attack's budget in this epoch (from 0): it grows linearly to ``epsilon`` over
-    ``warmup_epochs``.
+def warmed_up(epsilon: float, progress: float, warmup_epochs: float, per: WarmUp) -> float:
+    """The attack's budget: it grows linearly to ``epsilon`` over ``warmup_epochs``.
 
-    min(epsilon, (epoch + 1) * epsilon / warmup_epochs), as the published SmoothAdv code has it; 0
-    or 1: no warm-up.
+    per "epoch": min(epsilon, (epoch + 1) * epsilon / warmup_epochs) with the epoch from 0, as the
+    published SmoothAdv code has it; 0 or 1: no warm-up. per "step": with the progress within the
+    epoch, from 0.
     """
-    return epsilon if warmup_epochs < 1 else min(epsilon, (epoch + 1) * epsilon / warmup_epochs)
+    if warmup_epochs < 1:
+        return epsilon
+    passed = int(progress) + 1 if per == "epoch" else progress
+    return min(epsilon, passed * epsilon / warmup_epochs)
 
 
 class TrainingClock:

@@ -2,73 +2,62 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
 from rsmooth.training.checkpoint import Interruption, RunFolder
+from rsmooth.training.described import describe, described_defaults
 from rsmooth.training.distributed import Ranks, joined, local_device
 from rsmooth.training.draws import Draws
-from rsmooth.training.loop import Callback, History, Run
+from rsmooth.training.loop import Callback, History, Job, Run
+from rsmooth.training.parts import only_training
 from rsmooth.training.precision import Precision, resolve_precision
-from rsmooth.training.recipe import Recipe, TrainingData, describe
-from rsmooth.training.sources import PseudoLabels, as_source
+from rsmooth.training.recipe import Recipe, TrainingData
+from rsmooth.training.sources import PseudoLabels, Source, as_source
 from rsmooth.training.steps import memory_format
 
 PROBE_IMAGES = 64
 
 
-def train(
-    trainer: Recipe,
-    g: SmoothedClassifier,
-    train_data: TrainingData,
-    *,
-    validation: TrainingData | None,
-    unlabelled: PseudoLabels | None,
-    run_dir: str | PathLike[str] | None,
-    resume: bool,
-    progress: bool,
-    callback: Callback | None,
-) -> History:
-    """What ``Trainer.fit`` does; see there."""
-    if trainer.tensorboard and run_dir is None:
-        raise ValueError(
-            "expected a run_dir for tensorboard=True, got none; the events are written into it"
-        )
+@dataclass(frozen=True)
+class Wanted:
+    """What ``Trainer.fit`` was asked for, beside the recipe and the classifier; see there."""
+
+    train_data: TrainingData
+    validation: TrainingData | None = None
+    unlabelled: PseudoLabels | None = None
+    extras: Mapping[str, Tensor] | None = None
+    run_dir: str | PathLike[str] | None = None
+    resume: bool = True
+    progress: bool = True
+    callback: Callback | None = None
+
+
+def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
+    """What ``Trainer.fit`` does."""
     device = local_device(next(g.parameters()).device)
     g.to(device)
-    guards.remark(trainer, g.sigma)
-    data = _as_data(train_data, g)
-    held_out = None if validation is None else _as_data(validation, g)
-    sources = [
-        as_source(
-            data,
-            Draws(trainer.seed),
-            device=device,
-            augment=trainer.augment,
-            workers=trainer.workers,
-        )
-    ]
-    config = {
-        **describe(trainer),
-        "sigma": g.sigma,
-        "classes": g.num_classes,
-        "data": _fingerprint(data),
-        "parameters": sum(parameter.numel() for parameter in g.parameters()),
-        "validation": None if held_out is None else _fingerprint(held_out),
-    }
-    if unlabelled is not None:
-        sources.append(unlabelled.source(trainer, device))
-        config["unlabelled"] = unlabelled.fingerprint()
-    folder = None if run_dir is None else _folder(run_dir, config, g)
+    _check(recipe, wanted)
+    guards.remark(recipe, g.noise)
+    data = _as_data(wanted.train_data, g)
+    held_out = None if wanted.validation is None else _as_data(wanted.validation, g)
+    extras = {name: column.to(device) for name, column in (wanted.extras or {}).items()}
+    _check_extras(extras, len(data))
+    folder = _folder(wanted, recipe, g, data, held_out)
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with (
         random_state,
@@ -76,28 +65,77 @@ def train(
         _only_writer(folder, ranks),
         Interruption(folder is not None) as interruption,
     ):
-        torch.manual_seed(trainer.seed)  # for dropout and the like; all draws of our own are keyed
+        torch.manual_seed(recipe.seed)  # for dropout and the like; all draws of our own are keyed
         if folder is not None and ranks.first:
             folder.tidy()
-        saved = folder.load() if folder is not None and resume else None
-        precision = saved["precision"] if saved else _precision(trainer, g, data, ranks, device)
-        with memory_format(g.base, trainer.channels_last):
-            run = Run(
-                trainer,
-                g,
-                sources,
-                held_out,
-                folder,
-                ranks,
-                precision,
-                interruption,
-                callback,
-                device,
-            )
-            if folder is not None and saved:
-                _restore(run, saved, folder)
-            run.go(progress and ranks.first)
+        saved = folder.load() if folder is not None and wanted.resume else None
+        precision = saved["precision"] if saved else _precision(recipe, g, data, ranks, device)
+        sources = _sources(recipe, data, wanted.unlabelled, device)
+        job = Job(
+            recipe,
+            g,
+            data,
+            sources,
+            extras,
+            held_out,
+            folder,
+            ranks,
+            precision,
+            interruption,
+            wanted.callback,
+            device,
+        )
+        parameters = recipe.trained_parameters(g.base)
+        with memory_format(g.base, recipe.channels_last), only_training(g.base, parameters):
+            return _carry_out(job, saved, wanted.progress and ranks.first)
+
+
+def _carry_out(job: Job, saved: dict[str, Any] | None, show: bool) -> History:
+    run = Run(job)
+    if job.folder is not None and saved:
+        _restore(run, saved, job.folder)
+    run.go(show)
     return run.history
+
+
+def _check(recipe: Recipe, wanted: Wanted) -> None:
+    if recipe.tensorboard and wanted.run_dir is None:
+        raise ValueError(
+            "expected a run_dir for tensorboard=True, got none; the events are written into it"
+        )
+    if wanted.unlabelled is None:
+        return
+    if wanted.extras:
+        raise ValueError(
+            f"expected extras or unlabelled images, got both ({', '.join(wanted.extras)}); the "
+            "unlabelled images have no such columns"
+        )
+    if wanted.unlabelled.probabilities is not None and not recipe.soft_labels:
+        raise ValueError(
+            f"expected hard labels for {type(recipe).__name__}, whose loss is of one class, got "
+            "class probabilities; label with soft=False"
+        )
+
+
+def _check_extras(extras: Mapping[str, Tensor], count: int) -> None:
+    for name, column in extras.items():
+        if column.ndim == 0 or len(column) != count:
+            raise ValueError(
+                f"expected extras[{name!r}] with one row per training image ({count}, ...), got "
+                f"{tuple(column.shape)}; keep the order of the training images"
+            )
+
+
+def _sources(
+    recipe: Recipe,
+    data: ImageData | FolderData,
+    unlabelled: PseudoLabels | None,
+    device: torch.device,
+) -> list[Source]:
+    main = as_source(
+        data, Draws(recipe.seed), device=device, augment=recipe.augment, workers=recipe.workers
+    )
+    return [main] if unlabelled is None else [main, unlabelled.source(recipe, device)]
 
 
 def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderData:
@@ -113,24 +151,50 @@ def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderDat
 
 
 def _fingerprint(data: ImageData | FolderData) -> str:
-    """What names the images in a run's configuration; of files that are too many to read, their
-    names and sizes.
-    """
+    """What names the images in a run's configuration; of files, too many to read, the listing."""
     return data.listing() if isinstance(data, FolderData) else data.fingerprint()
 
 
 def _folder(
-    run_dir: str | PathLike[str], config: dict[str, Any], g: SmoothedClassifier
-) -> RunFolder:
+    wanted: Wanted,
+    recipe: Recipe,
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    held_out: ImageData | FolderData | None,
+) -> RunFolder | None:
     """The run's folder; ValueError at once where the model could not be saved at the end."""
-    if getattr(g.base, "architecture", None) is None:
+    if wanted.run_dir is None:
+        return None
+    architecture = getattr(g.base, "architecture", None)
+    if architecture is None:
         raise ValueError(
-            f"expected a base classifier from MODELS.create to keep in {run_dir}, got "
+            f"expected a base classifier from MODELS.create to keep in {wanted.run_dir}, got "
             f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or "
-            "leave "
-            "run_dir out"
+            "leave run_dir out"
         )
-    return RunFolder(run_dir, {**config, "architecture": repr(g.base.architecture)})
+    gaussian = isinstance(g.noise, Gaussian)
+    config = {
+        **describe(recipe),
+        **({"sigma": g.sigma} if gaussian else {"noise": str(g.noise)}),
+        "classes": g.num_classes,
+        "data": _fingerprint(data),
+        "parameters": sum(parameter.numel() for parameter in g.parameters()),
+        "validation": None if held_out is None else _fingerprint(held_out),
+        "architecture": repr(architecture),
+    }
+    if wanted.unlabelled is not None:
+        config["unlabelled"] = wanted.unlabelled.fingerprint()
+    if wanted.extras:
+        config["extras"] = {name: _digest(column) for name, column in wanted.extras.items()}
+    return RunFolder(wanted.run_dir, config, since=described_defaults(recipe))
+
+
+def _digest(column: Tensor) -> str:
+    """What names a column in a run's configuration."""
+    content = column.detach().cpu().contiguous()
+    digest = hashlib.sha256(f"{content.dtype} {tuple(content.shape)}".encode())
+    digest.update(content.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]
 
 
 def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
@@ -149,7 +213,7 @@ def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManag
 
 
 def _precision(
-    trainer: Recipe,
+    recipe: Recipe,
     g: SmoothedClassifier,
     data: ImageData | FolderData,
     ranks: Ranks,
@@ -157,5 +221,5 @@ def _precision(
 ) -> Precision:
     """The first process' choice, timed on a few images."""
     images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES)))
-    chosen = resolve_precision(trainer.precision, g.base, to_unit(images.to(device)))
+    chosen = resolve_precision(recipe.precision, g.base, to_unit(images.to(device)))
     return "bfloat16" if ranks.agree(float(chosen == "bfloat16"), device) else "float32"

@@ -1,6 +1,4 @@
-"""Where training images come from: resident on the device, or streamed from disk by worker
-processes.
-"""
+"""Where training images come from: the device itself, or disks that worker processes read."""
 
 from __future__ import annotations
 
@@ -9,7 +7,6 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from typing import Protocol
 
 import torch
@@ -22,9 +19,11 @@ from rsmooth.data.images import ImageData
 from rsmooth.training.augment import crop_and_flip, draw_crops
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.recipe import Recipe
+from rsmooth.training.sampling import occurrences
 
 # x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
 Images = tuple[Tensor, Tensor, Tensor]
+Visits = Sequence[Tensor] | None  # as many as shares; see ``Draws``
 
 
 class Source(Protocol):
@@ -38,16 +37,16 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
+    def batches(
+        self, shares: Sequence[Tensor], epoch: int, visits: Visits = None
+    ) -> Iterator[Images]:
         """The images at each of the given positions, augmented for this epoch, on the device."""
         ...
 
 
 @dataclass(frozen=True)
 class Resident:
-    """Images kept on the device at rest (uint8), gathered and augmented there; no worker processes,
-    no copies.
-    """
+    """Images kept on the device at rest (uint8), gathered and augmented there."""
 
     images: Tensor
     targets: Tensor
@@ -59,32 +58,30 @@ class Resident:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
+    def batches(
+        self, shares: Sequence[Tensor], epoch: int, visits: Visits = None
+    ) -> Iterator[Images]:
         if not shares:
             return
         # One transfer and one draw for the whole epoch; splitting on the device copies nothing.
         sizes = [len(share) for share in shares]
         positions = torch.cat(list(shares)).to(self.images.device)
-        all_ids = self.ids.index_select(0, positions)
-        crops = (
-            torch.split(draw_crops(all_ids, epoch, self.draws), sizes)
-            if self.augment
-            else repeat(None)
-        )
-        for chosen, ids, crop in zip(
-            torch.split(positions, sizes), torch.split(all_ids, sizes), crops, strict=False
-        ):
-            images = self.images.index_select(0, chosen)
-            if crop is not None:
-                images = crop_and_flip(images, crop)
-            yield to_unit(images), self.targets.index_select(0, chosen), ids
+        ids = self.ids.index_select(0, positions)
+        again = None if visits is None else torch.cat(list(visits)).to(ids.device)
+        crops = draw_crops(ids, epoch, self.draws, again) if self.augment else None
+        start = 0
+        for size in sizes:
+            part = slice(start, start + size)
+            images = self.images.index_select(0, positions[part])
+            if crops is not None:
+                images = crop_and_flip(images, crops[part])
+            yield to_unit(images), self.targets.index_select(0, positions[part]), ids[part]
+            start += size
 
 
 @dataclass(frozen=True)
 class Streamed:
-    """Images read from disk and cropped by ``workers`` processes while the device trains
-    (ImageNet).
-    """
+    """Images that ``workers`` processes read and crop while the device trains (ImageNet)."""
 
     data: FolderData
     draws: Draws
@@ -95,8 +92,10 @@ class Streamed:
     def __len__(self) -> int:
         return len(self.data)
 
-    def batches(self, shares: Sequence[Tensor], epoch: int) -> Iterator[Images]:
-        reader = _Reader(self.data, shares, epoch, self.draws)
+    def batches(
+        self, shares: Sequence[Tensor], epoch: int, visits: Visits = None
+    ) -> Iterator[Images]:
+        reader = _Reader(self.data, shares, epoch, self.draws, visits)
         pinned = self.device.type == "cuda"
         workers = min(self.workers, os.cpu_count() or 1)
         for images, targets, ids in DataLoader(
@@ -111,14 +110,18 @@ class Streamed:
 
 
 class _Reader(Dataset[Images]):
-    """Item i is the i-th share, each image cropped by a generator of its own so that no batching
-    changes it.
-    """
+    """Item i is the i-th share; each image has a generator of its own, so batching changes none."""
 
     def __init__(
-        self, data: FolderData, shares: Sequence[Tensor], epoch: int, draws: Draws
+        self,
+        data: FolderData,
+        shares: Sequence[Tensor],
+        epoch: int,
+        draws: Draws,
+        visits: Visits = None,
     ) -> None:
         self.data, self.shares, self.epoch, self.draws = data, shares, epoch, draws
+        self.visits = visits or [torch.zeros_like(share) for share in shares]
 
     def __len__(self) -> int:
         return len(self.shares)
@@ -129,8 +132,8 @@ class _Reader(Dataset[Images]):
         positions = self.shares[item]
         ids = self.data.index[positions]
         pairs = [
-            self.data.batch(position[None], self.draws.generator(self.epoch, int(number)))
-            for position, number in zip(positions, ids, strict=True)
+            self.data.batch(one[None], self.draws.generator(self.epoch, int(number), int(visit)))
+            for one, number, visit in zip(positions, ids, self.visits[item], strict=True)
         ]
         return (
             torch.cat([image for image, _ in pairs]),
@@ -160,10 +163,13 @@ def as_source(
 
 
 def crops(data: ImageData, augment: bool | None) -> bool:
-    """Whether to crop and flip; None means where the images have colour (a flipped digit is no
-    digit).
+    """Whether to crop and flip: as the recipe says, else the data set, else images with colour.
+
+    A flipped digit is no digit.
     """
-    return data.images.shape[1] == 3 if augment is None else augment
+    if augment is not None:
+        return augment
+    return data.images.shape[1] == 3 if data.augment is None else data.augment
 
 
 @dataclass(frozen=True)
@@ -211,36 +217,52 @@ class PseudoLabels:
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: which source, and the positions of its images over all processes."""
+    """One optimiser step: which source, and the positions of its images over all processes.
+
+    visits: how often each image came before in this epoch; None where it comes once.
+    """
 
     source: int
     positions: Tensor
+    visits: Tensor | None = None
 
 
 def plan_epoch(
-    sources: Sequence[Source], epoch: int, batch_size: int, num_noise: int
+    sources: Sequence[Source],
+    epoch: int,
+    batch_size: int,
+    num_noise: int,
+    weights: Tensor | None = None,
 ) -> list[Step]:
     """The optimiser steps of an epoch, in order.
 
     Every image of the first source comes once, in batches of ``batch_size``, each batch in
-    ``num_noise`` mini-batches of one step (the last ones may be smaller; none is dropped). Every
-    further source gives one batch after each.
+    ``num_noise`` mini-batches of one step (the last ones may be smaller; none is dropped). With
+    weights (N,) as many are drawn in proportion to them, with replacement. Every further source
+    gives one batch after each.
     """
-    main = list(torch.split(sources[0].draws.order(len(sources[0]), epoch), batch_size))
-    turns = [main] + [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
-    return [
-        Step(which, part)
-        for turn in zip(*turns, strict=True)
-        for which, batch in enumerate(turn)
-        for part in batch.tensor_split(num_noise)
-        if len(part)
-    ]
+    count, draws = len(sources[0]), sources[0].draws
+    order = draws.order(count, epoch) if weights is None else draws.weighted(weights, epoch)
+    visits = None if weights is None else occurrences(order)
+    main = list(torch.split(torch.arange(count), batch_size))
+    turns = [[order[part] for part in main]]
+    turns += [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
+    steps = []
+    for number, turn in enumerate(zip(*turns, strict=True)):
+        for which, batch in enumerate(turn):
+            again = visits[main[number]] if visits is not None and which == 0 else None
+            steps += _mini_batches(which, batch, again, num_noise)
+    return steps
+
+
+def _mini_batches(which: int, batch: Tensor, visits: Tensor | None, num_noise: int) -> list[Step]:
+    parts = batch.tensor_split(num_noise)
+    again = [None] * num_noise if visits is None else list(visits.tensor_split(num_noise))
+    return [Step(which, part, seen) for part, seen in zip(parts, again, strict=True) if len(part)]
 
 
 def _enough(source: Source, epoch: int, count: int, batch_size: int) -> list[Tensor]:
-    """``count`` whole batches of a source: the first of this epoch's order, or several orders where
-    it is short.
-    """
+    """``count`` whole batches of a source: of this epoch's order, or of several if it is short."""
     rounds = -(-count * batch_size // len(source))
     orders = [source.draws.order(len(source), epoch * rounds + turn) for turn in range(rounds)]
     return list(torch.split(torch.cat(orders)[: count * batch_size], batch_size))

@@ -1,8 +1,8 @@
-"""One optimiser step: attack, noise, loss, update."""
+"""One optimiser step: a method's losses, the update, the metrics."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -10,97 +10,117 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
-from rsmooth.attacks.base import Attack, GradientAttack
-from rsmooth.models.folding import fold_batchnorm, refold
+from rsmooth.attacks.base import Attack
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.averaging import MovingAverage
+from rsmooth.training.batch import Batch, When, check_losses
 from rsmooth.training.compilation import compiled
 from rsmooth.training.distributed import Ranks
+from rsmooth.training.draws import Draws
 from rsmooth.training.graphs import CudaRecorder, Recorder, Replayed
 from rsmooth.training.meter import Meter
-from rsmooth.training.precision import Precision, autocast
-from rsmooth.training.recipe import Recipe, expected_loss, hard_labels
+from rsmooth.training.precision import Precision
+from rsmooth.training.recipe import Recipe
+from rsmooth.training.views import Views
 
 
 class Stepper:
-    """The optimiser and the views of the classifier that it trains: one for the loss, one for the
-    attack.
-
-    The views share g's weights. ``trained`` is what the loss passes through (compiled, averaging
-    gradients over processes); ``attacked`` is g itself or its folded copy.
-    """
+    """The optimiser, and the views of the classifier that a step needs."""
 
     def __init__(
-        self, trainer: Recipe, g: SmoothedClassifier, ranks: Ranks, precision: Precision
+        self, recipe: Recipe, g: SmoothedClassifier, ranks: Ranks, precision: Precision
     ) -> None:
-        self.trainer, self.g, self.ranks, self.precision = trainer, g, ranks, precision
-        self.parameters = [
-            parameter for parameter in g.base.parameters() if parameter.requires_grad
-        ]
+        self.recipe, self.g, self.ranks = recipe, g, ranks
+        self.parameters = recipe.trained_parameters(g.base)
+        if not self.parameters:
+            raise ValueError("expected parameters to train, got none; check frozen_parts")
         self.device = self.parameters[0].device
-        self.optimizer = torch.optim.SGD(
-            self.parameters,
-            lr=trainer.lr,
-            momentum=trainer.momentum,
-            weight_decay=trainer.weight_decay,
-            fused=True,
-        )
-        base = ranks.wrap(g.base)
-        self.trained = _around(compiled(base, self.device) if trainer.compile else base, g)
-        folded = trainer.attack is not None and trainer.fold_attack
-        self.attacked = _around(fold_batchnorm(g.base), g) if folded else g
+        self.optimizer = recipe.build_optimizer(self.parameters)
+        base = ranks.synchronised(g.base)
+        trained = compiled(base, self.device) if recipe.compile else base
+        fold = recipe.attack is not None and recipe.fold_attack
+        self.views = Views(g, trained, base, precision, fold=fold)
+        self.average = None if recipe.ema_decay is None else MovingAverage(g, recipe.ema_decay)
         self.meter = Meter(g.num_classes, self.device)
+        self.when, self.draws, self._names = When(0, 0.0), Draws(recipe.seed), tuple[str, ...]()
+        self._losses = ranks.wrap(_Losses(recipe, base))
         self._recorder = self._choose_recorder()
-        self._update = Replayed(self._attack_and_update, self._recorder)
-        self._lr = torch.zeros(
-            (), dtype=torch.float32, device=self.device
-        )  # where a recorded step looks it up
+        self._update = Replayed(self._work, self._recorder)
+        # Where a recorded step looks the learning rate up.
+        self._lr = torch.zeros((), dtype=torch.float32, device=self.device)
 
     def _choose_recorder(self) -> Recorder | None:
-        """On one GPU steps are recorded; several talk to one another, and others' attacks wait for
-        the device.
-        """
-        ours = isinstance(self.trainer.attack, (GradientAttack, type(None)))
+        """On one GPU steps are recorded; several talk to one another, and some attacks wait."""
+        attack = self.recipe.attack
+        recordable = attack is None or attack.recordable
         on_gpu = self.device.type == "cuda" and self.ranks.size == 1
-        return CudaRecorder(self.device) if self.trainer.cuda_graphs and on_gpu and ours else None
+        wanted = self.recipe.cuda_graphs and on_gpu and recordable
+        return CudaRecorder(self.device) if wanted else None
 
     def step(
         self,
         x: Tensor,
         targets: Tensor,
         noise: Tensor,
+        ids: Tensor,
         *,
         lr: float,
         attack: Attack | None,
         scale: float,
+        extras: Mapping[str, Tensor] | None = None,
     ) -> None:
-        """Update the weights on one mini-batch: x (B, C, H, W), targets (B,) or (B, K), noise (B,
-        m, C, H, W).
+        """Update the weights on one mini-batch; the tensors are as in ``Batch``.
 
         scale: what the sum of the images' losses is multiplied by; 0 for images that only keep this
-        process in step.
+        process in step with the others.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr if self._recorder is None else self._lr.fill_(lr)
-        self._update(x, targets, noise, attack=attack, scale=scale)
+        columns = extras or {}
+        self._names = tuple(columns)
+        self._update(x, targets, noise, ids, *columns.values(), attack=attack, scale=scale)
+        if self.average is not None:
+            self.average.update(self.g.base)
 
-    def _attack_and_update(
-        self, x: Tensor, targets: Tensor, noise: Tensor, *, attack: Attack | None, scale: float
+    def _work(
+        self,
+        x: Tensor,
+        targets: Tensor,
+        noise: Tensor,
+        ids: Tensor,
+        *columns: Tensor,
+        attack: Attack | None,
+        scale: float,
     ) -> None:
-        y = hard_labels(targets)
-        if self.attacked is not self.g:
-            refold(self.attacked.base, self.g.base)
-        self.trained.train()
-        with autocast(self.precision, self.device):
-            points = self.trainer.training_points(self.attacked, x, y, noise, attack)
-            log_probs = self.trained.log_probs(points)
-        losses = expected_loss(self.trainer, log_probs, targets)
+        extras = dict(zip(self._names, columns, strict=True))
+        batch = Batch(x, targets, noise, ids, extras, attack, self.views, self.draws, self._moving)
+        self.views.weights_moved()
+        self.recipe.set_modes(self.views.module)
+        losses = check_losses(self._losses(batch), batch)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(losses.sum() * scale)
-        if self.trainer.clip_grad_norm is not None:
-            clip_grad_norm_(self.parameters, self.trainer.clip_grad_norm)
+        if self.recipe.clip_grad_norm is not None:
+            clip_grad_norm_(self.parameters, self.recipe.clip_grad_norm)
         self.optimizer.step()
         if scale:
-            self.meter.add(losses.detach(), log_probs.detach(), y)
+            self.meter.add(losses.detach(), batch.first_log_probs, batch.y)
+
+    def _moving(self, what: str) -> When:
+        """Where the run is, for a method that asks; a recorded step would see it stand still."""
+        self._update.give_up(f"the method reads batch.{what}, which differs from step to step")
+        return self.when
+
+
+class _Losses(nn.Module):
+    """A method's whole work as a module, so that DDP sees all passes of a step as one."""
+
+    def __init__(self, recipe: Recipe, base: nn.Module) -> None:
+        super().__init__()
+        self.base = base
+        self._recipe = recipe
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self._recipe.losses(batch)
 
 
 def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
@@ -110,17 +130,10 @@ def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
 
 @contextmanager
 def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
-    """Within this context the convolutions' weights lie channels last, if asked; afterwards as
-    torch has them.
-    """
+    """Within this context the convolutions' weights lie channels last, if asked for."""
     if channels_last:
         base.to(memory_format=torch.channels_last)
     try:
         yield
     finally:
         base.to(memory_format=torch.contiguous_format)
-
-
-def _around(base: nn.Module, g: SmoothedClassifier) -> SmoothedClassifier:
-    """The smoothed classifier of another base, otherwise like g."""
-    return SmoothedClassifier(base, g.sigma, g.num_classes, num_noise=g.num_noise)

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from rsmooth.attacks import DDN, PGD, NaiveDDN, NaivePGD, SmoothAdvDDN, SmoothAdvPGD, to_foolbox
+from rsmooth.registry import NOISES
+from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import base_labels, draw, images, length, linear_net, smooth_net
 
 EXACT = {"atol": 1e-10, "rtol": 0}
@@ -185,16 +187,44 @@ def test_pgd_at_the_box_is_foolboxes_in_the_published_order(fb):
 
 @pytest.mark.parametrize("m", [1, 4])
 def test_foolboxes_pgd_on_log_g_is_smoothadv_pgd(fb, m):
-    g, x = smooth_net(sharpness=2.0), images(4)
+    g, x = smooth_net(sharpness=1.5), images(4)
     y = base_labels(g, x)
     with g.frozen_noise(seed=5, num_noise=m):
         theirs = foolbox_pgd(fb, 8, 0.1)(to_foolbox(g), x, y, epsilons=0.4)[1]
-    noise = draw(g, x, m, seed=5)
+    noise = draw(g, x[:1], m, seed=5).expand(len(x), -1, -1, -1, -1)  # one tensor for all images
     assert_close(SmoothAdvPGD(epsilon=0.4, steps=8)(g, x, y, noise=noise), theirs, **EXACT)
     if m > 1:
         assert not torch.allclose(
             NaivePGD(epsilon=0.4, steps=8)(g, x, y, noise=noise), theirs, atol=1e-3
         )
+
+
+@pytest.mark.parametrize("name", NOISES.own_names())
+def test_under_every_noise_foolboxes_pgd_on_log_g_is_ours(fb, name):
+    g, x = under(NOISES.get(name)(0.2), smooth_net(sharpness=1.5)), images(4)
+    y = base_labels(g, x)
+    with g.frozen_noise(seed=5, num_noise=4):
+        theirs = foolbox_pgd(fb, 8, 0.1)(to_foolbox(g), x, y, epsilons=0.4)[1]
+    noise = draw(g, x[:1], 4, seed=5).expand(len(x), -1, -1, -1, -1)
+    assert_close(SmoothAdvPGD(epsilon=0.4, steps=8)(g, x, y, noise=noise), theirs, **EXACT)
+
+
+@pytest.mark.parametrize("name", NOISES.own_names())
+@pytest.mark.parametrize("make", [SmoothAdvPGD, NaivePGD])
+def test_attacks_draw_from_the_noise_of_g(make, name):
+    noise = NOISES.get(name)(0.2)
+    g, x = under(noise, smooth_net(sharpness=2.0)), images(3)
+    y, attack = base_labels(g, x), make(epsilon=0.4, steps=3)
+    drawn = attack(g, x, y, num_noise=4, generator=torch.Generator().manual_seed(2))
+    empty = torch.empty((3, 4, *x.shape[1:]), dtype=x.dtype)
+    by_hand = noise.fill(empty, torch.Generator().manual_seed(2))
+    assert torch.equal(drawn, attack(g, x, y, noise=by_hand))
+    assert length(drawn - x).min() > 0.01
+
+
+def under(noise, g):
+    """The same base classifier under another noise."""
+    return SmoothedClassifier(g.base, noise=noise, num_classes=g.num_classes).eval()
 
 
 # Presets

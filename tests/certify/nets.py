@@ -23,6 +23,18 @@ class HalfSpace(nn.Module):
         return torch.stack([-side, side], dim=1)
 
 
+class PixelAbove(nn.Module):
+    """Class 1 where the first pixel is above a threshold: the boundary is as far in every norm."""
+
+    def __init__(self, threshold: float = 0.5) -> None:
+        super().__init__()
+        self.register_buffer("threshold", torch.tensor(float(threshold)))
+
+    def forward(self, z: Tensor) -> Tensor:
+        above = (z[:, 0, 0, 0] > self.threshold.to(z.dtype)).to(z.dtype)
+        return torch.stack([1 - above, above], dim=1)
+
+
 class Scripted(nn.Module):
     """Logits that depend on the first pixel's noisy value alone, by a function named at
     construction.

@@ -164,12 +164,15 @@ def test_more_samples_keep_the_first_votes() -> None:
 
 def test_float_noise_is_another_stream_and_says_so() -> None:
     g, x = small_net(), images(3)
-    result = certify(g, x, n=200, noise="float")
+    result = certify(g, x, n=200, arithmetic="float")
     assert not torch.equal(result.counts, certify(g, x, n=200).counts)
-    assert result.provenance["noise"] == {"kind": "float", "sound in floating point": False}
+    assert result.provenance["noise"] == {
+        "distribution": {"name": "gaussian", "sigma": 0.25},
+        "arithmetic": "float",
+    }
     off_grid = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-    assert certify(g, off_grid, n=50, noise="float").label.shape == (2,)
-    with pytest.raises(ValueError, match="noise='float'"):
+    assert certify(g, off_grid, n=50, arithmetic="float").label.shape == (2,)
+    with pytest.raises(ValueError, match="arithmetic='float'"):
         certify(g, off_grid, n=50)
 
 
@@ -182,7 +185,7 @@ def test_float_noise_is_another_stream_and_says_so() -> None:
         ({"mode": "radius"}, "expected radius for mode"),
         ({"radius": 0.5}, "got radius"),
         ({"mode": "fast"}, "mode to be one of"),
-        ({"noise": "fine"}, "noise to be"),
+        ({"arithmetic": "fine"}, "arithmetic to be"),
         ({"batch_size": 0}, "batch_size >= 1"),
         ({"precision": "int8"}, "precision to be"),
         ({"labels": torch.tensor([7])}, "labels within"),

@@ -1,6 +1,7 @@
 """Stored votes give the certificates that a run at the other setting would have given, or none."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from rsmooth.certify.restate import (
     radii_in_norm,
     recertify,
 )
+from rsmooth.noise import Laplace, Uniform
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.log import CertificationLog
+from rsmooth.records.statement import Statement
 
 HEADER = {
     "sigma": 0.5,
@@ -154,7 +157,7 @@ def test_logs_without_votes_or_configuration_are_refused():
         recertify(plain)
     log = counted(HITS)
     object.__setattr__(log, "provenance", {})
-    with pytest.raises(RecordError, match=r"got none of \['sigma', 'alpha', 'n', 'mode'\]"):
+    with pytest.raises(RecordError, match=r"got none of \['alpha', 'n', 'mode'\]"):
         recertify(log)
 
 
@@ -167,6 +170,42 @@ def test_other_norms_by_containment():
     assert (np.sqrt(3072) * linf <= log.radius).all()
     with pytest.raises(ValueError, match="dimension"):
         radii_in_norm(log, math.inf, 0)
+
+
+@pytest.mark.parametrize("noise", [Uniform(0.5), Laplace(0.3)])
+def test_votes_under_another_noise_give_its_radii(noise):
+    log = counted(HITS)
+    header = {key: value for key, value in log.provenance.items() if key != "sigma"}
+    section = {"distribution": noise.record(), "arithmetic": "integer", "total_variation": 1e-12}
+    statement = {"norm": "l1", "kind": "probabilistic", "method": "m", "alpha": 0.001}
+    log = replace(log, provenance={**header, "noise": section, "statement": statement})
+    again = recertify(log, alpha=0.01)
+    expected = radius_from_counts(np.array(HITS), 1000, noise, 0.01, total_variation=1e-12)
+    np.testing.assert_array_equal(again.radius, expected)
+    assert Statement.of(again.provenance) == Statement("l1", alpha=0.01, method="m")
+    assert again.provenance["statement"]["alpha"] == 0.01
+    more = replace(log, provenance={**log.provenance, "seed": 1})
+    pooled = append_samples(log, more, looked=False)
+    twice = radius_from_counts(2 * np.array(HITS), 2000, noise, 0.001, total_variation=1e-12)
+    np.testing.assert_array_equal(pooled.radius, twice)
+    with pytest.raises(RecordError, match=r"the runs differ in noise\.distribution\."):
+        append_samples(log, counted(HITS, seed=1), looked=False)
+
+
+@pytest.mark.parametrize("norm", [1, 1.5, 2, 4, math.inf])
+def test_other_norms_from_l1_by_containment(norm):
+    log = counted(HITS, statement={"norm": "l1"})
+    found, d = radii_in_norm(log, norm, 48), 48
+    corner = np.full(d, 1.0) / np.linalg.norm(np.full(d, 1.0), ord=norm)  # of unit length there
+    assert (found * np.linalg.norm(corner, ord=1) <= log.radius).all()
+    np.testing.assert_allclose(found * np.linalg.norm(corner, ord=1), log.radius, rtol=1e-13)
+    np.testing.assert_array_equal(radii_in_norm(log, norm, 1), log.radius)
+
+
+def test_a_linf_ball_holds_every_other_ball_of_its_radius():
+    log = counted(HITS, statement={"norm": "linf", "kind": "deterministic"})
+    for norm in (1, 2, math.inf):
+        np.testing.assert_array_equal(radii_in_norm(log, norm, 3072), log.radius)
 
 
 def test_unseen_samples_pool_at_the_same_alpha():
@@ -228,7 +267,7 @@ def test_a_retest_at_the_same_alpha_would_break_the_guarantee():
     ("more", "reason"),
     [
         (counted(HITS), "expected fresh noise, got seed 0 in both runs"),
-        (counted(HITS, seed=1, sigma=1.0), "the runs differ in sigma"),
+        (counted(HITS, seed=1, sigma=1.0), r"differ in noise\.distribution\.sigma"),
         (counted(HITS, seed=1, model={"hash": "other"}), "the runs differ in model"),
         (counted(HITS[:4], seed=1), "5 and 4 images"),
     ],

@@ -1,14 +1,25 @@
-"""What a run is forecast to draw."""
+"""The options of certification: checked, forecast, and told apart by what they decide."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from rsmooth.certify.settings import EXPECTED_SHARE, CertifySettings
+from rsmooth.certify.settings import (
+    EXPECTED_SHARE,
+    CertifySettings,
+    Drawing,
+    Execution,
+    PredictSettings,
+    Sampling,
+)
 
 MEASURED = Path(__file__).parents[2] / "benchmarks" / "results" / "certify-samples-digits.json"
 
@@ -25,3 +36,70 @@ def test_a_forecast_follows_the_mode() -> None:
     assert CertifySettings(n0=100, n=1000).expected_samples(10) == 11_000
     radius = CertifySettings(n0=100, n=1000, mode="radius", radius=0.1)
     assert radius.expected_samples(10) == 10 * (100 + 1000 * EXPECTED_SHARE["radius"])
+
+
+def test_the_statement_holds_what_decides_and_nothing_of_the_execution() -> None:
+    assert CertifySettings(mode="grid", radii=[0.1, 1]).statement() == {
+        "n0": 100,
+        "n": 100_000,
+        "alpha": 1e-3,
+        "seed": 0,
+        "mode": "grid",
+        "target": "predict",
+        "mode_options": {"radii": (0.1, 1.0)},
+    }
+    for change in ({"precision": "float32"}, {"batch_size": 3}, {"arithmetic": "float"}):
+        options: Any = change
+        assert CertifySettings(**options).statement() == CertifySettings().statement()
+
+
+def test_every_option_belongs_to_one_class() -> None:
+    names = {kind: [f.name for f in fields(kind)] for kind in (Execution, Drawing, Sampling)}
+    assert names[Execution] == ["precision", "compile", "batch_size", "device"]
+    assert names[Drawing] == [*names[Execution], "arithmetic"]
+    assert names[Sampling] == [*names[Drawing], "alpha", "seed"]
+    assert [f.name for f in fields(PredictSettings)] == [*names[Sampling], "n"]
+    assert PredictSettings().n == 1000
+
+
+@pytest.mark.parametrize("kind", [CertifySettings, PredictSettings])
+@pytest.mark.parametrize("seed", [0.5, 1.0, True, "1", None, np.float32(2)])
+def test_a_seed_is_an_integer(kind: Any, seed: Any) -> None:
+    with pytest.raises(ValueError, match="expected an integer seed, got"):
+        kind(seed=seed)
+    assert type(kind(seed=np.int64(3)).seed) is int
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "message"),
+    [
+        (PredictSettings, {"n": 5}, "n >= 11"),
+        (PredictSettings, {"alpha": 2.0}, "alpha in"),
+        (PredictSettings, {"arithmetic": "exact"}, "arithmetic to be one of integer, float"),
+        (CertifySettings, {"compile": "maybe"}, "compile to be one of"),
+        (CertifySettings, {"target": "truth"}, "target to be one of"),
+    ],
+)
+def test_values_out_of_range_are_refused(kind: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        kind(**options)
+
+
+def test_the_earlier_word_for_the_arithmetic() -> None:
+    earlier: Any = CertifySettings
+    with pytest.warns(FutureWarning, match="noise='grid' is now arithmetic='integer'") as caught:
+        assert earlier(noise="grid") == CertifySettings()
+    assert caught[0].filename == __file__
+    with pytest.warns(FutureWarning):
+        made = earlier(noise="float", n=500)
+    assert made == CertifySettings(arithmetic="float", n=500)
+    assert replace(made, n=600).arithmetic == "float"
+    with pytest.raises(ValueError, match="expected one arithmetic, got noise='grid'"):
+        earlier(noise="grid", arithmetic="float")
+    with pytest.raises(ValueError, match="expected no noise here, got 'fine'"):
+        earlier(noise="fine")
+
+
+def test_settings_load_no_torch() -> None:
+    program = "import sys, rsmooth.certify.settings; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=MEASURED.parents[2])

@@ -40,6 +40,8 @@ def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> N
                 "0.1,64/255",
                 "--precision",
                 "float32",
+                "--arithmetic",
+                "float",
                 "--target",
                 "label",
                 "--out",
@@ -59,7 +61,7 @@ def test_the_arithmetic_may_be_called_noise_for_a_release(
 ) -> None:
     out = tmp_path / "x.jsonl"
     few = [*CERTIFY, "--out", str(out)]
-    with pytest.warns(UserWarning, match=f"--noise {word} is now called --arithmetic"):
+    with pytest.warns(FutureWarning, match=f"--noise {word} is now called --arithmetic"):
         assert main(["certify", str(run), *few, "--noise", word]) == 0
     header = json.loads(out.read_text().split("\n")[0])["data"]
     assert ("float" in json.dumps(header["noise"])) == (word == "float")

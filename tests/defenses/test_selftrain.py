@@ -12,6 +12,7 @@ from torch.nn.functional import cross_entropy
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData
 from rsmooth.defenses import PseudoLabels, Trainer, init_from, preset, preset_names, pseudo_label
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.recipe import expected_loss
 from rsmooth.training.sources import as_source, plan_epoch
@@ -44,7 +45,7 @@ def test_pseudo_labels_are_the_teachers_mean_softmax(teacher: Any) -> None:
     data = images(30, seed=4)
     hard = pseudo_label(teacher, data)
     noise = Draws(0, UNLABELLED).noise(
-        data.index, 0, teacher.num_noise, data.images.shape[1:], teacher.sigma
+        data.index, 0, teacher.num_noise, data.images.shape[1:], teacher.noise
     )
     with torch.no_grad():
         expected = teacher.log_probs(data.images.float()[:, None] / 255 + noise).exp().mean(1)
@@ -95,7 +96,7 @@ def test_the_weight_scales_the_pseudo_labelled_steps_only() -> None:
     for part, stream, weight in ((data, 0, 1.0), (extra, UNLABELLED, 0.3)):
         order = Draws(0, stream).order(6, 0)
         x, y, ids = part.images[order].float() / 255, part.labels[order], part.index[order]
-        noise = Draws(0, stream).noise(ids, 0, 1, x.shape[1:], 0.25)
+        noise = Draws(0, stream).noise(ids, 0, 1, x.shape[1:], Gaussian(0.25))
         loss = weight * cross_entropy(reference.base(x + noise[:, 0]), y)
         gradients = torch.autograd.grad(loss, list(reference.base.parameters()))
         with torch.no_grad():
@@ -108,12 +109,14 @@ def test_the_weight_scales_the_pseudo_labelled_steps_only() -> None:
 def test_soft_labels_are_the_expected_loss(kind: str) -> None:
     logits = torch.randn(4, 1, CLASSES, generator=torch.Generator().manual_seed(0))
     soft = torch.rand(4, CLASSES, generator=torch.Generator().manual_seed(1)).softmax(1)
-    loss = expected_loss(Trainer(train_loss=kind), logits.log_softmax(2), soft)
+    loss = expected_loss(lambda y: Trainer(train_loss=kind).loss(logits.log_softmax(2), y), soft)
     assert torch.allclose(loss, cross_entropy(logits[:, 0], soft, reduction="none"), atol=1e-6)
     one_hot = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), CLASSES).float()
     assert torch.allclose(
-        expected_loss(Trainer(), logits.log_softmax(2), one_hot),
-        expected_loss(Trainer(), logits.log_softmax(2), torch.tensor([0, 1, 2, 0])),
+        expected_loss(lambda y: Trainer().loss(logits.log_softmax(2), y), one_hot),
+        expected_loss(
+            lambda y: Trainer().loss(logits.log_softmax(2), y), torch.tensor([0, 1, 2, 0])
+        ),
     )
 
 

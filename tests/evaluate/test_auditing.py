@@ -13,6 +13,8 @@ import torch
 from rsmooth.certify import CertificationLog, CertifySettings, Predictions, certify_dataset, predict
 from rsmooth.data import ImageData
 from rsmooth.evaluate.auditing import audit
+from rsmooth.noise import Laplace
+from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import half_space, images
 
 
@@ -71,10 +73,11 @@ def test_unusable_logs_are_refused(log: CertificationLog) -> None:
         audit(g, data, log, seed=0)
     with pytest.raises(ValueError, match="another seed"):
         audit(g, data, replace(log, provenance={**log.provenance, "seeds": [0, 1]}), seed=1)
-    with pytest.raises(ValueError, match=r"sigma 0\.5"):
+    with pytest.raises(ValueError, match=r"under gaussian sigma=0\.5, got gaussian sigma=0\.25"):
         audit(half_space(sigma=0.25), data, log)
-    with pytest.raises(ValueError, match="bare table"):
-        audit(g, data, replace(log, provenance={}))
+    for bare in ({}, {"alpha": 0.001}):
+        with pytest.raises(ValueError, match="bare table"):
+            audit(g, data, replace(log, provenance=bare))
     with pytest.raises(ValueError, match="factors > 0"):
         audit(g, data, log, factors=())
     with pytest.raises(ValueError, match="limit of at least 1"):
@@ -86,6 +89,28 @@ def test_unusable_logs_are_refused(log: CertificationLog) -> None:
     nothing = replace(log, radius=np.zeros(8))
     with pytest.raises(ValueError, match="certified images"):
         audit(g, data, nothing)
+
+
+def test_records_of_earlier_versions_are_audited_alike(log: CertificationLog) -> None:
+    earlier = {key: value for key, value in log.provenance.items() if key != "statement"}
+    for kind, arithmetic in (("grid", "integer"), ("float", "float")):
+        before = replace(log, provenance={**earlier, "noise": {"kind": kind}})
+        section = {**log.provenance["noise"], "arithmetic": arithmetic}
+        now = replace(log, provenance={**log.provenance, "noise": section})
+        one, other = (
+            audit(half_space(), eight(), each, steps=2, num_noise=2, n=100, factors=(0.9, 1.5))
+            for each in (before, now)
+        )
+        assert np.array_equal(one.predicted, other.predicted)
+        assert np.array_equal(one.distance, other.distance)
+
+
+def test_l1_certificates_are_not_measured_with_an_l2_attack(tmp_path: Path) -> None:
+    g = SmoothedClassifier(half_space().base, noise=Laplace(0.3), num_classes=2)
+    made = certify_dataset(g, eight(), tmp_path, CertifySettings(n=500), workers=1, progress=False)
+    assert (made.radius > 0).any()
+    with pytest.raises(ValueError, match=r"expected l2 certificates, .* got l1 radii"):
+        audit(g, eight(), made, steps=1, num_noise=1, n=20)
 
 
 def test_figure_takes_the_audit(log: CertificationLog, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from torch.testing import assert_close
 
 from rsmooth.attacks import PGD, SmoothAdvPGD
 from rsmooth.certify import predict
-from rsmooth.certify.settings import CertifySettings
 from rsmooth.evaluate import (
     answers_under_attack,
     attack_radius,
@@ -18,11 +17,6 @@ from rsmooth.evaluate import (
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import Hole, base_labels, images, linear_net, smooth_net
-
-# How PREDICT computes the noise of images that leave the 8-bit grid.
-IN_FLOAT = {
-    ("arithmetic" if "arithmetic" in CertifySettings.__dataclass_fields__ else "noise"): "float"
-}
 
 
 def halfspace(batch=40):
@@ -174,7 +168,7 @@ def test_votes_by_predict_abstain_and_an_abstention_is_wrong():
     y = base_labels(g, x)
     index = torch.arange(12)
     answers = answers_under_attack(g, x, y, None, n=20, alpha=1e-3, seed=3, index=index)
-    same = predict(g, x, n=20, alpha=1e-3, seed=3, index=index, **IN_FLOAT).label
+    same = predict(g, x, n=20, alpha=1e-3, seed=3, index=index, arithmetic="float").label
     assert answers.tolist() == same.tolist()
     assert (answers == ABSTAIN).any(), "a case without an abstention shows nothing"
     accuracy = empirical_accuracy(g, x, y, PGD(epsilon=0.0, steps=1), n=20, alpha=1e-3, seed=3)

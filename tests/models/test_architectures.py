@@ -15,7 +15,7 @@ SMALL = {
     "resnet50": {},
     "resnet9": {"in_channels": 1, "width": 8},
 }
-OWN = [name for name in MODELS.names() if MODELS.get(name).__module__.startswith("rsmooth.")]
+OWN = MODELS.own_names()
 
 
 def build(name, **options):

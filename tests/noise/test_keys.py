@@ -1,5 +1,6 @@
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 
@@ -29,6 +30,19 @@ def test_unknown_purpose_and_negative_context_are_refused():
         derive_key(0, "estimation")
     with pytest.raises(ValueError, match="non-negative context"):
         derive_key(0, "train-noise", -1)
+
+
+@pytest.mark.parametrize("seed", [0.5, 0.0, True, False, "0", None, np.float64(1)])
+def test_a_seed_that_is_no_integer_is_refused(seed):
+    """Rounded, 0.5 would draw the noise of seed 0 again."""
+    with pytest.raises(ValueError, match="expected an integer seed, got"):
+        derive_key(seed, "estimate")
+    with pytest.raises(ValueError, match="expected an integer context, got"):
+        derive_key(0, "train-noise", seed)
+
+
+def test_integers_of_numpy_are_seeds_too():
+    assert derive_key(np.int64(7), "estimate", np.uint8(3)) == derive_key(7, "estimate", 3)
 
 
 def ids(*values: int) -> torch.Tensor:

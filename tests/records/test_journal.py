@@ -109,7 +109,7 @@ def test_lines_of_another_run_are_refused(tmp_path):
 def test_another_configuration_is_refused_by_its_keys(tmp_path):
     path = fill(tmp_path / "j")
     with pytest.raises(
-        RecordError, match=r'noise\.kind \("grid", here "float"\), seed \(absent, here 1\)'
+        RecordError, match=r'noise\.arithmetic \("integer", here "float"\), seed \(absent, here 1\)'
     ):
         Journal(path, {"sigma": 0.25, "noise": {"kind": "float"}, "seed": 1})
     assert len(texts(path)) == 4

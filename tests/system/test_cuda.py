@@ -27,6 +27,7 @@ from rsmooth.certify.votes.schedule import open_pool
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
 from rsmooth.noise import GridSampler, derive_key, gaussian, grid, philox_words, uniform_integers
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
@@ -91,13 +92,13 @@ def pool(g: SmoothedClassifier, device: torch.device, batch: int = 64, **profile
     settings = CertifySettings(
         n=100, precision="float32", compile="never", batch_size=batch, device=str(device)
     )
-    opened = open_pool(g, noisy_images("grid", g.sigma, 0, SHAPE), SHAPE, settings, 1.0)
+    opened = open_pool(g, noisy_images("integer", g.noise, 0, SHAPE), SHAPE, settings, 1.0)
     own = (
         FixedBatchNetwork(g, replace(opened.network.profile, **profile))
         if profile
         else opened.network
     )
-    return VotePool(own, opened.noise, SHAPE)
+    return VotePool(own, opened.source, SHAPE)
 
 
 def slices(copies: int = 150) -> list[Slice]:
@@ -180,10 +181,10 @@ def test_a_batch_is_drawn_and_voted_on_without_waiting(device: torch.device) -> 
     )
     images = pictures(64).images.to(device)
     ids, samples = torch.arange(64, device=device), torch.arange(64, device=device)
-    votes.network(votes.noise.points("estimate", images, ids, samples))
+    votes.network(votes.source.points("estimate", images, ids, samples))
     with no_waiting():
         for _ in range(3):
-            found = votes.network(votes.noise.points("estimate", images, ids, samples))
+            found = votes.network(votes.source.points("estimate", images, ids, samples))
     assert int(found.bincount(minlength=11).sum()) == 64
 
 
@@ -200,12 +201,12 @@ def test_training_steps_do_not_wait(attack: Any, graphs: bool, device: torch.dev
     source = as_source(pictures(48), Draws(0), device=device, augment=True, workers=0)
     for number, (x, y, ids) in enumerate(source.batches(torch.split(torch.arange(48), 6), 0)):
         if number < 5:  # keys are sent once, then a step is recorded
-            noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-            stepper.step(x, y, noise, lr=0.01, attack=attack, scale=1 / 6)
+            noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+            stepper.step(x, y, noise, ids, lr=0.01, attack=attack, scale=1 / 6)
             continue
         with no_waiting():
-            noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-            stepper.step(x, y, noise, lr=0.01, attack=attack, scale=1 / 6)
+            noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+            stepper.step(x, y, noise, ids, lr=0.01, attack=attack, scale=1 / 6)
     assert bool(torch.cat([p.detach().flatten() for p in stepper.parameters]).isfinite().all())
     assert float(stepper.meter.totals[3]) == 48
 
@@ -335,7 +336,7 @@ def test_a_pass_of_the_default_size_needs_little_memory(marked: None) -> None:
     g = SmoothedClassifier(MODELS.create("resnet110", num_classes=10), 0.25, 10).to("cuda").eval()
     shape, image = torch.Size((3, 32, 32)), torch.zeros(3, 32, 32, dtype=torch.uint8)
     profile = Profile("cuda", "", "bfloat16", batch=4096, compiled="cuda-graph")
-    votes = VotePool(FixedBatchNetwork(g, profile), noisy_images("grid", 0.25, 0, shape), shape)
+    votes = VotePool(FixedBatchNetwork(g, profile), noisy_images("integer", 0.25, 0, shape), shape)
     torch.cuda.reset_peak_memory_stats()
     assert votes.count([Slice("estimate", image, 0, 0, 20_000)]).sum() == 20_000
     assert torch.cuda.max_memory_allocated() < 6 * 2**30
@@ -356,7 +357,8 @@ def test_the_view_of_several_processes_trains_in_a_world_of_one(
             torch.rand(6, 3, 8, 8, device=place),
         )
         expected = torch.autograd.grad(base(x).square().sum(), list(base.parameters()))
-        view = Ranks(0, 2).wrap(base)
+        ranks = Ranks(0, 2)
+        view = ranks.wrap(ranks.synchronised(base))
         view(x).square().sum().backward()
         total = Ranks(0, 2).total(torch.ones(2, device=place))
         agreed = Ranks(0, 2).agree(1.5, place)

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from rsmooth.attacks import DDN, PGD, Attack
-from rsmooth.certify import CertifySettings
 from rsmooth.certify.votes.network import FixedBatchNetwork, Profile
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
 from rsmooth.noise import GridSampler, derive_key, gaussian, grid, philox_words, uniform_integers
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.noise.philox import device_keys
 from rsmooth.registry import MODELS, TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
@@ -31,6 +31,7 @@ from rsmooth.training.precision import resolve_precision
 from rsmooth.training.sources import PseudoLabels, as_source
 from rsmooth.training.steps import Stepper
 from tests.system.fake_cuda import CUDA, WAITS, Transfers, available, fake_cuda
+from tests.training.helpers import build
 
 pytestmark = [
     pytest.mark.skipif(not available(), reason="this build of torch knows no CUDA"),
@@ -139,18 +140,19 @@ def test_words_floats_and_integers_are_drawn_without_waiting(mode: FakeTensorMod
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("noise", ["grid", "float"])
-def test_votes_are_counted_on_the_device(dtype: str, noise: Any, mode: FakeTensorMode) -> None:
+@pytest.mark.parametrize("arithmetic", ["integer", "float"])
+def test_votes_are_counted_on_the_device(dtype: str, arithmetic: Any, mode: FakeTensorMode) -> None:
     """Passes over the copies of two images: nothing is fetched, and nothing is sent after the first
     lines.
     """
     g = classifier()
-    settings = CertifySettings(n=100, noise=noise)
     profile = Profile("cuda:0", "fake", dtype, batch=48, compiled="no")
     pool = VotePool(
-        FixedBatchNetwork(g, profile), noisy_images(settings.noise, g.sigma, 0, SHAPE), SHAPE
+        FixedBatchNetwork(g, profile), noisy_images(arithmetic, g.noise, 0, SHAPE), SHAPE
     )
-    stored = torch.zeros(SHAPE, dtype=torch.uint8) if noise == "grid" else torch.zeros(SHAPE)
+    stored = (
+        torch.zeros(SHAPE, dtype=torch.uint8) if arithmetic == "integer" else torch.zeros(SHAPE)
+    )
     work = [Slice("estimate", stored, 7, 0, 50), Slice("estimate", stored, 9, 3, 40)]
     pool._count("estimate", work)
     sent = []
@@ -190,28 +192,11 @@ def test_attacks_stay_on_the_device(attack: Attack, place: torch.device) -> None
         attack(g, x, y, noise=noise)  # its checks read values; training leaves them out
 
 
-OPTIONS: dict[str, dict[str, Any]] = {
-    "gaussian": {},
-    "smoothadv": {"target": "smoothed", "objective": "smoothadv"},
-    "perturb-beside-noise": {},
-    "perturb-then-noise": {},
-    "noise-then-perturb": {},
-    "consistency": {},
-    "stability": {},
-}
-
-
 def trainer(name: str, **options: Any) -> Trainer:
-    attacked = name not in ("gaussian", "consistency", "stability")
-    attack = {"attack": PGD(epsilon=0.5, steps=2, **OPTIONS[name])} if attacked else {}
-    return TRAINERS.create(name, num_noise=2, batch_size=8, **attack, **options)
+    return build(name, num_noise=2, batch_size=8, **options)
 
 
-def test_every_trainer_is_looked_at() -> None:
-    assert set(OPTIONS) == set(TRAINERS.names())
-
-
-@pytest.mark.parametrize("name", OPTIONS)
+@pytest.mark.parametrize("name", TRAINERS.own_names())
 def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device) -> None:
     """Augmentation, noise, attack on the folded copy, update and metrics, from the epoch's second
     step on.
@@ -223,8 +208,8 @@ def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device
     for number in range(2):
         with Transfers() as transfers:
             x, targets, ids = next(batches)
-            noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-            stepper.step(x, targets, noise, lr=0.1, attack=chosen.attack, scale=0.25)
+            noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+            stepper.step(x, targets, noise, ids, lr=0.1, attack=chosen.attack, scale=0.25)
         assert number == 0 or not transfers.seen
     tensors = [*g.base.state_dict().values(), stepper.meter.totals, x, targets, ids, noise]
     assert {tensor.device for tensor in tensors} == {place}
@@ -235,8 +220,8 @@ def test_soft_labels_stay_on_the_device(place: torch.device) -> None:
     source = PseudoLabels(images(), torch.full((12, 4), 0.25)).source(chosen, place)
     stepper = Stepper(chosen, g, Ranks(), "bfloat16" if place == CUDA else "float32")
     for x, targets, ids in source.batches([torch.arange(4)], 0):
-        noise = source.draws.noise(ids, 0, 2, x.shape[1:], 0.25)
-        stepper.step(x, targets, noise, lr=0.1, attack=chosen.attack, scale=0.25)
+        noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
+        stepper.step(x, targets, noise, ids, lr=0.1, attack=chosen.attack, scale=0.25)
     assert stepper.meter.totals.device == place
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from rsmooth.attacks import PGD, Attack, SmoothAdvPGD
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
-from rsmooth.registry import MODELS
+from rsmooth.registry import MODELS, TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 
 CLASSES = 3
@@ -37,6 +38,24 @@ def classifier(
         torch.manual_seed(seed)
         base = MODELS.create(name, num_classes=CLASSES, in_channels=channels, **options)
     return SmoothedClassifier(base, sigma, CLASSES)
+
+
+def build(name: str, **options: object) -> Trainer:
+    """A registered trainer with an attack if it wants one, on whichever target it wants."""
+    wanted: list[Attack | None] = [
+        None,
+        PGD(epsilon=0.5, steps=2),
+        SmoothAdvPGD(epsilon=0.5, steps=2),
+    ]
+    refusals = []
+    for attack in wanted:
+        try:
+            trainer: Trainer = TRAINERS.create(name, attack=attack, **options)
+        except ValueError as error:  # noqa: PERF203
+            refusals.append(str(error))
+        else:
+            return trainer
+    raise AssertionError(f"no attack suits {name}: {refusals}")
 
 
 def weights(g: SmoothedClassifier) -> Tensor:

@@ -1,11 +1,18 @@
-"""What the processes of one run share; tests/cli/test_torchrun.py runs two of them."""
+"""What the processes of one run share, and two of them at work."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 from torch import nn
 
-from rsmooth.training.distributed import Ranks, _same_tensors, joined
+from rsmooth.training.distributed import Ranks, joined
+from rsmooth.training.views import same_memory
+from tests.training import several
 from tests.training.helpers import classifier
 
 
@@ -20,15 +27,30 @@ def test_one_process_needs_no_others() -> None:
     with joined(torch.device("cpu")) as ranks:
         assert (ranks.first, ranks.size, ranks.agree(2.5, torch.device("cpu"))) == (True, 1, 2.5)
         base = nn.Linear(2, 2)
-        assert ranks.wrap(base) is base
+        assert ranks.wrap(ranks.synchronised(base)) is base
+        assert ranks.share_object({"a": 1}) == {"a": 1}
         assert torch.equal(ranks.total(torch.ones(2)), torch.ones(2))
 
 
 def test_the_view_for_synchronised_batch_norm_shares_weights_and_statistics() -> None:
     base = classifier().base
-    view = nn.SyncBatchNorm.convert_sync_batchnorm(_same_tensors(base))
+    view = nn.SyncBatchNorm.convert_sync_batchnorm(same_memory(base))
     assert any(isinstance(layer, nn.SyncBatchNorm) for layer in view.modules())
     assert not any(isinstance(layer, nn.SyncBatchNorm) for layer in base.modules())
     ours, theirs = base.state_dict(keep_vars=True), view.state_dict(keep_vars=True)
     assert all(ours[name].data_ptr() == theirs[name].data_ptr() for name in ours)
     assert all(ours[name] is theirs[name] for name, _ in base.named_parameters())
+
+
+@pytest.mark.usefixtures("plugins")
+def test_methods_of_several_passes_train_alike_in_two_processes(tmp_path: Path) -> None:
+    """Several passes, a moving average, weighted epochs; 13 images leave shares of unequal size."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    command = [*launcher, "--nproc-per-node", "2", "-m", "tests.training.several", str(tmp_path)]
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    (file,) = tmp_path.glob("*.pt")
+    found = torch.load(file, weights_only=True)
+    for name, theirs in found.items():
+        torch.testing.assert_close(several.run(name), theirs, rtol=1e-4, atol=1e-6)

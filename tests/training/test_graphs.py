@@ -140,5 +140,5 @@ def test_steps_are_recorded_on_one_gpu_only(monkeypatch: pytest.MonkeyPatch) -> 
     assert stepper._choose_recorder() == torch.device("cuda")
     stepper.ranks = Ranks(0, 2)
     assert stepper._choose_recorder() is None
-    stepper.ranks, stepper.trainer = Ranks(), Trainer()
+    stepper.ranks, stepper.recipe = Ranks(), Trainer()
     assert stepper._choose_recorder() is None

@@ -11,6 +11,7 @@ import torch
 
 from rsmooth.attacks import DDN, SmoothAdvPGD
 from rsmooth.defenses import Trainer, TrainingCollapsed
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.training import loop as run
 from rsmooth.training.guards import check_collapse, remark
 from tests.training.helpers import classifier, images, weights
@@ -99,14 +100,14 @@ def test_judgement_needs_labels_of_several_classes_and_some_steps() -> None:
         (
             Trainer(num_noise=16),
             0.25,
-            "num_noise=16 makes as many optimiser steps a batch, each on only 16 images",
+            "num_noise=16 makes as many optimiser steps per batch, each on only 16 images",
         ),
         (Trainer(attack=DDN(epsilon=1.0, steps=2)), 0.5, "DDN in training at sigma=0.5"),
     ],
 )
 def test_risky_settings_are_remarked_on(trainer: Trainer, sigma: float, message: str) -> None:
     with pytest.warns(UserWarning, match=message):
-        remark(trainer, sigma)
+        remark(trainer, Gaussian(sigma))
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_risky_settings_are_remarked_on(trainer: Trainer, sigma: float, message:
 def test_usual_settings_are_not(trainer: Trainer, sigma: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        remark(trainer, sigma)
+        remark(trainer, Gaussian(sigma))
 
 
 @pytest.mark.parametrize(

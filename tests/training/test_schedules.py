@@ -34,7 +34,7 @@ def test_one_cycle_is_torchs() -> None:
     ("warmup", "expected"), [(4, [0.25, 0.5, 0.75, 1, 1]), (1, [1] * 5), (0, [1] * 5)]
 )
 def test_warm_up_grows_linearly(warmup: int, expected: list[float]) -> None:
-    assert [warmed_up(1.0, epoch, warmup) for epoch in range(5)] == expected
+    assert [warmed_up(1.0, epoch + 0.5, warmup, "epoch") for epoch in range(5)] == expected
 
 
 def test_the_clock_counts_only_what_is_spent_inside(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import TensorDataset
 
 from rsmooth.attacks import PGD, SmoothAdvPGD
 from rsmooth.defenses import Trainer
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.draws import Draws
 from rsmooth.training.precision import resolve_precision
 from rsmooth.training.sources import as_source, plan_epoch
@@ -42,7 +43,7 @@ def test_equals_a_plain_loop_written_from_the_published_recipe() -> None:
         for positions in draws.order(24, epoch).split(10):
             for half in positions.tensor_split(2):
                 x, y = data.images[half].float() / 255, data.labels[half]
-                noise = draws.noise(data.index[half], epoch, 2, x.shape[1:], 0.25)
+                noise = draws.noise(data.index[half], epoch, 2, x.shape[1:], Gaussian(0.25))
                 x_adv = attack(g, x, y, noise=noise)
                 loss = cross_entropy(
                     base((x_adv.unsqueeze(1) + noise).flatten(0, 1)), y.repeat_interleave(2)
@@ -239,7 +240,7 @@ def test_validation_is_noisy_accuracy_and_best_is_kept(tmp_path: Any) -> None:
     history = Trainer(epochs=6, batch_size=12, lr=0.1).fit(
         g, images(), validation=data, run_dir=tmp_path, progress=False
     )
-    noise = Draws(0, 2).noise(data.index, 0, 1, data.images.shape[1:], 0.25)
+    noise = Draws(0, 2).noise(data.index, 0, 1, data.images.shape[1:], Gaussian(0.25))
     last = SmoothedClassifier.load(tmp_path / "model.pt")
     right = (
         (last.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels)
@@ -286,7 +287,17 @@ def test_auto_precision_stays_float32_for_small_models_and_times_larger_ones(
         ({"epochs": 0}, "expected epochs to be an integer >= 1, got 0"),
         ({"lr": -1.0}, "expected lr to be a number > 0"),
         ({"momentum": -0.1}, "expected momentum to be a number >= 0"),
-        ({"schedule": "cosine"}, "expected schedule to be one of step, one-cycle, got 'cosine'"),
+        (
+            {"schedule": "linear"},
+            "expected schedule to be one of step, milestones, one-cycle, cosine, got 'linear'",
+        ),
+        ({"schedule": "milestones"}, "expected lr_milestones with schedule='milestones'"),
+        ({"lr_milestones": [5]}, "expected lr_milestones with schedule='milestones'"),
+        ({"schedule": "milestones", "lr_milestones": [5, 3]}, "growing epochs >= 1"),
+        ({"optimizer": "lion"}, "expected optimizer to be one of sgd, adam, adamw, got 'lion'"),
+        ({"optimizer": "adam", "nesterov": True}, "expected nesterov with optimizer='sgd'"),
+        ({"ema_decay": 1.0}, "expected ema_decay to be within"),
+        ({"warmup_per": "batch"}, "expected warmup_per to be one of epoch, step"),
         ({"precision": "half"}, "expected precision to be one of"),
         ({"num_noise": 9, "batch_size": 8}, "expected num_noise <= batch_size"),
         ({"train_loss": "niave"}, "did you mean 'naive'"),

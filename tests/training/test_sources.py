@@ -13,6 +13,7 @@ from torch import Tensor
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData, load_dataset
 from rsmooth.defenses import Trainer
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.augment import crop_and_flip, draw_crops
@@ -42,19 +43,19 @@ def test_augmented_images_do_not_depend_on_the_batches(size: int) -> None:
 
 def test_noise_does_not_depend_on_the_batches_or_on_the_number_of_copies() -> None:
     ids, shape = torch.tensor([3, 900, 17, 5]), torch.Size((1, 4, 4))
-    whole = Draws(0).noise(ids, 2, 3, shape, 0.5)
-    assert torch.equal(Draws(0).noise(ids[2:3], 2, 3, shape, 0.5), whole[2:3])
-    assert torch.equal(Draws(0).noise(ids, 2, 1, shape, 0.5), whole[:, :1])
-    assert torch.allclose(Draws(0).noise(ids, 2, 3, shape, 1.0), 2 * whole)
+    whole = Draws(0).noise(ids, 2, 3, shape, Gaussian(0.5))
+    assert torch.equal(Draws(0).noise(ids[2:3], 2, 3, shape, Gaussian(0.5)), whole[2:3])
+    assert torch.equal(Draws(0).noise(ids, 2, 1, shape, Gaussian(0.5)), whole[:, :1])
+    assert torch.allclose(Draws(0).noise(ids, 2, 3, shape, Gaussian(1.0)), 2 * whole)
 
 
 def test_every_draw_has_its_own_seed_stream_and_epoch() -> None:
     ids, shape = torch.arange(4), torch.Size((1, 4, 4))
     draws = [
-        Draws(0).noise(ids, 0, 2, shape, 1.0),
-        Draws(0).noise(ids, 1, 2, shape, 1.0),
-        Draws(1).noise(ids, 0, 2, shape, 1.0),
-        Draws(0, UNLABELLED).noise(ids, 0, 2, shape, 1.0),
+        Draws(0).noise(ids, 0, 2, shape, Gaussian(1.0)),
+        Draws(0).noise(ids, 1, 2, shape, Gaussian(1.0)),
+        Draws(1).noise(ids, 0, 2, shape, Gaussian(1.0)),
+        Draws(0, UNLABELLED).noise(ids, 0, 2, shape, Gaussian(1.0)),
     ]
     flat = torch.stack([copy for noise in draws for copy in noise.flatten(0, 1).flatten(1)])
     assert flat.unique(dim=0).shape == flat.shape

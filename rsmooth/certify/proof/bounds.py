@@ -15,19 +15,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from rsmooth.plumbing.numbers import check_alpha, check_radius, check_sigma
+from rsmooth.noise.distributions import RELATIVE_MARGIN, NoiseDistribution, as_noise
+from rsmooth.plumbing.numbers import check_alpha, check_radius
 
 Count = int | np.integer[Any]
 Counts = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+Noise = NoiseDistribution | float  # a bare number is the sigma of Gaussian noise
 
 # betainccinv errs by less than 7e-12 relative up to n = 10^6, and by up to 1e-10, 1e-9 and 5e-9 at
 # 10^7, 10^8 and 10^9 (checked against tails summed in extended precision); all of it at few misses,
-# where a radius moves by a twentieth of that at most. The absolute part, in units of sigma, covers
-# radii near zero, where 1 - 2q cancels.
-RELATIVE_MARGIN = 1e-12
+# where a radius moves by a twentieth of that at most under Gaussian noise, by a tenth under Laplace
+# noise, and by next to nothing under uniform noise. So the margin of a radius grows with n.
 MARGIN_GROWS_FROM = 1_000_000
-ABSOLUTE_MARGIN = 1e-12
 SMALLEST_ALPHA = 1e-200  # betainccinv loses all digits somewhere below 1e-250
 
 
@@ -48,6 +48,20 @@ def check_counts(successes: Counts | Count, n: Counts | Count) -> tuple[Counts, 
             f"{_span(total)}"
         )
     return hits, total
+
+
+def check_noise(noise: Noise) -> NoiseDistribution:
+    """The noise as a distribution; ValueError for a scale of 0, under which no vote shows anything.
+
+    A bare number is the sigma of Gaussian noise.
+    """
+    found = as_noise(noise)
+    if found.scale_value == 0.0:
+        raise ValueError(
+            f"expected a finite {found.scale_name} > 0 in [0,1] pixel units, got 0.0; give it e.g. "
+            "as 0.25"
+        )
+    return found
 
 
 def check_total_variation(total_variation: float) -> float:
@@ -117,13 +131,13 @@ def lower_confidence_bound(
 
 @overload
 def radius_from_counts(
-    successes: Count, n: Count, sigma: float, alpha: float, *, total_variation: float = 0.0
+    successes: Count, n: Count, noise: Noise, alpha: float, *, total_variation: float = 0.0
 ) -> float: ...
 @overload
 def radius_from_counts(
     successes: Counts,
     n: Counts | Count,
-    sigma: float,
+    noise: Noise,
     alpha: float,
     *,
     total_variation: float = 0.0,
@@ -131,49 +145,45 @@ def radius_from_counts(
 def radius_from_counts(
     successes: Counts | Count,
     n: Counts | Count,
-    sigma: float,
+    noise: Noise,
     alpha: float,
     *,
     total_variation: float = 0.0,
 ) -> float | Floats:
-    """Certified l2 radius sigma * Phi^-1(p_lower - total_variation), rounded down; 0.0 where p is
-    not above 1/2.
+    """Certified radius where a class got so many votes, rounded down; 0.0 where p is not above 1/2.
 
-    Cohen et al. 2019, theorem 1 with p_B = 1 - p_A. ``total_variation`` bounds how far the noise
-    sampler is from the ideal Gaussian over a whole image; each vote share moves by no more than
-    that.
+        radius_from_counts(990, 1000, Gaussian(0.25), alpha=0.001)    # l2; 0.25 is short for it
+        radius_from_counts(990, 1000, Uniform(0.5), alpha=0.001)      # l1
+
+    It is ``noise.radius`` of p_lower - total_variation, with p_B = 1 - p_A, in the norm
+    ``noise.norm``; for Gaussian noise theorem 1 of Cohen et al. 2019. ``total_variation`` bounds
+    how far the noise sampler is from the ideal noise over a whole image; each vote share moves by
+    no more than that.
     """
     hits, total = check_counts(successes, n)
     miss_rate = _upper_bound(total - hits, total, check_alpha(alpha)) + check_total_variation(
         total_variation
     )
-    radius = -check_sigma(sigma) * special.ndtri(np.minimum(miss_rate, 0.5))
     relative = RELATIVE_MARGIN * np.maximum(total / MARGIN_GROWS_FROM, 1.0)
-    return _float_if_scalar(
-        np.maximum(radius * (1.0 - relative) - ABSOLUTE_MARGIN * max(sigma, 1.0), 0.0)
-    )
+    return _float_if_scalar(check_noise(noise).radius_rounded_down(miss_rate, relative))
 
 
-def null_share(sigma: float, radius: float, *, total_variation: float = 0.0) -> float:
-    """Phi(radius / sigma) + total_variation, rounded up: a class with a larger vote share holds
-    within ``radius``.
+def null_share(noise: Noise, radius: float, *, total_variation: float = 0.0) -> float:
+    """``noise.share`` of the radius: a class with a larger vote share holds within ``radius``.
 
-    1.0 where no number of samples can show that.
+    Rounded up, the sampler's total variation included; 1.0 where no number of samples can show it.
     """
-    miss_rate = float(special.ndtr(-check_radius(radius) / check_sigma(sigma))) * (
-        1.0 - RELATIVE_MARGIN
-    )
-    miss_rate -= check_total_variation(total_variation)
-    return math.nextafter(1.0 - miss_rate, 1.0) if miss_rate > 1e-15 else 1.0
+    variation = check_total_variation(total_variation)
+    return check_noise(noise).share(radius, total_variation=variation)
 
 
-def max_radius(sigma: float, n: int, alpha: float, *, total_variation: float = 0.0) -> float:
+def max_radius(noise: Noise, n: int, alpha: float, *, total_variation: float = 0.0) -> float:
     """The largest radius that n samples can certify: that of unanimous votes."""
-    return radius_from_counts(n, n, sigma, alpha, total_variation=total_variation)
+    return radius_from_counts(n, n, noise, alpha, total_variation=total_variation)
 
 
 def hits_needed(
-    sigma: float, radius: float, n: int, alpha: float, *, total_variation: float = 0.0
+    noise: Noise, radius: float, n: int, alpha: float, *, total_variation: float = 0.0
 ) -> int | None:
     """Smallest number of hits among n that certifies ``radius`` (0: that does not abstain); None if
     even n do not.
@@ -181,7 +191,7 @@ def hits_needed(
     wanted = check_radius(radius)
 
     def certifies(hits: int) -> bool:
-        found = radius_from_counts(hits, n, sigma, alpha, total_variation=total_variation)
+        found = radius_from_counts(hits, n, noise, alpha, total_variation=total_variation)
         return found > 0.0 and found >= wanted
 
     if not certifies(n):
@@ -193,19 +203,20 @@ def hits_needed(
     return enough
 
 
-def minimal_n(sigma: float, radius: float, alpha: float, *, total_variation: float = 0.0) -> int:
+def minimal_n(noise: Noise, radius: float, alpha: float, *, total_variation: float = 0.0) -> int:
     """Smallest n that ``check_n`` passes and whose unanimous votes certify ``radius``; ValueError
     where no n does.
     """
-    share = null_share(sigma, radius, total_variation=total_variation)
+    noise = check_noise(noise)
+    share = null_share(noise, radius, total_variation=total_variation)
     if share == 1.0:
         raise ValueError(
-            f"expected a radius that some n certifies, got {radius:g} at sigma={sigma:g} "
-            f"(total variation of the noise sampler {total_variation:.1e}); use a larger sigma or "
-            "a smaller radius"
+            f"expected a radius that some n certifies, got {radius:g} under {noise} (total "
+            f"variation of the noise sampler {total_variation:.1e}); use a larger "
+            f"{noise.scale_name} or a smaller radius"
         )
     n = max(smallest_n(alpha), math.floor(math.log(alpha) / math.log(share)) - 1)
-    while max_radius(sigma, n, alpha, total_variation=total_variation) < radius:
+    while max_radius(noise, n, alpha, total_variation=total_variation) < radius:
         n += 1
     return n
 

@@ -1,8 +1,5 @@
 """What a certification will cost and can show at best, worked out before it is run; no model is
 needed.
-
-print(plan(sigma=0.5, radius=1.0, radii=[0.25, 0.5, 0.75, 1.0], rate=20_000, shares=[0.6, 0.9, 0.99,
-0.9999]))
 """
 
 from __future__ import annotations
@@ -13,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmooth.certify.proof.bounds import check_n, max_radius, minimal_n
+from rsmooth.certify.proof.bounds import Noise, check_n, check_noise, max_radius, minimal_n
 from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, RadiusRule
 from rsmooth.certify.proof.stopping import StoppingRule
+from rsmooth.noise.distributions import NoiseDistribution
 
 # simulated images for a row; the mean sample size is then good to about ten per cent, as the row
 # says
@@ -40,7 +38,7 @@ class Plan:
     costs.
     """
 
-    sigma: float
+    noise: NoiseDistribution
     alpha: float
     n: int
     n0: int
@@ -52,8 +50,8 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [
-            f"sigma {self.sigma:g}, alpha {self.alpha:g}: n = {self.n:,} certifies at most "
-            f"{self.max_radius:.4f}",
+            f"{self.noise}, alpha {self.alpha:g}: n = {self.n:,} certifies at most "
+            f"{self.max_radius:.4f} in {self.noise.norm}",
             *self._wanted(),
             f"{'mode':<10}{'samples an image':>22}{f'hours for {self.images:,} images':>30}",
         ]
@@ -71,7 +69,7 @@ class Plan:
 
 
 def plan(
-    sigma: float,
+    noise: Noise,
     *,
     alpha: float = 1e-3,
     n: int = 100_000,
@@ -87,27 +85,31 @@ def plan(
     """Plan the certification of ``images`` images at n0 + n samples each, and in the modes whose
     option is given.
 
-    ``rate`` is the measured speed in samples a second over all devices; without it hours stay
-    unknown. ``shares`` are the vote shares p_A that images are expected to have, from an earlier
-    run say; what the adaptive modes cost rests on them, so they are planned only where shares are
-    given. ValueError for a radius that no n certifies.
+        plan(Gaussian(0.5), radius=1.0, radii=[0.25, 0.5, 1.0], shares=[0.6, 0.9, 0.99, 0.9999])
+
+    ``noise``: a distribution, or the sigma of a Gaussian one. ``rate`` is the measured speed in
+    samples per second over all devices; without it hours stay unknown. ``shares`` are the vote
+    shares p_A that images are expected to have, from an earlier run say; what the adaptive modes
+    cost rests on them, so they are planned only where shares are given. ValueError
+    for a radius that no n certifies.
     """
     check_n(n, alpha)
     if images < 1 or n0 < 0 or (rate is not None and not rate > 0.0):
         raise ValueError(
             f"expected images >= 1, n0 >= 0 and a rate > 0, got {images}, {n0} and {rate!r}"
         )
-    needed = None if radius is None else minimal_n(sigma, radius, alpha)
-    rules: list[StoppingRule] = [FixedRule(sigma, n, alpha)]
+    noise = check_noise(noise)
+    needed = None if radius is None else minimal_n(noise, radius, alpha)
+    rules: list[StoppingRule] = [FixedRule(noise, n, alpha)]
     if shares is not None:
         if radius is not None and needed is not None and needed <= n:
-            rules.append(RadiusRule(sigma, radius, alpha, n))
+            rules.append(RadiusRule(noise, radius, alpha, n))
         if radii is not None:
-            rules.append(GridRule(sigma, radii, alpha, n))
+            rules.append(GridRule(noise, radii, alpha, n))
         if tolerance is not None:
-            rules.append(AnytimeRule(sigma, alpha, n, tolerance))
+            rules.append(AnytimeRule(noise, alpha, n, tolerance))
     rows = tuple(_row(rule, n0, images, rate, shares, seed) for rule in rules)
-    return Plan(sigma, alpha, n, n0, images, max_radius(sigma, n, alpha), radius, needed, rows)
+    return Plan(noise, alpha, n, n0, images, max_radius(noise, n, alpha), radius, needed, rows)
 
 
 def simulated_samples(

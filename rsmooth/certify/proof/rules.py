@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar
 
-from scipy import special
-
 from rsmooth.certify.proof.bounds import (
+    Noise,
     check_n,
+    check_noise,
     check_total_variation,
     null_share,
     radius_from_counts,
@@ -23,7 +23,17 @@ from rsmooth.certify.proof.bounds import (
 from rsmooth.certify.proof.joint import JointTest, joint_design
 from rsmooth.certify.proof.sequential import default_looks, samples_to_accept, spending
 from rsmooth.certify.proof.stopping import Decision, Hits, StoppingRule
-from rsmooth.plumbing.numbers import check_radius, check_sigma
+from rsmooth.plumbing.numbers import check_radius
+
+# The options of certification that each mode takes, and needs.
+MODE_OPTIONS: dict[str, set[str]] = {
+    "fixed": set(),
+    "radius": {"radius"},
+    "grid": {"radii"},
+    "anytime": {"tolerance"},
+}
+# Of the images with a radius above the tolerance, how many an early end may deny one.
+_GIVE_UP = 0.01
 
 
 @dataclass(frozen=True)
@@ -32,14 +42,14 @@ class FixedRule(StoppingRule):
     (arXiv:1902.02918).
     """
 
-    sigma: float
+    noise: Noise
     n: int
     alpha: float
     total_variation: float = 0.0
     mode: ClassVar[str] = "fixed"
 
     def __post_init__(self) -> None:
-        check_sigma(self.sigma)
+        object.__setattr__(self, "noise", check_noise(self.noise))
         check_n(self.n, self.alpha)
         check_total_variation(self.total_variation)
 
@@ -49,7 +59,7 @@ class FixedRule(StoppingRule):
 
     def _judge(self, hits: Hits) -> Decision:
         radius = radius_from_counts(
-            int(hits[0]), self.n, self.sigma, self.alpha, total_variation=self.total_variation
+            int(hits[0]), self.n, self.noise, self.alpha, total_variation=self.total_variation
         )
         return Decision(radius, radius > 0.0, self.n)
 
@@ -59,7 +69,7 @@ class _TestingRule(StoppingRule):
     that they need.
     """
 
-    sigma: float
+    noise: Noise
     alpha: float
     max_n: int
     total_variation: float
@@ -77,11 +87,11 @@ class _TestingRule(StoppingRule):
 
     @cached_property
     def test(self) -> JointTest:
-        """Tests of p <= Phi(radius / sigma), moved up by the sampler's total variation, for the
-        decided radii.
+        """Tests of p <= ``null_share`` for the decided radii, which the sampler's total variation
+        moves up.
         """
         shares = [
-            null_share(self.sigma, radius, total_variation=self.total_variation)
+            null_share(self.noise, radius, total_variation=self.total_variation)
             for radius in self.decided_radii
         ]
         return joint_design(
@@ -89,16 +99,16 @@ class _TestingRule(StoppingRule):
         )
 
     def _needed(self, radius: float) -> float:
-        share = null_share(self.sigma, radius, total_variation=self.total_variation)
+        share = null_share(self.noise, radius, total_variation=self.total_variation)
         return samples_to_accept(share, self.alpha)
 
     def _check_reach(self, radius: float) -> None:
         check_n(self.max_n, self.alpha)
         if self._needed(radius) > self.max_n:
             raise ValueError(
-                f"expected max_n >= {self._needed(radius)} to certify radius {radius:g} at "
-                f"sigma={self.sigma:g} and "
-                f"alpha={self.alpha:g}, got {self.max_n}; draw more samples or use a larger sigma"
+                f"expected max_n >= {self._needed(radius)} to certify radius {radius:g} under "
+                f"{self.noise} at alpha={self.alpha:g}, got {self.max_n}; draw more samples or use "
+                "noise of a larger scale"
             )
 
     def _judge(self, hits: Hits) -> Decision | None:
@@ -121,7 +131,7 @@ class RadiusRule(_TestingRule):
     given up early. ValueError for a radius that max_n unanimous votes cannot certify.
     """
 
-    sigma: float
+    noise: Noise
     radius: float
     alpha: float
     max_n: int
@@ -131,6 +141,7 @@ class RadiusRule(_TestingRule):
     mode: ClassVar[str] = "radius"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "noise", check_noise(self.noise))
         self._check_reach(self.radius)
 
     @property
@@ -149,7 +160,7 @@ class GridRule(_TestingRule):
     all of them. ``power_loss`` as for RadiusRule, for each radius.
     """
 
-    sigma: float
+    noise: Noise
     radii: Sequence[float]
     alpha: float
     max_n: int
@@ -159,6 +170,7 @@ class GridRule(_TestingRule):
     mode: ClassVar[str] = "grid"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "noise", check_noise(self.noise))
         if not self.radii:
             raise ValueError("expected at least one radius, got none")
         object.__setattr__(
@@ -182,7 +194,7 @@ class AnytimeRule(StoppingRule):
     on p that errs for 1% of the images over all looks.
     """
 
-    sigma: float
+    noise: Noise
     alpha: float
     max_n: int
     tolerance: float
@@ -191,7 +203,7 @@ class AnytimeRule(StoppingRule):
     mode: ClassVar[str] = "anytime"
 
     def __post_init__(self) -> None:
-        check_sigma(self.sigma)
+        object.__setattr__(self, "noise", check_noise(self.noise))
         check_n(self.max_n, self.levels[-1])
         check_total_variation(self.total_variation)
         if not (math.isfinite(self.tolerance) and self.tolerance > 0.0):
@@ -212,7 +224,7 @@ class AnytimeRule(StoppingRule):
     def _radius(self, look: int, hits: int) -> float:
         size, level = self.looks[look], self.levels[look]
         return radius_from_counts(
-            hits, size, self.sigma, level, total_variation=self.total_variation
+            hits, size, self.noise, level, total_variation=self.total_variation
         )
 
     def _promise(self, look: int, hits: int, current: float) -> float:
@@ -220,9 +232,7 @@ class AnytimeRule(StoppingRule):
         size, last = self.looks[look], len(self.looks) - 1
         if current > 0.0:
             return self._radius(last, round(hits * self.max_n / size))
-        return self.sigma * float(
-            special.ndtri(upper_confidence_bound(hits, size, _GIVE_UP / last))
-        )
+        return check_noise(self.noise).radius(upper_confidence_bound(hits, size, _GIVE_UP / last))
 
     def _judge(self, hits: Hits) -> Decision | None:
         look, count = hits.size - 1, int(hits[-1])
@@ -238,7 +248,7 @@ class AnytimeRule(StoppingRule):
 
 def stopping_rule(
     mode: str,
-    sigma: float,
+    noise: Noise,
     n: int,
     alpha: float,
     *,
@@ -250,31 +260,22 @@ def stopping_rule(
     """The rule of a mode by name; ValueError unless exactly the option that the mode needs is
     given.
 
-    fixed: none; radius: ``radius``; grid: ``radii``; anytime: ``tolerance``. n is the largest
-    number of samples.
+    fixed: none; radius: ``radius``; grid: ``radii``; anytime: ``tolerance``. noise: a distribution,
+    or the sigma of a Gaussian one; n: the largest number of samples.
     """
     options = {"radius": radius, "radii": radii, "tolerance": tolerance}
     given = {name for name, value in options.items() if value is not None}
-    if mode not in _OPTIONS:
-        raise ValueError(f"expected a mode among {', '.join(_OPTIONS)}, got {mode!r}")
-    if given != _OPTIONS[mode]:
-        wanted, got = (", ".join(sorted(names)) or "no option" for names in (_OPTIONS[mode], given))
+    if mode not in MODE_OPTIONS:
+        raise ValueError(f"expected a mode among {', '.join(MODE_OPTIONS)}, got {mode!r}")
+    if given != MODE_OPTIONS[mode]:
+        wanted, got = (
+            ", ".join(sorted(names)) or "no option" for names in (MODE_OPTIONS[mode], given)
+        )
         raise ValueError(f"expected {wanted} for mode {mode!r}, got {got}")
     if radius is not None:
-        return RadiusRule(sigma, radius, alpha, n, total_variation)
+        return RadiusRule(noise, radius, alpha, n, total_variation)
     if radii is not None:
-        return GridRule(sigma, radii, alpha, n, total_variation)
+        return GridRule(noise, radii, alpha, n, total_variation)
     if tolerance is not None:
-        return AnytimeRule(sigma, alpha, n, tolerance, total_variation)
-    return FixedRule(sigma, n, alpha, total_variation)
-
-
-_OPTIONS: dict[str, set[str]] = {
-    "fixed": set(),
-    "radius": {"radius"},
-    "grid": {"radii"},
-    "anytime": {"tolerance"},
-}
-_GIVE_UP = (
-    0.01  # of the images with a radius above the tolerance, how many an early end may deny one
-)
+        return AnytimeRule(noise, alpha, n, tolerance, total_variation)
+    return FixedRule(noise, n, alpha, total_variation)

@@ -22,7 +22,7 @@ Hits = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Decision:
-    """What the votes of one image show: the certified l2 radius, or an abstention, and the samples
+    """What the votes of one image show: the certified radius, or an abstention, and the samples
     that it took.
 
     ``certified`` tells a certificate of radius 0 (the class holds at the image itself) from an

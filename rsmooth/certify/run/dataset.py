@@ -18,6 +18,7 @@ from typing import Any
 import torch
 
 from rsmooth._version import __version__
+from rsmooth.certify.provenance import stated
 from rsmooth.certify.restate import check_extension
 from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.run.shards import Shards, agree, profile_of, rank_and_world
@@ -131,17 +132,15 @@ def _open_pool(
     """The pool with the numerics of earlier runs where there are any, so that all votes are of one
     function.
     """
-    shape = stored_images(data.batch([0])[0], settings.noise).shape[1:]
-    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
-    settings.rule(
-        g.sigma, noise.total_variation
-    )  # an n that cannot certify is refused before any vote
+    shape = stored_images(data.batch([0])[0], settings.arithmetic).shape[1:]
+    source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
+    settings.rule(g.noise, source.total_variation)  # refuses an n that cannot certify, before votes
     samples = settings.expected_samples(len(data)) / world
     recorded = shards.profile()
     if recorded is None and extends is not None and "numerics" in extends.provenance:
         recorded = profile_of(extends.provenance["numerics"], "the run to extend")
     if recorded is None:
-        chosen = open_pool(g, noise, shape, settings, samples)
+        chosen = open_pool(g, source, shape, settings, samples)
         if world == 1:
             return chosen
         shared = shards.path.with_suffix(".numerics.json")
@@ -149,7 +148,7 @@ def _open_pool(
         if recorded == chosen.network.profile:
             return chosen
     return open_pool(
-        g, noise, shape, settings, samples, recall_profile(g, shape, settings, recorded)
+        g, source, shape, settings, samples, recall_profile(g, shape, settings, recorded)
     )
 
 
@@ -163,7 +162,7 @@ def _check_drawn(
     """RecordError unless this run can go on from the votes that its journals hold of unfinished
     images.
     """
-    rule = settings.rule(pool.noise.sigma, pool.noise.total_variation)
+    rule = settings.rule(pool.source.noise, pool.source.total_variation)
     position = {idx: at for at, idx in enumerate(data.index.tolist())}
     try:
         for idx, votes in drawn.items():
@@ -240,9 +239,7 @@ def _header(
             "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16],
         },
         "model": {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)},
-        "sigma": g.sigma,
-        **settings.statement(),
-        "noise": pool.noise.record(),
+        **stated(settings, pool.source),
         "numerics": pool.network.profile.record(),
     }
     for section, content in provenance.items():

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from rsmooth.records.files import read_log, write_log
 from rsmooth.records.journal import Entry, JournalContents, check_configuration, parse_journal
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.merging import merge
+from rsmooth.records.upgrade import UNFINISHED, upgraded
 
 
 class Shards:
@@ -54,7 +56,7 @@ class Shards:
             for entry in contents.entries:
                 if entry.kind == "image":
                     finished.add(entry.data["idx"])
-                elif entry.kind == "look":
+                elif entry.kind in UNFINISHED:
                     found = _drawn(entry, path)
                     known = drawn.get(entry.data["idx"])
                     if known is None or found.total > known.total:
@@ -65,7 +67,7 @@ class Shards:
         """The certificates of all journals; RecordError where two contradict each other."""
         return merge(
             [
-                read_log(path)
+                _read_upgraded(path)
                 for path, contents in self._contents()
                 if any(entry.kind == "image" for entry in contents.entries)
             ]
@@ -86,6 +88,12 @@ class Shards:
         ):
             if path.exists():
                 yield path, parse_journal(path)
+
+
+def _read_upgraded(path: Path) -> CertificationLog:
+    """The log of one journal; of several versions, they still are of one configuration."""
+    log = read_log(path)
+    return replace(log, provenance=upgraded(log.provenance))
 
 
 def profile_of(record: Any, path: Path | str) -> Profile:

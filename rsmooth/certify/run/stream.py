@@ -15,8 +15,8 @@ from rsmooth.certify.votes.schedule import Drawn, Task, drive
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 
-# ("image", its certificate), ("look", votes of an unfinished image), ("round", {"finished": images,
-# "samples": votes}).
+# ("image", its certificate), ("partial", votes of an unfinished image),
+# ("round", {"finished": images, "samples": votes}).
 Event: TypeAlias = tuple[str, dict[str, Any]]
 
 CHECKPOINT_SECONDS = 5.0
@@ -34,7 +34,7 @@ def certify_positions(
     drawn: votes of an earlier run, by image index. The votes of unfinished images are told every
     few seconds, and once more before a KeyboardInterrupt goes on its way.
     """
-    rule = settings.rule(pool.noise.sigma, pool.noise.total_variation)
+    rule = settings.rule(pool.source.noise, pool.source.total_variation)
     labels = data.labels.tolist()
     tasks = (
         open_task(rule, data, settings, at, drawn.get(int(data.index[at]))) for at in positions
@@ -49,10 +49,10 @@ def certify_positions(
                 yield "image", _image_record(done, labels[done.position], settings)
             yield "round", {"finished": len(turn.finished), "samples": turn.samples}
             if time.monotonic() - told_at >= CHECKPOINT_SECONDS:
-                yield from _looks(running, told)
+                yield from _partial(running, told)
                 told_at = time.monotonic()
     except KeyboardInterrupt:
-        yield from _looks(running, told)
+        yield from _partial(running, told)
         raise
 
 
@@ -71,20 +71,20 @@ def open_task(
     return Task(
         position,
         int(data.index[position]),
-        stored_images(images, settings.noise)[0],
+        stored_images(images, settings.arithmetic)[0],
         certification(rule, settings.n0, label),
         drawn,
     )
 
 
-def _looks(running: Sequence[Task], told: dict[int, int]) -> Iterator[Event]:
+def _partial(running: Sequence[Task], told: dict[int, int]) -> Iterator[Event]:
     """The votes of every image that got new ones since they were last told; ``told`` keeps what
     was.
     """
     for task in running:
         if task.drawn.total > told.get(task.position, 0):
             told[task.position] = task.drawn.total
-            yield "look", {"idx": task.image_id, **task.drawn.record()}
+            yield "partial", {"idx": task.image_id, **task.drawn.record()}
 
 
 def _image_record(task: Task, label: int, settings: CertifySettings) -> dict[str, Any]:

@@ -141,9 +141,9 @@ def _work(job: Path, worker: int, pipe: IO[str]) -> None:
     g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
     torch.set_float32_matmul_precision(profile.float32_matmul)
     shape = data.batch([0])[0].shape[1:]
-    noise = noisy_images(settings.noise, g.sigma, settings.seed, shape)
+    source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
     forecast = settings.expected_samples(len(content["positions"][worker]))
-    pool = open_pool(g, noise, shape, settings, forecast, profile)
+    pool = open_pool(g, source, shape, settings, forecast, profile)
     for kind, payload in certify_positions(
         pool, data, settings, content["positions"][worker], content["drawn"]
     ):

@@ -7,17 +7,18 @@ import hashlib
 import torch
 from torch import Tensor
 
-from rsmooth.certify.settings import Noise
+from rsmooth.certify.settings import Arithmetic
 from rsmooth.data.convert import GRID_TOLERANCE
 from rsmooth.plumbing.tensors import check_channels_first, check_images, check_tensor
 
 
-def stored_images(x: Tensor, noise: Noise) -> Tensor:
-    """Images on the CPU as the noise takes them: uint8 for "grid", float32 in [0, 1] for "float".
+def stored_images(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+    """Images on the CPU as the noise takes them: uint8 for "integer" arithmetic, float32 in [0, 1]
+    for "float".
 
     x: (B, C, H, W), uint8 or floating in [0, 1]. ValueError for other values and for channels last,
-    and with "grid" for values between the levels of 8-bit images, for which noise on the grid says
-    nothing; TypeError for no tensor.
+    and with "integer" for values between the levels of 8-bit images, for which noise on the grid
+    says nothing; TypeError for no tensor.
     """
     check_tensor(x, "images (B, C, H, W)")
     x = x.detach().cpu()
@@ -27,19 +28,17 @@ def stored_images(x: Tensor, noise: Noise) -> Tensor:
             raise ValueError(
                 f"expected images (B, C, H, W), got {tuple(x.shape)}; add the batch dimension"
             )
-        return x if noise == "grid" else x.float() / 255
+        return x if arithmetic == "integer" else x.float() / 255
     check_images(x)
-    if noise == "float":
+    if arithmetic == "float":
         return x.float()
     levels = x.double() * 255
     distance = float((levels - levels.round()).abs().max()) if x.numel() else 0.0
     if distance > GRID_TOLERANCE:
         raise ValueError(
-            "expected 8-bit images (multiples of 1/255) with noise='grid', got values "
-            f"{distance:.3g} of "
-            "a level away from them; round the images to 8 bits, or choose noise='float', which "
-            "is not "
-            "sound in floating point"
+            "expected 8-bit images (multiples of 1/255) with arithmetic='integer', got values "
+            f"{distance:.3g} of a level away from them; round the images to 8 bits, or choose "
+            "arithmetic='float', which is not sound in floating point"
         )
     return levels.round().to(torch.uint8)
 

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.settings import Execution
 from rsmooth.models.folding import fold_batchnorm
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -194,7 +194,7 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
 
 
 def choose_network(
-    g: SmoothedClassifier, shape: torch.Size, settings: CertifySettings, samples: float
+    g: SmoothedClassifier, shape: torch.Size, settings: Execution, samples: float
 ) -> FixedBatchNetwork:
     """The network for a run of about ``samples`` noisy images (C, H, W) = ``shape``.
 
@@ -271,7 +271,7 @@ def pass_seconds(network: FixedBatchNetwork, shape: torch.Size) -> float:
 
 
 def recall_profile(
-    g: SmoothedClassifier, shape: torch.Size, settings: CertifySettings, recorded: Profile
+    g: SmoothedClassifier, shape: torch.Size, settings: Execution, recorded: Profile
 ) -> Profile:
     """The profile of a run that goes on: what settings and machine say, and the record where they
     leave it open.
@@ -287,7 +287,7 @@ def recall_profile(
     )
 
 
-def _plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: CertifySettings) -> Profile:
+def _plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: Execution) -> Profile:
     parameter = next(g.base.parameters(), None)
     device = torch.device(settings.device or (parameter.device if parameter is not None else "cpu"))
     on_gpu = device.type == "cuda"

@@ -31,9 +31,9 @@ class Slice:
 class VotePool:
     """Counts votes of the base classifier; a pass holds copies of as many images as fit into it."""
 
-    def __init__(self, network: FixedBatchNetwork, noise: NoisyImages, shape: torch.Size) -> None:
+    def __init__(self, network: FixedBatchNetwork, source: NoisyImages, shape: torch.Size) -> None:
         self.network = network
-        self.noise = noise
+        self.source = source
         self.shape = shape
 
     def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
@@ -78,6 +78,6 @@ class VotePool:
                 ends, place, right=True
             )  # len(work) where the pass is filled up
             real = row.clamp(max=len(work) - 1)
-            points = self.noise.points(purpose, images[real], ids[real], to_sample[real] + place)
+            points = self.source.points(purpose, images[real], ids[real], to_sample[real] + place)
             votes.index_add_(0, row * answers + self.network(points), ones)
         return votes.view(-1, answers)[:-1]

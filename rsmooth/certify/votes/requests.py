@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
-class Votes:
+class VoteRequest:
     """A request for the votes of an image's noisy copies 0..samples-1 in the noise stream called
     ``purpose``.
 
@@ -42,4 +42,4 @@ class Outcome:
     p_value: float | None = None
 
 
-Procedure = Generator[Votes, NDArray[np.int64], Outcome]
+Procedure = Generator[VoteRequest, NDArray[np.int64], Outcome]

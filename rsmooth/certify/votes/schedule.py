@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.settings import Execution
 from rsmooth.certify.votes.network import (
     FixedBatchNetwork,
     Profile,
@@ -28,7 +28,7 @@ from rsmooth.certify.votes.network import (
 )
 from rsmooth.certify.votes.noisy import NoisyImages
 from rsmooth.certify.votes.pool import Slice, VotePool
-from rsmooth.certify.votes.requests import Outcome, Procedure, Votes
+from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.noise.grid import expect_noise
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -48,7 +48,7 @@ class Drawn:
     number of samples behind them in agreement.
     """
 
-    answers: tuple[tuple[Votes, NDArray[np.int64]], ...] = ()
+    answers: tuple[tuple[VoteRequest, NDArray[np.int64]], ...] = ()
     reached: int = 0
     votes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     seconds: float = 0.0
@@ -74,7 +74,7 @@ class Drawn:
     def of_record(cls, record: Mapping[str, Any]) -> Drawn:
         """What ``record`` wrote."""
         answers = tuple(
-            (Votes(purpose, samples), np.array(votes, dtype=np.int64))
+            (VoteRequest(purpose, samples), np.array(votes, dtype=np.int64))
             for purpose, samples, votes in record["answers"]
         )
         return cls(
@@ -85,8 +85,8 @@ class Drawn:
 class Task:
     """One image under certification: its algorithm, and the votes drawn for it.
 
-    position: in the data; image_id: what its noise hangs on; image (C, H, W) as stored; drawn: what
-    an earlier process left (ValueError if the algorithm asks for something else).
+    position: in the data; image_id: what its noise depends on; image (C, H, W) as stored; drawn:
+    what an earlier process left (ValueError if the algorithm asks for something else).
     """
 
     def __init__(
@@ -238,9 +238,9 @@ def _plan(running: list[Task], tasks: Iterator[Task], room: int) -> list[tuple[T
 
 def open_pool(
     g: SmoothedClassifier,
-    noise: NoisyImages,
+    source: NoisyImages,
     shape: torch.Size,
-    settings: CertifySettings,
+    settings: Execution,
     samples: float,
     profile: Profile | None = None,
 ) -> VotePool:
@@ -255,4 +255,4 @@ def open_pool(
         else FixedBatchNetwork(g, profile)
     )
     expect_noise(int(samples * shape.numel()), network.device)
-    return VotePool(network, noise, shape)
+    return VotePool(network, source, shape)

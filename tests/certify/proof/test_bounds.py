@@ -18,6 +18,10 @@ from rsmooth.certify.proof.bounds import (
     smallest_n,
     upper_confidence_bound,
 )
+from rsmooth.noise import Gaussian, Uniform
+from rsmooth.registry import NOISES
+
+BEFORE = ("0x1.fa5ed6027205ep-2", "0x1.ed7476963d83cp-4", "0x1.f45a183e9b427p-1")
 
 
 @pytest.mark.parametrize(
@@ -115,6 +119,92 @@ def test_no_radius_of_huge_samples_exceeds_the_exact_one(n):
             term *= q / (1 - q) * (n - k) / (k + 1)
             tail += term
         assert tail <= arb(alpha), f"radius {radius} of {misses} misses is too large"
+
+
+def exact_share(flint, name, radius, scale):
+    """P(the class) at which this radius is just certified, as an interval that holds it."""
+    r = flint.arb(radius) / flint.arb(scale)
+    return {
+        "gaussian": lambda: 1 - (r / flint.arb(2).sqrt()).erfc() / 2,
+        "uniform": lambda: (1 + r) / 2,
+        "laplace": lambda: 1 - (-r).exp() / 2,
+    }[name]()
+
+
+@pytest.mark.parametrize("name", NOISES.own_names())
+@pytest.mark.parametrize(
+    ("n", "scale"),
+    [(100, 0.25), (1_000, 0.25), (1_000, 2.0), (10**5, 1.0), (10**7, 1.0), (10**9, 1.0)],
+)
+def test_no_radius_under_any_noise_exceeds_the_exact_one(name, n, scale):
+    """P(Bin(n, share of the radius) >= hits) <= alpha, by rigorous intervals."""
+    flint = pytest.importorskip("flint", reason="python-flint gives rigorous bounds")
+    flint.ctx.prec, noise = 160, NOISES.get(name)(scale)
+    for alpha, misses in [(a, m) for a in (1e-5, 1e-3, 0.05) for m in range(25)]:
+        radius = radius_from_counts(n - misses, n, noise, alpha)
+
+        def tail(radius, misses=misses):
+            p = exact_share(flint, name, radius, scale)
+            if not p < 1:
+                return flint.arb(1)
+            term = total = p**n
+            for k in range(misses):
+                term *= (1 - p) / p * (n - k) / (k + 1)
+                total += term
+            return total
+
+        assert tail(radius) <= flint.arb(alpha), f"{radius} of {misses} misses is too large"
+        if radius:
+            assert tail(radius + 1e-7 * scale) > flint.arb(alpha), "needlessly small"
+
+
+@pytest.mark.parametrize("name", NOISES.own_names())
+@pytest.mark.parametrize("n", [50, 1_000])
+def test_what_a_radius_needs_under_any_noise(name, n):
+    noise = NOISES.get(name)(0.3)
+    most = max_radius(noise, n, 0.001)
+    assert 0 < most <= noise.radius(0.001 ** (1 / n)) + 1e-12
+    for radius in np.linspace(0.0, most, 7).tolist():
+        hits = hits_needed(noise, radius, n, 0.001)
+        assert hits is not None
+        assert radius_from_counts(hits, n, noise, 0.001) >= radius
+        below = radius_from_counts(hits - 1, n, noise, 0.001)
+        assert below < radius or below == 0.0
+        least = minimal_n(noise, radius, 0.001)
+        assert least <= n
+        assert max_radius(noise, least, 0.001) >= radius
+        assert least == smallest_n(0.001) or max_radius(noise, least - 1, 0.001) < radius
+    assert hits_needed(noise, most + 1e-9, n, 0.001) is None
+
+
+def test_a_uniform_pixel_never_shows_more_than_its_width():
+    with pytest.raises(ValueError, match=r"under uniform half_width=0\.5 .* larger half_width"):
+        minimal_n(Uniform(0.5), 0.5, 0.001)
+    assert max_radius(Uniform(0.5), 10**9, 0.001) < 0.5
+
+
+@pytest.mark.parametrize("name", NOISES.own_names())
+def test_a_scale_of_zero_certifies_nothing(name):
+    noise = NOISES.get(name)(0.0)
+    for call in (
+        lambda: radius_from_counts(9, 10, noise, 0.1),
+        lambda: null_share(noise, 0.1),
+        lambda: minimal_n(noise, 0.1, 0.001),
+        lambda: hits_needed(noise, 0.0, 10, 0.1),
+        lambda: max_radius(noise, 10, 0.1),
+    ):
+        with pytest.raises(ValueError, match=f"expected a finite {noise.scale_name} > 0"):
+            call()
+
+
+def test_a_number_is_the_sigma_of_gaussian_noise():
+    hits = np.arange(500, 1_001)
+    by_name = radius_from_counts(hits, 1_000, Gaussian(0.25), 0.001)
+    np.testing.assert_array_equal(by_name, radius_from_counts(hits, 1_000, 0.25, 0.001))
+    # as the version before noise was a distribution gave them, to the bit
+    assert radius_from_counts(990, 1_000, 0.25, 0.001) == float.fromhex(BEFORE[0])
+    assert radius_from_counts(60_000, 100_000, 0.5, 0.001) == float.fromhex(BEFORE[1])
+    assert null_share(0.5, 1.0, total_variation=6e-14) == float.fromhex(BEFORE[2])
 
 
 def test_margins_grow_with_sigma():
@@ -227,14 +317,14 @@ def test_counts_that_are_none_are_refused(successes, n):
     [
         ({"alpha": 0.0}, "alpha"),
         ({"alpha": 1.0}, "alpha"),
-        ({"sigma": 0.0}, "sigma"),
-        ({"sigma": math.nan}, "sigma"),
+        ({"noise": 0.0}, "sigma > 0"),
+        ({"noise": math.nan}, "sigma > 0"),
         ({"total_variation": 0.5}, "total variation"),
         ({"total_variation": -1e-9}, "total variation"),
     ],
 )
 def test_bad_settings_never_yield_a_radius(options, message):
-    settings_ = {"sigma": 0.5, "alpha": 0.001, **options}
+    settings_ = {"noise": 0.5, "alpha": 0.001, **options}
     with pytest.raises(ValueError, match=message):
         radius_from_counts(9, 10, **settings_)
 

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from rsmooth.certify.proof.bounds import max_radius
+from rsmooth.certify.proof.bounds import max_radius, minimal_n
 from rsmooth.certify.proof.planning import plan, simulated_samples
 from rsmooth.certify.proof.rules import FixedRule, RadiusRule
+from rsmooth.noise import Gaussian, Uniform
 
 SHARES = [0.3, 0.55, 0.7, 0.9, 0.99, 0.9999]
 
@@ -33,6 +34,18 @@ def test_modes_are_planned_where_their_option_and_shares_are_given():
     assert len(str(found).splitlines()) == 3 + 4
     assert found == plan(0.5, **options, shares=SHARES), "expected the same plan from the same seed"
     assert found != plan(0.5, **options, shares=SHARES, seed=1)
+
+
+def test_plans_of_another_noise():
+    found = plan(Uniform(0.5), n=1_000, radius=0.25, tolerance=0.05, shares=SHARES)
+    assert found.noise == Uniform(0.5)
+    assert found.minimal_n == minimal_n(Uniform(0.5), 0.25, 0.001)
+    assert [row.mode for row in found.rows] == ["fixed", "radius", "anytime"]
+    assert str(found).startswith("uniform half_width=0.5, alpha 0.001: n = 1,000 certifies at most")
+    assert str(found).splitlines()[0].endswith(" in l1")
+    assert plan(0.5, n=1_000) == plan(Gaussian(0.5), n=1_000)
+    with pytest.raises(ValueError, match="sigma > 0"):
+        plan(0.0)
 
 
 def test_simulated_samples_agree_with_the_exact_mean():

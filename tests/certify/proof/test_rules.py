@@ -12,6 +12,8 @@ from rsmooth.certify.proof.planning import simulated_samples
 from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, RadiusRule, stopping_rule
 from rsmooth.certify.proof.sequential import Stream
 from rsmooth.certify.proof.stopping import Decision
+from rsmooth.noise import Laplace, Uniform
+from rsmooth.noise.distributions import as_noise
 
 SIGMA, ALPHA = 0.5, 0.001
 GRID = [0.0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5]
@@ -88,18 +90,24 @@ def test_decisions_are_those_of_the_fixed_protocol_for_almost_all_images():
     assert differing <= 4
 
 
+@pytest.mark.parametrize("noise", [SIGMA, Uniform(0.8), Laplace(0.4)])
 @pytest.mark.parametrize("name", ["radius", "grid", "anytime"])
-def test_wrong_certificates_by_simulation(name):
+def test_wrong_certificates_by_simulation(name, noise):
     # alpha = 0.05, 1,500 streams at each of four shares; limits are binomial quantiles at 1e-7, the
     # false-alarm rate.
     alpha, streams = 0.05, 1_500
     rule = {
-        "radius": RadiusRule(SIGMA, 0.5, alpha, 300),
-        "grid": GridRule(SIGMA, [0.0, 0.25, 0.5, 0.75], alpha, 300),
-        "anytime": AnytimeRule(SIGMA, alpha, 300, 0.05),
+        "radius": RadiusRule(noise, 0.5, alpha, 300),
+        "grid": GridRule(noise, [0.0, 0.25, 0.5, 0.75], alpha, 300),
+        "anytime": AnytimeRule(noise, alpha, 300, 0.05),
     }[name]
+    formula = {
+        "gaussian": lambda p: SIGMA * special.ndtri(p),
+        "uniform": lambda p: 1.6 * (p - 0.5),
+        "laplace": lambda p: -0.4 * math.log(2 * (1 - p)),
+    }[as_noise(noise).name]
     for p in (0.5, 0.69, 0.8413, 0.93):
-        truth = SIGMA * special.ndtri(p)
+        truth = formula(p)
         found = [run(rule, path) for path in paths(rule, p, streams, seed=4)]
         wrong = sum(decision.certified and decision.radius >= truth + 1e-12 for decision in found)
         assert wrong <= stats.binom.isf(1e-7, streams, alpha)
@@ -135,6 +143,25 @@ def test_anytime_gives_up_no_more_than_its_tolerance_and_little_at_the_end():
     assert last is not None
     assert last.samples == n
     assert 0.0 < radius_from_counts(18_000, n, SIGMA, ALPHA) - last.radius < 0.001
+
+
+@pytest.mark.parametrize(
+    ("noise", "formula"),
+    [
+        (SIGMA, lambda p: SIGMA * special.ndtri(p)),
+        (Uniform(0.8), lambda p: 1.6 * (p - 0.5)),
+        (Laplace(0.4), lambda p: -0.4 * math.log(2 * (1 - p))),
+    ],
+)
+def test_anytime_gives_up_where_an_upper_bound_promises_too_little(noise, formula):
+    rule = AnytimeRule(noise, ALPHA, 5_000, 0.1)
+    size = rule.looks[0]
+    for hits in range(size // 2 + 5):  # none of them certifies anything yet
+        upper = stats.beta.isf(0.01 / (len(rule.looks) - 1), hits + 1, size - hits)
+        promised = formula(upper) if upper > 0.5 else 0.0
+        assert (rule.decide([hits]) is None) == (promised > 0.1), hits
+    assert rule.decide([0]) == Decision(0.0, False, size)
+    assert rule.decide([size // 2 + 4]) is None
 
 
 def test_a_larger_tolerance_takes_fewer_samples():
@@ -209,7 +236,9 @@ def test_hits_that_no_stream_has_are_refused(name, path):
 
 
 def test_unreachable_radii():
-    with pytest.raises(ValueError, match=r"max_n >= 301 to certify radius 1 at sigma=0\.5"):
+    with pytest.raises(
+        ValueError, match=r"max_n >= 301 to certify radius 1 under gaussian sigma=0\.5 at"
+    ):
         RadiusRule(SIGMA, 1.0, ALPHA, 300)
     with pytest.raises(ValueError, match="max_n >= 301"):
         GridRule(SIGMA, [1.0, 1.5], ALPHA, 300)
@@ -223,7 +252,12 @@ def test_unreachable_radii():
     ("build", "message"),
     [
         (lambda: FixedRule(SIGMA, 10, ALPHA), "n >= 11"),
-        (lambda: FixedRule(0.0, 100, ALPHA), "sigma"),
+        (lambda: FixedRule(0.0, 100, ALPHA), "sigma > 0"),
+        (lambda: FixedRule(Uniform(0.0), 100, ALPHA), "half_width > 0"),
+        (lambda: RadiusRule(Laplace(0.0), 0.1, ALPHA, 1_000), "scale > 0"),
+        (lambda: GridRule(Laplace(0.0), [0.1], ALPHA, 1_000), "scale > 0"),
+        (lambda: AnytimeRule(Uniform(0.0), ALPHA, 1_000, 0.1), "half_width > 0"),
+        (lambda: RadiusRule(Uniform(0.5), 0.5, ALPHA, 10**6), "under uniform half_width=0.5"),
         (lambda: FixedRule(SIGMA, 100, ALPHA, total_variation=1.0), "total variation"),
         (lambda: RadiusRule(SIGMA, -1.0, ALPHA, 1_000), "radius >= 0"),
         (lambda: RadiusRule(SIGMA, 0.0, ALPHA, 10), "n >= 11"),

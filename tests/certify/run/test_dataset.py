@@ -74,7 +74,7 @@ def test_a_larger_n_keeps_the_first_votes(tmp_path: Path, reference: Certificati
     longer = certify_dataset(
         small_net(), seven(), tmp_path, replace(SETTINGS, n=500), workers=1, progress=False
     )
-    data, noise = seven(), noisy_images("grid", 0.25, SETTINGS.seed, torch.Size((1, 4, 4)))
+    data, noise = seven(), noisy_images("integer", 0.25, SETTINGS.seed, torch.Size((1, 4, 4)))
     pool = engine.open_pool(small_net(), noise, torch.Size((1, 4, 4)), SETTINGS, 1.0)
     rest = pool.count(
         [
@@ -165,7 +165,7 @@ def test_votes_of_unfinished_images_are_journaled_on_the_way(
     looks = [
         entry.data
         for entry in parse_journal(tmp_path / "certificates.jsonl").entries
-        if entry.kind == "look"
+        if entry.kind == "partial"
     ]
     assert len(looks) > 50
     assert all(sum(look["votes"]) == look["reached"] for look in looks if look["reached"])

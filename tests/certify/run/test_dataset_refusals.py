@@ -22,7 +22,7 @@ from tests.certify.recorded import SETTINGS, seven
         {"alpha": 0.01},
         {"seed": 1},
         {"n0": 30},
-        {"noise": "float"},
+        {"arithmetic": "float"},
         {"precision": "bfloat16"},
         {"batch_size": 16},
         {"target": "label"},

@@ -16,7 +16,7 @@ from rsmooth.certify import ABSTAIN, CertifySettings
 from rsmooth.certify.cohen import certification, certify, predict
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
-from rsmooth.certify.votes.requests import Outcome, Votes
+from rsmooth.certify.votes.requests import Outcome, VoteRequest
 from rsmooth.certify.votes.schedule import Drawn, Task, drive, open_pool
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import HalfSpace, half_space, images, small_net
@@ -29,7 +29,7 @@ def make_pool(batch: int = 32, **options: Any) -> VotePool:
     settings = CertifySettings(
         n=100, batch_size=batch, precision="float32", compile="never", **options
     )
-    return open_pool(g, noisy_images("grid", g.sigma, 0, SHAPE), SHAPE, settings, 100)
+    return open_pool(g, noisy_images("integer", g.noise, 0, SHAPE), SHAPE, settings, 100)
 
 
 def one(image: Tensor, image_id: int, start: int, stop: int, purpose: str = "estimate") -> Slice:
@@ -58,7 +58,7 @@ def test_counters_are_checked_before_they_go_to_a_device(
     piece: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pool = make_pool()
-    monkeypatch.setattr(pool.noise, "points", None)  # nothing is drawn
+    monkeypatch.setattr(pool.source, "points", None)  # nothing is drawn
     with pytest.raises(ValueError, match=r"image_ids >= 0 and sample_ids within 0..2\^32-1"):
         pool.count([one(images(1)[0], 3, 0, 5), one(images(1)[0], *piece)])
 
@@ -81,7 +81,7 @@ def test_image_is_told_no_more_than_it_asked_for() -> None:
 
     def curious(at: int) -> Any:
         for look in (3, 50, 51):
-            votes = yield Votes("estimate", look)
+            votes = yield VoteRequest("estimate", look)
             told.setdefault(at, []).append(int(votes.sum()))
         return Outcome(ABSTAIN, 0.0, votes[:-1], 0, None, 51, ())
 
@@ -176,10 +176,10 @@ def test_float_noise_gives_a_false_certificate_and_grid_noise_does_not() -> None
     g = SmoothedClassifier(RecognisesRounding(), 0.5, 2)
     grey, black = (torch.full((1, 1, 2, 2), value, dtype=torch.uint8) for value in (128, 0))
     distance = math.sqrt(4) * 128 / 255
-    false = certify(g, grey, n=1000, noise="float")
+    false = certify(g, grey, n=1000, arithmetic="float")
     assert false.label.item() == 1
     assert false.radius.item() > distance, "certified beyond the black image"
-    assert predict(g, black, n=1000, noise="float").label.item() == 0
+    assert predict(g, black, n=1000, arithmetic="float").label.item() == 0
     sound = certify(g, grey, n=1000)
     assert (
         sound.label.item() == ABSTAIN

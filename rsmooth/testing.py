@@ -1,0 +1,249 @@
+"""Checks that every part of a kind must pass: for authors of plug-ins, and for our own tests.
+
+    from rsmooth.testing import check_attack, check_trainer
+
+    def test_my_attack():
+        check_attack(MyAttack(epsilon=0.5))
+
+Each check takes one ready-made part, runs for seconds on a CPU, and raises AssertionError with what
+was expected and what came. A check that passes does not show that a part does its work well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from rsmooth.attacks.base import Attack
+from rsmooth.certify.votes.network import check_images_apart
+from rsmooth.data.images import ImageData
+from rsmooth.data.splits import DataSplits
+from rsmooth.defenses.trainer import Trainer
+from rsmooth.models.small import small_cnn
+from rsmooth.noise.distributions import NoiseDistribution, noise_of_record
+from rsmooth.noise.grid import GridSampler
+from rsmooth.noise.keys import derive_key
+from rsmooth.objectives import Objective
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
+
+__all__ = [
+    "check_attack",
+    "check_dataset",
+    "check_model",
+    "check_noise",
+    "check_objective",
+    "check_trainer",
+]
+
+CLASSES = 3
+
+
+def check_attack(attack: Attack) -> None:
+    """A value that keeps epsilon and box, lowers the odds of the label, and leaves no trace."""
+    _check_value(attack)
+    _expect(dataclasses.replace(attack, epsilon=0.25).epsilon == 0.25, "epsilon to be replaceable")
+    g, x, y, noise = _attackable()
+    before = {name: value.clone() for name, value in g.state_dict().items()}
+    modes = [part.training for part in g.modules()]
+    with torch.no_grad():
+        odds = _log_odds(g, x, y, noise)
+    x_adv = attack(g, x, y, noise=noise)
+    _expect(x_adv.shape == x.shape and x_adv.dtype == x.dtype, "images like those handed in", x_adv)
+    _expect(not x_adv.requires_grad, "detached images")
+    _expect(bool(((x_adv >= 0) & (x_adv <= 1)).all()), "images within [0, 1]")
+    with torch.no_grad():
+        _expect(bool(_log_odds(g, x_adv, y, noise).mean() <= odds.mean() + 1e-6), "no better odds")
+    _expect([part.training for part in g.modules()] == modes, "modes as they were")
+    _expect(all(own.requires_grad for own in g.parameters()), "parameters that ask for gradients")
+    _expect(all(before[n].equal(v) for n, v in g.state_dict().items()), "weights as they were")
+    _expect(len(attack(g, x[:0], y[:0])) == 0, "no images for none")
+
+
+def check_objective(objective: Objective) -> None:
+    """One finite loss per image, of that image alone, which gradients pass through."""
+    generator = torch.Generator().manual_seed(0)
+    for m in (1, 3):
+        logits = 3 * torch.randn(5, m, CLASSES, generator=generator, dtype=torch.float64)
+        log_probs = logits.requires_grad_().log_softmax(dim=2)
+        y = torch.tensor([0, 1, 2, 0, 1])
+        loss = objective(log_probs, y)
+        _expect(loss.shape == (5,), "one loss per image (5,)", loss)
+        _expect(bool(loss.isfinite().all()), "finite losses", loss)
+        alone = torch.cat([objective(log_probs[i : i + 1], y[i : i + 1]) for i in range(5)])
+        _expect(torch.allclose(loss, alone), "a loss that depends on its own image alone")
+        (gradient,) = torch.autograd.grad(loss.sum(), logits)
+        _expect(bool(gradient.isfinite().all()), "finite gradients", gradient)
+
+
+def check_model(model: nn.Module, shape: tuple[int, int, int] = (1, 8, 8)) -> None:
+    """Logits for images (C, H, W) = ``shape``, each on its own; gradients; a file and back."""
+    x = torch.rand((4, *shape), generator=torch.Generator().manual_seed(0), requires_grad=True)
+    logits = model.eval()(x)
+    _expect(logits.ndim == 2 and len(logits) == 4, "logits (N, K)", logits)
+    (gradient,) = torch.autograd.grad(logits.sum(), x)
+    _expect(bool(gradient.isfinite().all() and gradient.any()), "gradients in the images")
+    g = SmoothedClassifier(model, sigma=0.25, num_classes=logits.shape[1]).eval()
+    check_images_apart(g, torch.Size(shape))
+    if getattr(model, "architecture", None) is not None:
+        with tempfile.TemporaryDirectory() as folder:
+            g.save(Path(folder) / "model.pt")
+            loaded = SmoothedClassifier.load(Path(folder) / "model.pt")
+        with torch.no_grad():
+            _expect(torch.equal(loaded.base(x), model(x)), "the same logits after a round trip")
+
+
+def check_dataset(splits: DataSplits) -> None:
+    """Splits of one shape and set of classes, images at rest that batches can be made of."""
+    present = [split for split in (splits.train, splits.validation, splits.test) if split]
+    _expect(bool(present), "at least one split")
+    for split in present:
+        images, labels = split.batch([0, len(split) - 1])
+        _expect(images.dtype in (torch.uint8, torch.float32), "uint8 or float32 images", images)
+        _expect(tuple(images.shape[1:]) == tuple(splits.image_shape), "image_shape", images)
+        _expect(split.num_classes == splits.num_classes, "num_classes of the splits alike")
+        _expect(bool((labels < splits.num_classes).all()), "labels below num_classes", labels)
+        _expect(len(split.subset([0])) == 1, "a subset of one image")
+    if splits.train is not None and splits.validation is not None:
+        shared = np.intersect1d(splits.train.index.numpy(), splits.validation.index.numpy())
+        _expect(not len(shared), "validation images that are no training images", shared)
+
+
+def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None:
+    """It trains, leaves the classifier in eval mode, and resumes to the same bits.
+
+    g: what to train; None takes a small-cnn for three classes of 8x8 grey images. The trainer is
+    cut to two short epochs first.
+    """
+    short: dict[str, Any] = {"epochs": 2, "batch_size": max(12, trainer.num_noise)}
+    short |= {"precision": "float32", "budget_seconds": None, "checkpoint_seconds": 1e-9}
+    trainer = dataclasses.replace(trainer, **short)
+    g, data = g or _classifier(), _stripes()
+    whole, again = _copy(g), _copy(g)
+    history = trainer.fit(whole, data, progress=False)
+    _expect(len(history) == 2 and history[0]["images"] == len(data), "every image once per epoch")
+    _expect(all(np.isfinite(float(row["train_loss"])) for row in history), "finite losses")
+    _expect(not whole.training, "eval mode after training")
+    _expect(any(not a.equal(b) for a, b in _pairs(whole, g)), "weights that training moves")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            trainer.fit(again, data, run_dir=folder, progress=False, callback=_stop)
+        except KeyboardInterrupt:
+            again = _copy(g)
+            trainer.fit(again, data, run_dir=folder, progress=False)
+    _expect(all(a.equal(b) for a, b in _pairs(whole, again)), "the same bits after an interruption")
+
+
+def check_noise(noise: NoiseDistribution) -> None:
+    """Radius and share are inverse, radii are rounded down, and all draws are of its distribution.
+
+    The draws are tested with a fixed seed; a right distribution fails with probability below 1e-5.
+    """
+    _check_value(noise)
+    _expect(noise_of_record(noise.record()) == noise, "a record that can be read back", noise)
+    shares = np.array([0.5, 0.51, 0.7, 0.9, 0.999, 1 - 1e-6])
+    radii = noise.radius(shares)
+    _expect(radii[0] == 0 and bool((np.diff(radii) > 0).all()), "radii that grow from 0", radii)
+    back = np.array([noise.share(float(radius)) for radius in radii[1:]])
+    _expect(bool((back <= shares[1:] + 1e-9).all()), "radii that are rounded down", back)
+    _expect(np.allclose(back, shares[1:], atol=1e-6), "share to be the inverse of radius", back)
+    ids, samples = torch.zeros(64, dtype=torch.int64), torch.arange(64)
+    drawn = GridSampler(noise).sample(derive_key(0, "estimate"), ids, samples, (1, 32, 32))
+    _check_cells(noise, drawn.flatten().numpy())
+    filled = noise.fill(torch.empty(65_536), torch.Generator().manual_seed(0))
+    _expect(abs(float(filled.mean())) < 5 * float(filled.std()) / 256, "noise around 0")
+    found = np.round(255 * filled.numpy()).astype(np.int64)
+    _check_cells(noise, found)
+
+
+def _check_cells(noise: NoiseDistribution, drawn: Any) -> None:
+    """A chi-square test of rounded draws against the distribution's own tail, in about 20 cells."""
+    limits = noise.thresholds()
+    edges = np.concatenate([[0.0], limits.values.astype(np.float64) / 2.0**64, [1.0]])
+    counted = np.bincount(drawn - limits.lowest, minlength=len(edges) - 1)
+    cells = np.minimum((20 * edges[:-1]).astype(np.int64), 19)
+    expected = np.bincount(cells, np.diff(edges)) * len(drawn)
+    seen = np.bincount(cells, counted)
+    kept = expected > 5
+    p_value = float(
+        stats.chisquare(seen[kept], expected[kept] * seen[kept].sum() / expected[kept].sum()).pvalue
+    )
+    _expect(p_value > 1e-6, "draws of the distribution", p_value)
+
+
+def _expect(holds: bool, what: str, got: object = None) -> None:
+    if not holds:
+        found = tuple(got.shape) if isinstance(got, Tensor) and got.numel() > 9 else got
+        raise AssertionError(f"expected {what}" + ("" if got is None else f", got {found}"))
+
+
+def _check_value(part: Any) -> None:
+    """A frozen dataclass that can be compared, hashed and sent to another process."""
+    _expect(dataclasses.is_dataclass(part), "a dataclass", part)
+    _expect(part == dataclasses.replace(part), "equal values to be equal", part)
+    _expect(hash(part) == hash(dataclasses.replace(part)), "a value that can be hashed", part)
+    _expect(pickle.loads(pickle.dumps(part)) == part, "a value that can be pickled", part)
+
+
+def _attackable() -> tuple[SmoothedClassifier, Tensor, Tensor, Tensor]:
+    """A smooth network, images, the labels it gives them, and noise, all float64."""
+    generator = torch.Generator().manual_seed(0)
+    base = nn.Sequential(nn.Flatten(), nn.Linear(48, 16), nn.Tanh(), nn.Linear(16, CLASSES))
+    base.double()
+    with torch.no_grad():
+        for own in base.parameters():
+            own.copy_(torch.randn(own.shape, generator=generator, dtype=torch.float64) / 2)
+    g = SmoothedClassifier(base, sigma=0.2, num_classes=CLASSES)
+    x = torch.rand((5, 3, 4, 4), generator=generator, dtype=torch.float64)
+    noise = g.sample_noise(x, 4, generator)
+    with torch.no_grad():
+        y = g.log_probs(x.unsqueeze(1) + noise).mean(dim=1).argmax(dim=1)
+    return g, x, y, noise
+
+
+def _log_odds(g: SmoothedClassifier, x: Tensor, y: Tensor, noise: Tensor) -> Tensor:
+    log_probs = g.log_probs(x.unsqueeze(1) + noise)
+    return log_probs[torch.arange(len(y)), :, y].mean(dim=1)
+
+
+def _stripes() -> ImageData:
+    """24 noise images, each with one of three thirds brightened: its class."""
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(0, 128, (24, 1, 8, 8), generator=generator)
+    labels = torch.arange(24) % CLASSES
+    for image, label in zip(pixels, labels.tolist(), strict=True):
+        image[:, 2 * label : 2 * label + 2] += 100
+    return ImageData(pixels.byte(), labels, torch.arange(24), CLASSES, "stripes", "train")
+
+
+def _classifier() -> SmoothedClassifier:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        options: dict[str, Any] = {"num_classes": CLASSES, "in_channels": 1, "width": 4}
+        base = small_cnn(**options)
+        base.architecture = {"name": "small-cnn", "options": options}
+    return SmoothedClassifier(base, sigma=0.25, num_classes=CLASSES)
+
+
+def _copy(g: SmoothedClassifier) -> SmoothedClassifier:
+    architecture: Any = g.base.architecture
+    base = MODELS.create(architecture["name"], **architecture["options"])
+    base.load_state_dict(g.base.state_dict())
+    return g.around(base)
+
+
+def _pairs(g: SmoothedClassifier, other: SmoothedClassifier) -> Any:
+    return zip(g.base.state_dict().values(), other.base.state_dict().values(), strict=True)
+
+
+def _stop(epoch: int, step: int) -> None:
+    if (epoch, step) == (1, 1):
+        raise KeyboardInterrupt

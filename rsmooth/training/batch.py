@@ -1,0 +1,134 @@
+"""One mini-batch as a method sees it: everything that it may know, and nothing of the machinery."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rsmooth.attacks.base import Attack
+from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.draws import Draws
+from rsmooth.training.views import Views
+
+
+@dataclass(frozen=True)
+class When:
+    """Where in the run a step is: epoch from 0; progress in epochs, such as 2.25.
+
+    Under a time budget the progress follows the seconds, and the epoch is still that of the data.
+    """
+
+    epoch: int
+    progress: float
+
+
+@dataclass
+class Batch:
+    """What ``Trainer.losses`` is given for one optimiser step.
+
+        def losses(self, batch):
+            x_adv = batch.perturb()
+            log_probs = batch.log_probs(x_adv.unsqueeze(1) + batch.noise)
+            return smoothadv(log_probs, batch.y)
+
+    x: images (B, C, H, W) in [0, 1], augmented. targets: labels (B,) or class probabilities (B, K);
+    y: labels (B,), of probabilities the largest. ids (B,): what names each image.
+    noise: (B, m, C, H, W), drawn from ``distribution``, the same for attack and training points.
+    extras: the columns that ``fit`` was given, by name, each (B, ...).
+    attack: the trainer's, at its present epsilon; None without one.
+    """
+
+    x: Tensor
+    targets: Tensor
+    noise: Tensor
+    ids: Tensor
+    extras: Mapping[str, Tensor]
+    attack: Attack | None
+    views: Views = field(repr=False)
+    draws: Draws = field(repr=False)
+    when: Callable[[str], When] = field(repr=False)
+    first_log_probs: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def y(self) -> Tensor:
+        """Labels (B,); of class probabilities the most probable class."""
+        return self.targets if self.targets.ndim == 1 else self.targets.argmax(dim=1)
+
+    @property
+    def distribution(self) -> NoiseDistribution:
+        """The distribution that the noise is drawn from, such as ``Gaussian(0.25)``."""
+        return self.views.noise
+
+    @property
+    def sigma(self) -> float:
+        """The sigma of Gaussian noise; ValueError for another, which has none."""
+        return self.g.sigma
+
+    @property
+    def epoch(self) -> int:
+        """The epoch, from 0."""
+        return self.when("epoch").epoch
+
+    @property
+    def progress(self) -> float:
+        """How far along the run is, in epochs: 2.25 is a quarter into the third."""
+        return self.when("progress").progress
+
+    @property
+    def g(self) -> SmoothedClassifier:
+        """The classifier in eval mode, its weights frozen: for attacks and whatever only looks.
+
+        With fold_attack its batch norm is folded into the convolutions, anew after every
+        ``log_probs`` that has moved the running statistics.
+        """
+        return self.views.attacked()
+
+    @property
+    def module(self) -> nn.Module:
+        """The base classifier itself, in train mode: for bounds, or a denoiser's own output."""
+        return self.views.touched()
+
+    def log_probs(self, points: Tensor) -> Tensor:
+        """One pass in train mode: points (B, M, C, H, W) -> log-probabilities (B, M, K).
+
+        Each call is a pass of its own, normalised by its own batch statistics. The metrics of the
+        run (accuracy, predicted classes) are those of the first.
+        """
+        log_probs = self.views.log_probs(points)
+        if self.first_log_probs is None:
+            self.first_log_probs = log_probs.detach()
+        return log_probs
+
+    def perturb(self, x: Tensor | None = None, **options: Any) -> Tensor:
+        """The images (or x) as the trainer's attack perturbs them; unchanged where there is none.
+
+        options: of the attack's call; the noise is that of the batch unless given.
+        """
+        x = self.x if x is None else x
+        if self.attack is None:
+            return x
+        return self.attack(self.g, x, self.y, **{"noise": self.noise, "validate": False, **options})
+
+    def uniform(self, purpose: str, count: int) -> Tensor:
+        """Uniform numbers in [0, 1) for each image: (B, count) float64, keyed.
+
+        They belong to (seed, purpose, image, epoch), whatever the batch or the number of processes,
+        so that resuming changes nothing. Another purpose gives other numbers.
+        """
+        return self.draws.uniform(self.ids, self.epoch, purpose, count)
+
+
+def check_losses(losses: Tensor, batch: Batch) -> Tensor:
+    """What a method returned, if it is one loss per image (B,); ValueError otherwise."""
+    if not isinstance(losses, Tensor) or losses.shape != (len(batch.x),):
+        found = tuple(losses.shape) if isinstance(losses, Tensor) else type(losses).__name__
+        raise ValueError(
+            f"expected losses(batch) to return one loss per image ({len(batch.x)},), got {found}; "
+            "do not average over the batch"
+        )
+    return losses if losses.dtype in (torch.float32, torch.float64) else losses.float()

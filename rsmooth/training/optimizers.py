@@ -1,0 +1,34 @@
+"""The optimisers that a recipe can name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+OptimizerName = Literal["sgd", "adam", "adamw"]
+
+
+def build_optimizer(
+    name: OptimizerName,
+    parameters: Sequence[nn.Parameter],
+    *,
+    lr: float,
+    momentum: float,
+    nesterov: bool,
+    weight_decay: float,
+) -> Optimizer:
+    """Torch's optimiser of that name in its fused form.
+
+    momentum: of SGD; the first beta of Adam and AdamW (Kingma and Ba 2015, arXiv:1412.6980;
+    Loshchilov and Hutter 2019, arXiv:1711.05101). nesterov: of SGD alone.
+    """
+    shared: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "fused": True}
+    if name == "sgd":
+        return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **shared)
+    if name == "adam":
+        return torch.optim.Adam(parameters, betas=(momentum, 0.999), **shared)
+    return torch.optim.AdamW(parameters, betas=(momentum, 0.999), **shared)

@@ -1,0 +1,92 @@
+"""Which images an epoch draws: all once, or some more often than others, as a method says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from rsmooth.data.convert import to_unit
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.draws import Draws
+
+
+class Looked(NamedTuple):
+    """Some training images with noise of their own: positions (B,), x, y and noise as in Batch."""
+
+    positions: Tensor
+    x: Tensor
+    y: Tensor
+    noise: Tensor
+
+
+@dataclass
+class EpochStart:
+    """What ``Trainer.sample_weights`` is given before an epoch.
+
+        def sample_weights(self, start):
+            right = torch.zeros(start.count)
+            for seen in start.images(copies=16):
+                votes = start.g.log_probs(seen.x.unsqueeze(1) + seen.noise).argmax(dim=2)
+                right[seen.positions] = (votes == seen.y[:, None]).float().mean(dim=1).cpu()
+            return right
+
+    epoch: from 0. count: number of training images. g: the classifier in eval mode.
+    state: kept from epoch to epoch and in the checkpoint; plain values and tensors only.
+    """
+
+    epoch: int
+    g: SmoothedClassifier
+    data: ImageData | FolderData = field(repr=False)
+    draws: Draws = field(repr=False)
+    device: torch.device
+    state: dict[str, Any]
+
+    @property
+    def count(self) -> int:
+        """The number of training images."""
+        return len(self.data)
+
+    def images(self, *, copies: int = 1, batch_size: int = 256) -> Iterator[Looked]:
+        """All training images as they are (not augmented), with ``copies`` noise samples each.
+
+        The noise is keyed by seed, epoch and image, and is not that of the training steps.
+        """
+        for positions in torch.split(torch.arange(self.count), batch_size):
+            images, y = self.data.batch(positions)
+            x, ids = to_unit(images.to(self.device)), self.data.index[positions].to(self.device)
+            noise = self.draws.noise(
+                ids, self.epoch, copies, x.shape[1:], self.g.noise, purpose="sample-weights"
+            )
+            yield Looked(positions, x, y.to(self.device), noise)
+
+
+def check_weights(weights: Tensor, count: int) -> Tensor:
+    """Sampling weights (count,) as float64 on the CPU; ValueError unless >= 0 and not all 0."""
+    found = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
+    if found.shape != (count,) or not bool((found >= 0).all()) or not float(found.sum()) > 0:
+        raise ValueError(
+            f"expected sample_weights to give one weight >= 0 per image ({count},), not all 0, "
+            f"got {tuple(found.shape)} from {float(found.min()) if found.numel() else None}"
+        )
+    if not bool(found.isfinite().all()):
+        raise ValueError("expected finite sampling weights, got infinity")
+    return found
+
+
+def occurrences(positions: Tensor) -> Tensor:
+    """How often each position came before, (N,): the second time that an image is drawn is 1.
+
+    So that its noise and its crop differ from those of the first time.
+    """
+    order = torch.argsort(positions, stable=True)
+    ordered = positions[order]
+    first = torch.searchsorted(ordered, ordered, right=False)
+    before = torch.empty_like(positions)
+    before[order] = torch.arange(len(positions)) - first
+    return before

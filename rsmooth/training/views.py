@@ -1,0 +1,97 @@
+"""The classifier as a step sees it: in train mode for the loss, in eval mode for the attack."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from rsmooth.models.folding import fold_batchnorm, refold
+from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.precision import Precision, autocast
+
+
+class Views:
+    """Two views that share g's weights.
+
+    g: the classifier in training. trained: its base as passes for the loss go through it, such as
+    compiled or with synchronised batch norm. fold: whether the eval-mode view has its batch norm
+    folded into the convolutions; otherwise it shares the weights' memory.
+    """
+
+    def __init__(
+        self,
+        g: SmoothedClassifier,
+        trained: nn.Module,
+        base: nn.Module,
+        precision: Precision,
+        *,
+        fold: bool,
+    ) -> None:
+        self.noise: NoiseDistribution = g.noise
+        self.module = base
+        device = next(g.base.parameters()).device
+        self._source = g.base
+        self._fold = fold
+        self._trained = _Cast(g, trained, precision, device)
+        self._attacked = _Cast(
+            g, fold_batchnorm(g.base) if fold else _looker(g.base), precision, device
+        )
+        self._attacked.eval()
+        self._stale = True
+
+    def log_probs(self, points: Tensor) -> Tensor:
+        """A pass in train mode, after which the folded view is out of date."""
+        self._stale = True
+        return self._trained.log_probs(points)
+
+    def touched(self) -> nn.Module:
+        """The base in train mode; whoever has it may move its statistics."""
+        self._stale = True
+        return self.module
+
+    def attacked(self) -> SmoothedClassifier:
+        """The eval-mode view, up to date."""
+        if self._fold and self._stale:
+            refold(self._attacked.base, self._source)
+        self._stale = False
+        return self._attacked
+
+    def weights_moved(self) -> None:
+        """After an optimiser step."""
+        self._stale = True
+
+
+class _Cast(SmoothedClassifier):
+    """A smoothed classifier whose passes run in a precision, whoever asks for them."""
+
+    def __init__(
+        self, g: SmoothedClassifier, base: nn.Module, precision: Precision, device: torch.device
+    ) -> None:
+        super().__init__(base, num_classes=g.num_classes, noise=g.noise, num_noise=g.num_noise)
+        self._precision: Precision = precision
+        self._device = device
+
+    def log_probs(self, points: Tensor) -> Tensor:
+        with autocast(self._precision, self._device):
+            return super().log_probs(points)
+
+
+def _looker(base: nn.Module) -> nn.Module:
+    """A copy of the module tree around the same memory, whose parameters ask for no gradient."""
+    return same_memory(base, lambda tensor: nn.Parameter(tensor.detach(), requires_grad=False))
+
+
+def same_memory(
+    base: nn.Module, parameter: Callable[[nn.Parameter], nn.Parameter] = lambda own: own
+) -> nn.Module:
+    """A copy of the module tree around the very same parameters and buffers.
+
+    parameter: what stands for each parameter in the copy.
+    """
+    memo: dict[int, object] = {id(buffer): buffer for buffer in base.buffers()}
+    memo |= {id(own): parameter(own) for own in base.parameters()}
+    return copy.deepcopy(base, memo)

@@ -1,0 +1,50 @@
+"""Noisy images: integers added exactly, floats as drawn, both keyed by seed, purpose and image."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from rsmooth.certify.votes.noisy import FloatImages, IntegerImages, noisy_images
+from rsmooth.noise import Gaussian, GridSampler, Uniform, derive_key, draw
+from rsmooth.registry import NOISES
+from tests.certify.nets import images
+
+SHAPE = torch.Size((1, 4, 4))
+IDS, SAMPLES = torch.tensor([7, 9, 7]), torch.tensor([0, 5, 2**32 - 1])
+
+every_noise = pytest.mark.parametrize("name", NOISES.own_names())
+
+
+@every_noise
+def test_integer_images_are_exact_sums(name: str) -> None:
+    noise, x = NOISES.get(name)(0.3), images(3)
+    source = noisy_images("integer", noise, 4, SHAPE)
+    assert isinstance(source, IntegerImages)
+    k = GridSampler(noise).sample(derive_key(4, "estimate"), IDS, SAMPLES, (1, 4, 4))
+    points = source.points("estimate", x, IDS, SAMPLES)
+    assert points.dtype == torch.float32
+    assert torch.equal(points, (x.int() + k.int()).float() / 255)
+    assert source.total_variation == noise.total_variation(16)
+    assert not torch.equal(points, source.points("select", x, IDS, SAMPLES))
+
+
+@every_noise
+def test_float_images_are_images_plus_draws(name: str) -> None:
+    noise, x = NOISES.get(name)(0.3), images(3).float() / 255
+    source = noisy_images("float", noise, 4, SHAPE)
+    assert isinstance(source, FloatImages)
+    drawn = draw(noise, derive_key(4, "estimate"), IDS, SAMPLES, (1, 4, 4))
+    assert torch.equal(source.points("estimate", x, IDS, SAMPLES), drawn + x)
+    assert source.total_variation == 0.0
+    other = noisy_images("float", noise, 5, SHAPE)
+    assert not torch.equal(other.points("estimate", x, IDS, SAMPLES), drawn + x)
+
+
+@pytest.mark.parametrize("arithmetic", ["integer", "float"])
+def test_a_number_is_sigma_and_no_noise_is_refused(arithmetic: Any) -> None:
+    assert noisy_images(arithmetic, 0.25, 0, SHAPE).noise == Gaussian(0.25)
+    with pytest.raises(ValueError, match="finite half_width > 0"):
+        noisy_images(arithmetic, Uniform(0.0), 0, SHAPE)

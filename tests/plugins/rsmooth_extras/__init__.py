@@ -1,0 +1,1 @@
+"""A package of somebody else's that joins rsmooth through entry points."""

@@ -1,0 +1,156 @@
+"""The checks for plug-in authors: every part of ours passes, and broken ones are told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from rsmooth import testing
+from rsmooth.attacks.base import Attack, Problem, Victim
+from rsmooth.data import DataSplits, load_dataset
+from rsmooth.defenses import Trainer
+from rsmooth.models import small_cnn
+from rsmooth.noise import Gaussian
+from rsmooth.registry import ATTACKS, MODELS, NOISES, OBJECTIVES, TRAINERS
+from rsmooth.training import Batch
+from tests.training.helpers import build
+
+FOOLBOX: dict[str, Any] = {"attack": "L2PGD", "options": {"steps": 5}, "target": "smoothed"}
+
+
+@pytest.mark.parametrize("name", ATTACKS.own_names())
+def test_attacks(name: str) -> None:
+    options = FOOLBOX if name == "foolbox" else {"steps": 5}
+    testing.check_attack(ATTACKS.create(name, epsilon=0.5, **options))
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.own_names())
+def test_objectives(name: str) -> None:
+    testing.check_objective(OBJECTIVES.get(name))
+
+
+@pytest.mark.parametrize("name", TRAINERS.own_names())
+def test_trainers(name: str) -> None:
+    testing.check_trainer(build(name))
+
+
+@pytest.mark.parametrize("name", NOISES.own_names())
+@pytest.mark.parametrize("scale", [0.12, 0.5])
+def test_noises(name: str, scale: float) -> None:
+    testing.check_noise(NOISES.get(name)(scale))
+
+
+@pytest.mark.parametrize("name", ["small-cnn", "mlp", "resnet8"])
+def test_models(name: str) -> None:
+    testing.check_model(MODELS.create(name, num_classes=4, in_channels=1).eval())
+
+
+def test_the_embedded_data_set() -> None:
+    testing.check_dataset(load_dataset("digits"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lax(Attack):
+    """Keeps neither box nor epsilon, or comes to nothing."""
+
+    kind: str
+
+    def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
+        if self.kind == "shape":
+            return problem.x[:, :1]
+        for own in victim._g.parameters():
+            own.data.add_(0.1)
+        return problem.x
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [("shape", "images like those handed in"), ("weights", "weights as they")]
+)
+def test_an_attack_that_owes_something_is_told(kind: str, message: str) -> None:
+    with pytest.raises(AssertionError, match=f"expected {message}"):
+        testing.check_attack(Lax(epsilon=0.5, kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (lambda log_probs, y: log_probs.mean(), r"one loss per image \(5,\)"),
+        (lambda log_probs, y: log_probs.mean(dim=(1, 2)) - log_probs.mean(), "its own image alone"),
+        (lambda log_probs, y: log_probs.mean(dim=(1, 2)) / 0, "finite losses"),
+    ],
+)
+def test_an_objective_that_is_none_is_told(objective: Callable[..., Tensor], message: str) -> None:
+    with pytest.raises(AssertionError, match=f"expected .*{message}"):
+        testing.check_objective(objective)
+
+
+class Counting(nn.Module):
+    """Answers by what else is in the batch."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.stack([x.mean(dim=(1, 2, 3)), (x - x.mean(dim=0)).sum(dim=(1, 2, 3))], dim=1)
+
+
+def test_a_model_that_mixes_a_batch_is_told() -> None:
+    with pytest.raises(ValueError, match="answers each image on its own"):
+        testing.check_model(Counting())
+
+
+def test_a_trainer_that_forgets_is_told() -> None:
+    """Its own random numbers are no part of a checkpoint."""
+    fresh = iter(range(10**6))
+
+    @dataclass(frozen=True, kw_only=True)
+    class Forgetful(Trainer):
+        def losses(self, batch: Batch) -> Tensor:
+            return super().losses(batch) * (1 + next(fresh))
+
+    with pytest.raises(AssertionError, match="the same bits after an interruption"):
+        testing.check_trainer(Forgetful())
+
+
+@dataclass(frozen=True)
+class Proud(Gaussian):
+    """Radii that are too large by a hundredth."""
+
+    name: ClassVar[str] = "proud"
+
+    def radius_of_miss(self, miss: Any) -> Any:
+        return 1.01 * super().radius_of_miss(miss)
+
+
+@dataclass(frozen=True)
+class Skewed(Gaussian):
+    """A sampler of another width than the formulas'."""
+
+    name: ClassVar[str] = "skewed"
+
+    def fill_standard(self, tensor: Any, generator: Any) -> Any:
+        return super().fill_standard(tensor, generator).mul_(1.05)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [(Proud, "radii that are rounded down"), (Skewed, "draws of the distri")]
+)
+def test_a_noise_that_promises_too_much_is_told(
+    kind: type[Gaussian], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(NOISES._entries, kind.name, kind)
+    with pytest.raises(AssertionError, match=f"expected {message}"):
+        testing.check_noise(kind(0.25))
+
+
+def test_splits_that_overlap_are_told() -> None:
+    splits = load_dataset("digits")
+    broken = DataSplits(splits.train, splits.train, splits.test, 10, (1, 8, 8))
+    with pytest.raises(AssertionError, match="validation images that are no training images"):
+        testing.check_dataset(broken)
+
+
+def test_the_small_cnn_of_the_checks_is_the_registered_one() -> None:
+    assert MODELS.get("small-cnn") is small_cnn

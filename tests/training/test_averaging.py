@@ -1,0 +1,67 @@
+"""The moving average of the weights: its definition, and that it is what is kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rsmooth.defenses import Trainer
+from rsmooth.smoothed import SmoothedClassifier
+from tests.training.helpers import classifier, images, weights
+
+OPTIONS: dict[str, Any] = {
+    "epochs": 3,
+    "batch_size": 12,
+    "lr": 0.1,
+    "warmup_epochs": 0,
+    "precision": "float32",
+}
+RUN: dict[str, Any] = {"progress": False}
+
+
+def test_it_is_the_definition_step_by_step() -> None:
+    """Average <- 0.7 average + 0.3 weights after each step, from the weights after the first."""
+    g, seen = classifier("mlp"), list[Tensor]()
+    Trainer(**OPTIONS).fit(g, images(), callback=lambda *_: seen.append(weights(g)), **RUN)
+    average = seen[0]
+    for later in seen[1:]:
+        average = 0.7 * average + 0.3 * later
+    averaged = classifier("mlp")
+    Trainer(**OPTIONS, ema_decay=0.7).fit(averaged, images(), **RUN)
+    assert torch.allclose(weights(averaged), average, atol=1e-6)
+    assert not torch.allclose(weights(averaged), seen[-1], atol=1e-3)
+
+
+def test_it_is_what_is_validated_and_saved(tmp_path: Path) -> None:
+    g = classifier()
+    history = Trainer(**OPTIONS, ema_decay=0.5).fit(
+        g, images(), validation=images(seed=5), run_dir=tmp_path, **RUN
+    )
+    kept = SmoothedClassifier.load(tmp_path / "model.pt")
+    assert torch.equal(weights(kept), weights(g))
+    best = [row["validation_accuracy"] for row in history]
+    saved = SmoothedClassifier.load(tmp_path / "best.pt")
+    if best.index(max(best)) == len(best) - 1:
+        assert torch.equal(weights(saved), weights(g))
+
+
+def test_a_run_with_it_resumes_to_the_same_bits_also_when_it_was_done(tmp_path: Path) -> None:
+    def stop(epoch: int, step: int) -> None:
+        if (epoch, step) == (1, 1):
+            raise KeyboardInterrupt
+
+    whole = classifier()
+    Trainer(**OPTIONS, ema_decay=0.7).fit(whole, images(), **RUN)
+    options = {**OPTIONS, "ema_decay": 0.7}
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(**options, checkpoint_seconds=1e-9).fit(
+            classifier(), images(), run_dir=tmp_path, callback=stop, **RUN
+        )
+    for _ in range(2):  # the second time there is nothing left to do
+        again = classifier()
+        Trainer(**options).fit(again, images(), run_dir=tmp_path, **RUN)
+        assert torch.equal(weights(again), weights(whole))

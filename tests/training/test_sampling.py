@@ -1,0 +1,115 @@
+"""Weighted epochs: who is drawn, how often, with which noise, and what a resumed run knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rsmooth.defenses import Trainer
+from rsmooth.training import Batch, EpochStart
+from rsmooth.training.draws import Draws
+from rsmooth.training.sampling import check_weights, occurrences
+from rsmooth.training.sources import plan_epoch
+from tests.training.helpers import classifier, images
+
+OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 12, "lr": 0.05, "precision": "float32"}
+
+
+def test_images_are_drawn_in_proportion() -> None:
+    """20,000 draws among 4 images: each share within 5 standard errors (false alarm below 3e-6)."""
+    weights = torch.tensor([1.0, 0.0, 2.0, 5.0]).repeat(5000)
+    drawn = Draws(3).weighted(weights, 0)
+    shares = torch.bincount(drawn % 4, minlength=4).double() / len(drawn)
+    expected = torch.tensor([1, 0, 2, 5]) / 8
+    error = (expected * (1 - expected) / len(drawn)).sqrt()
+    assert shares[1] == 0
+    assert bool(((shares - expected).abs() <= 5 * error).all())
+    assert not torch.equal(drawn, Draws(3).weighted(weights, 1))
+    assert torch.equal(drawn, Draws(3).weighted(weights, 0))
+
+
+def test_occurrences_count_who_came_before() -> None:
+    assert occurrences(torch.tensor([4, 2, 4, 4, 2, 0])).tolist() == [0, 0, 1, 2, 1, 0]
+
+
+class Fake:
+    """A source of 9 images."""
+
+    draws, weight = Draws(0), 1.0
+
+    def __len__(self) -> int:
+        return 9
+
+
+def test_a_weighted_plan_has_as_many_images_and_says_who_comes_again() -> None:
+    plan = plan_epoch([Fake()], 0, 4, 2, torch.ones(9))  # type: ignore[list-item]
+    positions = torch.cat([step.positions for step in plan])
+    assert len(positions) == 9
+    visits = torch.cat([step.visits for step in plan if step.visits is not None])
+    assert torch.equal(visits, occurrences(positions))
+    assert all(step.visits is None for step in plan_epoch([Fake()], 0, 4, 2))  # type: ignore[list-item]
+
+
+def test_the_same_image_twice_gets_noise_and_crops_twice() -> None:
+    seen: list[tuple[int, Tensor, Tensor]] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class One(Trainer):
+        def sample_weights(self, start: EpochStart) -> Tensor:
+            weights = torch.zeros(start.count)
+            weights[3] = 1.0
+            return weights
+
+        def losses(self, batch: Batch) -> Tensor:
+            seen.extend(zip(batch.ids.tolist(), batch.x, batch.noise, strict=True))
+            return super().losses(batch)
+
+    One(augment=True, **OPTIONS).fit(classifier(), images(), progress=False)
+    assert {number for number, _, _ in seen} == {images().index[3].item()}
+    assert len(seen) == 48
+    assert len({x.numpy().tobytes() for _, x, _ in seen}) > 24, "of 162 crops and flips"
+    assert len({noise.numpy().tobytes() for _, _, noise in seen}) == 48
+
+
+def test_an_epoch_start_shows_the_images_as_they_are_and_keeps_the_state() -> None:
+    states: list[Any] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Looking(Trainer):
+        def sample_weights(self, start: EpochStart) -> None:
+            seen = list(start.images(copies=2, batch_size=7))
+            assert torch.equal(torch.cat([part.positions for part in seen]), torch.arange(24))
+            x = torch.cat([part.x for part in seen])
+            assert torch.equal(x, images().images / 255)
+            assert torch.equal(torch.cat([part.y for part in seen]), images().labels)
+            assert seen[0].noise.shape == (7, 2, 1, 8, 8)
+            assert not start.g.training
+            start.state["epochs"] = [*start.state.get("epochs", []), start.epoch]
+            states.append(start.state["epochs"])
+
+    plain, looking = classifier(), classifier()
+    Trainer(**OPTIONS).fit(plain, images(), progress=False)
+    Looking(**OPTIONS).fit(looking, images(), progress=False)
+    assert states == [[0], [0, 1]]
+    for ours, theirs in zip(plain.base.parameters(), looking.base.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        torch.ones(5),
+        torch.zeros(24),
+        -torch.ones(24),
+        torch.full((24,), float("nan")),
+        torch.full((24,), float("inf")),
+    ],
+    ids=["length", "zero", "negative", "nan", "infinite"],
+)
+def test_weights_that_are_none_are_refused(weights: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"expected (sample_weights to give|finite sampling)"):
+        check_weights(weights, 24)
