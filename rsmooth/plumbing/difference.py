@@ -51,9 +51,7 @@ def differences(
         if bare_names:
             before, after = _opened(before, after), _opened(after, before)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
-            inner = differences(
-                before, after, bare_names=bare_names, none_is_absent=none_is_absent
-            )
+            inner = differences(before, after, bare_names=bare_names, none_is_absent=none_is_absent)
             found += [Difference(f"{key}.{each.key}", each.old, each.new) for each in inner]
         elif before is not after and before != after:
             found.append(Difference(str(key), before, after))
