@@ -405,7 +405,7 @@ def test_overstated_counts_what_no_vote_can_give():
         correct=[1] * 3,
         time=[0] * 3,
     )
-    assert overstated(log, 0.25, 100_000, 0.001) == 1
+    assert overstated(log, cap) == 1
 
 
 PUBLISHED = os.environ.get("RSMOOTH_PUBLISHED_LOGS")
