@@ -57,7 +57,7 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
             label=run.label,
             **line,
         )
-        if bands and len(runs) <= MOST_BANDS:
+        if bands and len(runs) <= MOST_BANDS and run.statement.sound:
             low, high = accuracy_interval(run.log, radii)
             axes.fill_between(
                 unit * radii,

@@ -214,7 +214,8 @@ def _origin(run: Run) -> str:
         if isinstance(part := run.setting(group), dict) and key in part
     }
     words = [f"{name} {value}" for name, value in given.items() if value is not None]
-    told = ", ".join([*filter(None, [run.noise_words]), *words])
+    proved = run.statement.method if run.statement.kind == "deterministic" else run.noise_words
+    told = ", ".join([*filter(None, [proved]), *words])
     text = f"{len(run.log):,} images; {told or 'configuration not in the record'}{_derivation(run)}"
     if run.spent_alpha is None:
         return text + "."

@@ -127,6 +127,8 @@ def test_what_runs_state_decides_where_they_are_shown(tmp_path):
         assert "certified at that l2 radius" not in other
     assert "each norm and kind has a table of its own" in made.markdown
     assert made.markdown.count("\n## Provenance") == 1
+    assert "- ibp: 4 images; ibp.\n" in made.markdown
+    assert "- uniform: 4 images; uniform λ=0.5, n0 10, n 1000, α 0.001, mode fixed" in made.markdown
     assert made.group("linf", "deterministic") is made.groups[2]
     assert made.group("l2", "deterministic") is None
 

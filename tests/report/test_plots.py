@@ -55,6 +55,7 @@ def test_what_is_not_sound_is_marked_in_the_legend():
     figure = accuracy_figure([Run("x", linf_log(sound=False))])
     labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert labels == ["x (not sound)", "constant classifier"]
+    assert len(figure.axes[0].collections) == 0  # no interval around what is not shown
 
 
 def test_figures_of_extreme_runs_are_drawn(tmp_path):
