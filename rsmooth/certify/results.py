@@ -216,6 +216,6 @@ def _pandas() -> Any:
         return importlib.import_module("pandas")
     except ImportError:
         raise ImportError(
-            "expected pandas for to_pandas(), found none; install it (pip install pandas), or write a "
-            "table with write_log(result.to_log(y), path)"
+            "expected pandas for to_pandas(), found none; install it (pip install pandas), or "
+            "write a table with write_log(result.to_log(y), path)"
         ) from None

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.records.log import CertificationLog, FloatArray
+from rsmooth.records.log import VOTES, CertificationLog, FloatArray
 from rsmooth.records.norms import NormLike, radius_in_norm
 from rsmooth.records.statement import Norm
+
+_NO_VOTES: dict[str, Any] = dict.fromkeys(VOTES)
 
 
 def in_norm(log: CertificationLog, norm: Norm, dimension: int | None = None) -> CertificationLog:
@@ -22,9 +24,10 @@ def in_norm(log: CertificationLog, norm: Norm, dimension: int | None = None) -> 
 
     Each new ball is the largest within the certified one (``norms.radius_in_norm``), rounded down.
     dimension: values of an image, C * H * W; None takes the shape that the record states. The new
-    provenance states the new norm, and under "converted" the steps that led to it. A log that is of
-    this norm already is returned as it is. RecordError where the dimension is not known, or another
-    than the record's; ValueError for an unknown norm.
+    provenance states the new norm, and under "converted" the steps that led to it. Votes are left
+    out: they give radii of the noise's own norm, so restate the log before, not after. A log that
+    is of this norm already is returned as it is. RecordError where the dimension is not known, or
+    another than the record's; ValueError for an unknown norm.
     """
     source = log.statement.norm
     if norm == source:
@@ -42,7 +45,7 @@ def in_norm(log: CertificationLog, norm: Norm, dimension: int | None = None) -> 
         provenance["epsilons"] = [
             radius_in_norm(radius, size, norm, source=source) for radius in provenance["epsilons"]
         ]
-    return replace(log, radius=radii, provenance=provenance)
+    return replace(log, radius=radii, provenance=provenance, **_NO_VOTES)
 
 
 def radii_in_norm(log: CertificationLog, norm: NormLike, dimension: int) -> FloatArray:

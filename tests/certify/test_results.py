@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from rsmooth.certify.cohen import certify, predict
-from rsmooth.certify.results import MOST_ROWS, Certificates, Predictions
+from rsmooth.certify.results import MOST_ROWS, Certificates, Predictions, _html
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log, write_log
 from rsmooth.records.log import COLUMNS
@@ -129,6 +129,7 @@ def test_notebooks_get_a_table_of_the_first_images_with_everything_escaped() -> 
     wild = by_hand(provenance={"n": "<script>alert(1)</script>", "sigma": 0.25})
     assert "<script>" not in wild._repr_html_()
     assert "&lt;script&gt;" in wild._repr_html_()
+    assert _html("a", ["<b>"], [["<i>"]], 1).count("&lt;") == 2
     g, x = half_space(), images(MOST_ROWS + 3)
     for result in (certify(g, x, n=100), predict(g, x)):
         page = result._repr_html_()

@@ -1,8 +1,11 @@
 """Logs of one norm as logs of another: stated, rounded down, and never by accident."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from rsmooth.certify.restate import recertify
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.converting import in_norm, radii_in_norm, recorded_dimension
 from rsmooth.records.files import read_log, write_log
@@ -67,6 +70,15 @@ def test_the_new_log_states_its_norm_and_where_it_comes_from():
     assert in_norm(L1, "l2", 4).statement.norm == "l2"
     assert in_norm(L2, "l2") is L2
     assert L2.statement.norm == "l2"
+
+
+def test_votes_are_left_out():
+    """A restated log would have radii of the noise's norm under the statement of another."""
+    votes = {"counts": [[8, 2]] * 4, "samples": [10] * 4}
+    found = in_norm(replace(L2, **votes), "linf")
+    assert (found.counts, found.samples, found.selection, found.invalid) == (None,) * 4
+    with pytest.raises(RecordError, match="expected a log with vote counts"):
+        recertify(found, alpha=0.01)
 
 
 def test_epsilons_are_converted_with_the_radii():

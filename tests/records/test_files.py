@@ -14,7 +14,6 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log, record_files, write_log
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import COLUMNS, CertificationLog, check_same_images, image_difference
-from rsmooth.records.merging import merge
 from rsmooth.records.metrics import abstention_rate, average_certified_radius, certified_accuracy
 from rsmooth.records.published import parse_seconds
 from rsmooth.report.caveats import overstated
@@ -368,15 +367,6 @@ def test_shards_that_do_not_fit_are_refused(tmp_path):
         read_log(other)
     with pytest.raises(FileNotFoundError, match=r"expected certificates\.jsonl"):
         read_log(Path(__file__).parent)
-
-
-def test_merging_is_idempotent():
-    shards = [some_log(idx=[0, 3]), some_log(idx=[1, 2])]
-    whole = merge(shards)
-    assert whole.idx.tolist() == [0, 1, 2, 3]
-    assert_same_table(merge([whole, *shards, whole]), whole)
-    with pytest.raises(RecordError, match="at least one log"):
-        merge([])
 
 
 def test_other_images_are_named():

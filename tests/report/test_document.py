@@ -6,6 +6,7 @@ import pytest
 
 from rsmooth.records.converting import in_norm
 from rsmooth.records.files import write_log
+from rsmooth.records.log import CertificationLog
 from rsmooth.report import report
 from rsmooth.report.runs import TrainingTime
 from tests.report.by_hand import (
@@ -131,6 +132,15 @@ def test_what_runs_state_decides_where_they_are_shown(tmp_path):
     assert "- uniform: 4 images; uniform λ=0.5, n0 10, n 1000, α 0.001, mode fixed" in made.markdown
     assert made.group("linf", "deterministic") is made.groups[2]
     assert made.group("l2", "deterministic") is None
+
+
+def test_kinds_of_one_norm_are_apart(tmp_path):
+    sure = CertificationLog.deterministic([0], [0], [0.3], norm="l2", method="lipschitz", idx=[0])
+    write_log(sure, tmp_path / "sure")
+    write_log(run_of(provenance=HEADER).log, tmp_path / "gauss")
+    made = report([tmp_path / "sure", tmp_path / "gauss"])
+    assert [group.table.kind for group in made.groups] == ["deterministic", "probabilistic"]
+    assert "## Certified at l2 radii, deterministic" in made.markdown
 
 
 def test_groups_have_files_of_their_own(tmp_path):
