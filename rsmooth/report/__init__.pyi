@@ -1,6 +1,8 @@
 from .document import Group as Group
 from .document import Report as Report
 from .document import report as report
+from .formats import to_csv as to_csv
+from .formats import to_latex as to_latex
 from .linf import LinfTable as LinfTable
 from .linf import linf_table as linf_table
 from .plots import accuracy_figure as accuracy_figure
@@ -16,6 +18,4 @@ from .tables import build_table as build_table
 from .tables import md_row as md_row
 from .tables import md_rule as md_rule
 from .tables import pixel_fraction as pixel_fraction
-from .tables import to_csv as to_csv
-from .tables import to_latex as to_latex
 from .tables import to_markdown as to_markdown

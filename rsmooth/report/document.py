@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rsmooth.report.formats import to_csv, to_latex
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
 from rsmooth.report.plots import accuracy_figure, probability_figure, save_figure
 from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, load_runs
@@ -21,7 +22,7 @@ from rsmooth.report.sections import (
     table_section,
     votes_section,
 )
-from rsmooth.report.tables import Table, build_table, to_csv, to_latex
+from rsmooth.report.tables import Table, build_table
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,7 @@
-"""Methods by radii: one table, rendered as Markdown, CSV and LaTeX."""
+"""Methods by radii: one table, and how it looks in Markdown."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -128,8 +126,8 @@ def pixel_fraction(value: float) -> str:
 
 def to_markdown(table: Table) -> str:
     """The table in Markdown: percentages and radii, each ± its standard error."""
-    header = _header(table)
-    lines = [md_row(*header), md_rule(len(header)), *(md_row(*_cells(row)) for row in table.rows)]
+    header = header_of(table)
+    lines = [md_row(*header), md_rule(len(header)), *(md_row(*cells_of(row)) for row in table.rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -154,85 +152,6 @@ def percentages(row: Row) -> list[str]:
         for value, error in zip(row.accuracy, errors, strict=True)
     ]
     return shown if row.sound else [shown[0], *(f"({cell})" for cell in shown[1:])]
-
-
-def to_csv(table: Table) -> str:
-    """The table as CSV in full precision: accuracies as fractions, times in seconds, errors in
-    their own columns. ``norm`` and ``kind`` say what each row's radii are.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    labels = ["clean", *(f"certified@{name}" for name in table.radius_names)]
-    columns = [name for label in labels for name in (label, f"{label}_se")]
-    writer.writerow([*_CSV_BEFORE, *columns, *_CSV_BEHIND])
-    writer.writerows(_csv_row(table, row) for row in table.rows)
-    return out.getvalue()
-
-
-_CSV_BEFORE = ("method", "norm", "kind", "alpha", "certificate", "noise", "sigma", "images")
-_CSV_BEHIND = (
-    "acr",
-    "acr_se",
-    "abstained",
-    "predicted_classes",
-    "train_seconds",
-    "train_cpu_seconds",
-    "certify_seconds",
-)
-
-
-def _csv_row(table: Table, row: Row) -> list[object]:
-    errors = row.accuracy_error or (None,) * len(row.accuracy)
-    said, training = row.statement, row.training
-    return [
-        row.name,
-        table.norm,
-        table.kind,
-        said and said.alpha,
-        said and (said.method if said.sound else f"{said.method} (not sound)"),
-        row.noise,
-        row.sigma,
-        row.images,
-        *(value for pair in zip(row.accuracy, errors, strict=True) for value in pair),
-        row.acr,
-        row.acr_error,
-        row.abstained,
-        row.classes,
-        training and training.wall,
-        training and training.cpu,
-        row.certify_seconds,
-    ]
-
-
-def to_latex(table: Table) -> str:
-    """The table in LaTeX (package booktabs), under a line that names norm and kind."""
-    header = _header(table)
-    norm = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}[table.norm]
-    lines = [
-        r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
-        r"\toprule",
-        rf"\multicolumn{{{len(header)}}}{{l}}{{Certified at {norm} radii, {table.kind}}} \\",
-        r"\midrule",
-        " & ".join(map(escape_latex, header)) + r" \\",
-        r"\midrule",
-    ]
-    for row in table.rows:
-        cells = [escape_latex(cell).replace("±", r"$\pm$") for cell in _cells(row)]
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def escape_latex(text: str) -> str:
-    """``text`` with LaTeX's special characters made harmless."""
-    special = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "σ": r"$\sigma$",
-        "λ": r"$\lambda$",
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-    }
-    return "".join(special.get(character, character) for character in text)
 
 
 def duration(seconds: float) -> str:
@@ -263,13 +182,15 @@ def _row(run: Run, radii: Sequence[float]) -> Row:
     )
 
 
-def _header(table: Table) -> list[str]:
+def header_of(table: Table) -> list[str]:
+    """The names of a table's columns."""
     certified = (f"r={name}" for name in table.radius_names)
     last = ("ACR", "abstained", "training", "certification")
     return ["method", "noise", "images", "clean", *certified, *last]
 
 
-def _cells(row: Row) -> list[str]:
+def cells_of(row: Row) -> list[str]:
+    """The cells of a row as text, below ``header_of``."""
     acr = _with_error(row.acr, row.acr_error, 3)
     return [
         row.name,

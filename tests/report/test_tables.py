@@ -1,45 +1,16 @@
-"""Tables hold the numbers of the logs, in every format."""
+"""Tables hold the numbers of the logs; CSV and LaTeX: test_formats.py."""
 
 import csv
 import io
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.report import build_table, load_runs, to_csv, to_latex, to_markdown
+from rsmooth.report import build_table, to_csv, to_markdown
 from rsmooth.report.runs import Run, TrainingTime
-from rsmooth.report.tables import duration, escape_latex
-from tests.report.by_hand import UNIFORM, linf_log, run_of, write_tables
-
-
-def test_csv_holds_full_precision(tmp_path):
-    table = build_table(load_runs(write_tables(tmp_path)), [0.25, 1 / 3])
-    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
-    assert [row["method"] for row in rows] == [
-        "weak",
-        "strong",
-        "upper envelope",
-        "constant classifier",
-    ]
-    assert float(rows[0]["certified@0.25_se"]) == np.sqrt(0.25 * 0.75 / 4)
-    assert rows[0]["sigma"] == rows[2]["acr"] == ""
-    assert float(rows[1]["certify_seconds"]) == 80.0
-    assert float(rows[1]["acr"]) == pytest.approx(0.475, rel=1e-15)
-
-
-def test_latex_is_escaped_and_names_the_norm():
-    text = to_latex(build_table([run_of("100% {a_b}\\&", UNIFORM)], [0.25]))
-    name = r"100\% \{a\_b\}\textbackslash{}\&"
-    row = rf"{name} & uniform $\lambda$=0.5 & 4 & 100.0 $\pm$ 0.0 & 50.0 $\pm$ 25.0 &"
-    assert row in text
-    assert "& clean &" in text
-    assert r"\multicolumn{9}{l}{Certified at $\ell_1$ radii, probabilistic} \\" in text
-    lines = [line for line in text.splitlines() if line.endswith(r"\\") and "multi" not in line]
-    assert {line.count(" & ") for line in lines} == {8}
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
-    assert escape_latex("a^b~σ") == r"a\textasciicircum{}b\textasciitilde{}$\sigma$"
+from rsmooth.report.tables import duration
+from tests.report.by_hand import UNIFORM, linf_log, run_of
 
 
 def test_a_table_has_one_norm_and_one_kind():
