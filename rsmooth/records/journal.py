@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+from rsmooth.plumbing.difference import ABSENT, differences
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import crash_point, crashes_at, sync_folder
 from rsmooth.plumbing.locking import FileLock
@@ -255,23 +256,18 @@ def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[
         )
 
 
-def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> str:
+def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """The keys in which two nested configurations differ, each with both values, as ``a.b (1, here
     2)``.
     """
-    parts = []
-    for key in sorted({*old, *new}):
-        before, after = old.get(key), new.get(key)
-        if isinstance(before, Mapping) and isinstance(after, Mapping):
-            parts.append(describe_difference(before, after, f"{prefix}{key}."))
-        elif before != after or (key in old) != (key in new):
-            shown = [_shown(side, key) for side in (old, new)]
-            parts.append(f"{prefix}{key} ({shown[0]}, here {shown[1]})")
-    return ", ".join(filter(None, parts))
+    return ", ".join(
+        f"{each.key} ({_shown(each.old)}, here {_shown(each.new)})"
+        for each in differences(old, new)
+    )
 
 
-def _shown(side: Mapping[str, Any], key: str) -> str:
-    return json.dumps(side[key]) if key in side else "absent"
+def _shown(value: Any) -> str:
+    return "absent" if value is ABSENT else json.dumps(value)
 
 
 def _encode(seq: int, config: str, kind: str, text: str) -> bytes:

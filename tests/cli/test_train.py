@@ -242,6 +242,6 @@ def test_risky_settings_are_remarked_on_in_one_line(
         )
     shown = capsys.readouterr().err
     assert shown.startswith(
-        "rsmooth train: warning: num_noise=16 makes as many optimiser steps a batch"
+        "rsmooth train: warning: num_noise=16 makes as many optimiser steps per batch"
     )
     assert shown.count("\n") == 1
