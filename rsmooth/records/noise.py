@@ -26,7 +26,9 @@ def recorded_noise(provenance: Mapping[str, Any]) -> NoiseDistribution | None:
         sigma = provenance.get("sigma")
         return Gaussian(float(sigma)) if sigma else None
     except (TypeError, ValueError) as error:
-        raise RecordError(f"{error}; install or register the noise that the record names") from None
+        raise RecordError(
+            f"{error}; this record's noise is not known here: install or register it"
+        ) from None
 
 
 def required_noise(provenance: Mapping[str, Any]) -> NoiseDistribution:
