@@ -6,16 +6,31 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks.arm import SUMMARY
 from benchmarks.reference import Quoted, find
-from rsmooth.report import Report, Row, Run, md_row, pixel_fraction, report, to_markdown
+from rsmooth.records.norms import linf_to_l2
+from rsmooth.report import (
+    Report,
+    Row,
+    Run,
+    Table,
+    TrainingTime,
+    md_row,
+    md_rule,
+    pixel_fraction,
+    report,
+    to_markdown,
+)
 
 PROTOCOLS = {"cifar10": 20, "imagenet": 100}
 """Every how-many-eth test image the published logs certify."""
+VALUES = {"cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}
+"""Values of an image, by which published linf figures are at l2 radii."""
 
 
 def report_runs(
@@ -37,22 +52,30 @@ def report_runs(
     of those radii are set beside ours.
     brief: return the table alone and the names of the files. ValueError for an unknown reference.
     """
-    made = report(list(folders), out, radii=radii, title=title, linf=linf, dimension=dimension)
-    sections = [made.markdown, _machines(folders)]
+    made = report(
+        list(folders),
+        radii=radii,
+        title=title,
+        linf=linf,
+        dimension=dimension,
+        training=[_training_time(folder) for folder in folders],
+    )
+    further = [_machines(folders)]
     quoted = _comparable(made, reference)
-    if reference not in (None, "none"):
-        sections += [_beside(made, quoted, reference), _beside_at_linf(made, quoted)]
-    text = "\n".join(section for section in sections if section)
+    if reference is not None and reference != "none":
+        further += [_beside(made, quoted, reference), _beside_at_linf(made, quoted, reference)]
+    further = [section for section in further if section]
     if out is not None:
-        written = out / "report.md"
-        figures = written.read_text(encoding="utf-8").removeprefix(made.markdown)
-        written.write_text(f"{text}\n{figures}", encoding="utf-8")
-        if quoted:
-            _write_csv(made, quoted, out / "beside_published.csv")
+        made = made.write(out, further)
+        table = _published_kind(made)
+        if quoted and table is not None:
+            _write_csv(table, quoted, out / "beside_published.csv")
     if not brief:
-        return text
-    files = "".join(f"wrote {path}\n" for path in made.files if path.suffix != ".pdf")
-    return f"{to_markdown(made.table)}\n{files}"
+        return "\n".join([*made.sections, *further])
+    tables = "\n".join(to_markdown(group.table) for group in made.groups)
+    return (
+        tables + "".join(f"\nwrote {path}" for path in made.files if path.suffix != ".pdf") + "\n"
+    )
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
@@ -88,9 +111,15 @@ def _comparable(made: Report, reference: str | None) -> list[Quoted]:
         raise ValueError(
             f"expected reference to be one of {', '.join(PROTOCOLS)} or none, got {reference!r}"
         )
-    sigmas = {float(run.setting("sigma")) for run in made.runs if run.setting("sigma") is not None}
+    sigmas = {run.sigma for run in made.runs if run.sigma is not None}
     images = _subset(made.runs, reference)
     return find(reference, images=images, sigmas=sorted(sigmas) if sigmas else None)
+
+
+def _published_kind(made: Report) -> Table | None:
+    """Our table of what the published ones state, l2 radii by smoothing; None where no run does."""
+    group = made.group("l2", "probabilistic")
+    return None if group is None else group.table
 
 
 def _subset(runs: Sequence[Run], reference: str) -> int | None:
@@ -107,7 +136,11 @@ def _subset(runs: Sequence[Run], reference: str) -> int | None:
 
 
 def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
-    radii = (0.0, *made.table.radii)
+    """Our l2 table and the published rows; nothing where no run of ours states l2 radii."""
+    table = _published_kind(made)
+    if table is None:
+        return ""
+    radii = (0.0, *table.radii)
     sizes = sorted({row.images for row in quoted if row.images is not None})
     subset = _subset(made.runs, reference)
     if subset is None or subset not in sizes:
@@ -121,61 +154,63 @@ def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     if len(shown) < len(quoted):
         told += (
             f" {len(quoted) - len(shown)} published rows without certified accuracies at these "
-            "radii stand in "
-            "beside_published.csv alone."
+            "radii are in beside_published.csv alone."
         )
+    header = ["", "method", "σ", "images", *(f"{radius:g}" for radius in radii), "ACR", "table"]
     lines = [
         "## Beside the published tables",
         "",
-        f"{told} Rows marked measured were computed here from our own records; rows marked quoted "
-        "are others' "
-        "figures (benchmarks/reference/), and their networks, epochs and hardware differ from "
-        "ours.",
+        f"{told} Radii are l2. Rows marked measured were computed here from our own records; rows "
+        "marked quoted are others' figures (benchmarks/reference/), and their networks, epochs and "
+        "hardware differ from ours.",
         "",
-        "| | method | σ | images | "
-        + " | ".join(f"{radius:g}" for radius in radii)
-        + " | ACR | table |",
-        "|---|---|---:|---:|" + "---:|" * (len(radii) + 1) + "---|",
+        md_row(*header),
+        md_rule(len(header), names=2),
     ]
-    lines += [_measured(row) for row in made.table.rows if row.name != "constant classifier"]
+    lines += [_measured(row) for row in table.rows if row.name != "constant classifier"]
     lines += [_quoted(row, radii) for row in shown]
     return "\n".join(lines) + "\n"
 
 
-def _beside_at_linf(made: Report, quoted: Sequence[Quoted]) -> str:
+def _beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     """Our linf accuracies and the published ones at the same radii; nothing where none are
     published.
     """
-    table = made.linf
-    if table is None:
+    tables = [group.linf for group in made.groups if group.linf is not None]
+    if not tables:
         return ""
-    lines = [
-        _at_linf("quoted", row.label, row.sigma, row.images, cells, row.table)
+    epsilons = tables[0].epsilons
+    radii = [linf_to_l2(epsilon, VALUES[reference]) for epsilon in epsilons]
+    theirs = [
+        _at_linf("quoted", row.label, "", row.sigma, row.images, cells, row.table)
         for row in quoted
-        if row.kind.startswith("linf") and any((cells := _at_l2(row, table.l2))[1:])
+        if row.kind.startswith("linf") and any((cells := _at_l2(row, radii))[1:])
     ]
-    if not lines:
+    if not theirs:
         return ""
     ours = [
         _at_linf(
             "measured",
             row.name,
+            f"{found.table.norm}, {found.table.kind}",
             row.sigma,
             row.images,
-            [f"{100 * value:.1f}" for value in row.accuracy],
+            _accuracies(row),
             "",
         )
-        for row in table.rows
+        for found in tables
+        for row in found.table.rows
         if row.name != "constant classifier"
     ]
-    names = [f"linf {pixel_fraction(epsilon)}" for epsilon in table.epsilons]
+    names = [f"linf {pixel_fraction(epsilon)}" for epsilon in epsilons]
+    columns = ["", "method", "certificate", "σ", "images", "clean", *names, "table"]
     header = [
         "## Beside the published linf figures",
         "",
-        md_row("", "method", "σ", "images", "clean", *names, "table"),
-        "|---|---|---:|---:|" + "---:|" * (len(names) + 1) + "---|",
+        md_row(*columns),
+        md_rule(len(columns), names=3),
     ]
-    return "\n".join([*header, *ours, *lines]) + "\n"
+    return "\n".join([*header, *ours, *theirs]) + "\n"
 
 
 def _at_l2(row: Quoted, radii: Sequence[float]) -> list[str]:
@@ -195,14 +230,23 @@ def _at_l2(row: Quoted, radii: Sequence[float]) -> list[str]:
 def _at_linf(
     origin: str,
     name: str,
+    certificate: str,
     sigma: float | None,
     images: int | None,
     cells: Sequence[str],
     table: str,
 ) -> str:
-    return md_row(
-        origin, name, "" if sigma is None else f"{sigma:g}", str(images or ""), *cells, table
-    )
+    return md_row(origin, name, certificate, _known(sigma), str(images or ""), *cells, table)
+
+
+def _accuracies(row: Row) -> list[str]:
+    """In percent; certified ones in brackets where the row is not sound."""
+    cells = [f"{100 * value:.1f}" for value in row.accuracy]
+    return cells if row.sound else [cells[0], *(f"({cell})" for cell in cells[1:])]
+
+
+def _known(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted]:
@@ -216,30 +260,23 @@ def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted
 
 
 def _measured(row: Row) -> str:
-    cells = [f"{100 * value:.1f}" for value in row.accuracy]
     acr = "" if row.acr is None else f"{row.acr:.3f}"
-    sigma = "" if row.sigma is None else f"{row.sigma:g}"
-    return (
-        f"| measured | {row.name} | {sigma} | {row.images or ''} | {' | '.join(cells)} | {acr} | |"
-    )
+    size = str(row.images or "")
+    return md_row("measured", row.name, _known(row.sigma), size, *_accuracies(row), acr, "")
 
 
 def _quoted(row: Quoted, radii: Sequence[float]) -> str:
     cells = [f"{row.accuracy[radius]:g}" if radius in row.accuracy else "" for radius in radii]
     acr = "" if row.acr is None else f"{row.acr:.3f}"
-    sigma = "" if row.sigma is None else f"{row.sigma:g}"
     note = f", {row.note}" if row.note else ""
     label = row.label if len(row.label) < 60 else row.method
-    return (
-        f"| quoted | {label} ({row.kind}{note}) | {sigma} | {row.images or ''} | "
-        f"{' | '.join(cells)} | {acr} | "
-        f"{row.table} |"
-    )
+    name, size = f"{label} ({row.kind}{note})", str(row.images or "")
+    return md_row("quoted", name, _known(row.sigma), size, *cells, acr, row.table)
 
 
-def _write_csv(made: Report, quoted: Sequence[Quoted], path: Path) -> None:
-    """Measured and quoted rows in one file, in percent, with the source of each."""
-    radii = (0.0, *made.table.radii)
+def _write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
+    """Measured and quoted rows of l2 radii in one file, in percent, with the source of each."""
+    radii = (0.0, *table.radii)
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(
@@ -254,7 +291,7 @@ def _write_csv(made: Report, quoted: Sequence[Quoted], path: Path) -> None:
                 "source",
             ]
         )
-        for ours in made.table.rows:
+        for ours in table.rows:
             writer.writerow(
                 [
                     "measured",
@@ -280,6 +317,35 @@ def _write_csv(made: Report, quoted: Sequence[Quoted], path: Path) -> None:
                     f"{row.table}: {row.source}",
                 ]
             )
+
+
+def _training_time(folder: Path) -> TrainingTime | None:
+    """What training an arm cost, start-up included, as the harness measured it; None elsewhere."""
+    path = folder / SUMMARY
+    if not path.is_file():
+        return None
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+        spent = summary["seconds"]["train"]
+        wall, cpu = float(spent["wall"]), spent.get("cpu")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"expected seconds.train.wall in {path}, got {type(error).__name__}: {error}"
+        ) from None
+    if not math.isfinite(wall):
+        return None
+    by_cpu = cpu is not None and _budget_is_cpu(summary)
+    return TrainingTime(wall, None if cpu is None else float(cpu), by_cpu)
+
+
+def _budget_is_cpu(summary: dict[str, Any]) -> bool:
+    """Whether a run was trained for so many CPU seconds, which is what a budget counts unless it
+    says otherwise.
+    """
+    trainer = summary.get("train", {}).get("trainer")
+    if not isinstance(trainer, dict) or trainer.get("budget_seconds") is None:
+        return False
+    return bool(trainer.get("budget_clock", "process") == "process")
 
 
 def _machines(folders: Sequence[Path]) -> str:

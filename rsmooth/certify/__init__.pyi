@@ -4,7 +4,6 @@ from .cohen import certify as certify
 from .cohen import predict as predict
 from .proof.bounds import lower_confidence_bound as lower_confidence_bound
 from .restate import append_samples as append_samples
-from .restate import radii_in_norm as radii_in_norm
 from .restate import recertify as recertify
 from .results import Certificates as Certificates
 from .results import Predictions as Predictions
@@ -15,6 +14,8 @@ from .settings import PredictSettings as PredictSettings
 ABSTAIN = _records.ABSTAIN
 CertificationLog = _records.CertificationLog
 Journal = _records.Journal
+RecordError = _records.RecordError
+Statement = _records.Statement
 abstention_rate = _records.abstention_rate
 accuracy_interval = _records.accuracy_interval
 average_certified_radius = _records.average_certified_radius
@@ -26,12 +27,14 @@ constant_classifier_accuracy = _records.constant_classifier_accuracy
 envelope = _records.envelope
 high_probability_accuracy = _records.high_probability_accuracy
 image_difference = _records.image_difference
+in_norm = _records.in_norm
 label_probability = _records.label_probability
 linf_certified_accuracy = _records.linf_certified_accuracy
 majority_accuracy = _records.majority_accuracy
 merge = _records.merge
+radii_in_norm = _records.radii_in_norm
 radius_interval = _records.radius_interval
 read_log = _records.read_log
 record_files = _records.record_files
+recorded_noise = _records.recorded_noise
 write_log = _records.write_log
-RecordError = _records.RecordError

@@ -18,10 +18,11 @@ from rsmooth.certify.proof.bounds import check_n, radius_from_counts
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha
 from rsmooth.records.journal import describe_difference
-from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
+from rsmooth.records.log import ABSTAIN, CertificationLog, IntArray, check_same_images
+from rsmooth.records.noise import required_noise
 from rsmooth.records.norms import radius_in_norm
-from rsmooth.records.statement import Norm, Statement
-from rsmooth.records.upgrade import recorded_noise, upgraded
+from rsmooth.records.statement import Norm
+from rsmooth.records.upgrade import upgraded
 
 _POWER_MARGIN = 4e-15  # relative; above what a power and a quotient can err by
 
@@ -57,17 +58,6 @@ def recertify(
         level,
         {"alpha": level, "alpha_spent": level, "statements": statements},
     )
-
-
-def radii_in_norm(log: CertificationLog, norm: float, dimension: int) -> FloatArray:
-    """The certified radii (N,) in the l_``norm`` of any p >= 1, math.inf included, by containment;
-    works on any log.
-
-    ``dimension`` is the number of values of an image, C * H * W. The radii of the log are in the
-    norm that it states: l2 under Gaussian noise, l1 under uniform noise. Rounded down.
-    """
-    of = Statement.of(log.provenance).norm
-    return np.array([_in_norm(radius, of, dimension, norm) for radius in log.radius.tolist()])
 
 
 def _in_norm(radius: float, of: Norm, dimension: int, norm: float) -> float:
@@ -177,7 +167,7 @@ def _from_votes(
         radius_from_counts(
             hits,
             log.samples,
-            recorded_noise(header),
+            required_noise(header),
             level,
             total_variation=float(header["noise"].get("total_variation", 0.0)),
         )
@@ -205,7 +195,7 @@ def _check_fixed(log: CertificationLog) -> None:
         raise RecordError(
             f"expected the configuration of the run in the log's provenance, got none of {missing}"
         )
-    recorded_noise(log.provenance)  # refuses a log without
+    required_noise(log.provenance)  # refuses a log without
     _check_mode(log.provenance)
     if not (log.samples == log.provenance["n"]).all():
         raise RecordError(

@@ -2,29 +2,41 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from rsmooth.certify.votes.requests import Outcome
+from rsmooth.plumbing.tensors import check_labels
+from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray
+from rsmooth.records.metrics import certified_accuracy
+from rsmooth.records.noise import noise_words
 from rsmooth.records.statement import Norm, Statement
 
+MOST_ROWS = 20  # of images that a notebook shows
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Certificates:
     """Certified labels and radii of a batch, with the votes from which they can be computed again.
 
+        result = certify(g, x)
+        result.label, result.radius, result.norm        # (B,), (B,), "l2"
+        result.accuracy(y, radii=[0.25, 0.5])           # certified accuracies
+        write_log(result.to_log(y), "certificates.tsv")
+
     label (B,) int64, ABSTAIN = -1 where nothing is certified; radius (B,) float64, in [0,1] pixel
-    units, rounded down, 0.0 where nothing is certified; counts (B, K) of the estimation and invalid
-    (B,) beside them; selection (B, K) or None; samples (B,) drawn for the estimation; looks: for
-    each image the (n_k, hits) at which it was judged;
-    provenance: noise, statement, n0, n, alpha, mode, seed, numerics; sigma of Gaussian noise;
-    norm: of the radii, "l2" or "l1".
+    units and the norm ``norm``, rounded down, 0.0 where nothing is certified; counts (B, K) of the
+    estimation and invalid (B,) beside them; selection (B, K) or None; samples (B,) drawn for the
+    estimation; looks: for each image the (n_k, hits) at which it was judged;
+    provenance: noise, statement, n0, n, alpha, mode, seed, numerics; sigma of Gaussian noise.
     Each certificate fails with probability at most alpha; so of B images alpha * B are expected to.
     """
 
@@ -36,11 +48,6 @@ class Certificates:
     samples: Tensor
     looks: tuple[tuple[tuple[int, int], ...], ...]
     provenance: dict[str, Any]
-
-    @property
-    def norm(self) -> Norm:
-        """The norm of the radii, as the noise certifies it."""
-        return Statement.of(self.provenance).norm
 
     @classmethod
     def of(
@@ -59,8 +66,81 @@ class Certificates:
             provenance=provenance,
         )
 
+    def __len__(self) -> int:
+        return len(self.label)
 
-@dataclass(frozen=True)
+    @property
+    def statement(self) -> Statement:
+        """Norm, kind, alpha and method of the certificates."""
+        return Statement.of(self.provenance)
+
+    @property
+    def norm(self) -> Norm:
+        """The norm that the radii are of: "l1", "l2" or "linf"."""
+        return self.statement.norm
+
+    def accuracy(self, y: Tensor, radii: ArrayLike = 0.0) -> FloatArray:
+        """Certified accuracy, as fractions, at ``radii`` of any shape in the norm ``norm``.
+
+            result.accuracy(y, radii=[0.0, 0.5])    # array([0.95, 0.80])
+
+        y: true labels (B,). Errors as of ``to_log`` and ``certified_accuracy``.
+        """
+        return certified_accuracy(self.to_log(y), radii)
+
+    def to_log(self, y: Tensor, *, idx: ArrayLike | None = None) -> CertificationLog:
+        """The certificates as a record, for everything that takes records: files, reports, metrics.
+
+        y: true labels (B,). idx (B,): positions of the images in their data set, 0..B-1 by default.
+        The times are 0: a batch's are not told apart. ValueError for labels of another shape or
+        class, RecordError for an idx that repeats.
+        """
+        check_labels(y, len(self), self.counts.shape[1])
+        truth, predict = y.cpu().numpy(), self.label.numpy()
+        return CertificationLog(
+            idx=np.arange(len(self)) if idx is None else np.asarray(idx),
+            label=truth,
+            predict=predict,
+            radius=self.radius.numpy(),
+            correct=predict == truth,
+            time=np.zeros(len(self)),
+            counts=self.counts.numpy(),
+            selection=None if self.selection is None else self.selection.numpy(),
+            samples=self.samples.numpy(),
+            invalid=self.invalid.numpy(),
+            provenance=dict(self.provenance),
+        )
+
+    def to_pandas(self) -> Any:
+        """A pandas DataFrame: label, radius, samples, invalid, and one column per class' votes.
+
+        ImportError, with the remedy, where pandas is not installed.
+        """
+        columns = {name: getattr(self, name).numpy() for name in _COLUMNS}
+        votes = {f"votes_{k}": self.counts[:, k].numpy() for k in range(self.counts.shape[1])}
+        return _pandas().DataFrame({**columns, **votes})
+
+    def __repr__(self) -> str:
+        held = self.radius[self.label != ABSTAIN]
+        reach = f"{self.norm} radii {_span(held)}" if len(held) else "no radii"
+        said = [noise_words(self.provenance), f"n={self.provenance.get('n')}", str(self.statement)]
+        parts = f"{_counted(self.label)}; {reach}; {', '.join(filter(None, said))}"
+        return f"Certificates({parts})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what ``repr`` says, and the first images."""
+        names = ["image", "label", f"{self.norm} radius", "samples"]
+        rows = [
+            [at, _class(int(self.label[at])), f"{float(self.radius[at]):.4g}", self.samples[at]]
+            for at in range(min(len(self), MOST_ROWS))
+        ]
+        return _html(repr(self), names, rows, len(self))
+
+
+_COLUMNS = ("label", "radius", "samples", "invalid")
+
+
+@dataclass(frozen=True, repr=False)
 class Predictions:
     """Predicted labels (B,), ABSTAIN = -1 where the votes do not tell; counts (B, K); invalid and
     p_value (B,).
@@ -81,6 +161,61 @@ class Predictions:
             p_value=torch.tensor([outcome.p_value for outcome in outcomes], dtype=torch.float64),
         )
 
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __repr__(self) -> str:
+        reach = f"; p-values {_span(self.p_value)}" if len(self) else ""
+        return f"Predictions({_counted(self.label)}{reach})"
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what ``repr`` says, and the first images."""
+        rows = [
+            [at, _class(int(self.label[at])), f"{float(self.p_value[at]):.3g}"]
+            for at in range(min(len(self), MOST_ROWS))
+        ]
+        return _html(repr(self), ["image", "label", "p-value"], rows, len(self))
+
 
 def _stack(counts: Sequence[NDArray[np.int64]], num_classes: int) -> Tensor:
     return torch.from_numpy(np.array(counts, dtype=np.int64).reshape(len(counts), num_classes))
+
+
+def _counted(label: Tensor) -> str:
+    abstained = int((label == ABSTAIN).sum())
+    return f"{len(label)} images, {abstained} abstained"
+
+
+def _span(values: Tensor) -> str:
+    low, middle, high = (float(values.min()), float(values.quantile(0.5)), float(values.max()))
+    return f"{low:.3g} to {high:.3g}, median {middle:.3g}"
+
+
+def _class(label: int) -> str:
+    return "abstained" if label == ABSTAIN else str(label)
+
+
+def _html(caption: str, names: Sequence[str], rows: Sequence[Sequence[object]], images: int) -> str:
+    """A table with everything in it escaped: names and noise may come from a record of others."""
+
+    def line(tag: str, cells: Sequence[object]) -> str:
+        inner = "".join(f"<{tag}>{escape(str(_plain(cell)))}</{tag}>" for cell in cells)
+        return f"<tr>{inner}</tr>"
+
+    body = "".join(line("td", row) for row in rows)
+    more = f"<p>and {images - len(rows)} more</p>" if images > len(rows) else ""
+    return f"<p>{escape(caption)}</p><table>{line('th', names)}{body}</table>{more}"
+
+
+def _plain(cell: object) -> object:
+    return cell.item() if isinstance(cell, Tensor) else cell
+
+
+def _pandas() -> Any:
+    try:
+        return importlib.import_module("pandas")
+    except ImportError:
+        raise ImportError(
+            "expected pandas for to_pandas(), found none; install it (pip install pandas), or "
+            "write a table with write_log(result.to_log(y), path)"
+        ) from None

@@ -25,8 +25,9 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN, CertificationLog
+from rsmooth.records.noise import required_noise
 from rsmooth.records.statement import Statement
-from rsmooth.records.upgrade import recorded_noise, upgraded
+from rsmooth.records.upgrade import upgraded
 from rsmooth.smoothed import SmoothedClassifier
 
 Floats = NDArray[np.float64]
@@ -207,7 +208,7 @@ def _check(
     if not (log.radius > 0).any():
         raise ValueError("expected a log with certified images, got none with a radius above 0")
     _check_statement(log)
-    noise = recorded_noise(log.provenance)
+    noise = required_noise(log.provenance)
     if noise != g.noise:
         raise ValueError(f"expected the model of the log, under {noise}, got {g.noise}")
     hashed = log.provenance.get("model", {}).get("hash", model_hash(g))

@@ -1,3 +1,5 @@
+from .converting import in_norm as in_norm
+from .converting import radii_in_norm as radii_in_norm
 from .files import read_log as read_log
 from .files import record_files as record_files
 from .files import write_log as write_log
@@ -18,6 +20,8 @@ from .metrics import high_probability_accuracy as high_probability_accuracy
 from .metrics import label_probability as label_probability
 from .metrics import linf_certified_accuracy as linf_certified_accuracy
 from .metrics import majority_accuracy as majority_accuracy
+from .noise import recorded_noise as recorded_noise
+from .statement import Statement as Statement
 from .statistics import accuracy_interval as accuracy_interval
 from .statistics import compare as compare
 from .statistics import radius_interval as radius_interval

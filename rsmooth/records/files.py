@@ -10,11 +10,7 @@ import numpy as np
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.journal import Entry, describe_difference, parse_journal
-from rsmooth.records.log import (
-    COLUMNS,
-    CertificationLog,
-    first_fault,
-)
+from rsmooth.records.log import COLUMNS, CertificationLog, first_fault
 from rsmooth.records.merging import merge
 from rsmooth.records.published import read_table, write_table
 
@@ -32,7 +28,9 @@ _VOTE_FIELDS = {"counts": "counts", "selection": "selection", "samples": "n", "i
 
 def read_log(path: str | Path) -> CertificationLog:
     """Read certificates: a published tab-separated table, a journal, or a run folder with one
-    journal or one a rank.
+    journal or one per rank.
+
+        read_log("runs/smoothadv").statement.norm     # "l2"
 
     A table may have its provenance beside it, as ``write_log`` leaves it. Raises RecordError with
     file and line for anything damaged, cut off or contradictory, and FileNotFoundError where there
@@ -56,8 +54,9 @@ def write_log(log: CertificationLog, path: str | Path) -> None:
     """Write the published table ``idx label predict radius correct time``, and the provenance
     beside it (``.json``).
 
-    Both are replaced atomically. Radii are written with all their digits: reading them back gives
-    the same numbers.
+    Radii of another norm than l2 are in a column ``radius_l1`` or ``radius_linf``. Both files are
+    replaced atomically. Radii are written with all their digits: reading them back gives the same
+    numbers.
     """
     write_table(Path(path), [getattr(log, name) for name in COLUMNS], log.provenance)
 
@@ -102,7 +101,10 @@ def _read_journal(path: Path) -> CertificationLog:
     if fault is not None:
         raise RecordError(f"{path}, line {entries[fault[0]].line}: {fault[1]}")
     votes = {name: _vote_column(entries, key) for name, key in _VOTE_FIELDS.items()}
-    return CertificationLog(**columns, **votes, provenance=contents.header or {})
+    try:
+        return CertificationLog(**columns, **votes, provenance=contents.header or {})
+    except RecordError as error:  # what the header states is unknown, or votes are missing
+        raise RecordError(f"{path}: {error}") from None
 
 
 def _distinct_images(path: Path, entries: Sequence[Entry]) -> list[Entry]:

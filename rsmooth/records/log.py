@@ -1,7 +1,7 @@
 """Certificates of one run as arrays, and what every such log must satisfy.
 
-Three invariants keep everything that reads logs short: the rows stand in increasing order of
-``idx``, none twice, and every row is consistent in itself.
+What keeps everything that reads logs short: the rows are in increasing order of ``idx``, none
+twice, every row is consistent in itself, and the log says in which norm its radii are.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rsmooth.plumbing.errors import RecordError as RecordError
+from rsmooth.records.statement import Norm, Statement
 
 IntArray: TypeAlias = NDArray[np.int64]
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -31,16 +32,24 @@ _CUMULATIVE = (
 class CertificationLog:
     """Certificates of N images, sorted by ``idx`` on construction.
 
-    ``idx`` position in the data set, ``label`` true class, ``predict`` certified class or -1 for
-    abstention, ``radius`` certified l2 radius in [0,1] pixel units (0 for abstention), ``correct``
-    whether predict equals label, ``time``
-    seconds: each (N,). Where the run kept its votes: ``counts`` (N, K) estimation votes a class,
-    ``selection`` (N, K) votes that chose the class, ``samples`` (N,) samples drawn for the
-    estimate, ``invalid`` (N,) those without a vote; None in published tables. ``provenance`` holds
-    the configuration of the run, empty if unknown.
+        log = read_log("sigma_0.25")
+        log.statement.norm                                # "l2": what ``radius`` is a radius of
+
+    Columns, each (N,): ``idx`` position in the data set; ``label`` true class; ``predict``
+    certified class, or -1 for an abstention; ``radius`` certified radius in [0,1] pixel units, in
+    the norm of ``statement``, 0 for an abstention; ``correct`` whether predict equals label;
+    ``time`` seconds.
+
+    Where the run kept its votes: ``counts`` (N, K) estimation votes per class, ``selection`` (N, K)
+    votes that chose the class, ``samples`` (N,) samples drawn for the estimate, ``invalid`` (N,)
+    those without a vote. None in published tables and deterministic logs.
+
+    ``provenance`` is the configuration of the run, empty if unknown. ``statement`` follows from it:
+    norm, kind, alpha and method. Without a word on them, radii are Gaussian l2 certificates, as
+    those of published tables are.
 
     Raises RecordError for a row that contradicts itself, a repeated idx, a NaN, columns of
-    different lengths, or votes that are not one a sample.
+    different lengths, votes that are not one per sample, and an unknown norm, kind or noise.
     """
 
     idx: IntArray
@@ -54,6 +63,7 @@ class CertificationLog:
     samples: IntArray | None = None
     invalid: IntArray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
+    statement: Statement = field(init=False)
 
     def __post_init__(self) -> None:
         columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
@@ -69,7 +79,46 @@ class CertificationLog:
         order = np.argsort(columns["idx"], kind="stable")
         for name, column in columns.items():
             object.__setattr__(self, name, _typed(name, column)[order])
+        object.__setattr__(self, "statement", Statement.of(self.provenance))
         self._check_votes()
+
+    @classmethod
+    def deterministic(
+        cls,
+        label: ArrayLike,
+        predict: ArrayLike,
+        radius: ArrayLike,
+        *,
+        norm: Norm,
+        method: str,
+        epsilons: Sequence[float] = (),
+        sound: bool = True,
+        idx: ArrayLike | None = None,
+        time: ArrayLike | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> CertificationLog:
+        """A log of deterministic certificates, such as those of interval bounds.
+
+            CertificationLog.deterministic([0, 1], [0, 1], [2 / 255, 0.0], norm="linf",
+                                           method="ibp", epsilons=[2 / 255])
+
+        label, predict (N,) classes; radius (N,) proved radius in ``norm``, 0 where none is.
+        epsilons: the radii that were asked for, where not all were. sound: False for a rule that is
+        known to prove nothing. idx (N,): 0..N-1 by default; time (N,) seconds: 0 by default.
+        provenance: further entries. RecordError as of the class.
+        """
+        classes, answers = np.asarray(label), np.asarray(predict)
+        said = Statement(norm=norm, kind="deterministic", method=method, sound=sound)
+        asked = {"epsilons": [float(radius) for radius in epsilons]} if len(epsilons) else {}
+        return cls(
+            idx=np.arange(len(classes)) if idx is None else np.asarray(idx),
+            label=classes,
+            predict=answers,
+            radius=np.asarray(radius),
+            correct=answers == classes,
+            time=np.zeros(len(classes)) if time is None else np.asarray(time),
+            provenance={**(provenance or {}), **asked, "statement": said.record()},
+        )
 
     def __len__(self) -> int:
         return len(self.idx)
@@ -86,7 +135,7 @@ class CertificationLog:
         if unsound.any():
             row = int(np.flatnonzero(unsound)[0])
             raise RecordError(
-                f"expected one vote a sample at idx {self.idx[row]}, got {voted[row]} votes of "
+                f"expected one vote per sample at idx {self.idx[row]}, got {voted[row]} votes of "
                 f"{self.samples[row]} samples"
             )
 

@@ -6,22 +6,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.journal import describe_difference
 from rsmooth.records.log import COLUMNS, VOTES, CertificationLog, some_of
 
 
-def merge(
-    logs: Sequence[CertificationLog], *, expected: ArrayLike | None = None
-) -> CertificationLog:
+def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
     """One log out of shards of one run; merging again changes nothing.
 
-    An image that stands in several shards must have the same certificate in each (the first shard's
-    time counts). ``expected`` (M,) are the idx that must all be there, and no others. Raises
-    RecordError for contradicting shards, for shards of different configurations, and for gaps and
-    surplus.
+    An image that is in several shards must have the same certificate in each (the first shard's
+    time counts). Raises RecordError for contradicting shards, and for shards of different
+    configurations.
     """
     if not logs:
         raise RecordError("expected at least one log to merge, got none")
@@ -41,8 +38,6 @@ def merge(
     }
     kept = _first_of_each(joined)
     merged = {name: column[kept] for name, column in joined.items()}
-    if expected is not None:
-        _check_complete(merged["idx"], np.asarray(expected, dtype=np.int64))
     return CertificationLog(**merged, provenance=dict(logs[0].provenance))
 
 
@@ -60,12 +55,3 @@ def _first_of_each(joined: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
                 f"{some_of(joined['idx'][rows])}; the shards are not of one run"
             )
     return first
-
-
-def _check_complete(idx: NDArray[np.int64], expected: NDArray[np.int64]) -> None:
-    missing, surplus = np.setdiff1d(expected, idx), np.setdiff1d(idx, expected)
-    if len(missing) or len(surplus):
-        raise RecordError(
-            f"expected {len(expected)} images, got {len(idx)}: missing {some_of(missing)}, surplus "
-            f"{some_of(surplus)}; resume the run to fill the gaps, or give the indices of this run"
-        )

@@ -1,5 +1,6 @@
-"""Certified accuracy, average certified radius, and what they should be read beside. All rates are
-fractions.
+"""Certified accuracy, average certified radius, and what they should be read beside.
+
+All rates are fractions. Radii are in the norm that the log states (``log.statement.norm``).
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from scipy import stats
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha
 from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
-from rsmooth.records.norms import linf_to_l2
+from rsmooth.records.norms import covering_radius
+from rsmooth.records.statement import check_one_group
 
 
 def certified_accuracy(log: CertificationLog, radii: ArrayLike) -> FloatArray:
-    """Fraction of images classified correctly with a certified l2 radius >= r, for ``radii`` of any
-    shape.
+    """Fraction of images classified correctly with a certified radius >= r.
 
-    At r = 0 the clean accuracy of the smoothed classifier; an abstention counts as wrong. Raises
-    ValueError for radii that are negative or NaN, RecordError for an empty log.
+        certified_accuracy(read_log("sigma_0.25"), [0.0, 0.25, 0.5])     # array([0.748, ...])
+
+    radii: of any shape, in the norm of ``log.statement``, [0,1] pixel units. At r = 0 the clean
+    accuracy of the smoothed classifier; an abstention counts as wrong. ValueError for radii that
+    are negative or NaN, RecordError for an empty log, TypeError for anything but a log.
     """
     wanted = np.asarray(radii, dtype=np.float64)
     if not (wanted >= 0).all():
@@ -50,37 +54,47 @@ def average_certified_radius(log: CertificationLog) -> float:
 def linf_certified_accuracy(
     log: CertificationLog, epsilons: ArrayLike, dimension: int
 ) -> FloatArray:
-    """Certified accuracy at linf radii by containment: the linf ball of epsilon lies in the l2 ball
-    of epsilon sqrt(d).
+    """Certified accuracy at linf radii, by containment from the norm that the log states.
 
-    ``dimension`` is the number of values of an image, C * H * W. The l2 radius asked for is rounded
-    up, as ``norms.linf_to_l2`` does it: a run in mode radius has to be asked for that one.
+        linf_certified_accuracy(log, [2 / 255], 3072)      # of an l2 log: at 2/255 * sqrt(3072)
+
+    dimension: values of an image, C * H * W. The radius asked of the log is rounded up, as
+    ``norms.covering_radius`` does it: a run in mode radius has to be asked for that one. An linf
+    log answers for its own radii, whatever the dimension.
     """
-    return certified_accuracy(log, np.vectorize(linf_to_l2, otypes=[float])(epsilons, dimension))
+    needed = [
+        covering_radius(epsilon, dimension, "linf", target=_checked(log).statement.norm)
+        for epsilon in np.ravel(epsilons).tolist()
+    ]
+    return certified_accuracy(log, np.reshape(needed, np.shape(epsilons)))
 
 
 def best_runs(logs: Sequence[CertificationLog], radii: ArrayLike) -> IntArray:
-    """Which of ``logs`` has the highest certified accuracy at each of ``radii`` (R,); ties go to
-    the cleaner one.
+    """Which of ``logs`` has the highest certified accuracy at each of ``radii`` (R,).
 
-    Of runs that tie in clean accuracy as well, the first wins. RecordError unless all are on the
-    same images.
+    Ties go to the higher clean accuracy, then to the first. A log whose statement is not sound
+    never wins. RecordError unless all are on the same images and state one norm and one kind (see
+    ``in_norm``), and where none is sound.
     """
     if not logs:
         raise RecordError("expected at least one log, got none")
+    check_one_group([_checked(log).statement for log in logs])
     check_same_images(logs)
+    sound = np.array([log.statement.sound for log in logs])
+    if not sound.any():
+        raise RecordError("expected at least one log whose certificates are sound, got none")
     accuracy = np.stack([certified_accuracy(log, radii) for log in logs])
+    accuracy[~sound] = -1.0
     clean = np.array([certified_accuracy(log, 0.0) for log in logs])
-    order = np.argsort(-clean, kind="stable")
+    order = np.lexsort((-clean, ~sound))
     return np.asarray(order[np.argmax(accuracy[order], axis=0)], dtype=np.int64)
 
 
 def envelope(logs: Sequence[CertificationLog], radii: ArrayLike) -> FloatArray:
-    """The highest certified accuracy of any of ``logs`` at each of ``radii`` (R,); ``best_runs``
-    says whose it is.
+    """The highest certified accuracy of any of ``logs`` at each of ``radii`` (R,).
 
-    It is selected on the very images that it speaks of, so it flatters. RecordError unless all are
-    on the same images.
+    ``best_runs`` says whose it is, and what is refused. It is selected on the very images that it
+    speaks of, so it flatters. Logs that are not sound do not enter.
     """
     winners = best_runs(logs, radii)
     accuracy = np.stack([certified_accuracy(log, radii) for log in logs])
@@ -88,18 +102,25 @@ def envelope(logs: Sequence[CertificationLog], radii: ArrayLike) -> FloatArray:
 
 
 def high_probability_accuracy(
-    log: CertificationLog, radii: ArrayLike, alpha: float, failure: float = 1e-3
+    log: CertificationLog, radii: ArrayLike, alpha: float | None = None, failure: float = 1e-3
 ) -> FloatArray:
-    """A lower bound on the true certified accuracy over these images that holds with probability 1
-    - ``failure``.
+    """A lower bound on the true certified accuracy over these images, at ``radii`` of any shape.
 
-    Certificates are each wrong with probability at most ``alpha``, independently of one another, so
-    no more than a quantile of Bin(N, alpha) are at once: acc - quantile / N, at least 0. (The
-    published code's formula falls short of a Bernstein bound by a factor of sqrt(2): at N = 10,000
-    and alpha = failure = 0.001 it fails with 0.0016.)
+    It holds with probability 1 - ``failure``. Certificates are each wrong with probability at most
+    alpha, independently of one another, so no more than a quantile of Bin(N, alpha) are at once:
+    accuracy - quantile / N, at least 0. (The published code's formula falls short of a Bernstein
+    bound by a factor of sqrt(2): at N = 10,000 and alpha = failure = 0.001 it fails with 0.0016.)
+    alpha: None takes that of the statement; deterministic certificates lose nothing. RecordError
+    where neither says it.
     """
-    most = stats.binom.ppf(1.0 - check_alpha(failure), len(_not_empty(log)), check_alpha(alpha))
-    return np.asarray(np.maximum(certified_accuracy(log, radii) - most / len(log), 0.0))
+    accuracy = certified_accuracy(log, radii)
+    if alpha is None and log.statement.kind == "deterministic":
+        return accuracy
+    level = log.statement.alpha if alpha is None else alpha
+    if level is None:
+        raise RecordError("expected alpha in the record of the log, got none; say it with alpha")
+    most = stats.binom.ppf(1.0 - check_alpha(failure), len(log), check_alpha(level))
+    return np.asarray(np.maximum(accuracy - most / len(log), 0.0))
 
 
 def constant_classifier_accuracy(
@@ -108,8 +129,9 @@ def constant_classifier_accuracy(
     """What answering the most frequent class always would certify: its share at every r up to
     ``largest_radius``.
 
-    ``largest_radius`` is what unanimous votes certify (``max_radius``); average that classifier's
-    radius to share * largest_radius. A method below this line has learnt nothing there.
+    ``largest_radius`` is what unanimous votes certify (``max_radius``), or for deterministic
+    certificates the largest radius that was asked for, in the norm of the log; average that
+    classifier's radius to share * largest_radius. A method below this line has learnt nothing.
     """
     share = np.unique(_not_empty(log).label, return_counts=True)[1].max() / len(log)
     return np.where(np.asarray(radii) <= largest_radius, share, 0.0)
@@ -169,7 +191,16 @@ def _no_votes() -> RecordError:
     )
 
 
+def _checked(log: CertificationLog) -> CertificationLog:
+    if not isinstance(log, CertificationLog):
+        raise TypeError(
+            f"expected a CertificationLog, got {type(log).__name__}; the result of certify gives "
+            "one by to_log(y), and accuracies by accuracy(y, radii)"
+        )
+    return log
+
+
 def _not_empty(log: CertificationLog) -> CertificationLog:
-    if not len(log):
+    if not len(_checked(log)):
         raise RecordError("expected a log with at least one image, got none")
     return log

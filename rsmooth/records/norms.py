@@ -1,8 +1,8 @@
-"""What an l2 certificate says in other norms, by containment of balls.
+"""What a certificate in one norm says in another, by containment of balls.
 
-A ball of radius r in the l_p norm lies within the l2 ball of radius r for p <= 2, and within that
-of radius r * d^(1/2 - 1/p) for p > 2 (d the number of values of an image), and in none smaller.
-Radii are rounded down on the way out of l2 and up on the way into it.
+The ball of radius r in the l_q norm lies within the l_p ball of radius R if and only if r <= R for
+q <= p, and r <= R * d^(1/q - 1/p) for q > p, where d is the number of values of an image. Radii
+that a certificate is turned into are rounded down, and radii that have to be certified up.
 """
 
 from __future__ import annotations
@@ -13,45 +13,64 @@ from rsmooth.plumbing.numbers import check_radius
 
 # relative; twice what the two roundings of a power and a product can err by, and more than an ulp
 _MARGIN = 1e-15
+_NAMES = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
+
+NormLike = str | float
+"""A norm by name, "l1", "l2" or "linf", or as its p >= 1, math.inf included."""
 
 
-def radius_in_norm(radius: float, dimension: int, norm: float) -> float:
-    """Largest radius r such that the l_norm ball of radius r lies within the l2 ball of ``radius``,
-    rounded down.
+def radius_in_norm(
+    radius: float, dimension: int, norm: NormLike, *, source: NormLike = "l2"
+) -> float:
+    """Largest r such that the ``norm`` ball of r lies within the ``source`` ball of ``radius``.
 
-    ``norm`` is any p >= 1, math.inf included: radius for p <= 2, radius / sqrt(d) for p = inf.
+        radius_in_norm(0.5, 3072, "linf")                    # 0.5 / sqrt(3072)
+        radius_in_norm(2 / 255, 3072, "l2", source="linf")   # 2/255: it holds for l2 as it is
+
+    Rounded down. dimension: values of an image, C * H * W. ValueError for another norm, a negative
+    radius or a dimension below 1.
     """
-    stretch = _stretch(dimension, norm)
-    return (
-        check_radius(radius)
-        if stretch == 1.0
-        else check_radius(radius) / stretch * (1.0 - 4 * _MARGIN)
-    )
+    stretch = _stretch(dimension, norm, source)
+    return _times(radius, 1.0 / stretch, 1.0 - 4 * _MARGIN)
 
 
-def l2_radius_for(epsilon: float, dimension: int, norm: float) -> float:
-    """The l2 radius that covers every perturbation of l_norm size ``epsilon``, rounded up: what has
-    to be certified.
+def covering_radius(
+    epsilon: float, dimension: int, norm: NormLike, *, target: NormLike = "l2"
+) -> float:
+    """The ``target`` radius that covers every perturbation of ``norm`` size ``epsilon``.
+
+        covering_radius(2 / 255, 3072, "linf")               # 0.4347: what l2 has to certify
+
+    Rounded up. Arguments and errors as of ``radius_in_norm``.
     """
-    stretch = _stretch(dimension, norm)
-    return (
-        check_radius(epsilon)
-        if stretch == 1.0
-        else check_radius(epsilon) * stretch * (1.0 + 4 * _MARGIN)
-    )
+    return _times(epsilon, _stretch(dimension, norm, target), 1.0 + 4 * _MARGIN)
+
+
+def l2_radius_for(epsilon: float, dimension: int, norm: NormLike) -> float:
+    """``covering_radius`` in l2."""
+    return covering_radius(epsilon, dimension, norm)
 
 
 def linf_to_l2(epsilon: float, dimension: int) -> float:
-    """The l2 radius that covers every perturbation of at most ``epsilon`` a value: epsilon *
-    sqrt(d), rounded up.
-    """
-    return l2_radius_for(epsilon, dimension, math.inf)
+    """The l2 radius that covers every perturbation of at most ``epsilon`` per value, rounded up."""
+    return covering_radius(epsilon, dimension, "linf")
 
 
-def _stretch(dimension: int, norm: float) -> float:
-    """How far the corners of the unit l_norm ball stick out in l2."""
-    if dimension < 1 or not norm >= 1.0:
-        raise ValueError(
-            f"expected a dimension >= 1 and a norm p >= 1, got {dimension} and {norm!r}"
-        )
-    return 1.0 if norm <= 2.0 else float(dimension) ** (0.5 - 1.0 / norm)
+def _times(radius: float, factor: float, margin: float) -> float:
+    """Exact where the two balls touch everywhere on an axis: the factor is then 1."""
+    return check_radius(radius) * (1.0 if factor == 1.0 else factor * margin)
+
+
+def _stretch(dimension: int, norm: NormLike, other: NormLike) -> float:
+    """How far the unit ``norm`` ball sticks out in the ``other`` norm: at its corners, or 1."""
+    inner, outer = _power(norm), _power(other)
+    if dimension < 1:
+        raise ValueError(f"expected a dimension >= 1, got {dimension}; it is C * H * W")
+    return 1.0 if inner <= outer else float(dimension) ** (1.0 / outer - 1.0 / inner)
+
+
+def _power(norm: NormLike) -> float:
+    power = _NAMES.get(norm, math.nan) if isinstance(norm, str) else float(norm)
+    if not power >= 1.0:
+        raise ValueError(f"expected a norm l1, l2, linf or p >= 1, got {norm!r}")
+    return power

@@ -3,7 +3,8 @@ all its dialects.
 
 Published files differ in the time (plain seconds, or ``h:mm:ss.ffffff`` with days in front), in the
 digits of the radius (three significant, or four decimals) and in line ends. Ours has all digits of
-the radius and its provenance beside it.
+the radius and its provenance beside it. ``radius`` is an l2 radius; of another norm the column is
+called ``radius_l1`` or ``radius_linf``, so that no tool takes it for one.
 """
 
 from __future__ import annotations
@@ -25,9 +26,11 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import replace_file
 from rsmooth.records.journal import canonical_json
 from rsmooth.records.log import COLUMNS
+from rsmooth.records.statement import Statement
 
 logger = logging.getLogger(__name__)
 
+_RADIUS_COLUMNS = {"l2": "radius", "l1": "radius_l1", "linf": "radius_linf"}
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
 _CLOCK = re.compile(r"(?:([0-9]+) days?, )?([0-9]+):([0-5][0-9]):([0-5][0-9])(\.[0-9]{6})?")
@@ -35,8 +38,9 @@ _CLOCK = re.compile(r"(?:([0-9]+) days?, )?([0-9]+):([0-5][0-9]):([0-5][0-9])(\.
 
 @dataclass(frozen=True)
 class Table:
-    """A table as read: ``columns`` by name, (N,) each, in the order of the file, and the provenance
-    found beside it.
+    """A table as read: ``columns`` by name, (N,) each, in the order of the file, and provenance.
+
+    The provenance is that beside the table; of a table without, the norm that its header names.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -46,8 +50,8 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a published table; rows are checked one by one, not against each other.
 
-    Raises RecordError with file and line for a missing header, a row that was cut off, or a value
-    that is none.
+    Raises RecordError with file and line for a missing header, a header of another norm than the
+    provenance beside it states, a row that was cut off, or a value that is none.
     """
     raw = path.read_bytes()
     provenance = _read_provenance(path, raw)
@@ -68,11 +72,7 @@ def read_table(path: Path) -> Table:
             path,
         )
     lines = [line.removesuffix("\r") for line in lines]
-    if not lines or tuple(lines[0].split("\t")) != COLUMNS:
-        raise RecordError(
-            f"{path}, line 1: expected the tab-separated header {' '.join(COLUMNS)}, got "
-            f"{lines[0][:80] if lines else ''!r}; is this a certification log?"
-        )
+    provenance = _checked_norm(path, lines[0] if lines else "", provenance)
     rows = [
         _parse_row(line, f"{path}, line {number}") for number, line in enumerate(lines[1:], start=2)
     ]
@@ -86,9 +86,9 @@ def read_table(path: Path) -> Table:
 
 def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[str, Any]) -> None:
     """Write six ``columns`` (N,) as a published table, and ``provenance`` with the table's hash to
-    ``path.json``.
+    ``path.json``. The radius column is named after the norm that the provenance states.
     """
-    lines = ["\t".join(COLUMNS)]
+    lines = ["\t".join(_header(Statement.of(provenance).norm))]
     for idx, label, predict, radius, correct, time in zip(*columns, strict=True):
         # All digits, never rounded: published tools round to nearest, and then compare a radius
         # that was rounded up.
@@ -132,6 +132,36 @@ def parse_number(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"expected a decimal number, got {text!r}")
     return float(text)
+
+
+def _header(norm: str) -> tuple[str, ...]:
+    """The columns of a table whose radii are in ``norm``."""
+    return tuple(_RADIUS_COLUMNS[norm] if name == "radius" else name for name in COLUMNS)
+
+
+def _checked_norm(path: Path, line: str, provenance: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of a table with this header; RecordError where the two contradict."""
+    named = {_header(norm): norm for norm in _RADIUS_COLUMNS}.get(tuple(line.split("\t")))
+    if named is None:
+        raise RecordError(
+            f"{path}, line 1: expected the tab-separated header {' '.join(COLUMNS)} (radius_l1 or "
+            f"radius_linf for radii in those norms), got {line[:80]!r}; is this a certification "
+            "log?"
+        )
+    if not provenance:
+        said = Statement(norm=named, method="not recorded")  # type: ignore[arg-type]
+        return {} if named == "l2" else {"statement": said.record()}
+    try:
+        stated = Statement.of(provenance).norm
+    except RecordError as error:
+        raise RecordError(f"{_beside(path)}: {error}") from None
+    if stated != named:
+        raise RecordError(
+            f"{path}, line 1: expected the column {_RADIUS_COLUMNS[stated]}, since "
+            f"{_beside(path).name} states {stated} radii, got {_RADIUS_COLUMNS[named]}; one of the "
+            "two is of another log: export it again"
+        )
+    return provenance
 
 
 def _parse_row(line: str, where: str) -> tuple[float, ...]:

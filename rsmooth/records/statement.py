@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.numbers import check_alpha
+from rsmooth.records.noise import recorded_noise
 
 Norm = Literal["l1", "l2", "linf"]
 Kind = Literal["probabilistic", "deterministic"]
@@ -19,7 +21,7 @@ class Statement:
         Statement()                                          # l2, probabilistic: published tables
         Statement(norm="linf", kind="deterministic", method="ibp")
 
-    norm: of the radii, "l1", "l2" or "linf". kind: "probabilistic", each certificate wrong with
+    norm: of the radii: "l1", "l2" or "linf". kind: "probabilistic", each certificate wrong with
     probability at most ``alpha``, or "deterministic", where alpha is None.
     alpha: None too where a probabilistic record does not say it.
     method: how the radii were shown, such as "gaussian smoothing" or "crown-ibp".
@@ -34,17 +36,25 @@ class Statement:
     sound: bool = True
 
     def __post_init__(self) -> None:
-        for name, known in (("norm", get_args(Norm)), ("kind", get_args(Kind))):
-            if getattr(self, name) not in known:
+        known = {"norm": get_args(Norm), "kind": get_args(Kind), "sound": (True, False)}
+        for name, values in known.items():
+            if getattr(self, name) not in values:
                 raise RecordError(
-                    f"expected a {name} among {', '.join(known)}, got {getattr(self, name)!r}; "
-                    "certificates of another cannot be compared with any here"
+                    f"expected {name} among {', '.join(map(str, values))}, got "
+                    f"{getattr(self, name)!r}; certificates of another cannot be compared with "
+                    "any here"
                 )
 
     @property
     def group(self) -> tuple[str, str]:
         """What two records must share to stand in one table: norm and kind."""
         return self.norm, self.kind
+
+    def __str__(self) -> str:
+        """For a report: "probabilistic (alpha 0.001)" or "deterministic", and whether not sound."""
+        told = "not recorded" if self.alpha is None else f"{self.alpha:g}"
+        certain = self.kind if self.kind == "deterministic" else f"{self.kind} (alpha {told})"
+        return certain if self.sound else f"{certain}, not sound"
 
     def record(self) -> dict[str, Any]:
         """As plain values, for the provenance of a record."""
@@ -57,8 +67,9 @@ class Statement:
     def of(cls, provenance: Mapping[str, Any]) -> Statement:
         """The statement that a record's provenance makes.
 
-        It stands under "statement". Records from before there was one, and published tables, are
-        Gaussian l2 certificates; a bare "norm" or "kind" beside the other entries counts as well.
+        It is recorded under "statement". A bare "norm" or "kind" beside the other entries counts
+        as well. Where neither names the norm, it is that of the noise, and l2 where the record says
+        no noise: published tables. RecordError for an unknown norm, kind or noise.
         """
         said = provenance.get("statement", {})
         if not isinstance(said, Mapping):
@@ -67,6 +78,47 @@ class Statement:
         found |= {
             key: said[key] for key in ("norm", "kind", "method", "alpha", "sound") if key in said
         }
-        if "alpha" in provenance and found.get("kind") != "deterministic":
-            found["alpha"] = float(provenance["alpha"])  # a restated record keeps it here
-        return cls(**found)
+        return cls(
+            **(_deterministic if found.get("kind") == "deterministic" else _probabilistic)(
+                found, provenance
+            )
+        )
+
+
+def check_one_group(statements: Sequence[Statement]) -> None:
+    """RecordError, saying how to convert, unless all state one norm and are of one kind."""
+    for number, other in enumerate(statements[1:], start=1):
+        first = statements[0]
+        if other.norm != first.norm:
+            raise RecordError(
+                f"expected certificates in one norm, but log {number} states {other.norm} radii "
+                f"and log 0 {first.norm} radii; convert one by containment: "
+                f'rsmooth.records.in_norm(log, "{first.norm}", dimension)'
+            )
+        if other.kind != first.kind:
+            raise RecordError(
+                f"expected certificates of one kind, but log {number} is {other.kind} and log 0 "
+                f"{first.kind}; no conversion makes them one: report them apart"
+            )
+
+
+def _deterministic(found: dict[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    if "norm" not in found:
+        raise RecordError('expected a deterministic record to state its norm, such as "linf"')
+    return {"method": "not recorded", **found, "alpha": None}
+
+
+def _probabilistic(found: dict[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Norm and method are those of the noise where the record says no others."""
+    noise = recorded_noise(provenance)
+    if noise is not None:
+        found = {"norm": noise.norm, "method": f"{noise.name} smoothing", **found}
+    alpha = provenance.get("alpha", found.get("alpha"))  # the first is a restated record's own
+    return {**found, "alpha": None if alpha is None else _alpha(alpha)}
+
+
+def _alpha(value: Any) -> float:
+    try:
+        return check_alpha(value)
+    except (TypeError, ValueError) as error:
+        raise RecordError(str(error)) from None

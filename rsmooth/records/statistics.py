@@ -2,7 +2,8 @@
 false certificates.
 
 The images are taken as a sample of the distribution that the claim is about. The certification's
-own error, alpha an image, comes on top: ``false_certificates``.
+own error, alpha per image, comes on top: ``false_certificates``. Radii are in the norm that the
+logs state.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha
 from rsmooth.records.log import CertificationLog, FloatArray, IntArray, check_same_images
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy, certified_radii
+from rsmooth.records.statement import check_one_group
 
 SMALL_SAMPLE = (
     2000  # below it, differences of a few points between methods drown in the choice of images
@@ -59,7 +61,7 @@ def radius_interval(
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """Second run minus first on the same N images; arrays are (R,), one value a radius.
+    """Second run minus first on the same N images; arrays are (R,), one value per radius.
 
     ``accuracy``, ``accuracy_error`` and ``accuracy_p``: difference in certified accuracy, its
     paired standard error, and McNemar's exact two-sided p-value. ``radius``, ``radius_error``,
@@ -76,15 +78,16 @@ class PairedComparison:
     radius_p: float
     radius_interval: tuple[float, float]
 
-    def weak_claims(self, z: float = 1.96) -> list[str]:
+    def weak_claims(self, z: float = 1.96, *, average: bool = True) -> list[str]:
         """The non-zero differences that are smaller than ``z`` standard errors, in words: do not
-        claim them.
+        claim them. ``average``: whether that of the average certified radius is meant as well.
         """
         claims = [
             (f"certified accuracy at r={r:g}", 100 * d, 100 * e, " points")
             for r, d, e in zip(self.radii, self.accuracy, self.accuracy_error, strict=True)
         ]
-        claims.append(("average certified radius", self.radius, self.radius_error, ""))
+        if average:
+            claims.append(("average certified radius", self.radius, self.radius_error, ""))
         return [
             f"{name}: {difference:+.3g} ± {error:.2g}{unit} is within its error"
             for name, difference, error, unit in claims
@@ -102,8 +105,10 @@ def compare(
 ) -> PairedComparison:
     """Compare two runs image by image, which halves the error of comparing their averages.
 
-    ``radii`` (R,). Raises RecordError, naming the difference, unless both are on the same images.
+    ``radii`` (R,). Raises RecordError, naming the difference, unless both are on the same images
+    and state one norm and one kind; ``in_norm`` converts norms.
     """
+    check_one_group([first.statement, second.statement])
     check_same_images([first, second])
     wanted = np.atleast_1d(np.asarray(radii, dtype=np.float64))
     holds = [log.correct[:, None] & (log.radius[:, None] >= wanted) for log in (first, second)]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rsmooth.noise.distributions import NoiseDistribution, noise_of_record
-from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.statement import Statement
 
 ARITHMETIC = {"grid": "integer"}  # by what earlier headers call the kind of noise
@@ -30,18 +28,3 @@ def upgraded(header: Mapping[str, Any]) -> dict[str, Any]:
     if "alpha" in header and "statement" not in header:
         found["statement"] = Statement(alpha=header["alpha"]).record()
     return found
-
-
-def recorded_noise(header: Mapping[str, Any]) -> NoiseDistribution:
-    """The noise distribution of a record; RecordError where its header does not say one."""
-    section = upgraded(header).get("noise")
-    record = section.get("distribution") if isinstance(section, Mapping) else None
-    if not isinstance(record, Mapping):
-        raise RecordError(
-            "expected a record that names its noise distribution, got one without; certify with "
-            "this package to have one"
-        )
-    try:
-        return noise_of_record(record)
-    except (TypeError, ValueError) as error:
-        raise RecordError(f"{error}; install or register the noise that the record names") from None

@@ -6,16 +6,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsmooth.certify.proof.bounds import max_radius
 from rsmooth.records.log import CertificationLog, image_difference
 from rsmooth.records.metrics import (
     certified_accuracy,
     constant_classifier_accuracy,
     predicted_classes,
 )
+from rsmooth.records.noise import float_noise
 from rsmooth.records.statistics import SMALL_SAMPLE
-from rsmooth.report.runs import Run
+from rsmooth.report.runs import Run, by_statement
 
+ROUNDING = 1e-9  # relative; between two ways to compute the same bound
 _EFFECTS = {
     "n": "more samples certify larger radii",
     "alpha": "a larger alpha certifies larger radii",
@@ -28,7 +29,7 @@ def caveats(runs: Sequence[Run]) -> list[str]:
     """Warnings about single runs and about comparing them, in words; empty if there are none."""
     return [
         *_about_samples(runs),
-        *_about_settings(runs),
+        *(text for group in by_statement(runs) for text in _about_settings(group)),
         *(text for run in runs for text in _about_run(run)),
     ]
 
@@ -55,18 +56,24 @@ def _about_settings(runs: Sequence[Run]) -> list[str]:
         known = {str(run.setting(key)) for run in runs if run.setting(key) is not None}
         if len(known) > 1:
             found.append(f"The runs differ in {key} ({', '.join(sorted(known))}): {effect}.")
-    if len(runs) > 1 and any(run.setting("sigma") is None for run in runs):
-        unknown = ", ".join(run.name for run in runs if run.setting("sigma") is None)
+    probabilistic = runs[0].statement.kind == "probabilistic"
+    unknown = [run.name for run in runs if run.noise is None]
+    if len(runs) > 1 and probabilistic and unknown:
         found.append(
-            f"No configuration in the record of {unknown}: whether σ, n and alpha agree cannot be "
-            "checked."
+            f"No configuration in the record of {', '.join(unknown)}: whether noise, n and alpha "
+            "agree cannot be checked."
         )
     return found
 
 
 def _about_run(run: Run) -> list[str]:
     found = []
-    data, noise = run.setting("dataset"), run.setting("noise")
+    data = run.setting("dataset")
+    if not run.statement.sound:
+        found.append(
+            f"{run.name}: the rule behind its certificates ({run.statement.method}) is known to "
+            "prove nothing; its figures are in brackets and enter no envelope and no comparison."
+        )
     if isinstance(data, dict) and data.get("images", 0) > len(run.log):
         found.append(
             f"{run.name}: unfinished, {len(run.log):,} of {data['images']:,} images are there."
@@ -74,15 +81,14 @@ def _about_run(run: Run) -> list[str]:
     if run.setting("mode") in ("radius", "grid"):
         found.append(
             f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; its "
-            "ACR, and its "
-            "curve between them, are lower bounds."
+            "ACR, and its curve between them, are lower bounds."
         )
     if run.setting("target") == "label":
         found.append(
             f"{run.name}: the true label was tested, so an image that is misclassified counts as "
             "abstained."
         )
-    if isinstance(noise, dict) and noise.get("kind") == "float":
+    if float_noise(run.log.provenance):
         found.append(
             f"{run.name}: float noise, whose certificates floating-point rounding can break."
         )
@@ -90,15 +96,16 @@ def _about_run(run: Run) -> list[str]:
         found.append(
             f"{run.name}: the model has collapsed, it predicts {predicted_classes(run.log)} class."
         )
-    configuration = [run.setting(key) for key in ("sigma", "n", "alpha")]
-    if None not in configuration:
-        sigma, n, alpha = configuration
-        beyond = overstated(run.log, float(sigma), int(n), float(alpha))
-        if beyond:
-            found.append(
-                f"{run.name}: {beyond} radii exceed what n={n} samples can certify; they were "
-                "rounded up, or the configuration is another."
-            )
+    return [*found, *_about_radii(run)]
+
+
+def _about_radii(run: Run) -> list[str]:
+    found, largest = [], run.unanimous_radius
+    if largest is not None and (beyond := overstated(run.log, largest)):
+        found.append(
+            f"{run.name}: {beyond} radii exceed what n={run.setting('n')} samples can certify; "
+            "they were rounded up, or the configuration is another."
+        )
     below = _worse_than_constant(run)
     if below is not None:
         found.append(f"{run.name}: below the constant classifier from r={below:.3g} on.")
@@ -117,8 +124,8 @@ def _worse_than_constant(run: Run) -> float | None:
     return float(radii[np.flatnonzero(~worse)[-1] + 1]) if (~worse).any() else 0.0
 
 
-def overstated(log: CertificationLog, sigma: float, n: int, alpha: float) -> int:
-    """The number of radii above the largest that n samples can certify: rounding up in the tool
-    that wrote them.
+def overstated(log: CertificationLog, largest: float) -> int:
+    """The number of radii above the ``largest`` that the run's samples can certify: rounding up in
+    the tool that wrote them.
     """
-    return int(np.sum(log.radius > max_radius(sigma, n, alpha)))
+    return int(np.sum(log.radius > largest * (1.0 + ROUNDING)))

@@ -1,5 +1,5 @@
-"""The report: table, differences, provenance and warnings as one document, its data beside it, and
-the figures.
+"""The report: tables, differences, provenance and warnings as one document, its data beside it, and
+the figures. Runs that state different things have tables and figures of their own.
 """
 
 from __future__ import annotations
@@ -8,60 +8,126 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rsmooth.records.log import image_difference
-from rsmooth.records.metrics import (
-    base_accuracy_under_noise,
-    best_runs,
-    certified_accuracy,
-    label_probability_quantiles,
-    majority_accuracy,
-)
-from rsmooth.records.statistics import (
-    accuracy_interval,
-    compare,
-    false_certificates,
-    radius_interval,
-)
-from rsmooth.report.caveats import caveats
+from rsmooth.report.formats import to_csv, to_latex
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
 from rsmooth.report.plots import accuracy_figure, probability_figure, save_figure
-from rsmooth.report.runs import Run, default_radii, load_runs
-from rsmooth.report.tables import Table, build_table, md_row, md_rule, to_csv, to_latex, to_markdown
+from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, load_runs
+from rsmooth.report.sections import (
+    caveats_section,
+    differences_section,
+    envelope_section,
+    intervals_section,
+    overview,
+    provenance_section,
+    table_section,
+    votes_section,
+)
+from rsmooth.report.tables import Table, build_table
 
-QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-_SETTINGS = {
-    "sigma": "σ",
-    "n0": "n0",
-    "n": "n",
-    "alpha": "α",
-    "mode": "mode",
-    "target": "target",
-    "seed": "seed",
-    "rsmooth": "rsmooth",
-}
-_NESTED_SETTINGS = {
-    ("dataset", "name"): "data",
-    ("dataset", "split"): "split",
-    ("noise", "kind"): "noise",
-    ("dataset", "fingerprint"): "fingerprint",
-    ("model", "hash"): "model",
-}
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that state the same: one norm, one kind. ``linf``: None where it was not asked for."""
+
+    runs: tuple[Run, ...]
+    table: Table
+    linf: LinfTable | None = None
+
+    @property
+    def counted(self) -> list[Run]:
+        """The runs that kept their votes."""
+        return [run for run in self.runs if run.log.counts is not None]
+
+    @property
+    def sections(self) -> list[str]:
+        """All that is said of the group, in Markdown, without what there is nothing to say on."""
+        found = [
+            table_section(self.runs, self.table),
+            envelope_section(self.runs, self.table),
+            "" if self.linf is None else linf_section(self.linf),
+            intervals_section(self.runs, self.table),
+            differences_section(self.runs, self.table),
+            votes_section(self.counted),
+        ]
+        return [section for section in found if section]
 
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: its runs and tables, the document (also as ``str``), and the files
-    written.
+    """A finished report: its runs, a group for each norm and kind, and the files written.
+
+        made = report(["runs/a", "runs/b"])
+        print(made)                                  # the document, without figures
+        made = made.write("out")                     # files: report.md, report.csv, curves.png ...
+
+    ``table`` and ``linf`` are those of the first group; ``sections`` make up the document.
     """
 
     runs: tuple[Run, ...]
-    table: Table
-    markdown: str
+    groups: tuple[Group, ...]
+    title: str
     files: tuple[Path, ...] = ()
-    linf: LinfTable | None = None
 
     def __str__(self) -> str:
         return self.markdown
+
+    @property
+    def table(self) -> Table:
+        return self.groups[0].table
+
+    @property
+    def linf(self) -> LinfTable | None:
+        return self.groups[0].linf
+
+    def group(self, norm: str, kind: str) -> Group | None:
+        """The group of this norm and kind; None where no run states it."""
+        found = (each for each in self.groups if (each.table.norm, each.table.kind) == (norm, kind))
+        return next(found, None)
+
+    @property
+    def sections(self) -> list[str]:
+        """The document in Markdown, piece by piece, without figures."""
+        found = [
+            f"# {self.title}\n",
+            overview([group.table for group in self.groups]),
+            *(section for group in self.groups for section in group.sections),
+            provenance_section(self.runs),
+            caveats_section(self.runs),
+        ]
+        return [section for section in found if section]
+
+    @property
+    def markdown(self) -> str:
+        return "\n".join(self.sections)
+
+    def write(self, folder: str | Path, further: Sequence[str] = ()) -> Report:
+        """Write the document, with ``further`` sections behind it, its data and its figures.
+
+        The files of the first group are report.csv, report.tex, curves.png and curves.pdf, and
+        probabilities.png and .pdf where votes were kept. Those of any other name its norm and kind:
+        report-linf-deterministic.csv. linf.csv holds all groups. Returns the report with ``files``.
+        """
+        out = Path(folder)
+        out.mkdir(parents=True, exist_ok=True)
+        texts: dict[str, str] = {"report.md": ""}  # first among the files; written last
+        pictures: list[Path] = []
+        shown: list[str] = []
+        for number, group in enumerate(self.groups):
+            norm, kind = group.table.norm, group.table.kind
+            end = f"-{norm}-{kind}" if number else ""
+            texts |= {f"report{end}.csv": to_csv(group.table)}
+            texts |= {f"report{end}.tex": to_latex(group.table)}
+            title = self.title if len(self.groups) == 1 else f"{self.title} ({norm}, {kind})"
+            written, links = _figures(group, out, end, title)
+            pictures += written
+            shown += links
+        tables = [group.linf for group in self.groups if group.linf is not None]
+        if tables:
+            texts["linf.csv"] = linf_csv(tables)
+        texts["report.md"] = "\n".join([*self.sections, *further, *shown])
+        for name, content in texts.items():
+            (out / name).write_text(content, encoding="utf-8")
+        return replace(self, files=(*(out / name for name in texts), *pictures))
 
 
 def report(
@@ -73,243 +139,49 @@ def report(
     title: str = "Certified accuracy",
     linf: Sequence[float] | None = None,
     dimension: int | None = None,
+    training: Sequence[TrainingTime | None] | None = None,
 ) -> Report:
-    """Compare run folders, journals and published logs side by side; the first is the baseline of
-    the differences.
+    """Compare run folders, journals and published logs side by side.
 
-    ``radii``: of the table, beside the clean accuracy; the default follows the data. ``names``: one
-    a run; the default tells the paths apart. ``linf``: linf radii for a further table;
-    ``dimension``: as ``linf_table``. With ``out_dir``, writes report.md, report.csv, report.tex,
-    curves.png and curves.pdf there, linf.csv if there is such a table, and probabilities.png and
-    .pdf if the runs kept their votes. Raises as ``load_runs`` and ``linf_table``.
+        report(["runs/smoothadv", "sigma_0.25"], "out", radii=[0.25, 0.5], linf=[2 / 255])
+
+    Runs are grouped by what they state, norm and kind: each group has its own table, intervals,
+    curves and differences, of which its first run is the baseline.
+
+    radii: of the tables, each read in its table's own norm, beside the clean accuracy; the default
+    follows the data. names: one per run; the default tells the paths apart. linf: linf radii for a
+    further table of each group; dimension: as ``linf_table``. training: times, as ``load_runs``.
+    out_dir: where ``Report.write`` leaves its files. Raises as ``load_runs`` and ``linf_table``.
     """
     if linf is None and dimension is not None:
         raise ValueError(
             f"expected linf radii beside dimension={dimension}, got none; it says what they cover "
             "in l2"
         )
-    loaded = load_runs(runs, names)
-    wanted = (
-        sorted({float(radius) for radius in radii if radius})
-        if radii is not None
-        else default_radii(loaded)
-    )
-    table = build_table(loaded, wanted)
-    other = None if linf is None else linf_table(loaded, linf, dimension)
-    counted = [run for run in loaded if run.log.counts is not None]
-    sections = [
-        f"# {title}\n",
-        _explained(to_markdown(table)),
-        _envelope(loaded, table),
-        "" if other is None else linf_section(other),
-        _intervals(loaded, wanted),
-        _differences(loaded, wanted),
-        _probabilities(counted),
-        _provenance(loaded),
-        _caveats(loaded),
-    ]
-    text = "\n".join(section for section in sections if section)
-    made = Report(tuple(loaded), table, text, linf=other)
-    return (
-        made
-        if out_dir is None
-        else replace(made, files=_write(Path(out_dir), made, counted, title))
-    )
+    loaded = load_runs(runs, names, training)
+    wanted = None if radii is None else sorted({float(radius) for radius in radii if radius})
+    groups = tuple(_group(each, wanted, linf, dimension) for each in by_statement(loaded))
+    made = Report(tuple(loaded), groups, title)
+    return made if out_dir is None else made.write(out_dir)
 
 
-def _write(folder: Path, made: Report, counted: Sequence[Run], title: str) -> tuple[Path, ...]:
-    folder.mkdir(parents=True, exist_ok=True)
-    pictures = save_figure(accuracy_figure(made.runs, title=title), folder / "curves")
-    shown = "\n![Certified accuracy against radius](curves.png)\n"
-    if counted:
-        pictures += save_figure(probability_figure(counted, title=title), folder / "probabilities")
-        shown += "\n![Probability of the true class under noise](probabilities.png)\n"
-    texts = {
-        "report.md": made.markdown + shown,
-        "report.csv": to_csv(made.table),
-        "report.tex": to_latex(made.table),
-    }
-    if made.linf is not None:
-        texts["linf.csv"] = linf_csv(made.linf)
-    for name, content in texts.items():
-        (folder / name).write_text(content, encoding="utf-8")
-    return (*(folder / name for name in texts), *pictures)
+def _group(
+    runs: Sequence[Run],
+    radii: Sequence[float] | None,
+    linf: Sequence[float] | None,
+    dimension: int | None,
+) -> Group:
+    table = build_table(runs, default_radii(runs) if radii is None else radii)
+    other = None if linf is None else linf_table(runs, linf, dimension)
+    return Group(tuple(runs), table, other)
 
 
-def _explained(table: str) -> str:
-    return (
-        f"{table}\nAccuracies in %, each ± its standard error over the images. clean: correct and "
-        "not abstained; "
-        "r: certified at that l2 radius too, and so at that l1 radius. ACR: average certified "
-        "radius. training: "
-        "time, of the processor where it says CPU (those runs were given a budget of it), else "
-        "real. "
-        "certification: real time, summed over the images.\n"
-    )
-
-
-def _envelope(runs: Sequence[Run], table: Table) -> str:
-    if not any(row.name == "upper envelope" for row in table.rows):
-        return ""
-    winners = best_runs([run.log for run in runs], table.radii)
-    parts = [
-        f"r={radius:g} {runs[winner].name}"
-        for radius, winner in zip(table.radii, winners, strict=True)
-    ]
-    return (
-        f"Best run at each radius, chosen on these images, which flatters it: {', '.join(parts)}.\n"
-    )
-
-
-def _intervals(runs: Sequence[Run], radii: Sequence[float]) -> str:
-    lines = [
-        "## 95 % intervals\n",
-        md_row("method", "clean", *(f"r={radius:g}" for radius in radii), "ACR"),
-        md_rule(len(radii) + 3),
-    ]
-    for run in runs:
-        low, high = accuracy_interval(run.log, [0.0, *radii])
-        mean = radius_interval(run.log)
-        lines.append(
-            md_row(
-                run.name,
-                *(f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(low, high, strict=True)),
-                f"{mean[0]:.3f} to {mean[1]:.3f}",
-            )
-        )
-    return "\n".join(lines) + "\n\nWilson's interval; for ACR the bootstrap's.\n"
-
-
-def _differences(runs: Sequence[Run], radii: Sequence[float]) -> str:
-    """Each further run against the first, image by image where both have the same images."""
-    if len(runs) < 2:
-        return ""
-    first = runs[0]
-    lines = [
-        f"## Paired differences to {first.name}\n",
-        md_row("method", "clean", *(f"r={radius:g}" for radius in radii), "ACR"),
-        md_rule(len(radii) + 3),
-    ]
-    weak, apart = [], []
-    for run in runs[1:]:
-        difference = image_difference(first.log, run.log)
-        if difference is None and len(first.log) < 2:
-            difference = "one image gives no standard error"
-        if difference is not None:
-            apart.append(f"- {run.name} cannot be paired with {first.name}: {difference}.")
-            continue
-        paired = compare(first.log, run.log, [0.0, *radii])
-        cells = [
-            f"{100 * d:+.1f} ± {100 * e:.1f} ({_p(p)})"
-            for d, e, p in zip(
-                paired.accuracy, paired.accuracy_error, paired.accuracy_p, strict=True
-            )
-        ]
-        lines.append(
-            md_row(
-                run.name,
-                *cells,
-                f"{paired.radius:+.3f} ± {paired.radius_error:.3f} ({_p(paired.radius_p)})",
-            )
-        )
-        weak += [f"- {run.name}: {claim}." for claim in paired.weak_claims()]
-    table = "\n".join(lines) if len(apart) < len(runs) - 1 else lines[0]
-    note = (
-        "Percentage points ± paired standard error; p: McNemar's exact test, for ACR the paired "
-        "t-test; not "
-        "corrected for the number of comparisons."
-    )
-    doubt = (
-        ["Differences too small to claim (below 1.96 standard errors):\n", *weak] if weak else []
-    )
-    return "\n".join([table, "", note, "", *doubt, *apart]).rstrip() + "\n"
-
-
-def _probabilities(runs: Sequence[Run]) -> str:
-    if not runs:
-        return ""
-    kinds = ("base classifier under noise", "majority vote", "certified (r=0)")
-    lines = ["## Three accuracies\n", md_row("method", *kinds), md_rule(4)]
-    for run in runs:
-        values = (
-            base_accuracy_under_noise(run.log),
-            majority_accuracy(run.log),
-            certified_accuracy(run.log, 0.0),
-        )
-        lines.append(md_row(run.name, *(f"{100 * value:.1f}" for value in values)))
-    lines += [
-        "\n## Probability of the true class under noise\n",
-        md_row("method", *(f"{100 * q:g} %" for q in QUANTILES)),
-        md_rule(len(QUANTILES) + 1),
-    ]
-    lines += [
-        md_row(run.name, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES)))
-        for run in runs
-    ]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Quantiles over all images, abstained and misclassified ones included: ACR can be "
-            "raised on easy images alone, this distribution shows the others too.\n",
-        ]
-    )
-
-
-def _provenance(runs: Sequence[Run]) -> str:
-    return "\n".join(["## Provenance\n", *(f"- {run.name}: {_origin(run)}" for run in runs)]) + "\n"
-
-
-def _origin(run: Run) -> str:
-    settings = [
-        f"{name} {run.setting(key)}"
-        for key, name in _SETTINGS.items()
-        if run.setting(key) is not None
-    ]
-    nested = [
-        f"{name} {part[key]}"
-        for (group, key), name in _NESTED_SETTINGS.items()
-        if isinstance(part := run.setting(group), dict) and part.get(key) is not None
-    ]
-    text = f"{len(run.log):,} images; " + (
-        ", ".join(settings + nested) or "configuration not in the record"
-    )
-    text += _derivation(run)
-    spent = run.setting("alpha_spent") or run.setting(
-        "alpha"
-    )  # of a run that was tested again, both tests'
-    if spent is None:
-        return text + "."
-    mean, most = false_certificates(len(run.log), float(spent))
-    return (
-        f"{text}; false certificates: at most {mean:g} expected, at most {most} with "
-        "probability 99.9 %."
-    )
-
-
-def _derivation(run: Run) -> str:
-    """What ``rsmooth restate`` made a record of, and for how many certificates together."""
-    together, sources = run.setting("statements") or 1, run.setting("derived_from")
-    text = (
-        f", joint over {together} certificates at {together * run.setting('alpha'):.4g}"
-        if together > 1
-        else ""
-    )
-    return (
-        text
-        if not sources
-        else f"{text}, restated from {' and '.join(each['file'] for each in sources)}"
-    )
-
-
-def _caveats(runs: Sequence[Run]) -> str:
-    found = caveats(runs)
-    return (
-        "\n".join(["## Read with care\n", *(f"- {caveat}" for caveat in found)]) + "\n"
-        if found
-        else ""
-    )
-
-
-def _p(value: float) -> str:
-    return f"p={value:.2g}" if value >= 1e-3 else "p<0.001"
+def _figures(group: Group, out: Path, end: str, title: str) -> tuple[list[Path], list[str]]:
+    """Draw a group's figures; their files, and the lines that show them."""
+    alt = f"Certified accuracy against {group.table.norm} radius"
+    drawn = {f"curves{end}": (alt, accuracy_figure(group.runs, title=title))}
+    if group.counted:
+        alt = "Probability of the true class under noise"
+        drawn[f"probabilities{end}"] = (alt, probability_figure(group.counted, title=title))
+    files = [path for stem, (_, each) in drawn.items() for path in save_figure(each, out / stem)]
+    return files, [f"![{alt}]({stem}.png)\n" for stem, (alt, _) in drawn.items()]

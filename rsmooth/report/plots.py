@@ -18,6 +18,7 @@ from rsmooth.records.metrics import (
     constant_classifier_accuracy,
     label_probability,
 )
+from rsmooth.records.statement import Norm, check_one_group
 from rsmooth.records.statistics import accuracy_interval
 from rsmooth.report.runs import Run
 
@@ -29,31 +30,37 @@ if TYPE_CHECKING:
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1.5, 2, 1.5, 2)))
 CONTRADICTION, INK = "#D55E00", "#444444"
+NORMS = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 MOST_BANDS = 4  # above it, bands hide one another
 
 
 def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "") -> Figure:
-    """Certified accuracy against radius: one exact step curve a run, the constant classifier dotted
-    below.
+    """Certified accuracy against radius: one exact step curve per run, the constant classifier
+    dotted below.
 
-    ``bands``: 95 % intervals (Wilson, pointwise) around the curves, for up to four runs.
+    The axis names the norm that the runs state; linf radii are in steps of 1/255. RecordError for
+    runs of different norms or kinds. ``bands``: 95 % intervals (Wilson, pointwise) around the
+    curves, for up to four runs.
     """
+    check_one_group([run.statement for run in runs])
+    norm = runs[0].statement.norm
+    unit = 255 if norm == "linf" else 1
     figure, axes = _axes(title)
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     for number, run in enumerate(runs):
         radii = curve_radii(run.log)
         line = _line(number)
         axes.plot(
-            radii,
+            unit * radii,
             100 * certified_accuracy(run.log, radii),
             drawstyle="steps-pre",
-            label=run.name,
+            label=run.label,
             **line,
         )
-        if bands and len(runs) <= MOST_BANDS:
+        if bands and len(runs) <= MOST_BANDS and run.statement.sound:
             low, high = accuracy_interval(run.log, radii)
             axes.fill_between(
-                radii,
+                unit * radii,
                 100 * low,
                 100 * high,
                 step="pre",
@@ -64,15 +71,16 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
     cap = max(run.largest_radius for run in runs)
     constant = 100 * float(constant_classifier_accuracy(runs[0].log, 0.0, cap))
     axes.plot(
-        [0, cap, cap],
+        [0, unit * cap, unit * cap],
         [constant, constant, 0],
         ":",
         color=INK,
         linewidth=1.4,
         label="constant classifier",
     )
-    axes.set(xlim=(0, 1.02 * max(reach, 1e-9)), ylim=(0, 100))
-    axes.set(xlabel=r"$\ell_2$ radius", ylabel="certified accuracy (%)")
+    axes.set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
+    steps = " (steps of 1/255)" if norm == "linf" else ""
+    axes.set(xlabel=f"certified {NORMS[norm]} radius{steps}", ylabel="certified accuracy (%)")
     _legend(axes)
     return figure
 
@@ -81,8 +89,8 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
     """How sure the base classifier is under noise: share of images whose true class keeps at least
     a probability.
 
-    The axis is even in the normal quantile, and so in radius / sigma; right of 1/2 images are won.
-    Needs vote counts.
+    The axis is even in the normal quantile, which with Gaussian noise is radius / sigma; right of
+    1/2 images are won. Needs vote counts.
     """
     figure, axes = _axes(title)
     for number, run in enumerate(runs):
@@ -92,7 +100,7 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
         floor = 0.5 / float(samples.max())  # the quantile of 0 and 1 is infinite
         at = ndtri(np.clip(share, floor, 1 - floor))
         still = 100 * (1 - np.arange(len(share)) / len(share))
-        axes.plot(at, still, drawstyle="steps-pre", label=run.name, **_line(number))
+        axes.plot(at, still, drawstyle="steps-pre", label=run.label, **_line(number))
     ticks = np.array([1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999])
     axes.axvline(0, color=INK, linewidth=1, linestyle=":")
     axes.set_xticks(ndtri(ticks), [f"{tick:g}" for tick in ticks])
@@ -105,9 +113,11 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
     return figure
 
 
-def attack_gap_figure(certified: ArrayLike, attacked: ArrayLike, *, title: str = "") -> Figure:
-    """Certified radius (N,) against the smallest norm (N,) at which an attack succeeded, infinite
-    where none did.
+def attack_gap_figure(
+    certified: ArrayLike, attacked: ArrayLike, *, title: str = "", norm: Norm = "l2"
+) -> Figure:
+    """Certified radius (N,) against the smallest size (N,) at which an attack succeeded, infinite
+    where none did; both in ``norm``.
 
     A point below the diagonal contradicts its certificate; its height above it is the gap between
     proof and attack.
@@ -155,7 +165,10 @@ def attack_gap_figure(certified: ArrayLike, attacked: ArrayLike, *, title: str =
             label=f"{name} ({int(chosen.sum())})",
         )
     axes.set(xlim=(0, right), ylim=(0, top))
-    axes.set(xlabel=r"certified $\ell_2$ radius", ylabel=r"smallest successful attack, $\ell_2$")
+    axes.set(
+        xlabel=f"certified {NORMS[norm]} radius",
+        ylabel=f"smallest successful attack, {NORMS[norm]}",
+    )
     _legend(axes)
     return figure
 

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import yaml
 
-from rsmooth.certify.proof.bounds import max_radius
+from rsmooth.certify.proof.bounds import lower_confidence_bound
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
+from rsmooth.records.noise import noise_words, recorded_noise
+from rsmooth.records.norms import radius_in_norm
+from rsmooth.records.statement import Statement
 
 
 @dataclass(frozen=True)
 class TrainingTime:
-    """Seconds of training, start-up included: real ones, and the processor's where they are known.
+    """Seconds of training: real ones, and the processor's, each None where it is not known.
 
     by_cpu: whether the run was given a budget of CPU time, so that its CPU seconds are what to
     compare.
     """
 
-    wall: float
+    wall: float | None = None
     cpu: float | None = None
     by_cpu: bool = False
 
@@ -45,38 +49,99 @@ class Run:
         return self.log.provenance.get(key)
 
     @property
+    def statement(self) -> Statement:
+        """What its record states: the norm of its radii, their kind and their method."""
+        return self.log.statement
+
+    @property
+    def label(self) -> str:
+        """Its name, marked where its certificates are known to prove nothing."""
+        return self.name if self.statement.sound else f"{self.name} (not sound)"
+
+    @property
+    def noise(self) -> NoiseDistribution | None:
+        """The noise that its record states; None for published tables and deterministic runs."""
+        deterministic = self.statement.kind == "deterministic"
+        return None if deterministic else recorded_noise(self.log.provenance)
+
+    @property
+    def noise_words(self) -> str | None:
+        """The noise as a table shows it: "σ=0.25", "uniform λ=0.5"."""
+        return None if self.noise is None else noise_words(self.log.provenance)
+
+    @property
+    def sigma(self) -> float | None:
+        """Of Gaussian noise; None for any other."""
+        return self.noise.sigma if isinstance(self.noise, Gaussian) else None
+
+    @property
+    def spent_alpha(self) -> float | None:
+        """By how much each certificate may fail: of a run that was tested again, both tests'."""
+        alpha, spent = self.statement.alpha, self.setting("alpha_spent")
+        return alpha if alpha is None or spent is None else float(spent)
+
+    @property
     def certify_seconds(self) -> float:
         """Seconds spent on certification, summed over the images."""
         return float(self.log.time.sum())
 
     @property
+    def unanimous_radius(self) -> float | None:
+        """What unanimous votes certify, in the norm of the log; None where the record is silent."""
+        n, alpha = self.setting("n"), self.statement.alpha
+        if self.noise is None or n is None or alpha is None:
+            return None
+        radius = self.noise.radius(lower_confidence_bound(int(n), int(n), alpha))
+        norm = self.noise.norm
+        for step in self.setting("converted") or []:
+            radius = radius_in_norm(radius, step["dimension"], step["to"], source=norm)
+            norm = step["to"]
+        return radius if norm == self.statement.norm else None
+
+    @property
     def largest_radius(self) -> float:
-        """What unanimous votes certify; the largest radius in the log where its configuration is
-        unknown.
+        """What unanimous votes certify, or the largest radius that a deterministic run was asked
+        for; the largest of the log where its configuration is unknown.
         """
-        sigma, n, alpha = (self.setting(key) for key in ("sigma", "n", "alpha"))
-        if None in (sigma, n, alpha):
-            return float(self.log.radius.max())
-        return max_radius(float(sigma), int(n), float(alpha))
+        if self.statement.kind == "deterministic":
+            known = max(self.setting("epsilons") or [0.0])
+        else:
+            known = self.unanimous_radius or 0.0
+        return known or float(self.log.radius.max())
 
 
-def load_runs(paths: Sequence[str | Path], names: Sequence[str] | None = None) -> list[Run]:
-    """Runs from run folders, journals and published tables; ``names`` default to what tells the
-    paths apart.
+def by_statement(runs: Iterable[Run]) -> list[list[Run]]:
+    """The runs of each norm and kind, in the order in which the first of each came."""
+    groups: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.statement.group, []).append(run)
+    return list(groups.values())
 
-    Raises FileNotFoundError and RecordError as ``read_log``, and ValueError for names that repeat
-    or are not as many, and for one path given twice without names.
+
+def load_runs(
+    paths: Sequence[str | Path],
+    names: Sequence[str] | None = None,
+    training: Sequence[TrainingTime | None] | None = None,
+) -> list[Run]:
+    """Runs from run folders, journals and published tables.
+
+    names: one per run; the default tells the paths apart. training: one per run; None, for all or
+    for one, reads it from the run folder. Raises FileNotFoundError and RecordError as ``read_log``,
+    and ValueError for names that repeat, for another number of names or times than paths, and for
+    one path given twice without names.
     """
     if not paths:
         raise ValueError("expected at least one run folder or log, got none")
-    if names is not None and len(names) != len(paths):
-        raise ValueError(f"expected {len(paths)} names, one a run, got {len(names)}")
+    for what, given in (("names", names), ("training times", training)):
+        if given is not None and len(given) != len(paths):
+            raise ValueError(f"expected {len(paths)} {what}, one per run, got {len(given)}")
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"expected names that differ, got {', '.join(names)}")
     files = [Path(path) for path in paths]
+    times = training or [None] * len(files)
     return [
-        Run(name, read_log(file), _training_time(file))
-        for name, file in zip(names or distinct_names(files), files, strict=True)
+        Run(name, read_log(file), time or _training_time(file))
+        for name, file, time in zip(names or distinct_names(files), files, times, strict=True)
     ]
 
 
@@ -101,14 +166,22 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def default_radii(runs: Sequence[Run]) -> list[float]:
     """Radii for a table, up to the largest at which any run is right.
 
-    They step by 0.25, as the field's tables do, unless that gives next to none or more than ten of
-    them.
+    Those that deterministic runs were asked for, where their records say so. Else they step by
+    0.25, as the field's tables do, unless that gives next to none or more than ten of them; linf
+    radii step by 1/255.
     """
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
+    asked = {radius for run in runs for radius in run.setting("epsilons") or []}
+    if asked and len(asked) <= 10:
+        return sorted(float(radius) for radius in asked if radius)
     step = 0.05 if reach < 0.2 else 0.1 if reach < 0.5 else 0.25
-    while reach / step > 10:
+    pixels = runs[0].statement.norm == "linf"
+    scale = 255 if pixels else 1  # so that each radius is exactly a number of pixel steps
+    step = 1 if pixels else step
+    while scale * reach / step > 10:
         step *= 2
-    return [round(step * k, 10) for k in range(1, math.floor(reach / step) + 1)]
+    count = math.floor(scale * reach / step * (1 + 1e-12))
+    return [step * k / scale if pixels else round(step * k, 10) for k in range(1, count + 1)]
 
 
 def _meaningful_parts(path: Path) -> tuple[str, ...]:
@@ -119,31 +192,31 @@ def _meaningful_parts(path: Path) -> tuple[str, ...]:
 
 
 def _training_time(path: Path) -> TrainingTime | None:
-    """The time of training, from the summary of the run folder."""
-    summary = path / "summary.json"
-    if not summary.is_file():
+    """The seconds that training counted, by the clock that its configuration names; None where the
+    folder does not hold both.
+    """
+    metrics, config = path / "metrics.jsonl", path / "config.yaml"
+    if not (metrics.is_file() and config.is_file()):
+        return None
+    lines = metrics.read_text(encoding="utf-8").splitlines()
+    if not lines:
         return None
     try:
-        content = json.loads(summary.read_text(encoding="utf-8"))
-        wall, cpu = content["seconds"]["train"]["wall"], content["seconds"]["train"].get("cpu")
+        seconds = float(json.loads(lines[-1])["seconds"])
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(
-            f"expected seconds.train.wall in {summary}, got {type(error).__name__}: {error}"
+            f"expected seconds in the last line of {metrics}, got {type(error).__name__}: {error}"
         ) from None
-    if not np.isfinite(wall):
-        return None
-    return TrainingTime(
-        float(wall),
-        None if cpu is None else float(cpu),
-        cpu is not None and _budget_is_cpu(content),
-    )
+    cpu = _clock(config) == "process"
+    return TrainingTime(cpu=seconds, by_cpu=True) if cpu else TrainingTime(wall=seconds)
 
 
-def _budget_is_cpu(summary: dict[str, Any]) -> bool:
-    """Whether a run was trained for so many CPU seconds, which is what a budget counts unless it
-    says otherwise.
-    """
-    trainer = summary.get("train", {}).get("trainer")
-    if not isinstance(trainer, dict) or trainer.get("budget_seconds") is None:
-        return False
-    return bool(trainer.get("budget_clock", "process") == "process")
+def _clock(path: Path) -> str:
+    """What a run's seconds are of: "process", the default of every trainer, or "wall"."""
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecordError(f"expected YAML in {path}, got {type(error).__name__}: {error}") from None
+    trainer = config.get("trainer") if isinstance(config, dict) else None
+    options = trainer if isinstance(trainer, dict) else {}
+    return str(options.get("budget_clock", "process"))

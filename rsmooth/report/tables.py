@@ -1,9 +1,8 @@
-"""Methods by radii: one table, rendered as Markdown, CSV and LaTeX."""
+"""Methods by radii: one table, and how it looks in Markdown."""
 
 from __future__ import annotations
 
-import csv
-import io
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -17,6 +16,7 @@ from rsmooth.records.metrics import (
     constant_classifier_accuracy,
     predicted_classes,
 )
+from rsmooth.records.statement import Statement, check_one_group
 from rsmooth.records.statistics import accuracy_standard_error, radius_standard_error
 from rsmooth.report.runs import Run, TrainingTime
 
@@ -28,7 +28,9 @@ class Row:
     """One method. ``accuracy`` and ``accuracy_error``: fractions at radius 0 (clean) and at each
     radius of the table.
 
-    ``acr``: average certified radius. What is not known, or has no meaning for the row, is None.
+    ``acr``: average certified radius, of probabilistic certificates. ``noise``: in words; ``sigma``
+    of Gaussian noise. ``statement``: that of a run; the envelope and the constant classifier have
+    none. What is not known, or has no meaning for the row, is None.
     """
 
     name: str
@@ -36,56 +38,96 @@ class Row:
     accuracy_error: tuple[float, ...] | None = None
     acr: float | None = None
     acr_error: float | None = None
+    noise: str | None = None
     sigma: float | None = None
     images: int | None = None
     abstained: float | None = None
     classes: int | None = None
     training: TrainingTime | None = None
     certify_seconds: float | None = None
+    statement: Statement | None = None
+
+    @property
+    def sound(self) -> bool:
+        """False where the rule behind the certificates is known to prove nothing."""
+        return self.statement is None or self.statement.sound
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows over ``radii`` (without 0, which every row has first)."""
+    """Rows over ``radii`` (without 0, which every row has first), all of one ``norm`` and kind."""
 
     radii: tuple[float, ...]
     rows: tuple[Row, ...]
+    norm: str = "l2"
+    kind: str = "probabilistic"
+
+    @property
+    def caption(self) -> str:
+        """What its certificates are: "Certified at l2 radii, probabilistic"."""
+        return f"Certified at {self.norm} radii, {self.kind}"
+
+    @property
+    def radius_names(self) -> list[str]:
+        """The radii as its columns name them."""
+        return [radius_name(radius, self.norm) for radius in self.radii]
 
 
 def build_table(runs: Sequence[Run], radii: Sequence[float]) -> Table:
-    """A row a run; below them the upper envelope (of several runs on the same images) and the
-    constant classifier.
+    """A row per run; below them the upper envelope (of several sound runs on the same images) and
+    the constant classifier.
+
+    radii: in the norm of the runs. RecordError for runs of different norms or kinds.
     """
+    check_one_group([run.statement for run in runs])
     wanted = [0.0, *radii]
     rows = [_row(run, wanted) for run in runs]
     first = runs[0].log
-    if len(runs) > 1 and all(image_difference(first, run.log) is None for run in runs[1:]):
+    sound = [k for k, run in enumerate(runs) if run.statement.sound]
+    alike = all(image_difference(first, run.log) is None for run in runs[1:])
+    if len(sound) > 1 and alike:
         winners = best_runs([run.log for run in runs], wanted)
-        rows.append(
-            Row(
-                "upper envelope",
-                tuple(rows[winner].accuracy[k] for k, winner in enumerate(winners)),
-                images=len(first),
-            )
-        )
+        best = tuple(rows[winner].accuracy[k] for k, winner in enumerate(winners))
+        rows.append(Row("upper envelope", best, images=len(first)))
+    rows.append(_constant(runs, wanted))
+    norm, kind = runs[0].statement.group
+    return Table(tuple(map(float, radii)), tuple(rows), norm, kind)
+
+
+def _constant(runs: Sequence[Run], radii: Sequence[float]) -> Row:
     cap = max(run.largest_radius for run in runs)
-    constant = constant_classifier_accuracy(first, wanted, cap)
-    rows.append(
-        Row(
-            "constant classifier",
-            tuple(map(float, constant)),
-            acr=float(constant[0]) * cap,
-            images=len(first),
-            classes=1,
-        )
+    share = constant_classifier_accuracy(runs[0].log, radii, cap)
+    return Row(
+        "constant classifier",
+        tuple(map(float, share)),
+        acr=_if_probabilistic(runs[0], float(share[0]) * cap),
+        images=len(runs[0].log),
+        classes=1,
     )
-    return Table(tuple(map(float, radii)), tuple(rows))
+
+
+def _if_probabilistic(run: Run, value: float) -> float | None:
+    """The average of radii that were asked for on a grid would be one of the grid's."""
+    return value if run.statement.kind == "probabilistic" else None
+
+
+def radius_name(radius: float, norm: str) -> str:
+    """A radius as tables name it: 0.25, and in linf 2/255."""
+    return pixel_fraction(radius) if norm == "linf" else f"{radius:g}"
+
+
+def pixel_fraction(value: float) -> str:
+    """A radius as the field writes it: 2/255 where it is a whole number of 8-bit steps, else four
+    digits.
+    """
+    steps = round(255 * value)
+    return f"{steps}/255" if math.isclose(value, steps / 255, rel_tol=1e-9) else f"{value:.4g}"
 
 
 def to_markdown(table: Table) -> str:
     """The table in Markdown: percentages and radii, each ± its standard error."""
-    header = _header(table)
-    lines = [md_row(*header), md_rule(len(header)), *(md_row(*_cells(row)) for row in table.rows)]
+    header = header_of(table)
+    lines = [md_row(*header), md_rule(len(header)), *(md_row(*cells_of(row)) for row in table.rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -94,99 +136,22 @@ def md_row(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def md_rule(columns: int) -> str:
-    """The line below a Markdown table's header: names to the left, figures to the right."""
-    return "|---" + "|---:" * (columns - 1) + "|"
+def md_rule(columns: int, names: int = 1) -> str:
+    """The line below a Markdown table's header: ``names`` to the left, figures to the right."""
+    return "|---" * names + "|---:" * (columns - names) + "|"
 
 
 def percentages(row: Row) -> list[str]:
-    """The accuracies of a row in percent, each ± its standard error where it has one."""
+    """The accuracies of a row in percent, each ± its standard error where it has one.
+
+    Certified ones are in brackets where the row is not sound.
+    """
     errors = row.accuracy_error or (None,) * len(row.accuracy)
-    return [
+    shown = [
         _with_error(100 * value, None if error is None else 100 * error, 1)
         for value, error in zip(row.accuracy, errors, strict=True)
     ]
-
-
-def to_csv(table: Table) -> str:
-    """The table as CSV in full precision: accuracies as fractions, times in seconds, errors in
-    their own columns.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    labels = ["clean", *(f"certified@{radius:g}" for radius in table.radii)]
-    writer.writerow(
-        [
-            "method",
-            "sigma",
-            "images",
-            *(name for label in labels for name in (label, f"{label}_se")),
-            "acr",
-            "acr_se",
-            "abstained",
-            "predicted_classes",
-            "train_seconds",
-            "train_cpu_seconds",
-            "certify_seconds",
-        ]
-    )
-    for row in table.rows:
-        errors = row.accuracy_error or (None,) * len(row.accuracy)
-        pairs = [value for pair in zip(row.accuracy, errors, strict=True) for value in pair]
-        writer.writerow(
-            [
-                row.name,
-                row.sigma,
-                row.images,
-                *pairs,
-                row.acr,
-                row.acr_error,
-                row.abstained,
-                row.classes,
-                row.training and row.training.wall,
-                row.training and row.training.cpu,
-                row.certify_seconds,
-            ]
-        )
-    return out.getvalue()
-
-
-def to_latex(table: Table, *, clean_as_superscript: bool = False) -> str:
-    """The table in LaTeX (package booktabs).
-
-    ``clean_as_superscript`` prints the clean accuracy beside each certified one, as the field's
-    papers do, and not in a column of its own.
-    """
-    header = _header(table)
-    keep = [k for k, name in enumerate(header) if not (clean_as_superscript and name == "clean")]
-    lines = [
-        r"\begin{tabular}{l" + "r" * (len(keep) - 1) + "}",
-        r"\toprule",
-        " & ".join(escape_latex(header[k]) for k in keep) + r" \\",
-        r"\midrule",
-    ]
-    for row in table.rows:
-        cells = [escape_latex(cell).replace("±", r"$\pm$") for cell in _cells(row)]
-        if clean_as_superscript:
-            certified = range(4, 4 + len(table.radii))
-            cells = [
-                f"{cell}$^{{({100 * row.accuracy[0]:.1f})}}$" if k in certified else cell
-                for k, cell in enumerate(cells)
-            ]
-        lines.append(" & ".join(cells[k] for k in keep) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def escape_latex(text: str) -> str:
-    """``text`` with LaTeX's special characters made harmless."""
-    special = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "σ": r"$\sigma$",
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-    }
-    return "".join(special.get(character, character) for character in text)
+    return shown if row.sound else [shown[0], *(f"({cell})" for cell in shown[1:])]
 
 
 def duration(seconds: float) -> str:
@@ -199,54 +164,50 @@ def duration(seconds: float) -> str:
 def _row(run: Run, radii: Sequence[float]) -> Row:
     log = run.log
     errors = accuracy_standard_error(log, radii)
-    sigma = run.setting("sigma")
+    error = radius_standard_error(log) if len(log) > 1 else None
     return Row(
-        run.name,
+        run.label,
         tuple(map(float, certified_accuracy(log, radii))),
         tuple(map(float, errors)),
-        average_certified_radius(log),
-        radius_standard_error(log) if len(log) > 1 else None,
-        None if sigma is None else float(sigma),
-        len(log),
-        abstention_rate(log),
-        predicted_classes(log),
-        run.training,
-        run.certify_seconds,
+        acr=_if_probabilistic(run, average_certified_radius(log)),
+        acr_error=None if error is None else _if_probabilistic(run, error),
+        noise=run.noise_words,
+        sigma=run.sigma,
+        images=len(log),
+        abstained=abstention_rate(log),
+        classes=predicted_classes(log),
+        training=run.training,
+        certify_seconds=run.certify_seconds,
+        statement=run.statement,
     )
 
 
-def _header(table: Table) -> list[str]:
-    certified = (f"r={radius:g}" for radius in table.radii)
-    return [
-        "method",
-        "σ",
-        "images",
-        "clean",
-        *certified,
-        "ACR",
-        "abstained",
-        "training",
-        "certification",
-    ]
+def header_of(table: Table) -> list[str]:
+    """The names of a table's columns."""
+    certified = (f"r={name}" for name in table.radius_names)
+    last = ("ACR", "abstained", "training", "certification")
+    return ["method", "noise", "images", "clean", *certified, *last]
 
 
-def _cells(row: Row) -> list[str]:
+def cells_of(row: Row) -> list[str]:
+    """The cells of a row as text, below ``header_of``."""
+    acr = _with_error(row.acr, row.acr_error, 3)
     return [
         row.name,
-        _known(row.sigma, "{:g}".format),
+        row.noise or "-",
         _known(row.images, "{:,}".format),
         *percentages(row),
-        _with_error(row.acr, row.acr_error, 3),
+        acr if row.sound or row.acr is None else f"({acr})",
         _known(row.abstained, lambda share: f"{100 * share:.1f}"),
-        _known(row.training, _training),
+        "-" if row.training is None else _training(row.training),
         _known(row.certify_seconds, duration),
     ]
 
 
 def _training(time: TrainingTime) -> str:
-    return (
-        f"{duration(time.cpu)} CPU" if time.by_cpu and time.cpu is not None else duration(time.wall)
-    )
+    if time.cpu is not None and (time.by_cpu or time.wall is None):
+        return f"{duration(time.cpu)} CPU"
+    return "-" if time.wall is None else duration(time.wall)
 
 
 def _known(value: T | None, show: Callable[[T], str]) -> str:

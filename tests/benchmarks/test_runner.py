@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -170,26 +171,28 @@ def test_ours_stand_beside_the_published_rows_of_the_same_images(out: Path, tmp_
         report_runs([log], title="x", reference="mnist")
 
 
-def test_ours_stand_beside_the_published_linf_figures_of_the_same_radius(tmp_path: Path) -> None:
-    log = tmp_path / "sigma_0.25"  # 2/255 * sqrt(3072) = 0.434711
-    rows = [f"{20 * i}\t1\t1\t{0.4348 if i < 100 else 0.43471}\t1\t1" for i in range(500)]
-    log.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
-    text = report_runs(
-        [log], title="x", radii=[0.25], reference="cifar10", linf=[2 / 255, 0.001], dimension=3072
+def test_the_document_ends_with_the_figures_and_is_what_is_printed(
+    out: Path, tmp_path: Path
+) -> None:
+    text = report_runs([out / "first"], title="x", out=tmp_path)
+    written = (tmp_path / "report.md").read_text()
+    assert written.startswith(f"{text}\n![Certified accuracy against l2 radius](curves.png)\n")
+    assert written.count("## Measured on") == 1
+    brief = report_runs([out / "first"], title="x", out=tmp_path, brief=True)
+    assert brief.startswith("| method | noise | images |")
+    assert f"wrote {tmp_path / 'report.md'}\n" in brief
+
+
+def test_the_harness_hands_its_own_times_to_the_report(out: Path, tmp_path: Path) -> None:
+    """Start-up included, which the run's own metrics do not count."""
+    spent = json.loads((out / "first" / SUMMARY).read_text())["seconds"]["train"]
+    report_runs([out / "first"], title="x", out=tmp_path)
+    with (tmp_path / "report.csv").open() as file:
+        row = next(csv.DictReader(file))
+    assert (float(row["train_seconds"]), float(row["train_cpu_seconds"])) == (
+        spent["wall"],
+        spent["cpu"],
     )
-    beside = text.split("## Beside the published linf figures")[1]
-    assert "| method | σ | images | clean | linf 0.001 | linf 2/255 | table |" in beside
-    assert "| measured | sigma_0.25 |  | 500 | 100.0 | 100.0 | 20.0 |  |" in beside
-    assert (
-        "| quoted | SmoothAdv P2 m8 e255 | 0.12 | 500 | 80 |  | 62.2 | cifar10_linf_2_255 |"
-        in beside
-    )
-    assert "| 10000 |" not in beside
-    assert "published linf" not in report_runs(
-        [log], title="x", reference="cifar10", linf=[0.001], dimension=3072
-    )
-    assert main(["report", str(log), "--linf", "2/255", "4/255", "--dimension", "3072"]) == 0
-    assert main(["report", str(log), "--linf", "2/255"]) == 2
 
 
 def test_runs_are_found_in_folders_of_runs(out: Path, tmp_path: Path) -> None:

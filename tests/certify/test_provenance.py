@@ -11,8 +11,9 @@ from rsmooth.certify.provenance import stated
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.noise import GridSampler
+from rsmooth.records.noise import recorded_noise
 from rsmooth.records.statement import Statement
-from rsmooth.records.upgrade import recorded_noise, upgraded
+from rsmooth.records.upgrade import upgraded
 from rsmooth.registry import NOISES
 
 SHAPE = torch.Size((3, 4, 4))

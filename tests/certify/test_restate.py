@@ -12,11 +12,11 @@ from rsmooth.certify.restate import (
     append_samples,
     check_extension,
     class_under_test,
-    radii_in_norm,
     recertify,
 )
 from rsmooth.noise import Laplace, Uniform
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.converting import radii_in_norm
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.statement import Statement
 

@@ -33,7 +33,7 @@ def test_values_are_box_muller_of_the_words():
 def test_distribution_is_standard_normal():
     # 786,432 values at a fixed seed; a correct generator fails at one seed in 10^5, twice.
     ids = torch.arange(256)
-    noise = gaussian(derive_key(0, "attack"), ids, ids, (3, 32, 32)).double().numpy()
+    noise = gaussian(derive_key(0, "method"), ids, ids, (3, 32, 32)).double().numpy()
     assert stats.kstest(noise.ravel(), "norm").pvalue > 1e-5
     pairs = noise.reshape(-1, 2)  # cosine and sine of one angle
     assert abs(np.corrcoef(pairs[:, 0] ** 2, pairs[:, 1] ** 2)[0, 1]) * len(pairs) ** 0.5 < 4.4
@@ -46,7 +46,7 @@ STANDARD = {"gaussian": stats.norm(), "uniform": stats.uniform(-1, 2), "laplace"
 def test_draws_have_their_distribution_at_their_scale(name):
     # 786,432 values at a fixed seed; a correct generator fails at one seed in 10^5, twice each.
     ids, noise = torch.arange(256), NOISES.get(name)(0.3)
-    drawn = draw(noise, derive_key(0, "attack"), ids, ids, (3, 32, 32)).double().numpy()
+    drawn = draw(noise, derive_key(0, "method"), ids, ids, (3, 32, 32)).double().numpy()
     assert stats.kstest(drawn.ravel() / 0.3, STANDARD[name].cdf).pvalue > 1e-5
     pairs = drawn.reshape(-1, 2)  # the two values of two words
     assert abs(np.corrcoef(pairs[:, 0], pairs[:, 1])[0, 1]) * len(pairs) ** 0.5 < 4.4

@@ -109,6 +109,52 @@ def test_envelope_refuses_other_images():
         envelope([], [0.25])
 
 
+def deterministic(radius, norm="linf", sound=True):
+    return CertificationLog.deterministic(
+        LOG.label, [0, 1, 0, 1, 1], radius, norm=norm, method="ibp", sound=sound
+    )
+
+
+def test_envelope_refuses_another_norm_and_another_kind():
+    uniform = log_of([0, 1, 1, 0, 1], [0] * 5, [0.1] * 5, provenance={"norm": "l1"})
+    with pytest.raises(RecordError, match=r"log 1 states l1 radii .*in_norm\(log, .l2., dimension"):
+        envelope([LOG, uniform], [0.25])
+    with pytest.raises(RecordError, match="log 1 is deterministic and log 0 probabilistic"):
+        envelope([LOG, deterministic([0.1] * 5, "l2")], [0.25])
+    with pytest.raises(RecordError, match="log 1 states linf radii"):
+        envelope([LOG, deterministic([0.1] * 5)], [0.25])
+
+
+def test_what_is_not_sound_never_enters_an_envelope():
+    sound = deterministic([0.0, 0.1, 0.0, 0.0, 0.0])
+    claimed = CertificationLog.deterministic(
+        LOG.label, LOG.label, [1.0] * 5, norm="linf", method="cascade", sound=False
+    )
+    for logs in ([sound, claimed], [claimed, sound]):
+        np.testing.assert_array_equal(envelope(logs, [0.0, 0.1, 0.5]), [3 / 5, 1 / 5, 0])
+        assert {logs[winner] for winner in best_runs(logs, [0.0, 0.1, 0.5])} == {sound}
+    with pytest.raises(RecordError, match="at least one log whose certificates are sound"):
+        envelope([claimed], [0.1])
+
+
+def test_only_logs_have_accuracies():
+    class Certificates: ...
+
+    for function in (lambda it: certified_accuracy(it, 0.1), lambda it: envelope([it], 0.1)):
+        with pytest.raises(TypeError, match=r"got Certificates; .* by to_log\(y\)"):
+            function(Certificates())
+
+
+def test_high_probability_accuracy_takes_the_alpha_of_the_record():
+    certified = log_of(np.zeros(500), np.zeros(500), [0.5] * 500, provenance={"alpha": 0.01})
+    assert high_probability_accuracy(certified, 0.5) == high_probability_accuracy(
+        certified, 0.5, 0.01
+    )
+    assert high_probability_accuracy(deterministic([0.1] * 5), 0.1) == 3 / 5
+    with pytest.raises(RecordError, match="expected alpha in the record of the log"):
+        high_probability_accuracy(LOG, 0.5)
+
+
 @pytest.mark.parametrize(
     ("n", "alpha", "failure"), [(500, 0.001, 0.001), (10_000, 0.001, 0.001), (1000, 0.1, 0.01)]
 )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsmooth.records.norms import l2_radius_for, linf_to_l2, radius_in_norm
+from rsmooth.records.norms import covering_radius, l2_radius_for, linf_to_l2, radius_in_norm
 
 CIFAR, IMAGENET = 3 * 32 * 32, 3 * 224 * 224
 
@@ -42,16 +42,38 @@ def test_rounding_errs_to_the_safe_side(radius, dimension):
         assert inner == outer == Fraction(radius)
 
 
+@pytest.mark.parametrize("source", [1.0, 1.5, 2.0, 3.0, math.inf])
 @pytest.mark.parametrize("norm", [1.0, 1.5, 2.0, 3.0, 8.0, math.inf])
-def test_the_ball_is_contained_and_could_not_be_larger(norm):
+def test_the_ball_is_contained_and_could_not_be_larger(norm, source):
     dimension, radius = 50, 0.7
-    found = radius_in_norm(radius, dimension, norm)
+    found = radius_in_norm(radius, dimension, norm, source=source)
     rng = np.random.default_rng(0)
     points = [*rng.normal(size=(200, dimension)), np.ones(dimension), np.eye(dimension)[0]]
-    lengths = [np.linalg.norm(point / np.linalg.norm(point, norm) * found) for point in points]
-    assert max(lengths) <= radius * (1 + 1e-15)
+    lengths = [
+        np.linalg.norm(point / np.linalg.norm(point, norm) * found, source) for point in points
+    ]
+    assert max(lengths) <= radius * (1 + 4e-15)  # the points themselves are rounded
     assert max(lengths) >= radius * (1 - 1e-12)  # a corner touches
-    assert l2_radius_for(found, dimension, norm) == pytest.approx(radius, rel=1e-13)
+    again = covering_radius(found, dimension, norm, target=source)
+    assert again == pytest.approx(radius, rel=1e-13)
+
+
+@given(radius=st.floats(1e-6, 10.0), dimension=st.integers(2, 200_000))
+@settings(max_examples=100, deadline=None)
+def test_linf_to_l1_is_the_dimension_in_exact_arithmetic(radius, dimension):
+    inner = Fraction(radius_in_norm(radius, dimension, "linf", source="l1"))
+    outer = Fraction(covering_radius(radius, dimension, "linf", target="l1"))
+    assert inner * dimension <= Fraction(radius) <= inner * dimension * (1 + Fraction(1, 10**13))
+    assert outer >= Fraction(radius) * dimension >= outer * (1 - Fraction(1, 10**13))
+
+
+@pytest.mark.parametrize(
+    ("norm", "source"),
+    [("l1", "l1"), ("l1", "l2"), ("l1", "linf"), ("l2", "l2"), ("l2", "linf"), ("linf", "linf")],
+)
+def test_a_ball_of_a_smaller_norm_keeps_its_radius_to_the_bit(norm, source):
+    assert radius_in_norm(2 / 255, CIFAR, norm, source=source) == 2 / 255
+    assert covering_radius(2 / 255, CIFAR, norm, target=source) == 2 / 255
 
 
 @pytest.mark.parametrize(
@@ -61,6 +83,7 @@ def test_the_ball_is_contained_and_could_not_be_larger(norm):
         ((1.0, 0, 2), "dimension"),
         ((1.0, 4, 0.5), "norm"),
         ((1.0, 4, math.nan), "norm"),
+        ((1.0, 4, "l3"), "expected a norm l1, l2, linf or p >= 1, got 'l3'"),
     ],
 )
 def test_bad_geometry_is_refused(arguments, message):

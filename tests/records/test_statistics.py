@@ -1,5 +1,7 @@
 """Errors, intervals and tests against independent computations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -109,6 +111,8 @@ def test_weak_claims_are_those_within_their_error():
     assert claims[0].startswith("certified accuracy at r=0.25: ")
     assert claims[0].endswith(" points is within its error")
     assert claims[1].startswith("average certified radius: ")
+    paired = compare(random_log(1), random_log(2), [0.25])
+    assert paired.weak_claims(average=False) == claims[:1]
 
 
 def test_equal_gains_everywhere_are_certain():
@@ -125,6 +129,15 @@ def test_other_images_cannot_be_paired():
         compare(LOG, random_log(0, n=399), RADII)
     with pytest.raises(RecordError, match="two images for a standard error"):
         radius_standard_error(random_log(0, n=1))
+
+
+def test_other_statements_cannot_be_paired():
+    l1 = replace(LOG, provenance={"norm": "l1"})
+    with pytest.raises(RecordError, match="log 1 states l1 radii and log 0 l2 radii; convert one"):
+        compare(LOG, l1, RADII)
+    sure = replace(LOG, provenance={"norm": "l2", "kind": "deterministic"})
+    with pytest.raises(RecordError, match="log 1 is probabilistic and log 0 deterministic"):
+        compare(sure, LOG, RADII)
 
 
 def test_false_certificates_as_published():

@@ -10,8 +10,9 @@ from rsmooth.noise import Gaussian, Uniform
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
 from rsmooth.records.journal import Journal, parse_journal
+from rsmooth.records.noise import required_noise
 from rsmooth.records.statement import Statement
-from rsmooth.records.upgrade import recorded_noise, upgraded
+from rsmooth.records.upgrade import upgraded
 
 FIXTURES = Path(__file__).parents[1] / "certify" / "fixtures"
 
@@ -61,13 +62,13 @@ def test_upgrading_again_changes_nothing() -> None:
 def test_a_header_of_this_version_is_left_alone() -> None:
     header = {"noise": {"distribution": Uniform(0.5).record(), "arithmetic": "integer"}, "n": 100}
     assert upgraded(header) == header
-    assert recorded_noise(header) == Uniform(0.5)
+    assert required_noise(header) == Uniform(0.5)
 
 
 def test_the_statement_of_an_earlier_record_is_gaussian_l2() -> None:
     before = earlier("integer")
     assert Statement.of(upgraded(before)) == Statement.of(before) == Statement(alpha=0.001)
-    assert recorded_noise(before) == Gaussian(0.25)
+    assert required_noise(before) == Gaussian(0.25)
 
 
 @pytest.mark.parametrize(
@@ -81,7 +82,7 @@ def test_the_statement_of_an_earlier_record_is_gaussian_l2() -> None:
 )
 def test_a_record_without_a_known_noise_is_refused(header: dict[str, object], reason: str) -> None:
     with pytest.raises(RecordError, match=reason):
-        recorded_noise(header)
+        required_noise(header)
 
 
 def test_a_journal_goes_on_under_a_header_of_either_version(tmp_path: Path) -> None:

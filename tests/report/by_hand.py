@@ -2,6 +2,7 @@
 
 import json
 
+from rsmooth.records.files import write_log
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
 from rsmooth.report import Run
@@ -35,7 +36,8 @@ def write_tables(folder):
     return [folder / "weak", folder / "strong"]
 
 
-def write_run(folder, hits, header=HEADER, training=None, **summary):
+def write_run(folder, hits, header=HEADER, seconds=7200.0, trainer=None):
+    """A run folder as ``rsmooth train`` and ``rsmooth certify`` leave it."""
     with Journal(folder / "certificates.jsonl", header) as journal:
         for idx, votes in enumerate(hits):
             won = votes > 600
@@ -54,9 +56,10 @@ def write_run(folder, hits, header=HEADER, training=None, **summary):
                     "counts": [votes, 1000 - votes] if idx % 2 == 0 else [1000 - votes, votes],
                 },
             )
-    (folder / "summary.json").write_text(
-        json.dumps({"seconds": {"train": training or {"wall": 7200.0}}, **summary})
-    )
+    wall = {"name": "gaussian", "budget_clock": "wall"}
+    (folder / "config.yaml").write_text(json.dumps({"sigma": 0.25, "trainer": trainer or wall}))
+    rows = [{"epoch": 0, "seconds": seconds / 2}, {"epoch": 1, "seconds": seconds}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return folder
 
 
@@ -72,3 +75,43 @@ def run_of(name="run", provenance=None, **columns):
         **columns,
     }
     return Run(name, CertificationLog(**log))
+
+
+UNIFORM = {
+    "statement": {
+        "norm": "l1",
+        "kind": "probabilistic",
+        "method": "uniform smoothing",
+        "alpha": 0.001,
+    },
+    "noise": {"distribution": {"name": "uniform", "half_width": 0.5}, "arithmetic": "integer"},
+    "n0": 10,
+    "n": 1000,
+    "alpha": 0.001,
+    "mode": "fixed",
+    "target": "predict",
+}
+
+
+def linf_log(radius=(2 / 255, 2 / 255, 0.0, 1 / 255), *, method="ibp", sound=True, **more):
+    """An IBP log of four images, all answered rightly; radii proved on a grid of two."""
+    return CertificationLog.deterministic(
+        [0, 0, 1, 1],
+        [0, 0, 1, 1],
+        radius,
+        norm="linf",
+        method=method,
+        sound=sound,
+        epsilons=[1 / 255, 2 / 255],
+        time=[2.0] * 4,
+        **more,
+    )
+
+
+def write_three(folder):
+    """A Gaussian, a uniform and an IBP log of the same four images."""
+    paths = [folder / name for name in ("gauss.tsv", "uniform.tsv", "ibp.tsv")]
+    logs = (run_of(provenance=HEADER).log, run_of(provenance=UNIFORM).log, linf_log())
+    for path, log in zip(paths, logs, strict=True):
+        write_log(log, path)
+    return paths

@@ -5,7 +5,11 @@ import re
 import pytest
 
 from rsmooth.report.caveats import caveats
-from tests.report.by_hand import HEADER, run_of
+from rsmooth.report.runs import Run
+from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of
+
+FLOAT = {"distribution": {"name": "uniform", "half_width": 0.5}, "arithmetic": "float"}
+NARROW = {"distribution": {"name": "uniform", "half_width": 0.25}, "arithmetic": "integer"}
 
 
 @pytest.mark.parametrize(
@@ -16,6 +20,13 @@ from tests.report.by_hand import HEADER, run_of
         ([run_of("a", {**HEADER, "mode": "radius"})], "a: mode radius only decides radii"),
         ([run_of("a", {**HEADER, "target": "label"})], "misclassified counts as abstained"),
         ([run_of("a", {**HEADER, "noise": {"kind": "float"}})], "a: float noise"),
+        ([run_of("a", {**UNIFORM, "noise": FLOAT})], "a: float noise"),
+        ([run_of("a", {**UNIFORM, "noise": NARROW})], "a: 2 radii exceed what n=1000"),
+        ([run_of("a"), run_of("b", HEADER)], "No configuration in the record of a: whether noise"),
+        (
+            [Run("a", linf_log(method="cascade", sound=False))],
+            r"a: the rule behind its certificates \(cascade\) is known to prove nothing",
+        ),
         (
             [run_of("a", {**HEADER, "dataset": {"images": 5}})],
             "a: unfinished, 4 of 5 images are there",
@@ -37,3 +48,11 @@ from tests.report.by_hand import HEADER, run_of
 def test_caveats_are_given_where_due(runs, caveat):
     assert re.search(caveat, " ".join(caveats(runs)))
     assert not re.search(caveat, " ".join(caveats([run_of("a", HEADER)])))
+
+
+def test_settings_are_compared_within_a_group():
+    """An l1 run with another n, and a deterministic one without any, are not held against it."""
+    runs = [run_of("a", HEADER), run_of("b", {**UNIFORM, "n": 100}), Run("c", linf_log())]
+    text = " ".join(caveats([*runs, Run("d", linf_log())]))
+    assert "differ in" not in text
+    assert "No configuration" not in text

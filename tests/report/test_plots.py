@@ -6,7 +6,8 @@ import pytest
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.report import accuracy_figure, attack_gap_figure, probability_figure, save_figure
 from rsmooth.report.plots import COLOURS, curve_radii
-from tests.report.by_hand import run_of
+from rsmooth.report.runs import Run
+from tests.report.by_hand import UNIFORM, linf_log, run_of
 
 
 def test_curves_step_exactly_at_the_radii():
@@ -28,6 +29,33 @@ def test_every_curve_has_its_own_look_and_bands_can_be_left_out():
     labels = [text.get_text() for text in accuracy_figure(runs).axes[0].get_legend().get_texts()]
     assert labels == [*(run.name for run in runs), "constant classifier"]
     assert len(set(COLOURS)) == 7
+
+
+@pytest.mark.parametrize(
+    ("runs", "label", "end"),
+    [
+        ([run_of()], r"certified $\ell_2$ radius", 0.4),
+        ([run_of(provenance=UNIFORM)], r"certified $\ell_1$ radius", 0.4),
+        ([Run("i", linf_log())], r"certified $\ell_\infty$ radius (steps of 1/255)", 2.0),
+    ],
+)
+def test_the_axis_names_the_norm(runs, label, end):
+    axes = accuracy_figure(runs).axes[0]
+    assert axes.get_xlabel() == label
+    assert axes.get_lines()[0].get_xdata().max() == pytest.approx(end)
+    assert axes.get_xlim()[1] == pytest.approx(1.02 * end)
+
+
+def test_curves_of_other_norms_are_not_drawn_together():
+    with pytest.raises(RecordError, match="log 1 states l1 radii and log 0 l2 radii"):
+        accuracy_figure([run_of(), run_of("b", UNIFORM)])
+
+
+def test_what_is_not_sound_is_marked_in_the_legend():
+    figure = accuracy_figure([Run("x", linf_log(sound=False))])
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert labels == ["x (not sound)", "constant classifier"]
+    assert len(figure.axes[0].collections) == 0  # no interval around what is not shown
 
 
 def test_figures_of_extreme_runs_are_drawn(tmp_path):
@@ -52,6 +80,9 @@ def test_attack_gap_counts_contradictions(tmp_path):
         "contradicts the certificate (1)",
     ]
     save_figure(figure, tmp_path / "gap")
+    other = attack_gap_figure([0.5], [0.9], norm="linf").axes[0]
+    assert other.get_xlabel() == r"certified $\ell_\infty$ radius"
+    assert other.get_ylabel() == r"smallest successful attack, $\ell_\infty$"
     for bad in ([0.5], [0.5, float("nan"), 0.2]):
         with pytest.raises(ValueError, match="without NaN"):
             attack_gap_figure(bad, [0.4, 0.9, np.inf])

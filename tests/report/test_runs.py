@@ -1,11 +1,19 @@
 """What is read from run folders, and how runs are called."""
 
-import pytest
+import json
 
+import numpy as np
+import pytest
+from scipy import stats
+
+from rsmooth.noise.distributions import Gaussian, Laplace, Uniform
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.converting import in_norm
+from rsmooth.records.files import write_log
+from rsmooth.records.log import CertificationLog
 from rsmooth.report import load_runs, report
-from rsmooth.report.runs import default_radii, distinct_names
-from tests.report.by_hand import run_of, write_run, write_tables
+from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, distinct_names
+from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of, write_run, write_tables
 
 
 def test_names_are_what_differs(tmp_path):
@@ -57,11 +65,104 @@ def test_default_radii_follow_the_data(reach, radii):
     assert default_radii([run]) == radii
 
 
-def test_a_broken_summary_is_named(tmp_path):
+def test_deterministic_runs_have_the_radii_that_they_were_asked_for():
+    assert default_radii([Run("ibp", linf_log())]) == [1 / 255, 2 / 255]
+    silent = linf_log(provenance=None)
+    silent.provenance.pop("epsilons")
+    assert default_radii([Run("ibp", silent)]) == [1 / 255, 2 / 255]
+    wide = CertificationLog.deterministic([0], [0], [19.5 / 255], norm="linf", method="ibp")
+    assert default_radii([Run("ibp", wide)]) == [k / 255 for k in range(2, 20, 2)]
+
+
+@pytest.mark.parametrize("noise", [Gaussian(0.25), Uniform(0.5), Laplace(0.2)])
+def test_the_largest_radius_is_that_of_unanimous_votes(noise):
+    """Of any noise: alpha^(1/n) is the lower bound at n hits of n."""
+    header = {"noise": {"distribution": noise.record()}, "n": 1000, "alpha": 0.001}
+    run = run_of(provenance=header)
+    share = 0.001 ** (1 / 1000)
+    exact = {
+        "gaussian": 0.25 * stats.norm.ppf(share),
+        "uniform": 2 * 0.5 * (share - 0.5),
+        "laplace": -0.2 * np.log(2 * (1 - share)),
+    }[noise.name]
+    assert run.largest_radius == pytest.approx(exact, rel=1e-9)
+    assert run.statement.norm == noise.norm
+    assert run.sigma == (0.25 if noise.name == "gaussian" else None)
+    assert run.noise == noise
+
+
+def test_the_largest_radius_of_other_runs():
+    assert Run("ibp", linf_log([1 / 255] * 4)).largest_radius == 2 / 255  # as it was asked
+    assert run_of().largest_radius == 0.4  # as it is in the log
+    converted = Run("x", in_norm(run_of(provenance=HEADER).log, "linf", 64))
+    whole = run_of(provenance=HEADER).largest_radius
+    assert converted.largest_radius == pytest.approx(whole / 8, rel=1e-12)
+    assert converted.largest_radius <= whole / 8
+
+
+def test_runs_are_grouped_by_what_they_state():
+    gauss, uniform, ibp = run_of("g"), run_of("u", UNIFORM), Run("i", linf_log())
+    more = run_of("h", HEADER)
+    assert by_statement([gauss, uniform, ibp, more]) == [[gauss, more], [uniform], [ibp]]
+
+
+@pytest.mark.parametrize(
+    ("trainer", "time"),
+    [
+        ({"name": "gaussian", "budget_clock": "process"}, TrainingTime(cpu=90.0, by_cpu=True)),
+        ({"name": "gaussian", "epochs": 3}, TrainingTime(cpu=90.0, by_cpu=True)),
+        ("gaussian", TrainingTime(cpu=90.0, by_cpu=True)),
+        ({"name": "gaussian", "budget_clock": "wall"}, TrainingTime(wall=90.0)),
+    ],
+)
+def test_training_time_is_that_of_the_metrics_by_the_clock_of_the_configuration(
+    trainer, time, tmp_path
+):
+    folder = write_run(tmp_path / "a", [900], seconds=90.0, trainer=trainer)
+    assert load_runs([folder])[0].training == time
+    given = TrainingTime(wall=100.0, cpu=95.0)
+    assert load_runs([folder], training=[given])[0].training == given
+    assert load_runs([folder], training=[None])[0].training == time
+    (folder / "config.yaml").unlink()
+    assert load_runs([folder])[0].training is None  # by which clock is not known
+
+
+def test_a_run_made_by_the_trainer_shows_its_training_time(tmp_path):
+    """The files of a real run, not of one written by hand."""
+    torch = pytest.importorskip("torch")
+    from rsmooth.cli.train import train
+
+    torch.manual_seed(0)
+    trainer = {"name": "gaussian", "epochs": 1, "precision": "float32"}
+    folder = tmp_path / "run"
+    model = {"name": "small-cnn", "width": 2}
+    train(run=folder, sigma=0.25, dataset="digits", model=model, trainer=trainer, progress=False)
+    write_log(run_of(provenance=HEADER).log, folder / "certificates.tsv")
+    spent = load_runs([folder])[0].training
+    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert spent == TrainingTime(cpu=last["seconds"], by_cpu=True)
+    assert " CPU | 4 s |" in report([folder]).markdown
+
+
+def test_broken_metrics_and_configurations_are_named(tmp_path):
+    folder = write_run(tmp_path / "a", [900])
+    (folder / "metrics.jsonl").write_text("")
+    assert load_runs([folder])[0].training is None
+    (folder / "metrics.jsonl").write_text('{"epoch": 0}\n')
+    with pytest.raises(RecordError, match=r"expected seconds in the last line of .*metrics\.jsonl"):
+        load_runs([folder])
+    (folder / "metrics.jsonl").write_text('{"seconds": 1}\n')
+    (folder / "config.yaml").write_text("{")
+    with pytest.raises(RecordError, match=r"expected YAML in .*config\.yaml"):
+        load_runs([folder])
+
+
+def test_nothing_is_read_of_what_the_harness_writes(tmp_path):
     folder = write_run(tmp_path / "a", [900])
     (folder / "summary.json").write_text("{}")
-    with pytest.raises(RecordError, match=r"expected seconds\.train\.wall in .*summary\.json"):
-        load_runs([folder])
+    assert load_runs([folder])[0].training == TrainingTime(wall=7200.0)
+    with pytest.raises(ValueError, match="expected 1 training times, one per run, got 2"):
+        load_runs([folder], training=[None, None])
 
 
 def test_names_must_differ(tmp_path):

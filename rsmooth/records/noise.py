@@ -1,0 +1,58 @@
+"""The noise that a record says it was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
+from rsmooth.plumbing.errors import RecordError
+
+
+def recorded_noise(provenance: Mapping[str, Any]) -> NoiseDistribution | None:
+    """The noise distribution of a record, or None where it says none.
+
+        recorded_noise({"sigma": 0.25})                                     # Gaussian(0.25)
+        recorded_noise({"noise": {"distribution": {"name": "uniform", "half_width": 0.5}}})
+
+    Published tables say none, and deterministic certificates have none. Records from before there
+    were several distributions say sigma alone: they are Gaussian. RecordError for an unknown noise.
+    """
+    noise = provenance.get("noise")
+    said = noise.get("distribution") if isinstance(noise, Mapping) else None
+    try:
+        if isinstance(said, Mapping):
+            return noise_of_record(said)
+        sigma = provenance.get("sigma")
+        return Gaussian(float(sigma)) if sigma else None
+    except (TypeError, ValueError) as error:
+        raise RecordError(
+            f"{error}; this record's noise is not known here: install or register it"
+        ) from None
+
+
+def required_noise(provenance: Mapping[str, Any]) -> NoiseDistribution:
+    """As ``recorded_noise``; RecordError, with the remedy, where the record says none."""
+    noise = recorded_noise(provenance)
+    if noise is None:
+        raise RecordError(
+            "expected a record that names its noise distribution, got one without; certify with "
+            "this package to have one"
+        )
+    return noise
+
+
+def noise_words(provenance: Mapping[str, Any]) -> str | None:
+    """The noise of a record for a table: "σ=0.25", "uniform λ=0.5"; None where it says none."""
+    noise = recorded_noise(provenance)
+    if noise is None:
+        return None
+    symbol = {"sigma": "σ", "half_width": "λ"}.get(noise.scale_name, noise.scale_name)
+    scale = f"{symbol}={noise.scale_value:g}"
+    return scale if isinstance(noise, Gaussian) else f"{noise.name} {scale}"
+
+
+def float_noise(provenance: Mapping[str, Any]) -> bool:
+    """Whether the noise was added in floating point, where rounding can break a certificate."""
+    noise = provenance.get("noise")
+    return isinstance(noise, Mapping) and "float" in (noise.get("kind"), noise.get("arithmetic"))

@@ -1,0 +1,255 @@
+"""The sections of a report in Markdown: what a group of runs shows, and where it all comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rsmooth.records.log import image_difference
+from rsmooth.records.metrics import (
+    base_accuracy_under_noise,
+    best_runs,
+    certified_accuracy,
+    high_probability_accuracy,
+    label_probability_quantiles,
+    majority_accuracy,
+)
+from rsmooth.records.statistics import (
+    accuracy_interval,
+    compare,
+    false_certificates,
+    radius_interval,
+)
+from rsmooth.report.caveats import caveats
+from rsmooth.report.runs import Run
+from rsmooth.report.tables import Table, md_row, md_rule, to_markdown
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+_SETTINGS = ("mode", "target", "seed", "rsmooth")
+_NESTED_SETTINGS = {
+    ("dataset", "name"): "data",
+    ("dataset", "split"): "split",
+    ("noise", "kind"): "noise",
+    ("noise", "arithmetic"): "noise",
+    ("dataset", "fingerprint"): "fingerprint",
+    ("model", "hash"): "model",
+}
+
+
+def overview(tables: Sequence[Table]) -> str:
+    """Why there are several tables; nothing where there is one."""
+    if len(tables) < 2:
+        return ""
+    named = "; ".join(table.caption for table in tables)
+    return (
+        f"The runs state different things, and each norm and kind has a table of its own: {named}. "
+        "Figures of one table are not to be compared with those of another, but at linf radii, to "
+        "which containment of balls converts all norms (--linf).\n"
+    )
+
+
+def table_section(runs: Sequence[Run], table: Table) -> str:
+    """The table of a group under its heading, with what its columns mean."""
+    acr = "; ACR: average certified radius" if table.kind == "probabilistic" else ""
+    also = ", and so at that l1 radius" if table.norm == "l2" else ""
+    return (
+        f"## {table.caption}\n\n{to_markdown(table)}\n{_certainty(runs)} Accuracies in %, each ± "
+        "its standard error over the images. clean: correct and not abstained; r: certified at "
+        f"that {table.norm} radius{also}{acr}. training: time, of the processor where it says CPU. "
+        "certification: real time, summed over the images.\n"
+    )
+
+
+def _certainty(runs: Sequence[Run]) -> str:
+    """How sure the certificates are, and by which method: of all runs, or of each."""
+    found: dict[str, list[str]] = {}
+    for run in runs:
+        steps = run.setting("converted") or []
+        said = "".join(f", converted from {step['from']} by containment" for step in steps)
+        words = f"{run.statement}, {run.statement.method}{said}"
+        found.setdefault(words, []).append(run.name)
+    if len(found) == 1:
+        return f"Certificates: {next(iter(found))}."
+    parts = (f"{', '.join(names)}: {words}" for words, names in found.items())
+    return f"Certificates: {'; '.join(parts)}."
+
+
+def envelope_section(runs: Sequence[Run], table: Table) -> str:
+    """Whose the upper envelope is at each radius."""
+    if not any(row.name == "upper envelope" for row in table.rows):
+        return ""
+    winners = best_runs([run.log for run in runs], table.radii)
+    parts = [
+        f"r={name} {runs[winner].name}"
+        for name, winner in zip(table.radius_names, winners, strict=True)
+    ]
+    return (
+        f"Best run at each radius, chosen on these images, which flatters it: {', '.join(parts)}.\n"
+    )
+
+
+def intervals_section(runs: Sequence[Run], table: Table) -> str:
+    """Intervals for what the images are a sample of, and what holds of these images for sure."""
+    sound = [run for run in runs if run.statement.sound]
+    if not sound:
+        return ""
+    lines = ["### 95 % intervals\n", *_header(table)]
+    for run in sound:
+        low, high = accuracy_interval(run.log, [0.0, *table.radii])
+        cells = [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(low, high, strict=True)]
+        mean = "{:.3f} to {:.3f}".format(*radius_interval(run.log))
+        lines.append(md_row(run.name, *cells, *_acr(table, mean)))
+    note = "; for ACR the bootstrap's" if table.kind == "probabilistic" else ""
+    return "\n".join(lines) + f"\n\nWilson's interval{note}.\n" + _at_least(sound, table)
+
+
+def _at_least(runs: Sequence[Run], table: Table) -> str:
+    """The accuracies less what false certificates may make of them, where alpha is known."""
+    known = [run for run in runs if run.spent_alpha is not None]
+    if not known:
+        return ""
+    lines = ["\n### True of these images with probability 99.9 %\n", *_header(table, acr=False)]
+    for run in known:
+        least = high_probability_accuracy(run.log, [0.0, *table.radii], run.spent_alpha)
+        lines.append(md_row(run.name, *(f"{100 * value:.1f}" for value in least)))
+    text = "Certified accuracy in %, less the share of certificates that may be false by alpha."
+    return "\n".join(lines) + f"\n\n{text}\n"
+
+
+def differences_section(runs: Sequence[Run], table: Table) -> str:
+    """Each further sound run against the first, image by image where both have the same images."""
+    sound = [run for run in runs if run.statement.sound]
+    if len(sound) < 2:
+        return ""
+    first = sound[0]
+    lines, weak, apart = _header(table), [], []
+    for run in sound[1:]:
+        hindrance = image_difference(first.log, run.log)
+        if hindrance is None and len(first.log) < 2:
+            hindrance = "one image gives no standard error"
+        if hindrance is not None:
+            apart.append(f"- {run.name} cannot be paired with {first.name}: {hindrance}.")
+            continue
+        cells, claims = _paired(first, run, table)
+        lines.append(md_row(run.name, *cells))
+        weak += [f"- {run.name}: {claim}." for claim in claims]
+    title = f"### Paired differences to {first.name}\n"
+    shown = [title, *lines] if len(apart) < len(sound) - 1 else [title]
+    acr = ", for ACR the paired t-test" if table.kind == "probabilistic" else ""
+    note = (
+        f"Percentage points ± paired standard error; p: McNemar's exact test{acr}; not corrected "
+        "for the number of comparisons."
+    )
+    doubt = "Differences too small to claim (below 1.96 standard errors):\n"
+    return (
+        "\n".join([*shown, "", note, "", *([doubt, *weak] if weak else []), *apart]).rstrip() + "\n"
+    )
+
+
+def _paired(first: Run, second: Run, table: Table) -> tuple[list[str], list[str]]:
+    """The cells of a comparison, and the differences in it that are too small to claim."""
+    paired = compare(first.log, second.log, [0.0, *table.radii])
+    cells = [
+        f"{100 * d:+.1f} ± {100 * e:.1f} ({_p(p)})"
+        for d, e, p in zip(paired.accuracy, paired.accuracy_error, paired.accuracy_p, strict=True)
+    ]
+    mean = f"{paired.radius:+.3f} ± {paired.radius_error:.3f} ({_p(paired.radius_p)})"
+    claims = paired.weak_claims(average=table.kind == "probabilistic")
+    return [*cells, *_acr(table, mean)], claims
+
+
+def _header(table: Table, *, acr: bool = True) -> list[str]:
+    cells = ["method", "clean", *(f"r={name}" for name in table.radius_names)]
+    cells += _acr(table, "ACR") if acr else []
+    return [md_row(*cells), md_rule(len(cells))]
+
+
+def _acr(table: Table, cell: str) -> list[str]:
+    """The cell of the average certified radius, which deterministic tables lack."""
+    return [cell] if table.kind == "probabilistic" else []
+
+
+def votes_section(runs: Sequence[Run]) -> str:
+    """What the votes show, of runs that kept them."""
+    if not runs:
+        return ""
+    kinds = ("base classifier under noise", "majority vote", "certified (r=0)")
+    lines = ["### Three accuracies\n", md_row("method", *kinds), md_rule(4)]
+    for run in runs:
+        values = (
+            base_accuracy_under_noise(run.log),
+            majority_accuracy(run.log),
+            certified_accuracy(run.log, 0.0),
+        )
+        lines.append(md_row(run.name, *(f"{100 * value:.1f}" for value in values)))
+    lines += [
+        "\n### Probability of the true class under noise\n",
+        md_row("method", *(f"{100 * q:g} %" for q in QUANTILES)),
+        md_rule(len(QUANTILES) + 1),
+    ]
+    lines += [
+        md_row(run.name, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES)))
+        for run in runs
+    ]
+    return "\n".join(
+        [
+            *lines,
+            "",
+            "Quantiles over all images, abstained and misclassified ones included: ACR can be "
+            "raised on easy images alone, this distribution shows the others too.\n",
+        ]
+    )
+
+
+def provenance_section(runs: Sequence[Run]) -> str:
+    """Where each run comes from, and how many of its certificates may be false."""
+    return "\n".join(["## Provenance\n", *(f"- {run.name}: {_origin(run)}" for run in runs)]) + "\n"
+
+
+def _origin(run: Run) -> str:
+    given = {"n0": run.setting("n0"), "n": run.setting("n"), "α": run.statement.alpha}
+    given |= {key: run.setting(key) for key in _SETTINGS}
+    given |= {
+        name: part[key]
+        for (group, key), name in _NESTED_SETTINGS.items()
+        if isinstance(part := run.setting(group), dict) and key in part
+    }
+    words = [f"{name} {value}" for name, value in given.items() if value is not None]
+    proved = run.statement.method if run.statement.kind == "deterministic" else run.noise_words
+    told = ", ".join([*filter(None, [proved]), *words])
+    text = f"{len(run.log):,} images; {told or 'configuration not in the record'}{_derivation(run)}"
+    if run.spent_alpha is None:
+        return text + "."
+    mean, most = false_certificates(len(run.log), run.spent_alpha)
+    return (
+        f"{text}; false certificates: at most {mean:g} expected, at most {most} with "
+        "probability 99.9 %."
+    )
+
+
+def _derivation(run: Run) -> str:
+    """What ``rsmooth restate`` made a record of, for how many certificates together, and which
+    conversions of norms it went through.
+    """
+    together, sources = run.setting("statements") or 1, run.setting("derived_from")
+    text = ""
+    if together > 1 and run.statement.alpha is not None:
+        text = f", joint over {together} certificates at {together * run.statement.alpha:.4g}"
+    if sources:
+        text += f", restated from {' and '.join(each['file'] for each in sources)}"
+    for step in run.setting("converted") or []:
+        text += f", converted from {step['from']} to {step['to']} over {step['dimension']} values"
+    return text
+
+
+def caveats_section(runs: Sequence[Run]) -> str:
+    """What to read with care; nothing where nothing is."""
+    found = caveats(runs)
+    return (
+        "\n".join(["## Read with care\n", *(f"- {caveat}" for caveat in found)]) + "\n"
+        if found
+        else ""
+    )
+
+
+def _p(value: float) -> str:
+    return f"p={value:.2g}" if value >= 1e-3 else "p<0.001"

@@ -1,0 +1,56 @@
+"""CSV and LaTeX hold the numbers of the table, and name the norm of its radii."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from rsmooth.report import build_table, load_runs, to_csv, to_latex
+from rsmooth.report.formats import escape_latex
+from rsmooth.report.runs import Run
+from tests.report.by_hand import UNIFORM, linf_log, run_of, write_tables
+
+
+def test_csv_holds_full_precision(tmp_path):
+    table = build_table(load_runs(write_tables(tmp_path)), [0.25, 1 / 3])
+    rows = list(csv.DictReader(io.StringIO(to_csv(table))))
+    assert [row["method"] for row in rows] == [
+        "weak",
+        "strong",
+        "upper envelope",
+        "constant classifier",
+    ]
+    assert float(rows[0]["certified@0.25_se"]) == np.sqrt(0.25 * 0.75 / 4)
+    assert rows[0]["sigma"] == rows[2]["acr"] == ""
+    assert float(rows[1]["certify_seconds"]) == 80.0
+    assert float(rows[1]["acr"]) == pytest.approx(0.475, rel=1e-15)
+
+
+def test_latex_is_escaped_and_names_the_norm():
+    text = to_latex(build_table([run_of("100% {a_b}\\&", UNIFORM)], [0.25]))
+    name = r"100\% \{a\_b\}\textbackslash{}\&"
+    row = rf"{name} & uniform $\lambda$=0.5 & 4 & 100.0 $\pm$ 0.0 & 50.0 $\pm$ 25.0 &"
+    assert row in text
+    assert "& clean &" in text
+    assert r"\multicolumn{9}{l}{Certified at $\ell_1$ radii, probabilistic} \\" in text
+    lines = [line for line in text.splitlines() if line.endswith(r"\\") and "multi" not in line]
+    assert {line.count(" & ") for line in lines} == {8}
+    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
+    assert escape_latex("a^b~σ") == r"a\textasciicircum{}b\textasciitilde{}$\sigma$"
+
+
+def test_csv_says_what_the_radii_of_each_row_are():
+    table = build_table([Run("x", linf_log(method="cascade", sound=False))], [2 / 255])
+    row, constant = csv.DictReader(io.StringIO(to_csv(table)))
+    assert (row["norm"], row["kind"], row["alpha"]) == ("linf", "deterministic", "")
+    assert row["certificate"] == "cascade (not sound)"
+    assert (row["noise"], row["certified@2/255"]) == ("", "0.5")
+    assert (constant["norm"], constant["certificate"]) == ("linf", "")
+    uniform = next(csv.DictReader(io.StringIO(to_csv(build_table([run_of("u", UNIFORM)], [])))))
+    assert (uniform["norm"], uniform["alpha"], uniform["noise"], uniform["sigma"]) == (
+        "l1",
+        "0.001",
+        "uniform λ=0.5",
+        "",
+    )
