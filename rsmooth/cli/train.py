@@ -52,7 +52,7 @@ class SelfTraining:
 
     def labels(self, labelled: DataSplits, seed: int, device: torch.device) -> PseudoLabels | None:
         """The images as the teacher labels them; ValueError unless they fit the labelled data."""
-        if self == SelfTraining():
+        if self == NO_OTHERS:
             return None
         if self.unlabelled is None or self.teacher is None:
             raise ValueError(
@@ -89,6 +89,9 @@ class SelfTraining:
         )
 
 
+NO_OTHERS = SelfTraining()
+
+
 @VERBS.register("train", positionals=("run",), resumes=True)
 def train(
     run: Path,
@@ -101,7 +104,7 @@ def train(
     attack: Spec | None = None,
     preset: str | None = None,
     init_from: Path | None = None,
-    further: SelfTraining,
+    further: SelfTraining = NO_OTHERS,
     seed: int = 0,
     device: str = "auto",
     progress: bool = True,
