@@ -112,7 +112,7 @@ def test_no_name_of_a_package_hides_a_module() -> None:
         names = {
             alias.name
             for node in ast.parse(init.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.ImportFrom)
+            if isinstance(node, ast.ImportFrom) and node.module
             for alias in node.names
         }
         inside = {path.stem for path in init.parent.glob("*.py")}
