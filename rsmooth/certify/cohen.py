@@ -20,13 +20,13 @@ from rsmooth.certify.proof.bounds import binomial_p_value
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.results import Certificates, Predictions
-from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.settings import CertifySettings, PredictSettings
 from rsmooth.certify.votes.images import image_ids, stored_images
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
+from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
@@ -96,8 +96,7 @@ def _some_finite(votes: NDArray[np.int64]) -> NDArray[np.int64]:
     raise ValueError(
         "expected finite logits from the base classifier, got NaN or infinity for every one of "
         f"{int(votes[-1])} noisy copies of an image; has training diverged, or does the network "
-        "overflow "
-        "in this precision?"
+        "overflow in this precision?"
     )
 
 

@@ -20,11 +20,7 @@ from rsmooth.plumbing.numbers import check_alpha
 from rsmooth.records.journal import describe_difference
 from rsmooth.records.log import ABSTAIN, CertificationLog, IntArray, check_same_images
 from rsmooth.records.noise import required_noise
-from rsmooth.records.norms import radius_in_norm
-from rsmooth.records.statement import Norm
 from rsmooth.records.upgrade import upgraded
-
-_POWER_MARGIN = 4e-15  # relative; above what a power and a quotient can err by
 
 # What two runs must share before their votes may be added up: everything but the noise stream and
 # the sample sizes.
@@ -58,21 +54,6 @@ def recertify(
         level,
         {"alpha": level, "alpha_spent": level, "statements": statements},
     )
-
-
-def _in_norm(radius: float, of: Norm, dimension: int, norm: float) -> float:
-    """``radius_in_norm`` for a radius in any norm.
-
-    The l_p ball reaches furthest in l1 at its corners, by a factor of d^(1 - 1/p); every ball lies
-    within the linf ball of its radius.
-    """
-    in_l2 = radius_in_norm(radius, dimension, norm)  # checks its arguments
-    if of == "l2":
-        return in_l2
-    if of == "linf" or norm == 1.0 or dimension == 1:
-        return radius
-    stretch: float = float(dimension) ** (1.0 - 1.0 / norm)
-    return radius / stretch * (1.0 - _POWER_MARGIN)
 
 
 def append_samples(
@@ -199,9 +180,8 @@ def _check_fixed(log: CertificationLog) -> None:
     _check_mode(log.provenance)
     if not (log.samples == log.provenance["n"]).all():
         raise RecordError(
-            f"expected {log.provenance['n']} samples for every image, got "
-            f"{int(log.samples.min())} to "
-            f"{int(log.samples.max())}"
+            f"expected {log.provenance['n']} samples for every image, got {int(log.samples.min())} "
+            f"to {int(log.samples.max())}"
         )
 
 
@@ -210,9 +190,8 @@ def _check_mode(configuration: Mapping[str, Any]) -> None:
     if mode != "fixed":
         raise RecordError(
             f"expected a run with a fixed number of samples, got mode={mode!r}; its votes stopped "
-            "where "
-            "they decided, so as a fixed sample they would promise too much: certify again with "
-            "mode='fixed'"
+            "where they decided, so as a fixed sample they would promise too much: certify again "
+            "with mode='fixed'"
         )
 
 
@@ -220,8 +199,8 @@ def _check_tested_once(log: CertificationLog) -> None:
     if log.provenance.get("alpha_spent", log.provenance["alpha"]) != log.provenance["alpha"]:
         raise RecordError(
             "expected votes that were tested once, got a run that was extended after a look; its "
-            "failure "
-            "probability is shared out already: hand it over as the first run of append_samples"
+            "failure probability is shared out already: hand it over as the first run of "
+            "append_samples"
         )
 
 
@@ -234,16 +213,14 @@ def _check_poolable(log: CertificationLog, configuration: Mapping[str, Any]) -> 
     if difference:
         raise RecordError(
             f"expected votes of one smoothed classifier, but the runs differ in {difference}; "
-            "certify "
-            "the further samples with the options of the first run and with extends"
+            "certify the further samples with the options of the first run and with extends"
         )
     seeds = set(map(str, _seeds(log.provenance)))
     repeated = sorted(seeds & set(map(str, _seeds(configuration))))
     if repeated:
         raise RecordError(
             f"expected fresh noise, got seed {', '.join(repeated)} in both runs; the same votes "
-            "would "
-            "count twice: certify the further samples with another seed"
+            "would count twice: certify the further samples with another seed"
         )
 
 
@@ -257,8 +234,7 @@ def _alpha_left(alpha: float | None, spent: float) -> tuple[float, float]:
     if check_alpha(alpha) <= spent:
         raise RecordError(
             f"expected a total alpha above the {spent:g} that the first test has spent, got "
-            f"{alpha:g}; "
-            "nothing is left for the retest"
+            f"{alpha:g}; nothing is left for the retest"
         )
     return alpha - spent, alpha
 

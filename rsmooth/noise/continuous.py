@@ -61,6 +61,5 @@ def uniform_integers(key: Key, ids: Tensor, counters: Tensor, bound: int) -> Ten
     if not 1 <= bound <= 2**31:
         raise ValueError(f"expected a bound within 1..2^31, got {bound}")
     low, high = philox_words(key, ids, counters, 2, ids.device).unbind(dim=1)
-    return (
-        high * bound + (low * bound >> 32)
-    ) >> 32  # the upper 64 bits of (high, low) * bound, in 64-bit steps
+    # The upper 64 bits of (high, low) * bound, in 64-bit steps.
+    return (high * bound + (low * bound >> 32)) >> 32

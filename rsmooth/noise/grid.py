@@ -41,10 +41,14 @@ from rsmooth.noise.philox import (
 )
 from rsmooth.noise.thresholds import Thresholds
 
-TRAILING = 2**31  # the first block of the trailing bits
-LARGEST_SHAPE = 2**32  # values of a sample: two to a trailing block, of which there are 2^31
-UNDECIDED = -(2**15)  # in the table: the leading bits do not decide; no noise value is that small
-SIGN = -(2**63)  # flips an unsigned word into a signed one of the same order
+# The first block of the trailing bits.
+TRAILING = 2**31
+# Values per sample: two per trailing block, of which there are 2^31.
+LARGEST_SHAPE = 2**32
+# In the table: the leading bits do not decide. No noise value is that small.
+UNDECIDED = -(2**15)
+# Turns an unsigned word into a signed one of the same order.
+SIGN = -(2**63)
 
 
 class GridSampler:
@@ -97,7 +101,7 @@ class GridSampler:
         values = math.prod(shape)
         if values > LARGEST_SHAPE:
             raise ValueError(
-                f"expected at most 2^32 values an image, got {values} in shape {shape}"
+                f"expected at most 2^32 values per image, got {values} in shape {shape}"
             )
         place = torch.device(device)
         ids, samples = image_ids.to(place), sample_ids.to(place)
@@ -141,16 +145,8 @@ class GridSampler:
             work(len(ids) * values // 8, ids.device), ids, samples, keys, cuts, lowest, values
         )
         if noise is None:
-            noise = lazy(
-                ids,
-                samples,
-                keys,
-                cuts,
-                table,
-                lowest,
-                values,
-                at_most(len(ids) * values, self._open_share),
-            )
+            room = at_most(len(ids) * values, self._open_share)
+            noise = lazy(ids, samples, keys, cuts, table, lowest, values, room)
         return noise
 
 
@@ -199,7 +195,7 @@ def lazy(
     torch._assert_async(
         undecided.sum() <= room, "expected fewer undecided words; the noise is not uniform"
     )
-    # The room that is left is filled with position 0, whose value comes out the same by either way.
+    # Position 0 fills the room that is left. Its value is the same either way.
     places = _first_true(undecided, room)
     rows, columns = places // max(1, values), places % max(1, values)
     trailing = _trailing(ids[rows], samples[rows], keys, columns)
@@ -212,9 +208,8 @@ def _first_true(mask: Tensor, room: int) -> Tensor:
     """The positions of the first ``room`` true entries of (N,), filled up with 0: int64 (room,)."""
     try:
         return torch.nonzero_static(mask, size=room, fill_value=0).flatten()
-    except (
-        NotImplementedError
-    ):  # on GPUs in earlier releases of torch: then the host has to wait for the number
+    except NotImplementedError:
+        # On GPUs in earlier releases of torch. There the host has to wait for the number.
         return torch.nonzero(mask).flatten()[:room]
 
 
@@ -287,6 +282,6 @@ def add_grid_noise(images: Tensor, noise: Tensor) -> Tensor:
             f"expected images that broadcast to the noise's {tuple(noise.shape)}, "
             f"got {tuple(images.shape)}"
         ) from None
-    # A divisor on the device: CUDA would multiply by the reciprocal of a plain number, which rounds
+    # A divisor on the device. CUDA would multiply by the reciprocal of a plain number, which rounds
     # differently.
     return (images + noise).to(torch.float32).div_(torch.full((), 255.0, device=noise.device))

@@ -13,9 +13,7 @@ from torch import Tensor
 from rsmooth.plumbing.numbers import check_integer
 
 PROTOCOL = 1
-"""Version of the noise: raised whenever the same seed would give other values; it is part of every
-key.
-"""
+"""Version of the noise: raised whenever a seed would give other values, and part of every key."""
 
 PURPOSES = (
     "select",

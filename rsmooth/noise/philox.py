@@ -25,7 +25,8 @@ WEYL = (0x9E3779B9, 0xBB67AE85)  # what a round adds to the two key words
 ROUNDS = 10
 MASK32 = 0xFFFFFFFF
 BLOCK_LIMIT = 2**32  # blocks of one sample: the width of the counter's lowest field
-_CHUNK = 65_536  # blocks worked on at once by NumPy, so that its six work arrays stay in the cache
+# Blocks per step of NumPy, so that its six work arrays stay in the cache.
+_CHUNK = 65_536
 
 U64 = npt.NDArray[np.uint64]
 
@@ -52,10 +53,8 @@ def philox_numpy(c0: U64, c1: U64, c2: U64, c3: U64, key: Key) -> tuple[U64, U64
         np.multiply(c2, m1, out=product1)
         _mix(product1, c1, keys[r], shift, mask, out=c0)
         _mix(product0, c3, keys[ROUNDS + r], shift, mask, out=c2)
-        c1, product1 = (
-            product1,
-            c1,
-        )  # the low halves; their upper bits are masked off when they are mixed
+        # The low halves of the products. Their upper bits are masked off when they are mixed.
+        c1, product1 = product1, c1
         c3, product0 = product0, c3
     np.bitwise_and(c1, mask, out=c1)
     np.bitwise_and(c3, mask, out=c3)
@@ -131,14 +130,13 @@ def device_keys(key: Key, device: torch.device) -> Tensor:
     return torch.tensor(round_keys(key), dtype=torch.int64, device=device)
 
 
-# NumPy takes about 17 ns a block and compiling about 10 s: compile once that much time has gone
-# into blocks.
+# NumPy takes about 17 ns per block, and compiling about 10 s. Compiling begins once the blocks have
+# taken that long.
 BLOCKS_WORTH_COMPILING = 2**29
-SMALLEST_COMPILED_CALL = (
-    2**12
-)  # blocks: below this NumPy is done before the guards of a compiled call are checked
-# By how much a GPU's uncompiled kernels are taken to outrun NumPy: some hundred kernels, each of
-# which moves 24 bytes a block. An estimate; it decides when to compile, and nothing else.
+# In blocks. NumPy computes fewer before the guards of a compiled call are checked.
+SMALLEST_COMPILED_CALL = 2**12
+# An estimate of how much faster than NumPy the uncompiled kernels of a GPU are: some hundred kernels,
+# each of which moves 24 bytes per block. It decides only when to compile.
 GPU_ADVANTAGE = 16
 compiled_pairs = CompiledOnceWorthIt(
     pairs_torch, after=BLOCKS_WORTH_COMPILING, least=SMALLEST_COMPILED_CALL
@@ -158,7 +156,7 @@ def sample_pairs(
     """
     if first + blocks > BLOCK_LIMIT:
         raise ValueError(
-            f"expected at most 2^32 blocks a sample, got {first + blocks}; draw smaller images"
+            f"expected at most 2^32 blocks per sample, got {first + blocks}; draw smaller images"
         )
     keys = device_keys(key, image_ids.device)
     pairs = compiled_pairs(

@@ -23,7 +23,8 @@ import numpy.typing as npt
 BITS = 256  # probabilities are integers in units of 2^-256
 # Far more than the error of any upper tail below (the tests compare them with mpmath).
 SLACK = 2 ** (BITS - 130)
-STEP = BITS - 64  # how far the 64 bits of a threshold stand above the last bit of a probability
+# By how many bits the 64 bits of a threshold are above the last bit of a probability.
+STEP = BITS - 64
 DIGITS = Context(prec=60)
 PI = Decimal(
     "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803"
@@ -127,9 +128,8 @@ def _total_variation(errors: list[int], lost: int) -> Fraction:
     if not errors:  # sigma so small that k is always 0
         return Fraction(2 * lost + slack, 2**BITS)
     one_side = sum(abs(a - b) for a, b in pairwise(errors)) + abs(errors[-1] + lost) + lost
-    return Fraction(
-        abs(errors[0]) + one_side + slack, 2**BITS
-    )  # the cell k = 0 has twice the error of the first tail
+    # The cell k = 0 has twice the error of the first tail, and half of it counts.
+    return Fraction(abs(errors[0]) + one_side + slack, 2**BITS)
 
 
 def gaussian_tail(x: Fraction) -> int:
@@ -149,9 +149,8 @@ def gaussian_tail(x: Fraction) -> int:
         total += term
     exponent = DIGITS.divide(Decimal(-square), Decimal(1 << BITS + 1))
     density = DIGITS.divide(DIGITS.exp(exponent), SQRT_TWO_PI)
-    fine = int(
-        DIGITS.multiply(density, Decimal(1 << 2 * BITS))
-    )  # the sum is large where the density is small
+    # With twice the bits, since the sum is large where the density is small.
+    fine = int(DIGITS.multiply(density, Decimal(1 << 2 * BITS)))
     return (1 << BITS - 1) - (fine * total >> 2 * BITS)
 
 

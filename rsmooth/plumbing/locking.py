@@ -15,8 +15,8 @@ from rsmooth.plumbing.errors import LockedError
 
 logger = logging.getLogger(__name__)
 
-# How long a run waits for the folder that another one holds: one that has lost its parent process
-# may still be saving.
+# How long a run waits for a folder that another run holds. That one may still be saving after its
+# parent process was killed.
 PATIENCE_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 
@@ -39,9 +39,8 @@ class FileLock:
         """Give the lock back and remove the lock file; a second call does nothing."""
         if self._fd < 0:
             return
-        self.path.unlink(
-            missing_ok=True
-        )  # while still locked: nobody else can have taken this very file
+        # While still locked: nobody else can hold this very file.
+        self.path.unlink(missing_ok=True)
         os.close(self._fd)
         self._fd = -1
 
@@ -68,8 +67,7 @@ class FileLock:
                 if time.monotonic() >= deadline:
                     raise LockedError(
                         f"expected to be the only writer of {self._target}, but process {holder} "
-                        "is "
-                        "writing it; wait for that process to end, or write to another folder"
+                        "is writing it; wait for that process to end, or write to another folder"
                     ) from None
                 if not said:
                     logger.info("waiting for process %s, which is writing %s", holder, self._target)
@@ -83,7 +81,7 @@ class FileLock:
             os.close(fd)
 
     def _is_current(self, fd: int) -> bool:
-        # The last holder may have removed the file between our open and our lock: then we hold a
+        # The last holder may have removed the file between our open and our lock. We then hold a
         # file without a name.
         try:
             return os.path.samestat(os.fstat(fd), os.stat(self.path))

@@ -13,8 +13,7 @@ def check_tensor(value: object, what: str) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(
             f"expected {what} as a torch.Tensor, got "
-            f"{type(value).__module__}.{type(value).__name__}; "
-            "convert with torch.as_tensor"
+            f"{type(value).__module__}.{type(value).__name__}; convert with torch.as_tensor"
         )
 
 
@@ -48,8 +47,8 @@ def check_images(x: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
     if not (low >= bounds[0] and high <= bounds[1]):  # also catches NaN
         raise ValueError(
             f"expected images in [{bounds[0]:g}, {bounds[1]:g}], got values from {low:.4g} to "
-            f"{high:.4g}; "
-            "put the normalisation into the model (rsmooth.models.Normalize), not into the images"
+            f"{high:.4g}; put the normalisation into the model (rsmooth.models.Normalize), not "
+            "into the images"
         )
 
 

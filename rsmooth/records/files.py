@@ -122,9 +122,8 @@ def _distinct_images(path: Path, entries: Sequence[Entry]) -> list[Entry]:
         difference = describe_difference(_untimed(earlier.data), _untimed(entry.data))
         if difference:
             raise RecordError(
-                f"{path}, line {entry.line}: expected one certificate for idx "
-                f"{entry.data['idx']}, but "
-                f"it differs from line {earlier.line} in {difference}"
+                f"{path}, line {entry.line}: expected one certificate for idx {entry.data['idx']}, "
+                f"but it differs from line {earlier.line} in {difference}"
             )
     return list(images.values())
 

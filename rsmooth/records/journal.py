@@ -158,7 +158,7 @@ class Journal:
             self._next_line = 1
             self._write("header", canonical_json(self.header))
             sync_folder(self.path.parent)
-        else:  # equal headers may differ in spelling (1 and 1.0): that of the file counts
+        else:  # equal headers may differ in spelling (1 and 1.0); the file's own counts
             check_configuration(self.path, contents.header, self.header)
             self.header, self._config = contents.header, config_hash(contents.header)
             self._next_line = len(contents.entries) + 2
@@ -181,13 +181,12 @@ class Journal:
             os.ftruncate(self._fd, self._size)
             error.filename = str(self.path)
             raise
-        if written != len(
-            line
-        ):  # a full disk takes the part that fits: leave no torn line in the middle of the file
+        if written != len(line):
+            # A full disk takes the part that fits. No torn line may stay in the middle of the file.
             os.ftruncate(self._fd, self._size)
             raise OSError(
-                f"expected to append {len(line)} bytes to {self.path}, wrote {written}; is the "
-                "disk full?"
+                f"expected to append {len(line)} bytes to {self.path}, got only {written} written; "
+                "free some space on the disk"
             )
         crash_point("after-append")
         self._size += len(line)
@@ -218,10 +217,9 @@ def parse_journal(path: str | Path) -> JournalContents:
         if (record["seq"], record["config"]) != (number - 1, config):
             raise RecordError(
                 f"{path}, line {number}: expected record {number - 1} of configuration {config}, "
-                "got a "
-                f"{record['kind']} record {record['seq']} of {record['config']}; lines are "
-                "missing, "
-                "moved or from another run: restore the file from a copy, or start a new run folder"
+                f"got a {record['kind']} record {record['seq']} of {record['config']}; lines are "
+                "missing, moved or from another run: restore the file from a copy, or start a new "
+                "run folder"
             )
         if number > 1:
             entries.append(Entry(record["kind"], record["data"], number))
@@ -251,8 +249,7 @@ def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[
         raise RecordError(
             f"expected {path} to be of this configuration, but it differs in "
             f"{describe_difference(found, expected)}; use the configuration of the file, or write "
-            "to "
-            "another journal (on the command line: --out FILE.jsonl)"
+            "to another journal (on the command line: --out FILE.jsonl)"
         )
 
 

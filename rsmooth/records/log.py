@@ -174,8 +174,7 @@ def first_fault(
     reason = checks[int(np.argmax(bad[:, row]))][1]
     return row, (
         f"{reason}; got idx {idx[row]}, label {label[row]}, predict {predict[row]}, radius "
-        f"{radius[row]}, "
-        f"correct {int(correct[row])}, time {time[row]}"
+        f"{radius[row]}, correct {int(correct[row])}, time {time[row]}"
     )
 
 
@@ -188,8 +187,7 @@ def check_same_images(logs: Sequence[CertificationLog]) -> None:
         if difference is not None:
             raise RecordError(
                 f"expected logs of the same images, but log {number} differs from log 0: "
-                f"{difference}; "
-                "compare runs on the same subset"
+                f"{difference}; compare runs on the same subset"
             )
 
 
@@ -200,9 +198,8 @@ def image_difference(first: CertificationLog, second: CertificationLog) -> str |
     only = [np.setdiff1d(a.idx, b.idx) for a, b in ((first, second), (second, first))]
     if len(only[0]) or len(only[1]):
         return (
-            f"{len(first)} and {len(second)} images, of which {some_of(only[0])} only in the "
-            "first and "
-            f"{some_of(only[1])} only in the second"
+            f"{len(first)} and {len(second)} images, of which {some_of(only[0])} only in the first "
+            f"and {some_of(only[1])} only in the second"
         )
     differing = first.idx[first.label != second.label]
     if len(differing):

@@ -51,7 +51,7 @@ def _first_of_each(joined: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
         rows = np.flatnonzero(unequal if unequal.ndim == 1 else unequal.any(axis=1))
         if len(rows):
             raise RecordError(
-                f"expected one certificate an image, but {name} differs between shards at "
+                f"expected one certificate per image, but {name} differs between shards at "
                 f"{some_of(joined['idx'][rows])}; the shards are not of one run"
             )
     return first

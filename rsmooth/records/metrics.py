@@ -186,8 +186,7 @@ def label_probability_quantiles(
 def _no_votes() -> RecordError:
     return RecordError(
         "expected a log with vote counts, got one without; published tables do not hold them: "
-        "certify "
-        "with this package to have them"
+        "certify with this package to have them"
     )
 
 

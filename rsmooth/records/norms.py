@@ -11,7 +11,7 @@ import math
 
 from rsmooth.plumbing.numbers import check_radius
 
-# relative; twice what the two roundings of a power and a product can err by, and more than an ulp
+# Relative: twice the error of rounding a power and a product, and more than an ulp.
 _MARGIN = 1e-15
 _NAMES = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
 

@@ -60,8 +60,7 @@ def read_table(path: Path) -> Table:
     except UnicodeDecodeError as error:
         raise RecordError(
             f"{path}, line {raw[: error.start].count(10) + 1}: expected a text table, got bytes "
-            "that are "
-            f"no UTF-8 ({error.reason}); is this a certification log?"
+            f"that are no UTF-8 ({error.reason}); is this a certification log?"
         ) from None
     if lines[-1] == "":
         lines.pop()
@@ -90,8 +89,8 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
     """
     lines = ["\t".join(_header(Statement.of(provenance).norm))]
     for idx, label, predict, radius, correct, time in zip(*columns, strict=True):
-        # All digits, never rounded: published tools round to nearest, and then compare a radius
-        # that was rounded up.
+        # All digits, never rounded. Published tools round to nearest, and so compare radii that
+        # were rounded up.
         digits = np.format_float_positional(radius, unique=True, trim="0")
         lines.append(
             f"{idx}\t{label}\t{predict}\t{digits}\t{int(correct)}\t{timedelta(seconds=float(time))}"
@@ -169,8 +168,8 @@ def _parse_row(line: str, where: str) -> tuple[float, ...]:
     if len(cells) != len(COLUMNS):
         raise RecordError(
             f"{where}: expected {len(COLUMNS)} tab-separated values, got {len(cells)} in "
-            f"{line[:80]!r}; "
-            "the table is cut off or damaged: delete the line, or certify its image again"
+            f"{line[:80]!r}; the table is cut off or damaged: delete the line, or certify its "
+            "image again"
         )
     parsers = (
         _parse_integer,
@@ -203,10 +202,9 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
     try:
         content = json.loads(beside.read_bytes())
         digest, rows, provenance = content["sha256"], content["rows"], dict(content["provenance"])
-        if content.get("provenance_sha256", _hash(provenance)) != _hash(
-            provenance
-        ):  # early exports have none
-            raise ValueError("another checksum than that which stands beside it")
+        checksum = _hash(provenance)
+        if content.get("provenance_sha256", checksum) != checksum:  # early exports have none
+            raise ValueError("another checksum than the recorded one")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{beside}: expected the provenance of {path.name} (rows, sha256, provenance), got "
@@ -214,8 +212,8 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
         ) from None
     if hashlib.sha256(raw).hexdigest() != digest:
         raise RecordError(
-            f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum "
-            f"stands in {beside.name}; the table was cut off or changed: export it again"
+            f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum is "
+            f"recorded in {beside.name}; the table was cut off or changed: export it again"
         )
     return provenance
 

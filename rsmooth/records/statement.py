@@ -52,8 +52,8 @@ class Statement:
 
     def __str__(self) -> str:
         """For a report: "probabilistic (alpha 0.001)" or "deterministic", and whether not sound."""
-        told = "not recorded" if self.alpha is None else f"{self.alpha:g}"
-        certain = self.kind if self.kind == "deterministic" else f"{self.kind} (alpha {told})"
+        alpha = "not recorded" if self.alpha is None else f"{self.alpha:g}"
+        certain = self.kind if self.kind == "deterministic" else f"{self.kind} (alpha {alpha})"
         return certain if self.sound else f"{certain}, not sound"
 
     def record(self) -> dict[str, Any]:

@@ -21,9 +21,8 @@ from rsmooth.records.log import CertificationLog, FloatArray, IntArray, check_sa
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy, certified_radii
 from rsmooth.records.statement import check_one_group
 
-SMALL_SAMPLE = (
-    2000  # below it, differences of a few points between methods drown in the choice of images
-)
+# With fewer images, differences of a few points between methods may be chance.
+SMALL_SAMPLE = 2000
 
 
 def accuracy_standard_error(log: CertificationLog, radii: ArrayLike) -> FloatArray:
@@ -47,8 +46,8 @@ def accuracy_interval(
     z = float(stats.norm.isf((1.0 - check_alpha(confidence)) / 2.0))
     middle = (rate + z**2 / (2 * n)) / (1.0 + z**2 / n)
     half = z / (1.0 + z**2 / n) * np.sqrt(rate * (1.0 - rate) / n + z**2 / (4 * n**2))
-    # In exact arithmetic the ends reach 0 and 1 at no and at all hits; rounding must not push them
-    # beyond.
+    # In exact arithmetic the ends reach 0 and 1 at no hits and at all hits. Rounding must not push
+    # them beyond.
     return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
 
 

@@ -40,8 +40,7 @@ def _about_samples(runs: Sequence[Run]) -> list[str]:
     if fewest < SMALL_SAMPLE:
         found.append(
             f"Only {fewest:,} images: an accuracy near 50 % has a standard error of "
-            f"{50 / fewest**0.5:.1f} "
-            f"points; take {SMALL_SAMPLE:,} or more to tell methods apart."
+            f"{50 / fewest**0.5:.1f} points; take {SMALL_SAMPLE:,} or more to tell methods apart."
         )
     for run in runs[1:]:
         difference = image_difference(runs[0].log, run.log)

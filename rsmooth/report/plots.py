@@ -25,8 +25,8 @@ from rsmooth.report.runs import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; line styles tell the curves
-# apart in print.
+# The colours of Okabe and Ito, which differ for every kind of colour vision. Line styles make the
+# curves differ in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1.5, 2, 1.5, 2)))
 CONTRADICTION, INK = "#D55E00", "#444444"
@@ -130,9 +130,8 @@ def attack_gap_figure(
         or np.isnan(broken).any()
     ):
         raise ValueError(
-            "expected certified and attacked radii (N,) without NaN, got shapes "
-            f"{proof.shape} and {broken.shape}, "
-            f"{int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN"
+            f"expected certified and attacked radii (N,) without NaN, got shapes {proof.shape} and "
+            f"{broken.shape}, {int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN"
         )
     figure, axes = _axes(title)
     found = np.isfinite(broken)

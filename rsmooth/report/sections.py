@@ -215,8 +215,8 @@ def _origin(run: Run) -> str:
     }
     words = [f"{name} {value}" for name, value in given.items() if value is not None]
     proved = run.statement.method if run.statement.kind == "deterministic" else run.noise_words
-    told = ", ".join([*filter(None, [proved]), *words])
-    text = f"{len(run.log):,} images; {told or 'configuration not in the record'}{_derivation(run)}"
+    known = ", ".join([*filter(None, [proved]), *words])
+    text = f"{len(run.log):,} images; {known or 'configuration not recorded'}{_derivation(run)}"
     if run.spent_alpha is None:
         return text + "."
     mean, most = false_certificates(len(run.log), run.spent_alpha)

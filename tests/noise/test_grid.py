@@ -168,7 +168,7 @@ def test_empty_draws():
 
 
 def test_a_shape_beyond_the_counter_is_refused():
-    with pytest.raises(ValueError, match=r"at most 2\^32 values an image, got 4295098369"):
+    with pytest.raises(ValueError, match=r"at most 2\^32 values per image, got 4295098369"):
         GridSampler(0.25).sample(KEY, IMAGES, SAMPLES, (65537, 65537))
 
 

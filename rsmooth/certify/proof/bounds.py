@@ -23,12 +23,13 @@ Counts = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 Noise = NoiseDistribution | float  # a bare number is the sigma of Gaussian noise
 
-# betainccinv errs by less than 7e-12 relative up to n = 10^6, and by up to 1e-10, 1e-9 and 5e-9 at
-# 10^7, 10^8 and 10^9 (checked against tails summed in extended precision); all of it at few misses,
-# where a radius moves by a twentieth of that at most under Gaussian noise, by a tenth under Laplace
-# noise, and by next to nothing under uniform noise. So the margin of a radius grows with n.
+# The relative error of betainccinv is below 7e-12 up to n = 10^6. It reaches 1e-10, 1e-9 and 5e-9
+# at 10^7, 10^8 and 10^9 (compared with tails summed in extended precision). The large errors are
+# all at few misses. There a radius moves by at most a twentieth of them under Gaussian noise, by a
+# tenth under Laplace noise, and by next to nothing under uniform noise. So the margin grows with n.
 MARGIN_GROWS_FROM = 1_000_000
-SMALLEST_ALPHA = 1e-200  # betainccinv loses all digits somewhere below 1e-250
+# betainccinv loses all digits somewhere below 1e-250.
+SMALLEST_ALPHA = 1e-200
 
 
 def check_counts(successes: Counts | Count, n: Counts | Count) -> tuple[Counts, Counts]:
@@ -92,8 +93,7 @@ def check_n(n: int, alpha: float) -> int:
     if n < smallest_n(alpha):
         raise ValueError(
             f"expected n >= {smallest_n(alpha)} at alpha={alpha:g}, got n={n}; even unanimous "
-            "votes would not be "
-            "significant, so draw more samples or allow a larger alpha"
+            "votes would not be significant, so draw more samples or allow a larger alpha"
         )
     return n
 
@@ -233,9 +233,8 @@ def binomial_p_value(top: Counts | Count, second: Counts | Count) -> float | Flo
     total = first + other
     check_counts(first, np.maximum(total, 1))
     larger = np.maximum(first, other)
-    tail = special.betainc(
-        np.maximum(larger, 1.0), total - larger + 1.0, 0.5
-    )  # P(Bin(total, 1/2) >= larger)
+    # P(Bin(total, 1/2) >= larger)
+    tail = special.betainc(np.maximum(larger, 1.0), total - larger + 1.0, 0.5)
     return _float_if_scalar(np.where(total == 0, 1.0, np.minimum(1.0, 2.0 * tail)))
 
 
@@ -248,9 +247,8 @@ def _upper_bound(hits: Counts, total: Counts, alpha: float) -> Floats:
             f"expected alpha >= {SMALLEST_ALPHA:g}, got {alpha!r}; bounds are not computed below "
             "that"
         )
-    inner = np.where(
-        (hits == 0) | (hits == total), 1, hits
-    )  # a harmless argument where the two ends are set below
+    # A harmless argument at the two ends, whose bounds are set below.
+    inner = np.where((hits == 0) | (hits == total), 1, hits)
     bound = special.betainccinv(inner + 1.0, np.maximum(total - inner, 1.0), alpha)
     bound = np.where(hits == 0, -np.expm1(math.log(alpha) / total), bound)
     return np.where(hits == total, 1.0, bound)

@@ -37,8 +37,8 @@ class ErrorBudget:
         if self.spent + amount > self.alpha * (1.0 + _ROUNDING):
             raise ValueError(
                 f"expected {what} to spend at most the {self.left:.3g} left of "
-                f"alpha={self.alpha:g}, "
-                f"got {amount:.3g}; spent before: {self._account() or 'nothing'}"
+                f"alpha={self.alpha:g}, got {amount:.3g}; spent before: "
+                f"{self._account() or 'nothing'}"
             )
         self.ledger.append((what, amount))
         return amount

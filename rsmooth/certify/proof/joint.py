@@ -16,12 +16,12 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmooth.certify.proof.sequential import Stream, design
+from rsmooth.certify.proof.sequential import HitsDistribution, design
 
 Thresholds = NDArray[np.int64]
-State = tuple[
-    int, int
-]  # tests below the first have accepted, from the second on are given up; those between are open
+# Tests below the first number have accepted. Those from the second on are given up. Those between
+# are open.
+State = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +64,7 @@ class JointTest:
         first_null = int(np.searchsorted(self.p0, p, side="left"))
         if first_null == len(self.p0):
             return 0.0
-        stream, drawn, wrong = Stream(p), 0, 0.0
+        stream, drawn, wrong = HitsDistribution(p), 0, 0.0
         for size, thresholds in zip(self.looks, self.accept, strict=True):
             stream.draw(size - drawn)
             drawn = size
@@ -73,9 +73,9 @@ class JointTest:
 
     def _endings(self, p: float) -> Iterator[tuple[int, State, float]]:
         """Each way to end: the look, the final state, its probability."""
-        running, drawn = {self.start: Stream(p)}, 0
+        running, drawn = {self.start: HitsDistribution(p)}, 0
         for look, size in enumerate(self.looks):
-            following: dict[State, Stream] = {}
+            following: dict[State, HitsDistribution] = {}
             for state, stream in running.items():
                 stream.draw(size - drawn)
                 for reached, part in self._split(state, look, stream):
@@ -87,7 +87,9 @@ class JointTest:
                         )
             running, drawn = following, size
 
-    def _split(self, state: State, look: int, stream: Stream) -> Iterator[tuple[State, Stream]]:
+    def _split(
+        self, state: State, look: int, stream: HitsDistribution
+    ) -> Iterator[tuple[State, HitsDistribution]]:
         """The running streams of one state by the state that they reach at a look."""
         edges = np.concatenate([self.accept[look], self.reject[look] + 1]) - stream.low
         cuts = np.unique(

@@ -15,8 +15,7 @@ from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, Radius
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.noise.distributions import NoiseDistribution
 
-# simulated images for a row; the mean sample size is then good to about ten per cent, as the row
-# says
+# Simulated images per row. The mean sample size is then exact to about 10 %, as the row says.
 _STREAMS = 600
 
 
@@ -53,7 +52,7 @@ class Plan:
             f"{self.noise}, alpha {self.alpha:g}: n = {self.n:,} certifies at most "
             f"{self.max_radius:.4f} in {self.noise.norm}",
             *self._wanted(),
-            f"{'mode':<10}{'samples an image':>22}{f'hours for {self.images:,} images':>30}",
+            f"{'mode':<10}{'samples per image':>22}{f'hours for {self.images:,} images':>30}",
         ]
         for row in self.rows:
             error = f" ± {row.standard_error:,.0f}" if row.standard_error else ""

@@ -32,7 +32,7 @@ MODE_OPTIONS: dict[str, set[str]] = {
     "grid": {"radii"},
     "anytime": {"tolerance"},
 }
-# Of the images with a radius above the tolerance, how many an early end may deny one.
+# The share of images with a radius above the tolerance that an early end may abstain on.
 _GIVE_UP = 0.01
 
 

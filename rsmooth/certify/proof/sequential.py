@@ -27,17 +27,16 @@ from scipy import fft, special
 from rsmooth.certify.proof.budget import ErrorBudget
 from rsmooth.plumbing.numbers import check_alpha
 
-# Taken off each look's spend: far above the rounding of the convolutions and the trimmed tails
-# (together below 1e-15 a look, and below 1e-13 where a convolution goes by Fourier transform), far
-# below any alpha in use.
+# Taken off the spend of each look. It is far below any alpha in use. It is far above the error of
+# the convolutions and the trimmed tails: together below 1e-15 per look, and below 1e-13 where a
+# convolution uses the Fourier transform.
 NUMERICAL_SLACK = 1e-12
-_NEGLIGIBLE = (
-    1e-22  # a single probability too small to follow; an array holds far fewer than 10^6 of them
-)
-_NEGLIGIBLE_AFTER_FFT = 1e-17  # transforms leave errors below this
-_DIRECT_PRODUCTS = (
-    10**8
-)  # a convolution of more goes by Fourier transform, as from some ten million samples on
+# A single probability too small to follow. An array holds far fewer than 10^6 of them.
+_NEGLIGIBLE = 1e-22
+# Fourier transforms leave errors below this.
+_NEGLIGIBLE_AFTER_FFT = 1e-17
+# A convolution of more products uses the Fourier transform: from some ten million samples on.
+_DIRECT_PRODUCTS = 10**8
 
 
 def default_looks(
@@ -79,14 +78,14 @@ def spending(alpha: float, looks: int, final_share: float) -> tuple[float, ...]:
     return (*interim, budget.spend(alpha * final_share, "last look"))
 
 
-class Stream:
+class HitsDistribution:
     """The exact distribution of the cumulative hits of the streams still running, all of them with
     vote share p.
     """
 
     def __init__(self, p: float, low: int = 0, mass: NDArray[np.float64] | None = None) -> None:
         self.p = p
-        self.low = low  # the hits that mass[0] stands for
+        self.low = low  # the number of hits that mass[0] belongs to
         self.mass = np.ones(1) if mass is None else mass
 
     def draw(self, samples: int) -> None:
@@ -114,18 +113,18 @@ class Stream:
         self.low += drop
         return stopped
 
-    def part(self, first: int, last: int) -> Stream:
+    def part(self, first: int, last: int) -> HitsDistribution:
         """The running streams whose hits are those of ``mass[first:last]``."""
-        return Stream(self.p, self.low + first, self.mass[first:last])
+        return HitsDistribution(self.p, self.low + first, self.mass[first:last])
 
-    def join(self, other: Stream) -> Stream:
+    def join(self, other: HitsDistribution) -> HitsDistribution:
         """These streams and the other's together."""
         low = min(self.low, other.low)
         high = max(self.low + self.mass.size, other.low + other.mass.size)
         mass = np.zeros(high - low)
         for stream in (self, other):
             mass[stream.low - low : stream.low - low + stream.mass.size] += stream.mass
-        return Stream(self.p, low, mass)
+        return HitsDistribution(self.p, low, mass)
 
     def highest_within(self, probability: float) -> int:
         """Smallest c such that the running streams with c hits or more have at most this
@@ -165,7 +164,7 @@ def _binomial(samples: int, p: float) -> tuple[int, NDArray[np.float64]]:
     mode = min(samples, math.floor((samples + 1) * p))
     reach = math.ceil(9.5 * math.sqrt(samples * p * (1.0 - p)) + 40.0)
     low, high = max(0, mode - reach), min(samples, mode + reach)
-    # ratios of neighbours keep 12 digits where differences of log-gammas would lose half of them
+    # Ratios of neighbours keep 12 digits. Differences of log-gammas would lose half of them.
     up = np.arange(mode, high, dtype=np.float64)
     down = np.arange(mode, low, -1, dtype=np.float64)
     above = np.cumprod((samples - up) / (up + 1.0) * (p / (1.0 - p)))
@@ -208,7 +207,7 @@ class GroupSequentialTest:
 
     def _walk(self, p: float, reject: tuple[int, ...]) -> Iterator[tuple[int, float, float]]:
         """For each look its size and the probabilities of accepting and of giving up there."""
-        stream, drawn = Stream(p), 0
+        stream, drawn = HitsDistribution(p), 0
         for size, accept, give_up in zip(self.looks, self.accept, reject, strict=True):
             stream.draw(size - drawn)
             drawn = size
@@ -266,7 +265,7 @@ def _acceptance(p0: float, looks: tuple[int, ...], spends: tuple[float, ...]) ->
     """Smallest thresholds whose exact crossing probability at p0 stays within the spends up to each
     look.
     """
-    stream, drawn, unspent, thresholds = Stream(p0), 0, 0.0, []
+    stream, drawn, unspent, thresholds = HitsDistribution(p0), 0, 0.0, []
     for size, spend in zip(looks, spends, strict=True):
         stream.draw(size - drawn)
         drawn = size
@@ -287,10 +286,9 @@ def _surrender(
     thresholds simple.
     """
     final = min(accept[-1], looks[-1])
-    promising = float(
-        special.betaincinv(final, looks[-1] - final + 1, 0.9)
-    )  # P(Bin(max_n, promising) >= final) = 0.9
-    stream, drawn, unspent, thresholds = Stream(promising), 0, 0.0, []
+    # P(Bin(max_n, promising) >= final) = 0.9
+    promising = float(special.betaincinv(final, looks[-1] - final + 1, 0.9))
+    stream, drawn, unspent, thresholds = HitsDistribution(promising), 0, 0.0, []
     for size, threshold in zip(looks[:-1], accept[:-1], strict=True):
         stream.draw(size - drawn)
         drawn = size

@@ -65,7 +65,6 @@ class StoppingRule(ABC):
         if (new < 0).any() or (new > drawn).any():
             raise ValueError(
                 f"expected cumulative hits at the sample sizes {self.looks[: hits.size]}, got "
-                f"{hits_by_look!r}; "
-                "count each look's hits from the first sample on"
+                f"{hits_by_look!r}; count each look's hits from the first sample on"
             )
         return self._judge(hits)

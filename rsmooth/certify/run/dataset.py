@@ -20,7 +20,6 @@ import torch
 from rsmooth._version import __version__
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.restate import check_extension
-from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.run.shards import Shards, agree, profile_of, rank_and_world
 from rsmooth.certify.run.stream import Event, certify_positions, open_task
 from rsmooth.certify.run.workers import certify_with_workers, check_portable
@@ -34,6 +33,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
+from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
@@ -75,9 +75,9 @@ def certify_dataset(
     header = _header(g, data, settings, pool, provenance or {})
     if extends is not None:
         check_extension(extends, header)
-    shards.read(header)  # refuses another configuration before there is a journal of this one
+    shards.read(header)  # refuses another configuration, before this one has a journal
     with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
-        finished, drawn = shards.read(header)  # now that nobody else writes it
+        finished, drawn = shards.read(header)  # again, now that nobody else writes it
         _check_drawn(drawn, data, settings, pool, journal)
         index = data.index.tolist()
         mine = [
@@ -134,7 +134,7 @@ def _open_pool(
     """
     shape = stored_images(data.batch([0])[0], settings.arithmetic).shape[1:]
     source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
-    settings.rule(g.noise, source.total_variation)  # refuses an n that cannot certify, before votes
+    settings.rule(g.noise, source.total_variation)  # refuses an n that can never certify
     samples = settings.expected_samples(len(data)) / world
     recorded = shards.profile()
     if recorded is None and extends is not None and "numerics" in extends.provenance:
@@ -170,8 +170,8 @@ def _check_drawn(
     except (LookupError, ValueError) as error:
         raise RecordError(
             f"expected votes of this run for idx {idx} in {journal} and the journals beside it, "
-            "got "
-            f"others ({error}); write to another journal (on the command line: --out FILE.jsonl)"
+            f"got others ({error}); write to another journal (on the command line: --out "
+            "FILE.jsonl)"
         ) from error
 
 
@@ -189,9 +189,8 @@ def _worker_count(
     if workers is not None:
         if workers > 1 and not on_cpu:
             raise ValueError(
-                f"expected workers=1 on {pool.network.device}, got {workers}; start one rank a "
-                "GPU with "
-                "torchrun instead"
+                f"expected workers=1 on {pool.network.device}, got {workers}; start one rank per "
+                "GPU with torchrun instead"
             )
         if workers > 1:
             check_portable(g)
@@ -199,9 +198,8 @@ def _worker_count(
     allowed = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    cores = min(
-        allowed, torch.get_num_threads()
-    )  # a caller that keeps torch to one thread has given the rest away
+    # A caller that limits torch to one thread uses the other cores for something else.
+    cores = min(allowed, torch.get_num_threads())
     if not on_cpu or world > 1 or cores == 1 or images < 2:
         return 1
     forecast = (
@@ -250,7 +248,8 @@ def _header(
             own.update(content)
         else:
             raise ValueError(
-                f"expected provenance beside what the record says itself, got {section!r} again"
+                f"expected provenance that the record does not hold itself, got {section!r} again; "
+                "give that section or its keys another name"
             )
     return header
 
@@ -263,9 +262,8 @@ def model_hash(g: SmoothedClassifier) -> str:
     ``forward`` does other things with them, have one hash. Give a changed class another name, or
     say the difference in ``provenance``.
     """
-    digest = hashlib.sha256(
-        re.sub(r"0x[0-9a-f]+", "", repr(g.base)).encode()
-    )  # addresses differ between processes
+    layers = re.sub(r"0x[0-9a-f]+", "", repr(g.base))  # addresses differ between processes
+    digest = hashlib.sha256(layers.encode())
     for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(

@@ -39,20 +39,20 @@ def certify_positions(
     tasks = (
         open_task(rule, data, settings, at, drawn.get(int(data.index[at]))) for at in positions
     )
-    told: dict[int, int] = {}
+    reported: dict[int, int] = {}
     running: list[Task] = []
-    told_at = time.monotonic()
+    reported_at = time.monotonic()
     try:
         for turn in drive(pool, tasks):
             running = turn.running
             for done in turn.finished:
                 yield "image", _image_record(done, labels[done.position], settings)
             yield "round", {"finished": len(turn.finished), "samples": turn.samples}
-            if time.monotonic() - told_at >= CHECKPOINT_SECONDS:
-                yield from _partial(running, told)
-                told_at = time.monotonic()
+            if time.monotonic() - reported_at >= CHECKPOINT_SECONDS:
+                yield from _partial(running, reported)
+                reported_at = time.monotonic()
     except KeyboardInterrupt:
-        yield from _partial(running, told)
+        yield from _partial(running, reported)
         raise
 
 
@@ -77,13 +77,13 @@ def open_task(
     )
 
 
-def _partial(running: Sequence[Task], told: dict[int, int]) -> Iterator[Event]:
+def _partial(running: Sequence[Task], reported: dict[int, int]) -> Iterator[Event]:
     """The votes of every image that got new ones since they were last told; ``told`` keeps what
     was.
     """
     for task in running:
-        if task.drawn.total > told.get(task.position, 0):
-            told[task.position] = task.drawn.total
+        if task.drawn.total > reported.get(task.position, 0):
+            reported[task.position] = task.drawn.total
             yield "partial", {"idx": task.image_id, **task.drawn.record()}
 
 

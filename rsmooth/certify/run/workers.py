@@ -127,16 +127,14 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
         else:
             raise RuntimeError(
                 f"expected a worker process to finish, but it died with status {event.returncode}; "
-                "finished images are kept: run the same again to go on, with fewer workers if "
-                "memory "
-                "ran out"
+                "finished images are kept: run the same again to continue, with fewer workers if "
+                "memory ran out"
             )
 
 
 def _work(job: Path, worker: int, pipe: IO[str]) -> None:
-    content: dict[str, Any] = torch.load(
-        job, weights_only=False
-    )  # written by the parent in a folder of its own
+    # The parent wrote this file, in a folder of its own: it may hold any class.
+    content: dict[str, Any] = torch.load(job, weights_only=False)
     torch.set_num_threads(1)
     g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
     torch.set_float32_matmul_precision(profile.float32_matmul)
@@ -160,6 +158,6 @@ def _end_with_parent() -> None:
 def main(job: str, worker: str) -> None:
     """The life of one worker process: what ``_start`` runs."""
     pipe = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a model prints must not mix with the events
+    os.dup2(2, 1)  # what a model prints must not mix with the events
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _work(Path(job), int(worker), pipe)

@@ -25,11 +25,12 @@ from rsmooth.smoothed import SmoothedClassifier
 
 logger = logging.getLogger(__name__)
 
-# Forecast seconds of a run in plain float32 from which timing a second candidate pays, and seconds
-# with the best candidate from which compiling (5 to 30 s) pays.
+# A second candidate is timed where the run would take longer than this in plain float32.
 PROBE_WORTH_SECONDS = 10.0
+# The network is compiled (5 to 30 s) where the best candidate would take longer than this.
 COMPILE_WORTH_SECONDS = 60.0
-GAIN_NEEDED = 1.1  # below it a timing of a few passes may be chance
+# A smaller gain may be chance, since only a few passes are timed.
+GAIN_NEEDED = 1.1
 
 
 @dataclass(frozen=True)
@@ -156,9 +157,8 @@ class _CudaGraph:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(
-                    3
-                ):  # allocations and library handles come into being before the capture
+                # Memory and library handles must exist before the capture.
+                for _ in range(3):
                     self._net(self._input)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
@@ -182,14 +182,14 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
     points = torch.rand((3, *shape), generator=torch.Generator().manual_seed(0))
     if parameter is not None:
         points = points.to(parameter.device, parameter.dtype)
-    first, again, beside = (net(points[[0, other]])[0] for other in (1, 1, 2))
-    if torch.equal(first.nan_to_num(), again.nan_to_num()) and not torch.equal(
-        first.nan_to_num(), beside.nan_to_num()
-    ):
+    first = net(points[[0, 1]])[0].nan_to_num()
+    again = net(points[[0, 1]])[0].nan_to_num()
+    beside = net(points[[0, 2]])[0].nan_to_num()
+    if torch.equal(first, again) and not torch.equal(first, beside):
         raise ValueError(
             "expected a base classifier that answers each image on its own, got one whose answer "
-            "changes "
-            "with the other images of a batch; look for batch norm without running statistics"
+            "changes with the other images of a batch; look for batch norm without running "
+            "statistics"
         )
 
 

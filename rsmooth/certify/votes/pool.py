@@ -40,15 +40,10 @@ class VotePool:
         """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was
         not finite.
         """
-        check_counters(
-            *(
-                torch.tensor(ids, dtype=torch.int64)
-                for ids in (  # on the host, where no pass waits for it
-                    [piece.image_id for piece in work],
-                    [piece.stop - 1 for piece in work],
-                )
-            )
-        )
+        # Checked on the host, where no pass has to wait for the answer.
+        image_ids = torch.tensor([piece.image_id for piece in work], dtype=torch.int64)
+        last_samples = torch.tensor([piece.stop - 1 for piece in work], dtype=torch.int64)
+        check_counters(image_ids, last_samples)
         votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
         for purpose in sorted({piece.purpose for piece in work}):
             rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
@@ -60,11 +55,8 @@ class VotePool:
         """The slices end to end, cut into passes; the last pass is filled up with copies that
         nobody counts.
         """
-        device, batch, answers = (
-            self.network.device,
-            self.network.batch,
-            self.network.num_classes + 1,
-        )
+        device, batch = self.network.device, self.network.batch
+        answers = self.network.num_classes + 1
         images = torch.stack([piece.image for piece in work]).to(device)
         ids = torch.tensor([piece.image_id for piece in work], device=device)
         ends = torch.tensor([piece.stop - piece.start for piece in work], device=device).cumsum(0)
@@ -74,9 +66,7 @@ class VotePool:
         ones = torch.ones(batch, dtype=torch.int64, device=device)
         for begin in range(0, total, batch):
             place = torch.arange(begin, begin + batch, device=device)
-            row = torch.searchsorted(
-                ends, place, right=True
-            )  # len(work) where the pass is filled up
+            row = torch.searchsorted(ends, place, right=True)  # len(work): only fills the pass
             real = row.clamp(max=len(work) - 1)
             points = self.source.points(purpose, images[real], ids[real], to_sample[real] + place)
             votes.index_add_(0, row * answers + self.network(points), ones)

@@ -32,8 +32,8 @@ from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.noise.grid import expect_noise
 from rsmooth.smoothed import SmoothedClassifier
 
-# A round costs the device one synchronisation and is what a kill loses; its number of passes
-# follows the time it takes.
+# The device is waited for once per round, and a kill loses one round. A round has as many passes as
+# fit into this time.
 ROUND_SECONDS = 1.0
 MOST_PASSES = 4096
 
@@ -172,9 +172,8 @@ class Task:
     def _restore(self, samples: int, votes: NDArray[np.int64]) -> None:
         if int(votes.sum()) != samples:
             raise ValueError(
-                f"expected {samples} recorded votes, got {int(votes.sum())}; the record is not "
-                "sound: "
-                "certify into a new folder"
+                f"expected {samples} recorded votes, got {int(votes.sum())}; the record "
+                "contradicts itself: certify into a new folder"
             )
         self.drawn = replace(self.drawn, reached=samples, votes=votes)
         self._answer_if_complete()

@@ -10,7 +10,7 @@ from scipy import special, stats
 from rsmooth.certify.proof.bounds import hits_needed, max_radius, radius_from_counts
 from rsmooth.certify.proof.planning import simulated_samples
 from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, RadiusRule, stopping_rule
-from rsmooth.certify.proof.sequential import Stream
+from rsmooth.certify.proof.sequential import HitsDistribution
 from rsmooth.certify.proof.stopping import Decision
 from rsmooth.noise import Laplace, Uniform
 from rsmooth.noise.distributions import as_noise
@@ -117,7 +117,7 @@ def test_wrong_certificates_by_simulation(name, noise):
 def test_anytime_errs_within_alpha_by_exact_computation(p):
     # the chance that the bound of any look, stopped at or not, exceeds the true radius
     rule = AnytimeRule(1.0, ALPHA, 20_000, 0.01)
-    truth, stream, drawn, wrong = float(special.ndtri(p)), Stream(p), 0, 0.0
+    truth, stream, drawn, wrong = float(special.ndtri(p)), HitsDistribution(p), 0, 0.0
     for size, level in zip(rule.looks, rule.levels, strict=True):
         stream.draw(size - drawn)
         drawn = size

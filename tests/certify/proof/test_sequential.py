@@ -8,7 +8,7 @@ from scipy import special, stats
 from rsmooth.certify.proof import sequential
 from rsmooth.certify.proof.bounds import hits_needed
 from rsmooth.certify.proof.sequential import (
-    Stream,
+    HitsDistribution,
     default_looks,
     design,
     samples_to_accept,
@@ -77,7 +77,7 @@ def test_no_threshold_can_be_lowered_by_one_hit(p0):
     test = design(p0, looks, alpha)
     allowed = np.cumsum(spending(alpha, len(looks), 0.5))
     for look in range(len(looks)):
-        stream, drawn, crossed = Stream(p0), 0, 0.0
+        stream, drawn, crossed = HitsDistribution(p0), 0, 0.0
         for k in range(look + 1):
             stream.draw(looks[k] - drawn)
             drawn = looks[k]
@@ -155,7 +155,7 @@ def test_designs_are_made_once():
     ("samples", "p"), [(1, 0.3), (7, 0.001), (300, 0.5), (N, 0.97725), (N, 0.99999), (50, 1.0)]
 )
 def test_a_draw_is_binomial(samples, p):
-    stream = Stream(p)
+    stream = HitsDistribution(p)
     stream.draw(samples)
     expected = stats.binom.pmf(np.arange(stream.low, stream.low + stream.mass.size), samples, p)
     np.testing.assert_allclose(stream.mass, expected, rtol=1e-9, atol=1e-17)
@@ -163,7 +163,7 @@ def test_a_draw_is_binomial(samples, p):
 
 
 def test_draws_add_up():
-    whole, parts = Stream(0.9), Stream(0.9)
+    whole, parts = HitsDistribution(0.9), HitsDistribution(0.9)
     whole.draw(1_000)
     for samples in (1, 99, 900):
         parts.draw(samples)
@@ -176,7 +176,7 @@ def test_draws_add_up():
 
 @pytest.mark.parametrize("p", [0.5, 0.97725, 0.99865])
 def test_large_draws_by_fourier_transform_are_the_same(p, monkeypatch):
-    direct, fast = Stream(p), Stream(p)
+    direct, fast = HitsDistribution(p), HitsDistribution(p)
     for samples in (300_000, 5, 400_000):
         direct.draw(samples)
         with monkeypatch.context() as patch:
