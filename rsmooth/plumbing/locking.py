@@ -1,6 +1,4 @@
-"""One writer at a time: an advisory lock beside a file, released by the kernel when its holder
-dies.
-"""
+"""One writer at a time: a lock file beside a file, released by the kernel when its holder dies."""
 
 from __future__ import annotations
 
@@ -22,12 +20,16 @@ _POLL_SECONDS = 0.1
 
 
 class FileLock:
-    """An exclusive lock on ``path``, held in ``path.lock`` from construction until ``release``, or
-    within a ``with``.
+    """An exclusive lock on ``path``, held until ``release`` or the end of a ``with``.
 
-    The lock file holds the process id of its holder, so that the one who is locked out can be told.
-    A second holder, in this process or another, raises LockedError after ``patience`` seconds of
-    waiting. POSIX only (flock).
+        with FileLock("runs/a/certificates.tsv"):
+            ...
+
+    patience: seconds to wait for another holder, in this process or another one. LockedError after
+        that.
+
+    The lock file is ``path.lock``. It holds the process id of the holder, which the error names.
+    POSIX only (flock).
     """
 
     def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
@@ -36,7 +38,7 @@ class FileLock:
         self._fd = self._acquire(time.monotonic() + patience)
 
     def release(self) -> None:
-        """Give the lock back and remove the lock file; a second call does nothing."""
+        """Release the lock and remove the lock file; a second call does nothing."""
         if self._fd < 0:
             return
         # While still locked: nobody else can hold this very file.

@@ -1,8 +1,8 @@
-"""Certifying a data set into a journal that survives every interruption, on one process or many.
+"""Certifying a data set into a journal that survives every interruption.
 
-Every finished image is on disk as soon as it is known, and the votes of unfinished ones every few
-seconds. A run that is started again, with any number of workers or ranks, reads all journals and
-draws only what is missing.
+Every finished image is on disk as soon as it is known. The votes of unfinished images follow every
+few seconds. A run that is started again reads all journals and draws only what is missing. The
+number of workers or ranks may change between the starts.
 """
 
 from __future__ import annotations
@@ -53,19 +53,23 @@ def certify_dataset(
     provenance: Mapping[str, Any] | None = None,
     extends: CertificationLog | None = None,
 ) -> CertificationLog:
-    """Certify every image of ``data``, or those that an earlier run left, and return the whole
-    record.
+    """Certify the images of ``data`` that no earlier start has certified; returns the whole record.
 
-    path: a run folder, or the journal (``*.jsonl``) to write; the published table and its
-    provenance are written beside it once all images are there. workers: one-thread processes on a
-    CPU; None takes one a core where the run is long.
-    provenance: more to say in the record, by section ("model", "dataset"), the same at every start.
-    extends: an earlier fixed run that these samples, of another seed, shall be added to
-    (``append_samples``): the run takes over its numerics, and what could not be added is refused
-    before the first vote. Under torchrun every rank certifies its share into a journal of its own,
-    and the last to finish writes the table; the other ranks return what is there by then.
-    RecordError for a journal of another configuration or a damaged one, LockedError for one that is
-    being written.
+        certify_dataset(g, data, "runs/smoothadv", CertifySettings(n=100_000))
+
+    path: a run folder, or the journal (``*.jsonl``) to write. Once all images are there, the
+        published table and its provenance are written beside it.
+    workers: one-thread processes on a CPU. None takes one per core where the run is long.
+    progress: whether to show a bar.
+    provenance: further entries of the record, by section ("model", "dataset"). The same at every
+        start.
+    extends: an earlier run of mode "fixed" that gets these samples, of another seed, with
+        ``append_samples``. This run takes over its numerics. What could not be added is refused
+        before the first vote.
+
+    Under torchrun every rank certifies its share into a journal of its own. The last one to finish
+    writes the table. The others return what is there by then. RecordError for a journal of another
+    configuration or a damaged one. LockedError where another process writes it.
     """
     journal = Path(path) if str(path).endswith(".jsonl") else Path(path) / "certificates.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -129,9 +133,7 @@ def _open_pool(
     world: int,
     extends: CertificationLog | None,
 ) -> VotePool:
-    """The pool with the numerics of earlier runs where there are any, so that all votes are of one
-    function.
-    """
+    """The pool with the numerics of earlier starts, so that all votes are of one function."""
     shape = stored_images(data.batch([0])[0], settings.arithmetic).shape[1:]
     source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
     settings.rule(g.noise, source.total_variation)  # refuses an n that can never certify
@@ -159,9 +161,7 @@ def _check_drawn(
     pool: VotePool,
     journal: Path,
 ) -> None:
-    """RecordError unless this run can go on from the votes that its journals hold of unfinished
-    images.
-    """
+    """RecordError unless this run can continue from the recorded votes of unfinished images."""
     rule = settings.rule(pool.source.noise, pool.source.total_variation)
     position = {idx: at for at, idx in enumerate(data.index.tolist())}
     try:
@@ -223,7 +223,7 @@ def _header(
     pool: VotePool,
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the run is, the same at every start of it; ``provenance`` adds to the sections."""
+    """What the run is, the same at every start; ``provenance`` adds to its sections."""
     index = data.index.tolist()
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -255,12 +255,13 @@ def _header(
 
 
 def model_hash(g: SmoothedClassifier) -> str:
-    """Sixteen hex digits of the SHA-256 of the base classifier's layers as it prints them, weights
-    and buffers.
+    """Sixteen hex digits of a hash of the base classifier: its layers as printed, weights, buffers.
 
-    It does not cover code: two models whose layers print alike and hold the same numbers, but whose
-    ``forward`` does other things with them, have one hash. Give a changed class another name, or
-    say the difference in ``provenance``.
+        model_hash(g)      # "91c0d2..."
+
+    It does not cover code. Two models have one hash where their layers print alike and hold the
+    same numbers, even if their ``forward`` differs. Give a changed class another name, or record
+    the difference in ``provenance``.
     """
     layers = re.sub(r"0x[0-9a-f]+", "", repr(g.base))  # addresses differ between processes
     digest = hashlib.sha256(layers.encode())

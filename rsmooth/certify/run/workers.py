@@ -1,9 +1,8 @@
-"""Worker processes on a CPU: one thread each, which beats one process of many threads on networks
-this small.
+"""Worker processes on a CPU, of one thread each: faster than one process of many threads.
 
-The parent hands each worker its share of the images and receives events over a pipe; the parent
-alone writes the journal. The workers are fresh interpreters that import nothing of the caller's
-script. They end when the parent does, however it ends, because their standard input closes.
+The parent gives each worker its share of the images, and receives events over a pipe. Only the
+parent writes the journal. The workers are fresh interpreters that import nothing of the caller's
+script. They end when the parent ends, for whatever reason, because their standard input closes.
 """
 
 from __future__ import annotations
@@ -54,8 +53,9 @@ def certify_with_workers(
     drawn: Mapping[int, Drawn],
     workers: int,
 ) -> Iterator[Event]:
-    """``certify_positions`` over several processes; RuntimeError if one of them dies (what it told
-    is not lost).
+    """``certify_positions`` over several processes.
+
+    RuntimeError if one of them dies. What it has reported is not lost.
     """
     index = data.index.tolist()
     with tempfile.TemporaryDirectory() as folder:
