@@ -15,7 +15,7 @@ class CompiledOnceWorthIt:
     """torch.compile for a pure function of tensors, put off until it pays.
 
         kernel = CompiledOnceWorthIt(pairs_torch, after=2**29, least=2**12)
-        pairs = kernel(blocks, image_ids, sample_ids, keys, 0, blocks)     # None: compute it yourself
+        pairs = kernel(blocks, image_ids, sample_ids, keys, 0, blocks)   # None: compute it yourself
 
     after: the work, in the caller's unit, that is asked for before compiling. The total cost is
         then at most about twice that of the better choice.

@@ -166,7 +166,9 @@ def guide_table(limits: Thresholds) -> npt.NDArray[np.int16]:
 
 
 def at_most(values: int, share: float) -> int:
-    """An upper bound on the undecided words among ``values``, each undecided with probability ``share``.
+    """An upper bound on the undecided words among ``values``, where each is one with ``share``.
+
+    share: the probability that a word is undecided.
 
     It is exceeded once in e^70 batches. Bernstein's inequality bounds the probability of an excess
     t over the mean by exp(-t^2 / (2 mean + 2 t / 3)).
@@ -248,7 +250,7 @@ def expect_noise(values: int, device: torch.device | str = "cpu") -> None:
 def compilation_status() -> dict[str, str]:
     """Which kernels run compiled in this process, and why not, for the record.
 
-        compilation_status()      # {"philox": "compiled", "grid": "uncompiled: too little work so far"}
+        compilation_status()      # {"philox": "compiled", "grid": "uncompiled: too little ..."}
 
     It has no effect on the noise.
     """

@@ -1,4 +1,4 @@
-"""Philox4x32-10, the generator of all noise: a block is a function of (key, counter), without state.
+"""Philox4x32-10, the stateless generator of all noise: a block is a function of (key, counter).
 
 Salmon et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3"), section 3.3. The 128-bit counter
 is (block within the sample: 32, sample: 32, image: 64), lowest word first. So a word depends only
@@ -73,7 +73,7 @@ def _mix(
 def philox_torch(
     c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, keys: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Encrypt counters, four broadcastable int64 tensors of 32-bit words; returns four such tensors.
+    """Encrypt counters, four broadcastable int64 tensors of 32-bit words; returns four such ones.
 
     keys: ``round_keys`` as int64 (20,) on the same device.
 
@@ -154,7 +154,12 @@ def work(blocks: int, device: torch.device) -> int:
 def sample_pairs(
     key: Key, image_ids: Tensor, sample_ids: Tensor, first: int, blocks: int
 ) -> Tensor:
-    """Blocks of each sample by the fastest implementation: checked ids (B,) -> int64 (B, blocks, 2)."""
+    """Blocks of each sample by the fastest implementation: int64 (B, blocks, 2).
+
+    image_ids, sample_ids: int64 (B,), already checked.
+
+    ValueError for more than 2^32 blocks per sample.
+    """
     if first + blocks > BLOCK_LIMIT:
         raise ValueError(
             f"expected at most 2^32 blocks per sample, got {first + blocks}; draw smaller images"

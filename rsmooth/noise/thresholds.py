@@ -56,7 +56,7 @@ class Thresholds:
 
 
 class Rounded(Protocol):
-    """The part of a distribution that decides its rounding: hashable, with its scale and its tail."""
+    """The part of a distribution that decides its rounding: hashable, with scale and tail."""
 
     @property
     def decimal(self) -> Decimal: ...

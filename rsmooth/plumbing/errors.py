@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class RecordError(ValueError):
-    """A record or checkpoint that is damaged, incomplete, contradictory, or of another configuration."""
+    """A record or checkpoint that is damaged, incomplete, contradictory or of another run."""
 
 
 class LockedError(RecordError):

@@ -59,7 +59,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> None:
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a renaming in the folder durable; Windows cannot open a folder, and does not need this."""
+    """Make a renaming in the folder durable; Windows cannot open folders, and does not need it."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)

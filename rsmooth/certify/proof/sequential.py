@@ -242,8 +242,8 @@ def design(
     looks: cumulative sample sizes.
     final_share: the part of alpha that is spent at the last look. The others share the rest
         equally.
-    power_loss: the share of streams that may be given up in error, of those that the last look alone
-        would accept with probability 90 %. 0 never gives up.
+    power_loss: the share of promising streams that may be given up in error; 0 never gives up. The
+        last look alone would accept promising streams with probability 90 %.
 
     Each look may spend its part of alpha, and what earlier looks left over. accept[k] is the
     smallest threshold within that. ValueError for p0 outside (0, 1), or where even unanimous votes
