@@ -263,3 +263,10 @@ def test_no_images_give_no_certificates() -> None:
     assert result.label.shape == (0,)
     assert result.counts.shape == (0, 2)
     assert np.isfinite(result.radius.numpy()).all()
+
+
+def test_progress_bar_counts_images(capsys: pytest.CaptureFixture[str]) -> None:
+    certify(half_space(), images(3), n=50, progress=True)
+    shown = capsys.readouterr().err
+    assert "3.0/3 images" in shown
+    assert "samples/s" in shown

@@ -228,13 +228,6 @@ def test_anytimes_share_for_the_last_look_has_an_effect():
     assert changed.levels[-1] == pytest.approx(0.5 * ALPHA)
 
 
-@pytest.mark.parametrize("path", [[], [33], [-1], [5, 4], [5, 19], [[1, 2]], list(range(40))])
-@pytest.mark.parametrize("name", ["radius", "grid", "anytime"])
-def test_hits_that_no_stream_has_are_refused(name, path):
-    with pytest.raises(ValueError, match="expected"):
-        RULES[name].decide(path)
-
-
 def test_unreachable_radii():
     with pytest.raises(
         ValueError, match=r"max_n >= 301 to certify radius 1 under gaussian sigma=0\.5 at"

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from rsmooth.certify import CertificationLog, certify_dataset, read_log
-from rsmooth.certify.run import dataset, workers
+from rsmooth.certify.run import dataset
 from rsmooth.certify.votes import schedule as engine
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.plumbing.errors import LockedError
@@ -250,16 +250,3 @@ def test_what_another_writer_finished_in_the_meantime_is_not_done_again(
         reference,
     )
     assert journal.read_bytes() == whole
-
-
-def test_dead_worker_is_reported_and_what_it_earned_is_kept(
-    tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers, "_PROGRAM", "import os; os._exit(3)")
-    with pytest.raises(RuntimeError, match="status 3"):
-        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False)
-    monkeypatch.undo()
-    assert same(
-        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
-        reference,
-    )
