@@ -36,7 +36,7 @@ Norm = Literal["l1", "l2", "linf"]
 # the formulas below, and small beside any radius of interest.
 RELATIVE_MARGIN = 1e-12
 ABSOLUTE_MARGIN = 1e-12
-SMALLEST_MISS = 1e-15  # a smaller chance of the other classes cannot be told from none
+SMALLEST_MISS = 1e-15  # a smaller probability of the other classes is numerically none
 
 
 @dataclass(frozen=True)

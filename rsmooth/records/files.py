@@ -121,14 +121,16 @@ def _distinct_images(path: Path, entries: Sequence[Entry]) -> list[Entry]:
         missing = sorted(set(_FIELDS.values()) - set(entry.data))
         if missing:
             raise RecordError(
-                f"{path}, line {entry.line}: expected {', '.join(missing)} in an image record"
+                f"{path}, line {entry.line}: expected {', '.join(missing)} in an image record, "
+                "got none; certify into another journal"
             )
         earlier = images.setdefault(entry.data["idx"], entry)
         difference = describe_difference(_untimed(earlier.data), _untimed(entry.data))
         if difference:
             raise RecordError(
                 f"{path}, line {entry.line}: expected one certificate for idx {entry.data['idx']}, "
-                f"but it differs from line {earlier.line} in {difference}"
+                f"but it differs from line {earlier.line} in {difference}; certify into another "
+                "journal"
             )
     return list(images.values())
 

@@ -67,7 +67,7 @@ class Journal:
             journal.append("image", {"idx": 0, "radius": 0.5})
 
     header: the configuration, JSON values.
-    sync_every, sync_seconds: the file is flushed to disk every so many records or seconds, and on
+    sync_every, sync_seconds: the file is flushed to disk after that many records or seconds, and on
         ``close``.
     patience: seconds to wait for another writer.
 

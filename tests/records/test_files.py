@@ -74,9 +74,8 @@ def test_a_run_folder_is_its_journals_and_no_other_file(tmp_path):
 def test_shards_of_ranks_are_merged_whatever_their_number(tmp_path):
     for number, part in enumerate([[0, 3, 6], [1, 4], [2, 5], []]):
         write_journal(tmp_path / f"certificates.rank{number}.jsonl", [image(idx) for idx in part])
-    write_journal(
-        tmp_path / "certificates.jsonl", [image(3), image(7)]
-    )  # begun by a single process
+    # Begun by a single process.
+    write_journal(tmp_path / "certificates.jsonl", [image(3), image(7)])
     log = read_log(tmp_path)
     assert log.idx.tolist() == list(range(8))
     assert log.counts.shape == (8, 4)

@@ -220,9 +220,7 @@ def test_the_largest_index_can_be_read_again_and_no_larger_one(tmp_path):
 
 
 def test_a_radius_below_a_threshold_stays_below_it_after_export(tmp_path):
-    """Published logs print 0.2496 as 0.25, and then count it at 0.25; unanimous votes as 0.953 at
-    sigma 0.25.
-    """
+    """Published logs print 0.2496 as 0.25 and count it there; unanimous votes as 0.953."""
     largest = max_radius(0.25, 100_000, 0.001)
     write_log(
         some_log(radius=[0.2496, largest], predict=[3, 1], correct=[True, True]), tmp_path / "log"
@@ -262,9 +260,8 @@ def test_an_export_with_a_flipped_bit_or_cut_off_never_reads_as_something_else(
         log = read_log(path)
     except RecordError:
         return
-    assert_same_table(
-        log, some_log()
-    )  # blanks of the JSON, or the name of a key that is not needed
+    # Only blanks of the JSON have changed, or the name of a key that is not needed.
+    assert_same_table(log, some_log())
     assert log.provenance == HEADER
 
 

@@ -104,7 +104,7 @@ def upper_confidence_bound(successes: Counts, n: Counts | Count, alpha: float) -
 def upper_confidence_bound(
     successes: Counts | Count, n: Counts | Count, alpha: float
 ) -> float | Floats:
-    """The largest p that so few successes do not refute: P(Bin(n, p) <= successes) = alpha.
+    """The largest p that this few successes do not refute: P(Bin(n, p) <= successes) = alpha.
 
         upper_confidence_bound(10, 1000, alpha=0.001)      # 0.0239...
 

@@ -63,7 +63,8 @@ class StoppingRule(ABC):
         hits = np.asarray(hits_by_look, dtype=np.int64)
         if hits.ndim != 1 or not 0 < hits.size <= len(self.looks):
             raise ValueError(
-                f"expected the hits at 1..{len(self.looks)} looks, got {hits_by_look!r}"
+                f"expected the hits at 1..{len(self.looks)} looks, got {hits_by_look!r}; give one "
+                "number per look so far"
             )
         new, drawn = np.diff(hits, prepend=0), np.diff(self.looks[: hits.size], prepend=0)
         if (new < 0).any() or (new > drawn).any():

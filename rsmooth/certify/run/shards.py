@@ -30,7 +30,8 @@ def rank_and_world() -> tuple[int, int]:
     rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     if not 0 <= rank < world:
         raise ValueError(
-            f"expected 0 <= RANK < WORLD_SIZE in the environment, got {rank} and {world}"
+            f"expected 0 <= RANK < WORLD_SIZE in the environment, got {rank} and {world}; start it "
+            "with torchrun, or unset both"
         )
     return rank, world
 

@@ -17,15 +17,8 @@ from rsmooth.certify.proof.sequential import (
 
 N = 100_000
 LOOKS = default_looks(N)
-SHARES = [
-    0.5,
-    0.69146,
-    0.84134,
-    0.97725,
-    0.99,
-    0.99865,
-    0.99992,
-]  # Phi(0, .5, 1, 2), .99, Phi(3), and almost 1
+# Phi(0, 0.5, 1, 2), 0.99, Phi(3), and almost 1.
+SHARES = [0.5, 0.69146, 0.84134, 0.97725, 0.99, 0.99865, 0.99992]
 
 
 def enumerate_paths(looks, accept, reject, p):
@@ -134,9 +127,8 @@ def test_hardly_any_power_is_lost_against_the_fixed_sample_size(sigmas):
 @pytest.mark.parametrize("sigmas", [0.5, 1.0, 2.0])
 def test_thirty_times_fewer_samples_than_fixed_n(sigmas):
     test = design(float(special.ndtr(sigmas)), LOOKS, 0.001)
-    shares = special.ndtr(
-        np.linspace(-1.0, 4.0, 60)
-    )  # images spread evenly over radii from none to four sigma
+    # Images that are spread evenly over radii from none to four sigma.
+    shares = special.ndtr(np.linspace(-1.0, 4.0, 60))
     assert np.mean([test.expected_samples(float(p)) for p in shares]) < N / 30
 
 

@@ -64,9 +64,7 @@ def test_table_and_provenance_are_exported(tmp_path: Path, reference: Certificat
 
 
 def test_a_larger_n_keeps_the_first_votes(tmp_path: Path, reference: CertificationLog) -> None:
-    """A longer run holds the votes of the shorter one, and beside them those of its further
-    samples, counted apart.
-    """
+    """A longer run has the votes of the shorter one, and those of its further samples."""
     longer = certify_dataset(
         small_net(), seven(), tmp_path, replace(SETTINGS, n=500), workers=1, progress=False
     )
@@ -155,9 +153,7 @@ def test_finished_run_draws_no_vote_again(
 def test_workers_and_ranks_agree_and_resume_each_other(
     tmp_path: Path, reference: CertificationLog
 ) -> None:
-    """Three ranks, one killed in the middle of a write; then two workers; then a single process has
-    nothing to do.
-    """
+    """Three ranks, one killed in the middle of a write; then two workers finish the run."""
     ranks = [
         launch(
             tmp_path,

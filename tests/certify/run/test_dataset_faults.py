@@ -1,6 +1,4 @@
-"""Kills, interrupts, full disks and second writers: a certification loses at most the votes in
-flight.
-"""
+"""Kills, interrupts, full disks, second writers: at most the votes of one round are lost."""
 
 from __future__ import annotations
 
@@ -127,8 +125,9 @@ def test_kills_at_random_times_lose_nothing(tmp_path: Path, reference: Certifica
 
 
 def run_on_a_small_disk(folder: Path, room: int) -> None:
-    """The run of these tests, where no file can grow beyond ``room`` bytes; 28 as exit status where
-    that is said.
+    """The run of these tests, where no file can grow beyond ``room`` bytes.
+
+    The exit status is 28 where the error names the file.
     """
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     try:
@@ -188,9 +187,7 @@ def test_read_only_folder_is_an_error_and_stays_as_it_was(
 def test_table_that_could_not_be_written_is_written_by_the_next_start(
     renames: int, tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither before nor between the table and its provenance is there a moment that loses or mixes
-    anything.
-    """
+    """A failure before the table or between it and its provenance loses and mixes nothing."""
     replace, left = os.replace, iter(range(renames))
 
     def failing(source: Any, target: Any) -> None:

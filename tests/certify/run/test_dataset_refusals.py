@@ -56,9 +56,7 @@ def test_another_model_or_other_images_are_refused(tmp_path: Path) -> None:
 
 
 def forge(folder: Path, header: dict[str, Any] | None = None, **look: Any) -> None:
-    """A sound journal with another header, or with votes of an unfinished image, as another program
-    may write it.
-    """
+    """A sound journal with another header or foreign votes, as another program may write it."""
     path = folder / "certificates.jsonl"
     contents = parse_journal(path)
     assert contents.header is not None

@@ -56,9 +56,7 @@ def test_a_number_is_sigma_and_no_noise_is_refused(arithmetic: Any) -> None:
 
 
 class RecognisesRounding(nn.Module):
-    """Class 1 where every value near zero is a multiple of 2^-25, as it is where a grey pixel met
-    float32 noise.
-    """
+    """Class 1 where every value near zero is a multiple of 2^-25: grey pixels plus float noise."""
 
     def forward(self, z: Tensor) -> Tensor:
         steps = z.double() * 2**25
@@ -68,9 +66,7 @@ class RecognisesRounding(nn.Module):
 
 
 def test_float_noise_gives_a_false_certificate_and_grid_noise_does_not() -> None:
-    """A base classifier that reads the rounding of x + noise (Voracek and Hein 2023), not its
-    value.
-    """
+    """A base classifier that reads the rounding of x + noise (Voracek and Hein 2023)."""
     g = SmoothedClassifier(RecognisesRounding(), 0.5, 2)
     grey, black = (torch.full((1, 1, 2, 2), value, dtype=torch.uint8) for value in (128, 0))
     distance = math.sqrt(4) * 128 / 255

@@ -52,9 +52,7 @@ def test_task_goes_on_from_its_record_and_refuses_another_procedure() -> None:
 
 
 def feed(task: Task) -> Outcome:
-    """Serve a task seven votes at a time: sample i of a stream votes for class 1 unless i mod 9 is
-    0.
-    """
+    """Serve a task seven votes at a time: sample i votes for class 1 unless i mod 9 is 0."""
     while not task.finished:
         piece = task.next_slice(7)
         classes = [int(sample % 9 != 0) for sample in range(piece.start, piece.stop)]
