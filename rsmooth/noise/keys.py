@@ -55,6 +55,8 @@ def derive_key(seed: int, purpose: str, *context: int) -> Key:
 def check_counters(image_ids: Tensor, sample_ids: Tensor) -> None:
     """Image ids must be int64 (B,) >= 0, and sample ids int64 (B,) within 0..2^32-1.
 
+        check_counters(torch.tensor([3, 3]), torch.tensor([0, 1]))
+
     ValueError otherwise: a counter that does not fit its field would repeat the noise of another
     image or sample. On a GPU the values are checked there, without waiting. One that is out of
     range ends the process' work on that GPU with a device-side assertion. So the certifier checks
