@@ -25,11 +25,11 @@ from benchmarks.provenance import provenance
 from rsmooth.certify import ABSTAIN, CertifySettings
 from rsmooth.certify.proof.rules import stopping_rule
 from rsmooth.certify.proof.stopping import StoppingRule
-from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.data import ImageData, load_dataset
+from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.smoothed import SmoothedClassifier
 
 N0 = 100

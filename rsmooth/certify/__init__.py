@@ -1,8 +1,12 @@
-"""Certificates of smoothed classifiers: drawing the votes and proving what they mean.
+"""Certificates of smoothed classifiers: drawing the votes, and proving what they mean.
 
-``certify`` and ``predict`` are the algorithms of Cohen et al. 2019 on tensors; ``certify_dataset``
-certifies a data set into a journal that survives interruptions. ``rsmooth.records`` reads what they
-leave, without a model.
+    from rsmooth import certify
+
+    result = certify(g, x, n0=100, n=100_000, alpha=1e-3, seed=0)
+
+``certify`` and ``predict`` are the algorithms of Cohen et al. 2019 on tensors. ``certify_dataset``
+certifies a data set into a journal that survives interruptions. ``rsmooth.records`` reads these
+records without a model.
 """
 
 import inspect
@@ -19,7 +23,7 @@ __all__ = sorted({*_public, *rsmooth.records.__all__})
 
 
 def __getattr__(name: str) -> Any:
-    """Names of this package, and those of ``rsmooth.records``, which lay here before."""
+    """Names of this package, and those of ``rsmooth.records``, which were here in the beginning."""
     return getattr(rsmooth.records, name) if name in rsmooth.records.__all__ else _own(name)
 
 

@@ -1,9 +1,9 @@
 """Certification and prediction as Cohen et al. 2019 (arXiv:1902.02918) state them.
 
-``certification`` and ``prediction`` are the two algorithms for one image, written as coroutines:
-they yield the votes that they need and receive the counts. Who draws the votes, in which batches
-and on which device, is the business of ``votes``; so any number of images run through the same
-network passes without a trace of it here.
+``certification`` and ``prediction`` are the two algorithms for one image, written as coroutines.
+They yield the votes that they need and receive the counts. ``votes`` decides who draws the votes,
+in which batches and on which device. So any number of images run through the same network passes,
+and nothing of it is visible here.
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ from rsmooth.certify.proof.bounds import binomial_p_value
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.results import Certificates, Predictions
-from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.settings import CertifySettings, PredictSettings
 from rsmooth.certify.votes.images import image_ids, stored_images
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
+from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 
 
 def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Procedure:
-    """CERTIFY (Cohen et al. 2019, section 3.2) for one image; with a fixed number of samples, or
-    one that a rule ends.
+    """CERTIFY for one image, with a fixed number of samples or one that a rule ends.
 
-    n0 votes select the class, unless ``label`` fixes it; votes of an independent stream then test
-    it, at each look of the rule. A vote that is not for the class, for whatever reason, counts
-    against it; ties go to the lowest class. Raises ValueError where not one copy has finite logits.
+        votes = yield from certification(settings.rule(Gaussian(0.25), 0.0), n0=100)
+
+    n0 votes select the class, unless ``label`` gives it. Votes of an independent stream then test
+    this class at each look of the rule. A vote that is not for the class counts against it, for
+    whatever reason. Ties go to the lowest class. ValueError where no copy has finite logits. Cohen
+    et al. 2019, section 3.2.2.
     """
     selection = None
     if label is None:
@@ -65,11 +67,11 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
 
 
 def prediction(n: int, alpha: float) -> Procedure:
-    """PREDICT (Cohen et al. 2019, section 3.1) for one image: the most frequent class, or ABSTAIN.
+    """PREDICT for one image: the most frequent class, or ABSTAIN.
 
-    Abstains unless a two-sided binomial test at alpha tells the two most frequent answers apart;
-    copies without finite logits count as an answer of their own, which is never predicted. Raises
-    ValueError where not one has any.
+    It abstains unless a two-sided binomial test at alpha separates the two most frequent answers.
+    Copies without finite logits count as an answer of their own, which is never predicted.
+    ValueError where no copy has finite logits. Cohen et al. 2019, section 3.2.1.
     """
     votes = _some_finite((yield VoteRequest("predict", n)))
     label = int(votes[:-1].argmax())
@@ -88,22 +90,22 @@ def prediction(n: int, alpha: float) -> Procedure:
 
 
 def _some_finite(votes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The votes, unless all of them were without finite logits: that is a broken network, not an
-    image of no class.
+    """The votes; ValueError where no copy has finite logits.
+
+    Then the network is broken, and not the image undecided.
     """
     if votes[:-1].any():
         return votes
     raise ValueError(
         "expected finite logits from the base classifier, got NaN or infinity for every one of "
         f"{int(votes[-1])} noisy copies of an image; has training diverged, or does the network "
-        "overflow "
-        "in this precision?"
+        "overflow in this precision?"
     )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CertifyOptions(CertifySettings):
-    """The options of one call of ``certify``: the settings, and what concerns its images."""
+    """The options of one call of ``certify``: the settings, and the options of its images."""
 
     labels: Tensor | None = None
     index: Tensor | None = None
@@ -119,7 +121,7 @@ class CertifyOptions(CertifySettings):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class PredictOptions(PredictSettings):
-    """The options of one call of ``predict``: the settings, and what concerns its images."""
+    """The options of one call of ``predict``: the settings, and the options of its images."""
 
     index: Tensor | None = None
     progress: bool = False
@@ -134,15 +136,17 @@ def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certif
 
     The noise is that of g, and the radii are in its norm.
 
-    x: (B, C, H, W) in [0, 1], or uint8; in integer arithmetic, 8-bit images (multiples of 1/255).
-    labels: (B,), certified themselves instead of the predicted class, without selection.
-    index: (B,), what identifies an image in the noise; None takes its content. The result of an
-        image depends on it, on the seed and on the settings, not on the batch, its order or size.
+    x: images (B, C, H, W), floating in [0, 1] or uint8. Integer arithmetic needs 8-bit images:
+        multiples of 1/255.
+    labels: classes (B,) that are certified instead of the predicted ones, without selection.
+    index: integers (B,) that identify the images in the noise; None derives them from the pixels.
+        The result of an image depends on its index, the seed and the settings. It does not depend
+        on the batch, its order or its size.
     progress: whether to show a bar.
 
-    The other options: ``CertifySettings``. ValueError for images outside [0, 1] or off the grid,
-    noise of scale 0, and an n that can never certify at alpha. Cohen et al. 2019
-    (arXiv:1902.02918), algorithm CERTIFY.
+    The other options are those of ``CertifySettings``. ValueError for images outside [0, 1] or
+    between the 8-bit levels, for noise of scale 0, and for an n that can never certify at alpha.
+    Cohen et al. 2019 (arXiv:1902.02918), algorithm CERTIFY and theorem 1.
     """
     images = stored_images(x, options.arithmetic)
     labels = options.labels
@@ -169,9 +173,9 @@ def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predic
 
         predict(g, x, n=1000, alpha=1e-3, seed=0).label      # (B,), ABSTAIN = -1
 
-    Arguments and errors as in ``certify``, and as there alpha holds for a seed chosen without a
-    look at the images or at results: not for an answer picked among those of several seeds. Cohen
-    et al. 2019, algorithm PREDICT.
+    Arguments and errors are those of ``certify``. The seed must be chosen before the images or any
+    results are seen. Alpha does not hold for an answer picked among those of several seeds. Cohen
+    et al. 2019 (arXiv:1902.02918), algorithm PREDICT.
     """
     images = stored_images(x, options.arithmetic)
     ids = image_ids(images, options.index)

@@ -1,4 +1,4 @@
-"""Calls whose options are the fields of a dataclass, so that each option is written down once."""
+"""Calls whose options are the fields of a dataclass, so that each option is written once."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def options_of(
 
         predict(g, x, n=100)        # the function gets PredictSettings(n=100)
 
-    The signature of the call shows every field with its type and default, and type checkers know
-    them too.
+    The signature of the call shows every field with its type and default. Type checkers know them
+    too.
     """
 
     def decorate(
@@ -54,7 +54,7 @@ def options_of(
 
 
 def _signature(function: Callable[..., Any], kind: Any) -> inspect.Signature:
-    """That of the function, with the fields of the dataclass in place of its last argument."""
+    """The signature of the function, with the dataclass' fields in place of its last argument."""
     hints, types = get_type_hints(function), get_type_hints(kind)
     first, second, _ = inspect.signature(function).parameters.values()
     options = [

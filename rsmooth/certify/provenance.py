@@ -1,4 +1,4 @@
-"""What a certificate says of itself: the noise, the settings and the statement that follows."""
+"""What a certificate records of itself: noise, settings, and the statement that follows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from rsmooth.records.statement import Statement
 def stated(settings: CertifySettings, source: NoisyImages) -> dict[str, Any]:
     """The part of a record's provenance that results and journals share.
 
-    "sigma" is there for Gaussian noise only, where earlier versions look for it; "noise" holds the
-    distribution and how it was computed.
+        stated(CertifySettings(), noisy_images("integer", Gaussian(0.25), 0, shape))["statement"]
+
+    "noise" holds the distribution and its arithmetic. "sigma" is there only for Gaussian noise,
+    because earlier versions look for it.
     """
     noise = source.noise
     statement = Statement(

@@ -1,9 +1,8 @@
-"""New statements from stored votes, without the model: another alpha, another norm, joint
-statements, more samples.
+"""New statements from stored votes, without the model: another alpha, or more samples.
 
-All of it needs votes that were drawn by a plan fixed beforehand. The votes of a sequential run
-stopped where they looked good or bad; taken as a fixed sample they would promise more than they
-hold, so those runs are refused.
+All of it needs votes that were drawn by a plan fixed beforehand. A sequential run stops where its
+votes look good or bad. Taken as a fixed sample, such votes would promise too much. So sequential
+runs are refused.
 """
 
 from __future__ import annotations
@@ -20,11 +19,7 @@ from rsmooth.plumbing.numbers import check_alpha
 from rsmooth.records.journal import describe_difference
 from rsmooth.records.log import ABSTAIN, CertificationLog, IntArray, check_same_images
 from rsmooth.records.noise import required_noise
-from rsmooth.records.norms import radius_in_norm
-from rsmooth.records.statement import Norm
 from rsmooth.records.upgrade import upgraded
-
-_POWER_MARGIN = 4e-15  # relative; above what a power and a quotient can err by
 
 # What two runs must share before their votes may be added up: everything but the noise stream and
 # the sample sizes.
@@ -36,16 +31,20 @@ def recertify(
 ) -> CertificationLog:
     """The certificates that the stored votes give at another ``alpha``, or jointly with others.
 
-    ``alpha``: to be chosen without regard to the votes. ``statements``: how many certificates shall
-    hold together with probability 1 - alpha; each is then made at alpha / statements (Bonferroni),
-    e.g. ``statements=len(log)`` for all images at once. Radii need no such share: all that is said
-    of an image at any radius follows from one lower bound on one probability, so either all of it
-    holds or that one bound failed, and certified accuracy may be read off at as many radii as
-    wanted, chosen before or after. The class tested for an image stays that which the selection
-    votes chose.
+        recertify(read_log("runs/smoothadv"), alpha=0.01)
+        recertify(log, statements=len(log))              # all images at once
 
-    Raises RecordError for a log without votes or configuration, for one not drawn with a fixed n,
-    and for one that was tested again after a look, whose alpha is spent.
+    alpha: to be chosen without regard to the votes. None keeps that of the log.
+    statements: how many certificates shall hold together with probability 1 - alpha. Each is then
+        made at alpha / statements (Bonferroni).
+
+    Several radii need no such correction. Whatever is said of an image at any radius follows from
+    one lower bound on one probability. Either all of it holds, or this one bound failed. So
+    certified accuracy may be read at any number of radii, chosen before or after. The tested class
+    of an image stays the one that the selection votes chose.
+
+    RecordError for a log without votes or configuration, and for one not drawn with a fixed n.
+    RecordError too for a log that was tested again after a look, since its alpha is spent.
     """
     _check_fixed(log)
     _check_tested_once(log)
@@ -60,38 +59,26 @@ def recertify(
     )
 
 
-def _in_norm(radius: float, of: Norm, dimension: int, norm: float) -> float:
-    """``radius_in_norm`` for a radius in any norm.
-
-    The l_p ball reaches furthest in l1 at its corners, by a factor of d^(1 - 1/p); every ball lies
-    within the linf ball of its radius.
-    """
-    in_l2 = radius_in_norm(radius, dimension, norm)  # checks its arguments
-    if of == "l2":
-        return in_l2
-    if of == "linf" or norm == 1.0 or dimension == 1:
-        return radius
-    stretch: float = float(dimension) ** (1.0 - 1.0 / norm)
-    return radius / stretch * (1.0 - _POWER_MARGIN)
-
-
 def append_samples(
     log: CertificationLog, more: CertificationLog, *, looked: bool, alpha: float | None = None
 ) -> CertificationLog:
-    """The certificates of both runs' votes together: ``more`` adds fresh samples for every image of
-    ``log``.
+    """The certificates of both runs' votes together: fresh samples for every image of ``log``.
 
-    ``looked``: whether the results of ``log`` were known when ``more`` was decided on. If not, the
-    pooled votes are one fixed sample and keep the alpha of ``log``. If they were, sampling on is a
-    second chance, and a second test at the same alpha would nearly double the failure probability;
-    then ``alpha`` is the total, of which the test of ``log`` has spent its share, and the pooled
-    votes are tested at the rest. The size of ``more`` must not have been chosen by the results: cut
-    to fit them, it can nearly triple the failure probability of a retest at 0.001 (Proschan and
-    Hunsberger 1995).
+        more = certify_dataset(g, data, "more.jsonl", settings, extends=log)      # of another seed
+        append_samples(log, more, looked=False)
 
-    The class of each image stays that which ``log`` tested. Raises RecordError, with the reason,
-    where the votes cannot be pooled: sequential runs, another model or noise, the same noise again,
-    other images, no alpha left.
+    looked: whether the results of ``log`` were known when ``more`` was decided on. If not, the
+        pooled votes are one fixed sample and keep the alpha of ``log``.
+    alpha: with looked=True, the total failure probability. The test of ``log`` has spent its share,
+        and the pooled votes are tested at the rest. A second test at the same alpha would nearly
+        double the failure probability.
+
+    The size of ``more`` must not depend on the results. Otherwise it can nearly triple the failure
+    probability of a retest at 0.001 (Proschan and Hunsberger 1995). The class of each image stays
+    the one that ``log`` tested.
+
+    RecordError, with the reason, where the votes cannot be pooled: sequential runs, another model
+    or noise, the same noise again, other images, no alpha left.
     """
     if alpha is not None and not looked:
         raise ValueError(
@@ -122,11 +109,11 @@ def append_samples(
 
 
 def check_extension(log: CertificationLog, configuration: Mapping[str, Any]) -> None:
-    """RecordError, with the reason, unless ``append_samples`` would add a run of this configuration
-    to ``log``.
+    """RecordError unless ``append_samples`` would add a run of this configuration to ``log``.
 
-    ``configuration``: the header of the run, as its journal holds it. Tells before the first vote
-    what would be known after the last.
+    configuration: the header of the run, as its journal holds it.
+
+    So an error that ``append_samples`` would raise in the end is raised before the first vote.
     """
     _check_fixed(log)
     _check_mode(configuration)
@@ -134,10 +121,10 @@ def check_extension(log: CertificationLog, configuration: Mapping[str, Any]) -> 
 
 
 def class_under_test(log: CertificationLog) -> IntArray:
-    """The class (N,) that each image's estimation votes were drawn to test: the label, or the
-    winner of the selection.
+    """The class (N,) that the estimation votes of each image test.
 
-    Raises RecordError where the log does not tell: for an abstention without selection votes.
+    It is the label, or the winner of the selection votes. RecordError for an abstention without
+    selection votes: its tested class is not known.
     """
     if log.provenance.get("target") == "label":
         return log.label
@@ -155,9 +142,7 @@ def class_under_test(log: CertificationLog) -> IntArray:
 def _from_votes(
     log: CertificationLog, tested: IntArray, level: float, change: dict[str, Any]
 ) -> CertificationLog:
-    """``log`` with predictions and radii computed anew from its votes, each at failure probability
-    ``level``.
-    """
+    """``log`` with predictions and radii from its votes, each at failure probability ``level``."""
     assert log.counts is not None
     assert log.samples is not None
     check_n(int(log.samples.min()), level)
@@ -199,9 +184,8 @@ def _check_fixed(log: CertificationLog) -> None:
     _check_mode(log.provenance)
     if not (log.samples == log.provenance["n"]).all():
         raise RecordError(
-            f"expected {log.provenance['n']} samples for every image, got "
-            f"{int(log.samples.min())} to "
-            f"{int(log.samples.max())}"
+            f"expected {log.provenance['n']} samples for every image, got {int(log.samples.min())} "
+            f"to {int(log.samples.max())}"
         )
 
 
@@ -210,9 +194,8 @@ def _check_mode(configuration: Mapping[str, Any]) -> None:
     if mode != "fixed":
         raise RecordError(
             f"expected a run with a fixed number of samples, got mode={mode!r}; its votes stopped "
-            "where "
-            "they decided, so as a fixed sample they would promise too much: certify again with "
-            "mode='fixed'"
+            "where they decided, so as a fixed sample they would promise too much: certify again "
+            "with mode='fixed'"
         )
 
 
@@ -220,8 +203,8 @@ def _check_tested_once(log: CertificationLog) -> None:
     if log.provenance.get("alpha_spent", log.provenance["alpha"]) != log.provenance["alpha"]:
         raise RecordError(
             "expected votes that were tested once, got a run that was extended after a look; its "
-            "failure "
-            "probability is shared out already: hand it over as the first run of append_samples"
+            "failure probability is shared out already: hand it over as the first run of "
+            "append_samples"
         )
 
 
@@ -234,16 +217,14 @@ def _check_poolable(log: CertificationLog, configuration: Mapping[str, Any]) -> 
     if difference:
         raise RecordError(
             f"expected votes of one smoothed classifier, but the runs differ in {difference}; "
-            "certify "
-            "the further samples with the options of the first run and with extends"
+            "certify the further samples with the options of the first run and with extends"
         )
     seeds = set(map(str, _seeds(log.provenance)))
     repeated = sorted(seeds & set(map(str, _seeds(configuration))))
     if repeated:
         raise RecordError(
             f"expected fresh noise, got seed {', '.join(repeated)} in both runs; the same votes "
-            "would "
-            "count twice: certify the further samples with another seed"
+            "would count twice: certify the further samples with another seed"
         )
 
 
@@ -257,8 +238,7 @@ def _alpha_left(alpha: float | None, spent: float) -> tuple[float, float]:
     if check_alpha(alpha) <= spent:
         raise RecordError(
             f"expected a total alpha above the {spent:g} that the first test has spent, got "
-            f"{alpha:g}; "
-            "nothing is left for the retest"
+            f"{alpha:g}; nothing is left for the retest"
         )
     return alpha - spent, alpha
 

@@ -25,19 +25,25 @@ MOST_ROWS = 20  # of images that a notebook shows
 
 @dataclass(frozen=True, repr=False)
 class Certificates:
-    """Certified labels and radii of a batch, with the votes from which they can be computed again.
+    """Certified labels and radii of a batch, with the votes that they follow from.
 
         result = certify(g, x)
         result.label, result.radius, result.norm        # (B,), (B,), "l2"
         result.accuracy(y, radii=[0.25, 0.5])           # certified accuracies
         write_log(result.to_log(y), "certificates.tsv")
 
-    label (B,) int64, ABSTAIN = -1 where nothing is certified; radius (B,) float64, in [0,1] pixel
-    units and the norm ``norm``, rounded down, 0.0 where nothing is certified; counts (B, K) of the
-    estimation and invalid (B,) beside them; selection (B, K) or None; samples (B,) drawn for the
-    estimation; looks: for each image the (n_k, hits) at which it was judged;
-    provenance: noise, statement, n0, n, alpha, mode, seed, numerics; sigma of Gaussian noise.
-    Each certificate fails with probability at most alpha; so of B images alpha * B are expected to.
+    label: (B,) int64; ABSTAIN = -1 where nothing is certified.
+    radius: (B,) float64, in [0, 1] pixel units and in the norm ``norm``. Rounded down; 0.0 where
+        nothing is certified.
+    counts: (B, K) votes of the estimation, per class.
+    invalid: (B,) copies of the estimation without finite logits.
+    selection: (B, K) votes of the selection, or None where the classes were given.
+    samples: (B,) samples drawn for the estimation.
+    looks: per image, the pairs (n_k, hits) at which it was judged.
+    provenance: noise, statement, n0, n, alpha, mode, seed and numerics; sigma of Gaussian noise.
+
+    Each certificate is wrong with probability at most alpha. So up to alpha * B wrong ones are
+    expected in a batch of B images.
     """
 
     label: Tensor
@@ -53,7 +59,7 @@ class Certificates:
     def of(
         cls, outcomes: Sequence[Outcome], num_classes: int, provenance: dict[str, Any]
     ) -> Certificates:
-        """The outcomes of a batch, side by side."""
+        """The certificates of a batch from the outcomes of its images."""
         chosen = [outcome.selection for outcome in outcomes if outcome.selection is not None]
         return cls(
             label=torch.tensor([outcome.label for outcome in outcomes], dtype=torch.int64),
@@ -76,7 +82,7 @@ class Certificates:
 
     @property
     def norm(self) -> Norm:
-        """The norm that the radii are of: "l1", "l2" or "linf"."""
+        """The norm of the radii: "l1", "l2" or "linf"."""
         return self.statement.norm
 
     def accuracy(self, y: Tensor, radii: ArrayLike = 0.0) -> FloatArray:
@@ -84,16 +90,20 @@ class Certificates:
 
             result.accuracy(y, radii=[0.0, 0.5])    # array([0.95, 0.80])
 
-        y: true labels (B,). Errors as of ``to_log`` and ``certified_accuracy``.
+        y: true labels (B,). Errors are those of ``to_log`` and ``certified_accuracy``.
         """
         return certified_accuracy(self.to_log(y), radii)
 
     def to_log(self, y: Tensor, *, idx: ArrayLike | None = None) -> CertificationLog:
-        """The certificates as a record, for everything that takes records: files, reports, metrics.
+        """The certificates as a record, for files, reports and metrics.
 
-        y: true labels (B,). idx (B,): positions of the images in their data set, 0..B-1 by default.
-        The times are 0: a batch's are not told apart. ValueError for labels of another shape or
-        class, RecordError for an idx that repeats.
+            write_log(result.to_log(y, idx=[0, 20, 40]), "certificates.tsv")
+
+        y: true labels (B,).
+        idx: positions (B,) of the images in their data set; 0..B-1 by default.
+
+        The times are 0, because the time of a batch is not known per image. ValueError for labels
+        of another shape or class. RecordError for an idx that repeats.
         """
         check_labels(y, len(self), self.counts.shape[1])
         truth, predict = y.cpu().numpy(), self.label.numpy()
@@ -112,7 +122,9 @@ class Certificates:
         )
 
     def to_pandas(self) -> Any:
-        """A pandas DataFrame: label, radius, samples, invalid, and one column per class' votes.
+        """A pandas DataFrame of label, radius, samples, invalid, and the votes per class.
+
+            result.to_pandas().query("label >= 0").radius.mean()
 
         ImportError, with the remedy, where pandas is not installed.
         """
@@ -128,7 +140,7 @@ class Certificates:
         return f"Certificates({parts})"
 
     def _repr_html_(self) -> str:
-        """For notebooks: what ``repr`` says, and the first images."""
+        """For notebooks: the text of ``repr``, and a table of the first images."""
         names = ["image", "label", f"{self.norm} radius", "samples"]
         rows = [
             [at, _class(int(self.label[at])), f"{float(self.radius[at]):.4g}", self.samples[at]]
@@ -142,8 +154,15 @@ _COLUMNS = ("label", "radius", "samples", "invalid")
 
 @dataclass(frozen=True, repr=False)
 class Predictions:
-    """Predicted labels (B,), ABSTAIN = -1 where the votes do not tell; counts (B, K); invalid and
-    p_value (B,).
+    """Predicted classes of a batch, with their votes.
+
+        answers = predict(g, x, n=1000)
+        answers.label, answers.p_value       # (B,), (B,)
+
+    label: (B,) int64; ABSTAIN = -1 where the votes do not decide.
+    counts: (B, K) votes per class.
+    invalid: (B,) copies without finite logits.
+    p_value: (B,) of the test that the two most frequent answers are equally likely.
     """
 
     label: Tensor
@@ -153,7 +172,7 @@ class Predictions:
 
     @classmethod
     def of(cls, outcomes: Sequence[Outcome], num_classes: int) -> Predictions:
-        """The outcomes of a batch, side by side."""
+        """The predictions of a batch from the outcomes of its images."""
         return cls(
             label=torch.tensor([outcome.label for outcome in outcomes], dtype=torch.int64),
             counts=_stack([outcome.counts for outcome in outcomes], num_classes),
@@ -169,7 +188,7 @@ class Predictions:
         return f"Predictions({_counted(self.label)}{reach})"
 
     def _repr_html_(self) -> str:
-        """For notebooks: what ``repr`` says, and the first images."""
+        """For notebooks: the text of ``repr``, and a table of the first images."""
         rows = [
             [at, _class(int(self.label[at])), f"{float(self.p_value[at]):.3g}"]
             for at in range(min(len(self), MOST_ROWS))
@@ -196,7 +215,7 @@ def _class(label: int) -> str:
 
 
 def _html(caption: str, names: Sequence[str], rows: Sequence[Sequence[object]], images: int) -> str:
-    """A table with everything in it escaped: names and noise may come from a record of others."""
+    """A table with everything in it escaped: names and noise may come from a foreign record."""
 
     def line(tag: str, cells: Sequence[object]) -> str:
         inner = "".join(f"<{tag}>{escape(str(_plain(cell)))}</{tag}>" for cell in cells)

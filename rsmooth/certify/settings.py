@@ -1,7 +1,7 @@
-"""What a certification or prediction is asked to do: its options, declared once.
+"""The options of a certification or prediction, each declared once.
 
 The calls, the command line, the records and the worker processes share these values. An option is a
-field of the class that says what it decides; it needs no mention elsewhere.
+field of the class that says what it decides. It needs no mention elsewhere.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ EXPECTED_SHARE: dict[Mode, float] = {"fixed": 1.0, "radius": 0.017, "grid": 0.12
 def in_new_words(options: dict[str, Any]) -> None:
     """Replace ``noise`` among options by the arithmetic that it used to name, with a FutureWarning.
 
-    ValueError where it names none: a distribution belongs to the smoothed classifier.
+    ValueError where it names none: the smoothed classifier holds the noise distribution.
     """
     noise = options.pop("noise", None)
     if noise is None:
@@ -73,14 +73,17 @@ def _accepts_earlier_words(kind: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
-    """How the network is executed; the numerics profile of a record says what came of it.
+    """How the network is executed.
 
-    precision: "auto" uses bfloat16 where a large run is faster with it; the others are taken as
-        said.
-    compile: whether the network is compiled; "auto" does it where the run is long enough to gain
-        from it.
-    batch_size: noisy images in a pass; None chooses.
-    device: None is that of the model.
+        CertifySettings(precision="float32", compile="never", batch_size=256)
+
+    precision: "auto" uses bfloat16 where a long run is faster with it. The others are used as
+        given.
+    compile: whether the network is compiled. "auto" compiles where the run is long enough to gain.
+    batch_size: noisy images per pass; None chooses.
+    device: such as "cuda:0"; None is that of the model.
+
+    The numerics profile of a record says what was chosen. ValueError for other values.
     """
 
     precision: Precision = "auto"
@@ -99,7 +102,7 @@ class Execution:
 class Drawing(Execution):
     """How the noise is computed; the noise section of a record says it.
 
-    arithmetic: "integer" is exact on the 1/255 grid of 8-bit images; "float" adds float32 noise, as
+    arithmetic: "integer" is exact on the 1/255 grid of 8-bit images. "float" adds float32 noise, as
         published, and is not sound in floating point.
     """
 
@@ -114,8 +117,8 @@ class Drawing(Execution):
 class Sampling(Drawing):
     """What every answer from votes depends on.
 
-    alpha: failure probability of each image's answer.
-    seed: of all noise, an integer chosen before any result is seen.
+    alpha: failure probability per image.
+    seed: of all noise; an integer chosen before any result is seen.
     """
 
     alpha: float = 1e-3
@@ -129,7 +132,15 @@ class Sampling(Drawing):
 
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings(Sampling):
-    """How to predict. n: samples that are voted on; ValueError for values out of range."""
+    """How to predict.
+
+        PredictSettings(n=1000, alpha=1e-3, seed=0)
+
+    n: samples per image that are voted on.
+
+    The further options are those of ``Sampling``, ``Drawing`` and ``Execution``. ValueError for
+    values out of range.
+    """
 
     n: int = 1000
 
@@ -145,16 +156,18 @@ class CertifySettings(Sampling):
 
         CertifySettings(n=10_000, mode="radius", radius=0.5)
 
-    n0: samples that select the class. n: the most samples that estimate its probability.
-    mode: "fixed" draws n samples (Cohen et al. 2019); "radius" decides whether the certified radius
-        reaches ``radius``; "grid" decides every one of ``radii``; "anytime" stops once n samples
-        could add no more than ``tolerance``.
-    target: "predict" certifies the predicted class; "label" the true one, without selection (n0 is
-        not used).
+    n0: samples per image that select the class.
+    n: the most samples per image that estimate its probability.
+    mode: when sampling stops. "fixed" draws n samples (Cohen et al. 2019). "radius" decides whether
+        the certified radius reaches ``radius``. "grid" decides this for each of ``radii``.
+        "anytime" stops once n samples could add no more than ``tolerance``.
+    radius, radii, tolerance: in [0, 1] pixel units and in the norm of the noise.
+    target: "predict" certifies the predicted class. "label" certifies the true one, without
+        selection, so n0 is not used.
 
     The further options are those of ``Sampling`` (alpha, seed), ``Drawing`` (arithmetic) and
-    ``Execution``. ValueError for values out of range; ``rule`` raises it for an option that the
-    mode does not use or lacks.
+    ``Execution``. ValueError for values out of range. ``rule`` raises it for an option that the
+    mode lacks or does not use.
     """
 
     n0: int = 100
@@ -176,8 +189,14 @@ class CertifySettings(Sampling):
             object.__setattr__(self, "radii", tuple(float(radius) for radius in self.radii))
 
     def rule(self, noise: NoiseDistribution | float, total_variation: float) -> StoppingRule:
-        """When an image's sampling stops and what is certified then; ValueError where n can never
-        certify.
+        """When the sampling of an image stops, and what is certified then.
+
+            CertifySettings(n=1000).rule(Gaussian(0.25), total_variation=0.0).decide([990])
+
+        noise: a distribution, or the sigma of Gaussian noise.
+        total_variation: how far the sampled noise is from the ideal one over a whole image.
+
+        ValueError where n can never certify.
         """
         return stopping_rule(
             self.mode,
@@ -195,9 +214,10 @@ class CertifySettings(Sampling):
         return images * (self.n0 + self.n * EXPECTED_SHARE[self.mode])
 
     def statement(self) -> dict[str, Any]:
-        """What of the settings decides the result, for the record.
+        """The settings that decide the result, for the record.
 
-        Numerics profile and noise section say the rest: what ``Execution`` and ``Drawing`` hold.
+        The numerics profile and the noise section record the rest: the options of ``Execution`` and
+        ``Drawing``.
         """
         elsewhere = {field.name for field in fields(Drawing)}
         of_modes = set().union(*MODE_OPTIONS.values())

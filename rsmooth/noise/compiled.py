@@ -1,6 +1,4 @@
-"""Rent or buy: a kernel runs uncompiled until the time spent on it would have paid for compiling
-it.
-"""
+"""Rent or buy: a kernel is compiled once it has run long enough to pay for that."""
 
 from __future__ import annotations
 
@@ -14,14 +12,19 @@ Kernel = Callable[..., Tensor]
 
 
 class CompiledOnceWorthIt:
-    """torch.compile for a pure function of tensors, put off until it pays, and done without where
-    it cannot be had.
+    """torch.compile for a pure function of tensors, put off until it pays.
 
-    after: how much work (in the caller's unit) has to be asked for in all before compiling; the
-    total cost is then at most about twice that of the better choice. least: a call of less work
-    stays uncompiled, since it would cost more than it saves, and counts for nothing. ``status``
-    says what became of it and why, for the record. Compiled and uncompiled results are the same
-    bits, so no result depends on when the switch happens, or whether.
+        kernel = CompiledOnceWorthIt(pairs_torch, after=2**29, least=2**12)
+        pairs = kernel(blocks, image_ids, sample_ids, keys, 0, blocks)   # None: compute it yourself
+
+    after: the work, in the caller's unit, that is asked for before compiling. The total cost is
+        then at most about twice that of the better choice.
+    least: a call of less work stays uncompiled and counts for nothing, since compiling would cost
+        more than it saves.
+
+    ``status`` says for the record what happened and why. Without a working compiler, all calls stay
+    uncompiled. Compiled and uncompiled results have the same bits. So no result depends on whether
+    or when the switch happens.
     """
 
     def __init__(self, function: Kernel, *, after: int, least: int) -> None:
@@ -40,8 +43,9 @@ class CompiledOnceWorthIt:
             self._work += work
 
     def __call__(self, work: int, *arguments: Tensor | int) -> Tensor | None:
-        """The compiled kernel's result for a call of this much work; None if the caller should
-        compute it itself.
+        """The compiled kernel's result for a call of this much work.
+
+        None where the caller should compute it itself.
         """
         if work < self._least:
             return None

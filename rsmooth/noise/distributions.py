@@ -1,7 +1,7 @@
 """Noise distributions as values: what they certify, how they are rounded, how they are drawn.
 
-A distribution is the only place that knows its formulas. It knows neither images nor networks, and
-imports no torch, so that proofs and reports can ask it.
+Only the distribution knows its formulas. It knows neither images nor networks, and imports no
+torch. So proofs and reports can use it.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ Norm = Literal["l1", "l2", "linf"]
 # the formulas below, and small beside any radius of interest.
 RELATIVE_MARGIN = 1e-12
 ABSOLUTE_MARGIN = 1e-12
-SMALLEST_MISS = 1e-15  # a smaller chance of the other classes cannot be told from none
+SMALLEST_MISS = 1e-15  # a smaller probability of the other classes is numerically none
 
 
 @dataclass(frozen=True)
 class NoiseDistribution(ABC):
-    """The distribution of the noise: each value drawn alike, on its own, symmetric about 0.
+    """The distribution of the noise: independent values of one distribution, symmetric about 0.
 
         noise = Gaussian(0.25)
         noise.radius(0.99)      # 0.58...: certified l2 radius where the class has probability 0.99
         noise.share(0.5)        # 0.977...: the probability that a radius of 0.5 needs
 
-    The one field of a subclass is the scale in [0, 1] pixel units, finite and >= 0; 0 is no noise.
-    ``norm`` is that of the radii. The formulas that a subclass gives are of scale 1:
-    ``radius_of_miss`` and ``miss_of_radius``, inverse to each other; ``upper_tail``, by which the
-    noise is rounded to the 8-bit grid; ``from_words`` and ``fill_standard``, which draw it in
-    floating point. Registered in ``NOISES``, it works everywhere.
+    A subclass has one field, its scale in [0, 1] pixel units: finite and >= 0, where 0 is no noise.
+    ``norm`` is that of the radii. A subclass gives five formulas, all of scale 1.
+    ``radius_of_miss`` and ``miss_of_radius`` are inverse to each other. ``upper_tail`` rounds the
+    noise to the 8-bit grid. ``from_words`` and ``fill_standard`` draw it in floating point.
+    Registered in ``NOISES``, the distribution works everywhere.
     """
 
     name: ClassVar[str]
@@ -68,7 +68,7 @@ class NoiseDistribution(ABC):
     def miss_of_radius(self, radius: float) -> float:
         """The probability of the other classes at which ``radius`` is just certified; 0 if never.
 
-        Not above the exact value but for relative rounding.
+        It exceeds the exact value by no more than relative rounding.
         """
 
     @abstractmethod
@@ -105,7 +105,11 @@ class NoiseDistribution(ABC):
     def radius(self, p_lower: float | Floats) -> float | Floats:
         """The certified radius where the class has at least probability ``p_lower``; 0 up to 1/2.
 
-        Rounded down, in the norm ``norm``, of the continuous noise. ValueError outside [0, 1].
+            Gaussian(0.25).radius(0.99)      # 0.58...
+
+        p_lower: a number or an array in [0, 1]; ValueError outside.
+
+        In the norm ``norm`` and rounded down, for continuous noise.
         """
         share = np.asarray(p_lower, dtype=np.float64)
         if not ((share >= 0) & (share <= 1)).all():
@@ -127,7 +131,9 @@ class NoiseDistribution(ABC):
     def share(self, radius: float, *, total_variation: float = 0.0) -> float:
         """The probability above which a class holds within ``radius``, rounded up; 1.0 for never.
 
-        total_variation: how far the noise is from the ideal one; it comes on top.
+            Gaussian(0.25).share(0.5)        # 0.977...
+
+        total_variation: how far the noise is from the ideal one; it is added.
         """
         miss = self.miss_of_radius(check_radius(radius) / self.scale_value)
         miss = miss * (1.0 - RELATIVE_MARGIN) - total_variation
@@ -138,9 +144,11 @@ class NoiseDistribution(ABC):
         return thresholds(self)
 
     def total_variation(self, d: int) -> float:
-        """Upper bound on the distance of the rounded noise from the ideal one, over d values.
+        """An upper bound on the distance of the rounded noise from the ideal one, over d values.
 
-        Rounded up, at most 1. To be subtracted from a bound on a probability.
+            Gaussian(0.25).total_variation(3 * 32 * 32)
+
+        Rounded up, at most 1. It has to be subtracted from a bound on a probability.
         """
         if d < 0:
             raise ValueError(f"expected d >= 0 values, got {d}")
@@ -148,11 +156,14 @@ class NoiseDistribution(ABC):
         return min(1.0, math.nextafter(float(d * each), math.inf)) if d else 0.0
 
     def fill(self, tensor: Any, generator: Any = None) -> Any:
-        """Fill a floating tensor with fresh noise in place, drawn by torch's generator."""
+        """Fill a floating tensor with fresh noise in place, drawn by torch's generator.
+
+        Gaussian(0.25).fill(torch.empty(8, 3, 32, 32))
+        """
         return self.fill_standard(tensor, generator).mul_(self.scale_value)
 
     def record(self) -> dict[str, Any]:
-        """As plain values: registry name and scale; ``noise_of_record`` reads them back."""
+        """The registry name and the scale as plain values; ``noise_of_record`` reads them back."""
         return {"name": self.name, self.scale_name: self.scale_value}
 
     def __str__(self) -> str:
@@ -162,7 +173,11 @@ class NoiseDistribution(ABC):
 @NOISES.register("gaussian")
 @dataclass(frozen=True)
 class Gaussian(NoiseDistribution):
-    """Gaussian noise N(0, sigma^2); certified l2 radius sigma * Phi^-1(p).
+    """Gaussian noise N(0, sigma^2), whose certified l2 radius is sigma * Phi^-1(p).
+
+        Gaussian(0.25).radius(0.99)      # 0.58...
+
+    sigma: its standard deviation per value, in [0, 1] pixel units.
 
     Cohen et al. 2019 (arXiv:1902.02918), theorem 1, with all other classes as one.
     """
@@ -193,9 +208,13 @@ class Gaussian(NoiseDistribution):
 @NOISES.register("uniform")
 @dataclass(frozen=True)
 class Uniform(NoiseDistribution):
-    """Uniform noise on [-half_width, half_width]; certified l1 radius 2 half_width (p - 1/2).
+    """Uniform noise on [-half_width, half_width], whose l1 radius is 2 half_width (p - 1/2).
 
-    Lee et al. 2019 (arXiv:1906.04948) and Yang et al. 2020 (arXiv:2002.08118), where it is tight.
+        Uniform(0.5).radius(0.99)        # 0.49
+
+    half_width: in [0, 1] pixel units.
+
+    Lee et al. 2019 (arXiv:1906.04948). Yang et al. 2020 (arXiv:2002.08118) show that it is tight.
     """
 
     name: ClassVar[str] = "uniform"
@@ -223,8 +242,12 @@ class Uniform(NoiseDistribution):
 class Laplace(NoiseDistribution):
     """Laplace noise of density exp(-|e| / scale) / (2 scale); l1 radius -scale log(2 (1 - p)).
 
-    Teng et al. 2020 ("l1 adversarial robustness certificates: a randomized smoothing approach") and
-    Yang et al. 2020 (arXiv:2002.08118), where it is tight.
+        Laplace(0.2).radius(0.99)        # 0.78...
+
+    scale: in [0, 1] pixel units.
+
+    Teng et al. 2020 ("l1 adversarial robustness certificates: a randomized smoothing approach").
+    Yang et al. 2020 (arXiv:2002.08118) show that it is tight.
     """
 
     name: ClassVar[str] = "laplace"
@@ -253,7 +276,10 @@ class Laplace(NoiseDistribution):
 
 
 def noise_of_record(record: Mapping[str, Any]) -> NoiseDistribution:
-    """The distribution that ``NoiseDistribution.record`` wrote; ValueError for anything else."""
+    """The distribution that ``NoiseDistribution.record`` wrote; ValueError for anything else.
+
+    noise_of_record({"name": "gaussian", "sigma": 0.25})      # Gaussian(0.25)
+    """
     options = dict(record)
     name = options.pop("name", None)
     if not isinstance(name, str) or name not in NOISES:

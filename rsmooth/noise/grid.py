@@ -1,14 +1,14 @@
-"""The exact Gaussian on the grid of 8-bit pixels: k = round(255 e), e ~ N(0, sigma^2), as integers.
+"""The exact noise on the grid of 8-bit pixels: k = round(255 e) for noise e, as integers.
 
-With x on the grid of 1/255, round(255 (x + e)) = 255 x + round(255 e): the classifier sees a
-function of that integer sum alone, so the certificate of continuous Gaussian noise holds for it,
-which it does not for x + e in floating point (Voracek and Hein 2023, "Sound randomized smoothing in
+With x on the grid of 1/255, round(255 (x + e)) = 255 x + round(255 e). The classifier sees a
+function of this integer sum alone. So the certificate of continuous noise holds for it. It does not
+hold for x + e in floating point (Voracek and Hein 2023, "Sound randomized smoothing in
 floating-point arithmetic").
 
-A value is decided by a uniform 64-bit word: k = (number of thresholds <= word) + lowest. Its 16
-leading bits decide alone except in a bucket that some threshold cuts (0.4 % of all words at sigma
-0.12, 2.6 % at 1), so they are drawn eight to a Philox block and looked up in a table; the 48
-trailing bits come from blocks of their own, evaluated only where they are needed:
+A uniform 64-bit word decides one value: k = (number of thresholds <= word) + lowest. Its 16 leading
+bits decide alone, except in a bucket that contains a threshold (0.4 % of all words at sigma 0.12,
+2.6 % at 1). So eight of them are drawn per Philox block and looked up in a table. The 48 trailing
+bits come from blocks of their own, which are evaluated only where they are needed:
 
     leading bits of value v: half v mod 8 (low halves first) of block v div 8
     trailing bits:           upper 48 bits of word pair v mod 2 of block 2^31 + v div 2
@@ -41,10 +41,14 @@ from rsmooth.noise.philox import (
 )
 from rsmooth.noise.thresholds import Thresholds
 
-TRAILING = 2**31  # the first block of the trailing bits
-LARGEST_SHAPE = 2**32  # values of a sample: two to a trailing block, of which there are 2^31
-UNDECIDED = -(2**15)  # in the table: the leading bits do not decide; no noise value is that small
-SIGN = -(2**63)  # flips an unsigned word into a signed one of the same order
+# The first block of the trailing bits.
+TRAILING = 2**31
+# Values per sample: two per trailing block, of which there are 2^31.
+LARGEST_SHAPE = 2**32
+# In the table: the leading bits do not decide. No noise value is that small.
+UNDECIDED = -(2**15)
+# Turns an unsigned word into a signed one of the same order.
+SIGN = -(2**63)
 
 
 class GridSampler:
@@ -54,8 +58,9 @@ class GridSampler:
         sampler.sample(derive_key(0, "estimate"), ids, samples, (3, 32, 32))  # int16 (B, 3, 32, 32)
 
     noise: the distribution of e; a number is the sigma of Gaussian noise. Its scale is the decimal
-    that it prints as. ValueError unless it is finite, > 0, and 16 bits hold the noise.
-    fingerprint: hash of the thresholds. tag: what a record has to hold beside seed and purpose.
+        that it prints as. ValueError unless it is finite and > 0, and 16 bits hold the noise.
+    fingerprint: a hash of the thresholds.
+    tag: what a record has to hold beside seed and purpose.
     """
 
     def __init__(self, noise: NoiseDistribution | float | str) -> None:
@@ -75,7 +80,7 @@ class GridSampler:
         return f"GridSampler({self.noise!r})"
 
     def total_variation(self, d: int) -> float:
-        """As ``NoiseDistribution.total_variation``: for uniform words, so up to Philox."""
+        """As ``NoiseDistribution.total_variation``; it takes the words of Philox as uniform."""
         return self.noise.total_variation(d)
 
     def sample(
@@ -86,18 +91,20 @@ class GridSampler:
         shape: tuple[int, ...],
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Noise of each (image, sample) pair: ids int64 (B,) -> int16 (B, *shape) in steps of
-        1/255.
+        """Noise of each (image, sample) pair: int16 (B, *shape) in steps of 1/255.
 
-        key: from ``derive_key``. shape: of one image, (C, H, W); values are numbered in its
-        row-major order. ValueError if an id does not fit its counter field (see ``check_counters``)
-        or shape holds over 2^32 values.
+        key: from ``derive_key``.
+        image_ids, sample_ids: int64 (B,).
+        shape: of one image, (C, H, W). Values are numbered in its row-major order.
+
+        ValueError if an id does not fit its counter field (see ``check_counters``), or if shape
+        holds over 2^32 values.
         """
         check_counters(image_ids, sample_ids)
         values = math.prod(shape)
         if values > LARGEST_SHAPE:
             raise ValueError(
-                f"expected at most 2^32 values an image, got {values} in shape {shape}"
+                f"expected at most 2^32 values per image, got {values} in shape {shape}"
             )
         place = torch.device(device)
         ids, samples = image_ids.to(place), sample_ids.to(place)
@@ -141,16 +148,8 @@ class GridSampler:
             work(len(ids) * values // 8, ids.device), ids, samples, keys, cuts, lowest, values
         )
         if noise is None:
-            noise = lazy(
-                ids,
-                samples,
-                keys,
-                cuts,
-                table,
-                lowest,
-                values,
-                at_most(len(ids) * values, self._open_share),
-            )
+            room = at_most(len(ids) * values, self._open_share)
+            noise = lazy(ids, samples, keys, cuts, table, lowest, values, room)
         return noise
 
 
@@ -160,18 +159,19 @@ def decide(limits: Thresholds, words: U64) -> npt.NDArray[np.int16]:
 
 
 def guide_table(limits: Thresholds) -> npt.NDArray[np.int16]:
-    """The k of every 16 leading bits, UNDECIDED where trailing bits have a say: int16 (65536,)."""
+    """The k of every 16 leading bits, int16 (65536,); UNDECIDED where the trailing bits matter."""
     first = np.arange(2**16, dtype=np.uint64) << np.uint64(48)
     low, high = decide(limits, first), decide(limits, first + np.uint64(2**48 - 1))
     return np.where(low == high, low, np.int16(UNDECIDED))
 
 
 def at_most(values: int, share: float) -> int:
-    """More of so many words than are ever undecided, each with probability ``share``; exceeded once
-    in e^70 batches.
+    """An upper bound on the undecided words among ``values``, where each is one with ``share``.
 
-    Bernstein's inequality bounds the chance of an excess t over the mean by exp(-t^2 / (2 mean + 2
-    t / 3)).
+    share: the probability that a word is undecided.
+
+    It is exceeded once in e^70 batches. Bernstein's inequality bounds the probability of an excess
+    t over the mean by exp(-t^2 / (2 mean + 2 t / 3)).
     """
     mean = values * share
     return min(values, math.ceil(mean + 12 * math.sqrt(mean) + 64))
@@ -187,11 +187,11 @@ def lazy(
     values: int,
     room: int,
 ) -> Tensor:
-    """The sampler in torch, trailing bits only where needed: -> int16 (B, values). It never waits
-    for the device.
+    """The sampler in torch, with trailing bits only where they are needed: int16 (B, values).
 
-    room: undecided values that there is room for; more of them than that fail an assertion on the
-    device.
+    room: undecided values that there is room for. More of them fail an assertion on the device.
+
+    It never waits for the device.
     """
     leading = _leading(ids, samples, keys, values)
     noise = table[leading]
@@ -199,7 +199,7 @@ def lazy(
     torch._assert_async(
         undecided.sum() <= room, "expected fewer undecided words; the noise is not uniform"
     )
-    # The room that is left is filled with position 0, whose value comes out the same by either way.
+    # Position 0 fills the room that is left. Its value is the same either way.
     places = _first_true(undecided, room)
     rows, columns = places // max(1, values), places % max(1, values)
     trailing = _trailing(ids[rows], samples[rows], keys, columns)
@@ -212,17 +212,17 @@ def _first_true(mask: Tensor, room: int) -> Tensor:
     """The positions of the first ``room`` true entries of (N,), filled up with 0: int64 (room,)."""
     try:
         return torch.nonzero_static(mask, size=room, fill_value=0).flatten()
-    except (
-        NotImplementedError
-    ):  # on GPUs in earlier releases of torch: then the host has to wait for the number
+    except NotImplementedError:
+        # On GPUs in earlier releases of torch. There the host has to wait for the number.
         return torch.nonzero(mask).flatten()[:room]
 
 
 def dense(
     ids: Tensor, samples: Tensor, keys: Tensor, cuts: Tensor, lowest: int, values: int
 ) -> Tensor:
-    """The sampler in torch, all bits of all values: -> int16 (B, values). For compilation: it never
-    waits.
+    """The sampler in torch, with all bits of all values: int16 (B, values).
+
+    Meant to be compiled. It never waits for the device.
     """
     columns = torch.arange(values, device=ids.device)[None, :]
     trailing = _trailing(ids[:, None], samples[:, None], keys, columns)
@@ -236,10 +236,11 @@ compiled_dense = CompiledOnceWorthIt(
 
 
 def expect_noise(values: int, device: torch.device | str = "cpu") -> None:
-    """Announce how many grid values a run is about to draw: a long one then compiles its kernel at
-    the start.
+    """Announce how many grid values a run will draw, so that a long one compiles at its start.
 
-    Without it, compilation (about 10 s) comes once as much time has gone into drawing. The noise is
+        expect_noise(100_000 * 3 * 32 * 32, "cuda")
+
+    Without it, compiling (about 10 s) begins once as much time has gone into drawing. The noise is
     the same.
     """
     for kernel in (compiled_pairs, compiled_dense):
@@ -247,8 +248,11 @@ def expect_noise(values: int, device: torch.device | str = "cpu") -> None:
 
 
 def compilation_status() -> dict[str, str]:
-    """Which kernels run compiled in this process, and why not: for the record; it has no effect on
-    the noise.
+    """Which kernels run compiled in this process, and why not, for the record.
+
+        compilation_status()      # {"philox": "compiled", "grid": "uncompiled: too little ..."}
+
+    It has no effect on the noise.
     """
     return {"philox": compiled_pairs.status, "grid": compiled_dense.status}
 
@@ -267,13 +271,16 @@ def _trailing(ids: Tensor, samples: Tensor, keys: Tensor, columns: Tensor) -> Te
 
 
 def add_grid_noise(images: Tensor, noise: Tensor) -> Tensor:
-    """(images + noise) / 255: integers first and one conversion, so that the result depends on the
-    sums alone.
+    """(images + noise) / 255 as float32: added in integers, then converted once.
 
-    images: uint8 (B, C, H, W), or any shape that broadcasts to the noise's; noise: int16 from
-    ``GridSampler.sample``. Returns float32 of the noise's shape, never clamped. ValueError for
-    other types: pixels off the 8-bit grid need arithmetic="float", whose certificates hold up to
-    floating-point rounding only.
+        add_grid_noise(images, sampler.sample(key, ids, samples, (3, 32, 32)))
+
+    images: uint8 (B, C, H, W), or any shape that broadcasts to that of the noise.
+    noise: int16, from ``GridSampler.sample``.
+
+    The result has the shape of the noise, is never clamped, and depends on the sums alone.
+    ValueError for other types. Pixels between the 8-bit levels need arithmetic="float", whose
+    certificates hold only up to floating-point rounding.
     """
     if images.dtype != torch.uint8 or noise.dtype != torch.int16:
         raise ValueError(
@@ -287,6 +294,6 @@ def add_grid_noise(images: Tensor, noise: Tensor) -> Tensor:
             f"expected images that broadcast to the noise's {tuple(noise.shape)}, "
             f"got {tuple(images.shape)}"
         ) from None
-    # A divisor on the device: CUDA would multiply by the reciprocal of a plain number, which rounds
+    # A divisor on the device. CUDA would multiply by the reciprocal of a plain number, which rounds
     # differently.
     return (images + noise).to(torch.float32).div_(torch.full((), 255.0, device=noise.device))

@@ -1,6 +1,4 @@
-"""Who draws what: the key of a stream and the counter of a block, so that no two draws ever share a
-word.
-"""
+"""Keys of noise streams and counters of blocks, so that no two draws share a word."""
 
 from __future__ import annotations
 
@@ -13,9 +11,7 @@ from torch import Tensor
 from rsmooth.plumbing.numbers import check_integer
 
 PROTOCOL = 1
-"""Version of the noise: raised whenever the same seed would give other values; it is part of every
-key.
-"""
+"""Version of the noise: raised whenever a seed would give other values, and part of every key."""
 
 PURPOSES = (
     "select",
@@ -36,12 +32,15 @@ if sys.byteorder != "little":  # words are split into 16-bit halves by reinterpr
 
 
 def derive_key(seed: int, purpose: str, *context: int) -> Key:
-    """The two 32-bit words of a Philox key: the first 8 bytes of SHA-256(seed, purpose, protocol
-    version, context).
+    """The two 32-bit words of a Philox key: 8 bytes of SHA-256(seed, purpose, protocol, context).
 
-    purpose: one of PURPOSES; streams of two purposes share nothing. context: further non-negative
-    integers that separate streams of one purpose, such as the epoch. ValueError for a seed or a
-    context that is no integer, another purpose or a negative context.
+        derive_key(0, "train-noise", epoch)
+
+    purpose: one of PURPOSES. Streams of two purposes share nothing.
+    context: integers >= 0 that separate streams of one purpose, such as the epoch.
+
+    ValueError for a seed or context that is no integer, for another purpose, and for a negative
+    context.
     """
     if purpose not in PURPOSES:
         raise ValueError(f"expected a purpose among {', '.join(PURPOSES)}, got {purpose!r}")
@@ -54,12 +53,14 @@ def derive_key(seed: int, purpose: str, *context: int) -> Key:
 
 
 def check_counters(image_ids: Tensor, sample_ids: Tensor) -> None:
-    """Image ids must be int64 (B,) >= 0 and sample ids int64 (B,) within 0..2^32-1; ValueError
-    otherwise.
+    """Image ids must be int64 (B,) >= 0, and sample ids int64 (B,) within 0..2^32-1.
 
-    A counter that does not fit its field would repeat the noise of another image or sample. On a
-    GPU the values are checked there, without waiting: one out of range ends the process' work on
-    that GPU with a device-side assertion (the certifier looks at them before, on the host).
+        check_counters(torch.tensor([3, 3]), torch.tensor([0, 1]))
+
+    ValueError otherwise: a counter that does not fit its field would repeat the noise of another
+    image or sample. On a GPU the values are checked there, without waiting. One that is out of
+    range ends the process' work on that GPU with a device-side assertion. So the certifier checks
+    them before, on the host.
     """
     for name, ids in (("image_ids", image_ids), ("sample_ids", sample_ids)):
         if ids.dtype != torch.int64 or ids.ndim != 1:

@@ -1,10 +1,9 @@
-"""Philox4x32-10, the counter-based generator of all noise: block = function of (key, counter),
-without any state.
+"""Philox4x32-10, the stateless generator of all noise: a block is a function of (key, counter).
 
 Salmon et al. 2011 ("Parallel random numbers: as easy as 1, 2, 3"), section 3.3. The 128-bit counter
-is (block within the sample: 32, sample: 32, image: 64), lowest word first, so a word depends on
-what it is drawn for and on nothing else: neither batch, order, device nor thread count. Three
-implementations give the same words: NumPy (fast enough on the CPU to be the default there), torch
+is (block within the sample: 32, sample: 32, image: 64), lowest word first. So a word depends only
+on what it is drawn for. It does not depend on batch, order, device or thread count. Three
+implementations give the same words: NumPy (fast enough on a CPU to be the default there), torch
 (any device), and torch compiled.
 """
 
@@ -25,7 +24,8 @@ WEYL = (0x9E3779B9, 0xBB67AE85)  # what a round adds to the two key words
 ROUNDS = 10
 MASK32 = 0xFFFFFFFF
 BLOCK_LIMIT = 2**32  # blocks of one sample: the width of the counter's lowest field
-_CHUNK = 65_536  # blocks worked on at once by NumPy, so that its six work arrays stay in the cache
+# Blocks per step of NumPy, so that its six work arrays stay in the cache.
+_CHUNK = 65_536
 
 U64 = npt.NDArray[np.uint64]
 
@@ -40,8 +40,9 @@ def round_keys(key: Key) -> list[int]:
 
 
 def philox_numpy(c0: U64, c1: U64, c2: U64, c3: U64, key: Key) -> tuple[U64, U64, U64, U64]:
-    """Encrypt counters given as four uint64 arrays (n,) of 32-bit words; overwrites them and
-    returns four alike.
+    """Encrypt counters, four uint64 arrays (n,) of 32-bit words; returns four such arrays.
+
+    The counters are overwritten.
     """
     shift, mask = np.uint64(32), np.uint64(MASK32)
     m0, m1 = (np.uint64(m) for m in MULTIPLIERS)
@@ -52,10 +53,8 @@ def philox_numpy(c0: U64, c1: U64, c2: U64, c3: U64, key: Key) -> tuple[U64, U64
         np.multiply(c2, m1, out=product1)
         _mix(product1, c1, keys[r], shift, mask, out=c0)
         _mix(product0, c3, keys[ROUNDS + r], shift, mask, out=c2)
-        c1, product1 = (
-            product1,
-            c1,
-        )  # the low halves; their upper bits are masked off when they are mixed
+        # The low halves of the products. Their upper bits are masked off when they are mixed.
+        c1, product1 = product1, c1
         c3, product0 = product0, c3
     np.bitwise_and(c1, mask, out=c1)
     np.bitwise_and(c3, mask, out=c3)
@@ -74,11 +73,12 @@ def _mix(
 def philox_torch(
     c0: Tensor, c1: Tensor, c2: Tensor, c3: Tensor, keys: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Encrypt counters given as four broadcastable int64 tensors of 32-bit words; returns four
-    alike.
+    """Encrypt counters, four broadcastable int64 tensors of 32-bit words; returns four such ones.
 
-    keys: ``round_keys`` as int64 (20,) on the same device. Products wrap modulo 2^64, which keeps
-    all 64 bits; the sign that an arithmetic shift drags in is masked off.
+    keys: ``round_keys`` as int64 (20,) on the same device.
+
+    Products wrap modulo 2^64, which keeps all 64 bits. The sign bits that an arithmetic shift
+    brings in are masked off.
     """
     for r in range(ROUNDS):
         product0, product1 = c0 * MULTIPLIERS[0], c2 * MULTIPLIERS[1]
@@ -91,8 +91,9 @@ def philox_torch(
 def pairs_torch(
     image_ids: Tensor, sample_ids: Tensor, keys: Tensor, first: int, blocks: int
 ) -> Tensor:
-    """Blocks first..first+blocks-1 of each sample: ids (B,) -> int64 (B, blocks, 2), two words in
-    each integer.
+    """Blocks first..first+blocks-1 of each sample: int64 (B, blocks, 2), two words per integer.
+
+    image_ids, sample_ids: int64 (B,).
     """
     index = torch.arange(first, first + blocks, device=image_ids.device)[None, :]
     w0, w1, w2, w3 = philox_torch(
@@ -115,8 +116,9 @@ def pairs_numpy(image_ids: U64, sample_ids: U64, key: Key, first: int, blocks: i
 
 
 def pairs_at(blocks: U64, sample_ids: U64, image_ids: U64, key: Key, *, out: U64) -> None:
-    """One block for each of n counters, scattered as they may be: (n,) each -> out (n, 2);
-    overwrites ``blocks`` and ``sample_ids``.
+    """One block for each of n counters in any order: arrays (n,) -> out (n, 2).
+
+    ``blocks`` and ``sample_ids`` are overwritten.
     """
     high = image_ids >> np.uint64(32)
     w0, w1, w2, w3 = philox_numpy(blocks, sample_ids, image_ids & np.uint64(MASK32), high, key)
@@ -131,14 +133,13 @@ def device_keys(key: Key, device: torch.device) -> Tensor:
     return torch.tensor(round_keys(key), dtype=torch.int64, device=device)
 
 
-# NumPy takes about 17 ns a block and compiling about 10 s: compile once that much time has gone
-# into blocks.
+# NumPy takes about 17 ns per block, and compiling about 10 s. Compiling begins once the blocks have
+# taken that long.
 BLOCKS_WORTH_COMPILING = 2**29
-SMALLEST_COMPILED_CALL = (
-    2**12
-)  # blocks: below this NumPy is done before the guards of a compiled call are checked
-# By how much a GPU's uncompiled kernels are taken to outrun NumPy: some hundred kernels, each of
-# which moves 24 bytes a block. An estimate; it decides when to compile, and nothing else.
+# In blocks. NumPy computes fewer before the guards of a compiled call are checked.
+SMALLEST_COMPILED_CALL = 2**12
+# An estimate of how much faster than NumPy a GPU is without compiling. It runs some 100 kernels,
+# each of which moves 24 bytes per block. It decides only when to compile.
 GPU_ADVANTAGE = 16
 compiled_pairs = CompiledOnceWorthIt(
     pairs_torch, after=BLOCKS_WORTH_COMPILING, least=SMALLEST_COMPILED_CALL
@@ -146,19 +147,22 @@ compiled_pairs = CompiledOnceWorthIt(
 
 
 def work(blocks: int, device: torch.device) -> int:
-    """What so many blocks count towards compiling: less where they are drawn faster."""
+    """What this many blocks count towards compiling: less where they are drawn faster."""
     return blocks if device.type == "cpu" else blocks // GPU_ADVANTAGE
 
 
 def sample_pairs(
     key: Key, image_ids: Tensor, sample_ids: Tensor, first: int, blocks: int
 ) -> Tensor:
-    """Blocks of each sample by the fastest implementation at hand: checked ids (B,) -> int64 (B,
-    blocks, 2).
+    """Blocks of each sample by the fastest implementation: int64 (B, blocks, 2).
+
+    image_ids, sample_ids: int64 (B,), already checked.
+
+    ValueError for more than 2^32 blocks per sample.
     """
     if first + blocks > BLOCK_LIMIT:
         raise ValueError(
-            f"expected at most 2^32 blocks a sample, got {first + blocks}; draw smaller images"
+            f"expected at most 2^32 blocks per sample, got {first + blocks}; draw smaller images"
         )
     keys = device_keys(key, image_ids.device)
     pairs = compiled_pairs(
@@ -187,10 +191,13 @@ def philox_words(
     words_per_sample: int,
     device: torch.device | str = "cpu",
 ) -> Tensor:
-    """The first 32-bit words of each sample: int64 (B, words_per_sample) with values in 0..2^32-1.
+    """The first 32-bit words of each sample: int64 (B, words_per_sample) within 0..2^32-1.
 
-    Word j of a sample is word j mod 4 of block j div 4. image_ids, sample_ids: int64 (B,), see
-    ``check_counters``.
+        philox_words(derive_key(0, "method", epoch), ids, torch.zeros_like(ids), 4)
+
+    image_ids, sample_ids: int64 (B,), see ``check_counters``.
+
+    Word j of a sample is word j mod 4 of block j div 4.
     """
     check_counters(image_ids, sample_ids)
     if words_per_sample < 0:

@@ -1,9 +1,9 @@
 """The 64-bit thresholds that turn a uniform integer into rounded noise, exact to the last bit.
 
-k = round(255 e) is at most j with probability P(e <= (j + 1/2) / 255). So the number of thresholds
-T_j = nint(2^64 P(e <= (j + 1/2) / 255)) that do not exceed a uniform 64-bit integer has k's
-distribution, up to the rounding of the T_j. All arithmetic is on integers and on decimals of 60
-digits.
+k = round(255 e) is at most j with probability P(e <= (j + 1/2) / 255). Let T_j = nint(2^64 P(e <=
+(j + 1/2) / 255)). The number of T_j that do not exceed a uniform 64-bit integer has the
+distribution of k, up to the rounding of the T_j. All arithmetic is on integers and on decimals of
+60 digits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import numpy.typing as npt
 BITS = 256  # probabilities are integers in units of 2^-256
 # Far more than the error of any upper tail below (the tests compare them with mpmath).
 SLACK = 2 ** (BITS - 130)
-STEP = BITS - 64  # how far the 64 bits of a threshold stand above the last bit of a probability
+# By how many bits the 64 bits of a threshold are above the last bit of a probability.
+STEP = BITS - 64
 DIGITS = Context(prec=60)
 PI = Decimal(
     "3.14159265358979323846264338327950288419716939937510582097494459230781640628620899862803"
@@ -36,8 +37,11 @@ LARGEST_NOISE = 2**15 - 1 - 255  # a pixel plus the noise has to stay within int
 class Thresholds:
     """How words become noise: k is ``lowest`` plus the number of ``values`` that a word reaches.
 
-    values: uint64, ascending, all within 1..2^64-1. total_variation: rigorous upper bound for one
-    pixel between the sampled and the ideal distribution.
+        Gaussian(0.25).thresholds().values
+
+    values: uint64, ascending, all within 1..2^64-1.
+    total_variation: rigorous upper bound, per pixel, on the distance between the sampled and the
+        ideal distribution.
     """
 
     values: npt.NDArray[np.uint64]
@@ -52,7 +56,7 @@ class Thresholds:
 
 
 class Rounded(Protocol):
-    """What of a distribution decides how it is rounded: hashable, with its scale and its tail."""
+    """The part of a distribution that decides its rounding: hashable, with scale and tail."""
 
     @property
     def decimal(self) -> Decimal: ...
@@ -105,9 +109,7 @@ def thresholds(noise: Rounded) -> Thresholds:
 
 
 def _nearest(tail: int) -> int:
-    """nint(2^64 P); an uncertain one (a tie within the error of the computation) raises
-    ArithmeticError.
-    """
+    """nint(2^64 P); ArithmeticError for a tie within the error of the computation."""
     count = (tail + (1 << (STEP - 1))) >> STEP
     if abs(abs(tail - (count << STEP)) - (1 << (STEP - 1))) <= SLACK:
         raise ArithmeticError(
@@ -119,17 +121,16 @@ def _nearest(tail: int) -> int:
 def _total_variation(errors: list[int], lost: int) -> Fraction:
     """Half the sum over all cells of |sampled - ideal|, plus the slack of the computation.
 
-    errors: of the upper tail at j = 0, 1, ...; a cell's error is the difference of two of them.
-    lost: the first tail that was rounded to zero; the cells beyond it are lost whole, and the cell
-    before it gains them.
+    errors: of the upper tail at j = 0, 1, ... The error of a cell is the difference of two of them.
+    lost: the first tail that was rounded to zero. The cells beyond it are lost as a whole, and the
+        cell before it gains them.
     """
     slack = 4 * (len(errors) + 2) * SLACK
     if not errors:  # sigma so small that k is always 0
         return Fraction(2 * lost + slack, 2**BITS)
     one_side = sum(abs(a - b) for a, b in pairwise(errors)) + abs(errors[-1] + lost) + lost
-    return Fraction(
-        abs(errors[0]) + one_side + slack, 2**BITS
-    )  # the cell k = 0 has twice the error of the first tail
+    # The cell k = 0 has twice the error of the first tail, and half of it counts.
+    return Fraction(abs(errors[0]) + one_side + slack, 2**BITS)
 
 
 def gaussian_tail(x: Fraction) -> int:
@@ -149,9 +150,8 @@ def gaussian_tail(x: Fraction) -> int:
         total += term
     exponent = DIGITS.divide(Decimal(-square), Decimal(1 << BITS + 1))
     density = DIGITS.divide(DIGITS.exp(exponent), SQRT_TWO_PI)
-    fine = int(
-        DIGITS.multiply(density, Decimal(1 << 2 * BITS))
-    )  # the sum is large where the density is small
+    # With twice the bits, since the sum is large where the density is small.
+    fine = int(DIGITS.multiply(density, Decimal(1 << 2 * BITS)))
     return (1 << BITS - 1) - (fine * total >> 2 * BITS)
 
 

@@ -1,4 +1,4 @@
-"""Errors, files, locks, progress, checks: what every part stands on and no user needs to know."""
+"""Errors, files, locks, progress and checks: what every part uses and no user needs to know."""
 
 import lazy_loader as lazy
 

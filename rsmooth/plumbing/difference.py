@@ -1,4 +1,4 @@
-"""In what two nested configurations differ: one walk, for every message that says so."""
+"""Where two nested configurations differ: one walk for every message that says it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ ABSENT: Final = _Absent()
 
 @dataclass(frozen=True)
 class Difference:
-    """One value that differs: its dotted ``key``, and both sides; ``ABSENT`` where there is none.
+    """One value that differs: its dotted ``key``, and both sides.
 
-    ABSENT prints as "(nothing)", so that ``f"{key} was {old!r} and is {new!r}"`` reads well.
+    A side is ``ABSENT`` where it has no such key. ABSENT prints as "(nothing)", so that ``f"{key}
+    was {old!r} and is {new!r}"`` reads well.
     """
 
     key: str
@@ -40,9 +41,10 @@ def differences(
 
         differences({"a": {"b": 1}}, {"a": {"b": 2}})     # [Difference("a.b", 1, 2)]
 
-    The keys of ``old`` come first, in its order, then those that only ``new`` has.
     bare_names: a text is the same as a mapping of just that name: "pgd" and {"name": "pgd"}.
-    none_is_absent: a key whose value is None is the same as no such key; None then stands for both.
+    none_is_absent: a key whose value is None is the same as no such key. None then stands for both.
+
+    The keys of ``old`` come first, in its order. Those that only ``new`` has follow.
     """
     found: list[Difference] = []
     missing = None if none_is_absent else ABSENT

@@ -1,6 +1,6 @@
-"""What a package registers and says of itself, read from its source, so that nothing is imported.
+"""What a package registers and says of itself, read from its source without importing it.
 
-``rsmooth list`` prints names and one line for each; importing the modules would load torch.
+``rsmooth list`` prints names with one line each. Importing the modules would load torch.
 """
 
 from __future__ import annotations
@@ -23,9 +23,13 @@ class Found:
 
 
 def registrations(where: str, registry: str) -> dict[str, Found]:
-    """Every ``@registry.register("name")`` in a module, or in the modules of a package, by name.
+    """Every ``@registry.register("name")`` in a module or in the modules of a package, by name.
 
-    where: a dotted name. Only definitions at the top of a module are looked at.
+        registrations("rsmooth.attacks", "ATTACKS")["pgd"].attribute      # "PGD"
+
+    where: a dotted name.
+
+    Only definitions at the top of a module are looked at.
     """
     found = {}
     for module, path in _modules(where):
@@ -36,7 +40,10 @@ def registrations(where: str, registry: str) -> dict[str, Found]:
 
 
 def summary(module: str, attribute: str) -> str | None:
-    """What the docstring of ``module.attribute`` says first; None if the source does not tell."""
+    """What the docstring of ``module.attribute`` says first; None if the source has none.
+
+    summary("rsmooth.attacks.pgd", "PGD")
+    """
     try:
         spec = find_spec(module)
     except (ImportError, ValueError):

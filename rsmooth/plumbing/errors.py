@@ -1,14 +1,10 @@
-"""What can be wrong with a file that a run leaves and goes on from: a record of certificates, a
-checkpoint.
-"""
+"""Errors of the files that a run leaves and continues from: records and checkpoints."""
 
 from __future__ import annotations
 
 
 class RecordError(ValueError):
-    """A record or checkpoint that is damaged, incomplete, contradictory, or of another
-    configuration.
-    """
+    """A record or checkpoint that is damaged, incomplete, contradictory or of another run."""
 
 
 class LockedError(RecordError):

@@ -1,7 +1,7 @@
-"""Files that hold the old content or the new one, whole, whatever happens; and the points at which
-tests end a process.
+"""Files that hold either the old content or the new one, whole, and the crash points of tests.
 
-RSMOOTH_CRASH_AT=POINT ends the process there as a kill would, POINT:K at the K-th pass (from 1).
+RSMOOTH_CRASH_AT=POINT ends the process at this point as a kill would. POINT:K ends it at the K-th
+pass, counted from 1.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ _passes: Counter[str] = Counter()
 def replace_file(
     path: str | os.PathLike[str], content: bytes | memoryview, *, sync: bool = True
 ) -> None:
-    """Put ``content`` into the file ``path``, on the disk when this returns; missing folders on the
-    way are made.
+    """Put ``content`` into the file ``path``; it is on the disk when this returns.
 
-    sync=False does not wait for the disk: a power cut may then cost the file (a killed process does
-    not), for files that others can replace. OSError that names ``path`` where the disk refuses. The
-    crash points are NAME/before-write, NAME/mid-write, NAME/before-rename and NAME/after-rename,
-    with the file's name.
+        replace_file("runs/a/checkpoint.pt", content)
+
+    sync: False does not wait for the disk. A power cut may then cost the file, but a killed process
+        does not. It is meant for files that can be made again.
+
+    Missing folders are made. OSError that names ``path`` where the disk refuses. The crash points
+    are NAME/before-write, NAME/mid-write, NAME/before-rename and NAME/after-rename, with the file's
+    name.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
@@ -47,15 +50,16 @@ def replace_file(
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Delete what processes that were killed in ``replace_file`` left in a folder; nobody may be
-    writing there.
+    """Delete what killed calls of ``replace_file`` left in a folder.
+
+    No other process may be writing there.
     """
     for left in Path(folder).glob(".*.tmp"):
         left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a renaming in the folder durable; Windows cannot open one, and needs no such thing."""
+    """Make a renaming in the folder durable; Windows cannot open folders, and does not need it."""
     if os.name == "nt":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -72,7 +76,7 @@ def crash_point(name: str) -> None:
 
 
 def crashes_at(name: str) -> bool:
-    """Whether a test asked for this pass of the point to be the last thing the process does."""
+    """Whether a test asked the process to end at this pass of the point."""
     wanted, _, turn = os.environ.get(CRASH_VARIABLE, "").partition(":")
     if wanted != name:
         return False

@@ -1,6 +1,4 @@
-"""One writer at a time: an advisory lock beside a file, released by the kernel when its holder
-dies.
-"""
+"""One writer at a time: a lock file beside a file, released by the kernel when its holder dies."""
 
 from __future__ import annotations
 
@@ -15,18 +13,21 @@ from rsmooth.plumbing.errors import LockedError
 
 logger = logging.getLogger(__name__)
 
-# How long a run waits for the folder that another one holds: one that has lost its parent process
-# may still be saving.
+# How long a run waits for a folder that another run holds. That one may still be saving after its
+# parent process was killed.
 PATIENCE_SECONDS = 10.0
 
 
 class FileLock:
-    """An exclusive lock on ``path``, held in ``path.lock`` from construction until ``release``, or
-    within a ``with``.
+    """An exclusive lock on ``path``, held until ``release`` or the end of a ``with``.
 
-    The lock file holds the process id of its holder, so that the one who is locked out can be told.
-    A second holder, in this process or another, raises LockedError after ``patience`` seconds of
-    waiting.
+        with FileLock("runs/a/certificates.tsv"):
+            ...
+
+    patience: seconds to wait for another holder, in this process or another one. LockedError after
+        that.
+
+    The lock file is ``path.lock``. It holds the process id of the holder, which the error names.
     """
 
     def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
@@ -38,11 +39,11 @@ class FileLock:
         self.path.write_text(f"{os.getpid()}\n", encoding="ascii")
 
     def release(self) -> None:
-        """Give the lock back and remove the lock file; a second call does nothing."""
+        """Release the lock and remove the lock file; a second call does nothing."""
         if not self._lock.is_locked:
             return
-        # While still locked: nobody else can have taken this very file, and who waits for it sees
-        # that it has lost its name and opens a new one.
+        # While still locked: nobody else can hold this very file. Who waits for it sees that it has
+        # lost its name, and opens a new one.
         self.path.unlink(missing_ok=True)
         self._lock.release()
 

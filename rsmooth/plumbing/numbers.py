@@ -1,4 +1,4 @@
-"""Checks of numbers that users hand in; each error says what was expected and what to do."""
+"""Checks of numbers from users; each error says what was expected and what to do."""
 
 from __future__ import annotations
 

@@ -1,16 +1,23 @@
-"""Progress bars: redrawn in place in a terminal, a line now and then anywhere else."""
+"""Progress bars: redrawn in place in a terminal, one line now and then in a file."""
 
 from __future__ import annotations
 
 import sys
+import time
+from types import TracebackType
 from typing import Any, TextIO
+
+from tqdm import tqdm
 
 LINE_SECONDS = 30.0
 
 
 def bar_options(shown: bool) -> dict[str, Any]:
-    """Options of tqdm for a bar on stderr; into a file or a pipe it writes a line every half
-    minute, and at the end.
+    """The options of tqdm for a bar on stderr.
+
+        tqdm(epochs, desc="train", **bar_options(shown=True))
+
+    In a file or a pipe, the bar writes one line per half minute and one at the end.
     """
     if not shown or sys.stderr.isatty():
         return {"disable": not shown}
@@ -22,9 +29,60 @@ def bar_options(shown: bool) -> dict[str, Any]:
     }
 
 
+class ProgressBar:
+    """The bar of a certification: finished images, time left, votes per second.
+
+        with ProgressBar(500, True, samples_each=100_100) as bar:
+            bar.update(finished=0, samples=4096)
+
+    images: of the whole run. done: those that an earlier run finished.
+    samples_each: noisy images that one image takes, where that number is fixed. The bar then moves
+        with the samples, and not only when an image is finished.
+    """
+
+    def __init__(
+        self, images: int, shown: bool, *, done: int = 0, samples_each: int | None = None
+    ) -> None:
+        self._images = images
+        self._samples_each = samples_each
+        self._finished, self._samples, self._start = done, 0, time.perf_counter()
+        self._first = done
+        self._bar = tqdm(
+            total=images,
+            initial=done,
+            unit="image",
+            desc="certify",
+            **bar_options(shown),
+            bar_format="{desc}: {n:.1f}/{total} images |{bar}| {elapsed}<{remaining}{postfix}",
+        )
+
+    def update(self, finished: int, samples: int) -> None:
+        """Add ``finished`` images and ``samples`` votes."""
+        self._finished += finished
+        self._samples += samples
+        at = float(self._finished)
+        if self._samples_each is not None:
+            at = min(self._images, self._first + self._samples / self._samples_each)
+        rate = self._samples / max(time.perf_counter() - self._start, 1e-9)
+        self._bar.set_postfix_str(f"{rate:,.0f} samples/s", refresh=False)
+        self._bar.update(at - self._bar.n)
+
+    def __enter__(self) -> ProgressBar:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+
 class _Lines:
-    """A stream on which going back to the start of the line starts a new one; blank lines are left
-    out.
+    """A text stream that starts a new line where tqdm returns to the start of the line.
+
+    Blank lines are left out.
     """
 
     def __init__(self, stream: TextIO) -> None:

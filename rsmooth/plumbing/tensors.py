@@ -1,6 +1,4 @@
-"""Checks of what users hand in, each with an error that says what was expected, what came, and what
-to do.
-"""
+"""Checks of tensors from users; each error says what was expected, what came, and what to do."""
 
 from __future__ import annotations
 
@@ -9,18 +7,18 @@ from torch import Tensor
 
 
 def check_tensor(value: object, what: str) -> None:
-    """TypeError, saying what was to be one, for anything but a tensor."""
+    """TypeError, naming ``what``, for anything but a tensor."""
     if not isinstance(value, Tensor):
         raise TypeError(
             f"expected {what} as a torch.Tensor, got "
-            f"{type(value).__module__}.{type(value).__name__}; "
-            "convert with torch.as_tensor"
+            f"{type(value).__module__}.{type(value).__name__}; convert with torch.as_tensor"
         )
 
 
 def check_channels_first(x: Tensor) -> None:
-    """ValueError for images that are (B, H, W, C) by their shape: 1 or 3 last, and more than 4
-    where channels stand.
+    """ValueError for images whose shape looks like (B, H, W, C).
+
+    It does where the last size is 1 or 3, and the two before it are above 4.
     """
     if x.ndim == 4 and x.shape[3] in (1, 3) and min(x.shape[1:3]) > 4:
         raise ValueError(
@@ -30,10 +28,9 @@ def check_channels_first(x: Tensor) -> None:
 
 
 def check_images(x: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
-    """Images must be a floating (B, C, H, W) tensor with finite values within ``bounds``;
-    ValueError otherwise.
+    """Images must be a floating tensor (B, C, H, W) with finite values within ``bounds``.
 
-    TypeError for no tensor at all.
+    ValueError otherwise; TypeError for anything but a tensor.
     """
     check_tensor(x, "images (B, C, H, W)")
     check_channels_first(x)
@@ -48,14 +45,15 @@ def check_images(x: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
     if not (low >= bounds[0] and high <= bounds[1]):  # also catches NaN
         raise ValueError(
             f"expected images in [{bounds[0]:g}, {bounds[1]:g}], got values from {low:.4g} to "
-            f"{high:.4g}; "
-            "put the normalisation into the model (rsmooth.models.Normalize), not into the images"
+            f"{high:.4g}; put the normalisation into the model (rsmooth.models.Normalize), not "
+            "into the images"
         )
 
 
 def check_labels(y: Tensor, batch: int, num_classes: int) -> None:
-    """Labels must be an integer (B,) tensor within 0..num_classes-1; ValueError otherwise,
-    TypeError for no tensor.
+    """Labels must be an integer tensor (B,) within 0..num_classes-1.
+
+    ValueError otherwise; TypeError for anything but a tensor.
     """
     check_tensor(y, "labels (B,)")
     if (

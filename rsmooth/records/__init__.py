@@ -1,4 +1,4 @@
-"""What a certification leaves, without a model: logs, journals, tables, and what they say."""
+"""What a certification leaves: logs, journals, tables and their statements, without a model."""
 
 import lazy_loader as lazy
 

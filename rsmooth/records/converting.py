@@ -1,4 +1,4 @@
-"""A log of one norm as a log of another, by containment of balls: the one way to mix norms."""
+"""A log of one norm as a log of another, by containment of balls: the only way to mix norms."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ def in_norm(log: CertificationLog, norm: Norm, dimension: int | None = None) -> 
 
         in_norm(read_log("sigma_0.25"), "linf", 3072)        # radii / sqrt(3072)
 
-    Each new ball is the largest within the certified one (``norms.radius_in_norm``), rounded down.
-    dimension: values of an image, C * H * W; None takes the shape that the record states. The new
-    provenance states the new norm, and under "converted" the steps that led to it. Votes are left
-    out: they give radii of the noise's own norm, so restate the log before, not after. A log that
-    is of this norm already is returned as it is. RecordError where the dimension is not known, or
-    another than the record's; ValueError for an unknown norm.
+    norm: "l1", "l2" or "linf". A log of this norm is returned as it is.
+    dimension: values per image, C * H * W. None takes the shape that the record states.
+
+    Each new ball is the largest one within the certified ball (``norms.radius_in_norm``), rounded
+    down. The new provenance states the new norm, and the steps that led to it under "converted".
+    Votes are left out, since they give radii in the norm of the noise. So restate a log before it
+    is converted. RecordError for a dimension that is not known, or differs from the record's.
+    ValueError for an unknown norm.
     """
     source = log.statement.norm
     if norm == source:
@@ -51,8 +53,12 @@ def in_norm(log: CertificationLog, norm: Norm, dimension: int | None = None) -> 
 def radii_in_norm(log: CertificationLog, norm: NormLike, dimension: int) -> FloatArray:
     """The certified radii (N,) in another norm, by containment from the norm that ``log`` states.
 
-    norm: "l1", "l2", "linf" or any p >= 1. dimension: values of an image, C * H * W. Rounded down;
-    see ``norms.radius_in_norm``.
+        radii_in_norm(read_log("sigma_0.25"), "linf", 3072)
+
+    norm: "l1", "l2", "linf" or any p >= 1.
+    dimension: values per image, C * H * W.
+
+    Rounded down; see ``norms.radius_in_norm``.
     """
     source = log.statement.norm
     radii = (radius_in_norm(each, dimension, norm, source=source) for each in log.radius.tolist())
@@ -60,7 +66,7 @@ def radii_in_norm(log: CertificationLog, norm: NormLike, dimension: int) -> Floa
 
 
 def recorded_dimension(log: CertificationLog) -> int | None:
-    """The number of values of an image, as the record states its shape; None where it does not."""
+    """Values per image, from the shape that the record states; None where it states none."""
     data: Any = log.provenance.get("dataset")
     shape = data.get("shape") if isinstance(data, Mapping) else None
     if shape is not None:
@@ -70,7 +76,7 @@ def recorded_dimension(log: CertificationLog) -> int | None:
 
 
 def dimension_for(log: CertificationLog, dimension: int | None) -> int:
-    """The recorded dimension, or the given one; RecordError for neither, or two that differ."""
+    """The recorded dimension, or the given one; RecordError for neither, or for two that differ."""
     known = recorded_dimension(log)
     if known is None and dimension is None:
         raise RecordError(

@@ -27,14 +27,13 @@ _VOTE_FIELDS = {"counts": "counts", "selection": "selection", "samples": "n", "i
 
 
 def read_log(path: str | Path) -> CertificationLog:
-    """Read certificates: a published tab-separated table, a journal, or a run folder with one
-    journal or one per rank.
+    """Read certificates: a published table, a journal, or a run folder.
 
         read_log("runs/smoothadv").statement.norm     # "l2"
 
-    A table may have its provenance beside it, as ``write_log`` leaves it. Raises RecordError with
-    file and line for anything damaged, cut off or contradictory, and FileNotFoundError where there
-    is no record.
+    A run folder has one journal, or one per rank. A table may have its provenance beside it, as
+    ``write_log`` leaves it. RecordError with file and line for anything damaged, cut off or
+    contradictory. FileNotFoundError where there is no record.
     """
     path = Path(path)
     files = record_files(path)
@@ -51,19 +50,24 @@ def read_log(path: str | Path) -> CertificationLog:
 
 
 def write_log(log: CertificationLog, path: str | Path) -> None:
-    """Write the published table ``idx label predict radius correct time``, and the provenance
-    beside it (``.json``).
+    """Write a log as a published table, with its provenance beside it (``.json``).
 
-    Radii of another norm than l2 are in a column ``radius_l1`` or ``radius_linf``. Both files are
-    replaced atomically. Radii are written with all their digits: reading them back gives the same
-    numbers.
+        write_log(certify(g, x).to_log(y), "certificates.tsv")
+
+    The columns are ``idx label predict radius correct time``. Radii in another norm than l2 are in
+    a column ``radius_l1`` or ``radius_linf``. Both files are replaced atomically. Radii keep all
+    their digits: reading them back gives the same numbers.
     """
     write_table(Path(path), [getattr(log, name) for name in COLUMNS], log.provenance)
 
 
 def record_files(path: str | Path) -> list[Path]:
-    """The files that ``read_log`` reads: of a run folder its journals, one or one a rank, or else
-    its table.
+    """The files that ``read_log`` reads.
+
+        record_files("runs/smoothadv")      # [Path("runs/smoothadv/certificates.jsonl")]
+
+    Of a run folder these are its journals, one in all or one per rank, or else its table.
+    FileNotFoundError for a folder without them.
     """
     path = Path(path)
     if not path.is_dir():
@@ -108,23 +112,25 @@ def _read_journal(path: Path) -> CertificationLog:
 
 
 def _distinct_images(path: Path, entries: Sequence[Entry]) -> list[Entry]:
-    """The first record of every image; RecordError for an incomplete one, and for a second that
-    says something else.
+    """The first record of every image.
+
+    RecordError for an incomplete record, and for a second one that differs.
     """
     images: dict[int, Entry] = {}
     for entry in entries:
         missing = sorted(set(_FIELDS.values()) - set(entry.data))
         if missing:
             raise RecordError(
-                f"{path}, line {entry.line}: expected {', '.join(missing)} in an image record"
+                f"{path}, line {entry.line}: expected {', '.join(missing)} in an image record, "
+                "got none; certify into another journal"
             )
         earlier = images.setdefault(entry.data["idx"], entry)
         difference = describe_difference(_untimed(earlier.data), _untimed(entry.data))
         if difference:
             raise RecordError(
-                f"{path}, line {entry.line}: expected one certificate for idx "
-                f"{entry.data['idx']}, but "
-                f"it differs from line {earlier.line} in {difference}"
+                f"{path}, line {entry.line}: expected one certificate for idx {entry.data['idx']}, "
+                f"but it differs from line {earlier.line} in {difference}; certify into another "
+                "journal"
             )
     return list(images.values())
 

@@ -1,15 +1,14 @@
-"""The append-only journal: every result on disk as soon as it is earned, and nothing else than what
-was earned.
+"""The append-only journal: every result is on disk as soon as it is known.
 
-One JSON object a line, the header (the configuration) first::
+A journal has one JSON object per line. The first line is the header, the configuration of the run::
 
     {"seq":0,"config":"<16 hex>","kind":"header","data":{...},"crc32":"<8 hex>"}
     {"seq":1,"config":"<16 hex>","kind":"image","data":{...},"crc32":"<8 hex>"}
 
-``config`` is a hash of the header and stands in every line, so that lines of two runs never mix;
-``seq`` counts the lines, so that none can go missing; ``crc32`` covers the bytes before it. A line
-is written by one ``write`` to a file opened for appending. A process killed in the middle leaves at
-most a torn last line, which the next opening drops and reports.
+``config`` is a hash of the header. Every line has it, so that lines of two runs never mix. ``seq``
+counts the lines, so that none can be missing. ``crc32`` covers the bytes before it. A line is
+written by one ``write`` to a file opened for appending. A process killed in the middle leaves at
+most a torn last line. The next opening drops this line and reports it.
 """
 
 from __future__ import annotations
@@ -39,9 +38,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of a journal: its kind, what it holds, and its line number in the file (the header
-    is line 1).
-    """
+    """One line of a journal: its kind, its data, and its line number; the header is line 1."""
 
     kind: str
     data: dict[str, Any]
@@ -50,10 +47,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class JournalContents:
-    """What a journal holds: header, entries after it, and the bytes of the sound part and of a torn
-    last line.
+    """What a journal holds.
 
-    The header is None in a file that was cut off before its first line end.
+    header: None in a file that was cut off before its first line end.
+    entries: those after the header.
+    sound_bytes, torn_bytes: the size of the undamaged part, and of a torn last line.
     """
 
     header: dict[str, Any] | None
@@ -65,14 +63,18 @@ class JournalContents:
 class Journal:
     """An append-only record with one writer.
 
-    Opening ``path`` creates it (and its folder) with ``header``, or continues it: ``entries()``
-    returns what stands on disk, a torn last line is dropped and logged as a warning. Raises
-    RecordError for any other damage (with file and line) or a file of another header (with the keys
-    that differ), and LockedError while another writer has it open, after waiting ``patience``
-    seconds for that one to end.
+        with Journal("runs/a/certificates.jsonl", {"sigma": 0.25}) as journal:
+            journal.append("image", {"idx": 0, "radius": 0.5})
 
-    The file is flushed to disk every ``sync_every`` records or ``sync_seconds`` seconds, and on
-    ``close``.
+    header: the configuration, JSON values.
+    sync_every, sync_seconds: the file is flushed to disk after that many records or seconds, and on
+        ``close``.
+    patience: seconds to wait for another writer.
+
+    Opening ``path`` creates the file and its folder, or continues the file. Then ``entries()``
+    returns the entries on disk. A torn last line is dropped and logged as a warning. RecordError
+    for any other damage (with file and line), and for another header (with the keys that differ).
+    LockedError while another writer has the file open.
     """
 
     def __init__(
@@ -100,10 +102,12 @@ class Journal:
             raise
 
     def append(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Write one record of JSON values (numpy arrays and scalars are taken as lists and
-        numbers).
+        """Write one record of JSON values.
 
-        Raises OSError when the disk refuses; the file then ends with the record before.
+            journal.append("image", {"idx": 0, "counts": np.array([1, 99])})
+
+        Numpy arrays and scalars are written as lists and numbers. OSError where the disk refuses.
+        The file then ends with the record before.
         """
         if kind == "header":
             raise ValueError(
@@ -123,7 +127,7 @@ class Journal:
         return [entry for entry in self._entries if kind is None or entry.kind == kind]
 
     def sync(self) -> None:
-        """Force what was appended onto the disk."""
+        """Flush what was appended to the disk."""
         os.fsync(self._fd)
         self._unsynced, self._synced_at = 0, time.monotonic()
 
@@ -158,7 +162,7 @@ class Journal:
             self._next_line = 1
             self._write("header", canonical_json(self.header))
             sync_folder(self.path.parent)
-        else:  # equal headers may differ in spelling (1 and 1.0): that of the file counts
+        else:  # equal headers may differ in spelling (1 and 1.0); the file's own counts
             check_configuration(self.path, contents.header, self.header)
             self.header, self._config = contents.header, config_hash(contents.header)
             self._next_line = len(contents.entries) + 2
@@ -181,13 +185,12 @@ class Journal:
             os.ftruncate(self._fd, self._size)
             error.filename = str(self.path)
             raise
-        if written != len(
-            line
-        ):  # a full disk takes the part that fits: leave no torn line in the middle of the file
+        if written != len(line):
+            # A full disk takes the part that fits. No torn line may stay in the middle of the file.
             os.ftruncate(self._fd, self._size)
             raise OSError(
-                f"expected to append {len(line)} bytes to {self.path}, wrote {written}; is the "
-                "disk full?"
+                f"expected to append {len(line)} bytes to {self.path}, got only {written} written; "
+                "free some space on the disk"
             )
         crash_point("after-append")
         self._size += len(line)
@@ -198,9 +201,11 @@ class Journal:
 def parse_journal(path: str | Path) -> JournalContents:
     """Read a journal without opening it for writing.
 
-    A torn last line is left out and logged as a warning. Raises RecordError with file and line
-    number for any other
-    damage: a checksum, a line out of order, a line of another configuration, a missing header.
+        [entry.data for entry in parse_journal(path).entries if entry.kind == "image"]
+
+    A torn last line is left out and logged as a warning. RecordError, with file and line number,
+    for any other damage: a checksum, a line out of order, a line of another configuration, a
+    missing header.
     """
     raw = Path(path).read_bytes()
     sound = raw.rfind(b"\n") + 1
@@ -218,10 +223,9 @@ def parse_journal(path: str | Path) -> JournalContents:
         if (record["seq"], record["config"]) != (number - 1, config):
             raise RecordError(
                 f"{path}, line {number}: expected record {number - 1} of configuration {config}, "
-                "got a "
-                f"{record['kind']} record {record['seq']} of {record['config']}; lines are "
-                "missing, "
-                "moved or from another run: restore the file from a copy, or start a new run folder"
+                f"got a {record['kind']} record {record['seq']} of {record['config']}; lines are "
+                "missing, moved or from another run: restore the file from a copy, or start a new "
+                "run folder"
             )
         if number > 1:
             entries.append(Entry(record["kind"], record["data"], number))
@@ -229,8 +233,9 @@ def parse_journal(path: str | Path) -> JournalContents:
 
 
 def canonical_json(value: Mapping[str, Any]) -> str:
-    """``value`` as JSON with sorted keys and no spaces; equal values give equal text. NaN and
-    infinity: ValueError.
+    """``value`` as JSON with sorted keys and no spaces: equal values give equal text.
+
+    ValueError for NaN and infinity.
     """
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, default=_plain)
 
@@ -241,25 +246,21 @@ def config_hash(header: Mapping[str, Any]) -> str:
 
 
 def check_configuration(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
-    """RecordError, naming the keys that differ, where the header found in a journal is not the
-    expected one.
+    """RecordError, naming the keys that differ, unless the header found is the expected one.
 
-    Headers of earlier versions count as what they say in the words of this one.
+    Headers of earlier versions are first translated to the words of this one.
     """
     found, expected = upgraded(found), upgraded(expected)
     if found != expected:
         raise RecordError(
             f"expected {path} to be of this configuration, but it differs in "
             f"{describe_difference(found, expected)}; use the configuration of the file, or write "
-            "to "
-            "another journal (on the command line: --out FILE.jsonl)"
+            "to another journal (on the command line: --out FILE.jsonl)"
         )
 
 
 def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The keys in which two nested configurations differ, each with both values, as ``a.b (1, here
-    2)``.
-    """
+    """The keys in which two nested configurations differ, with both values: ``a.b (1, here 2)``."""
     return ", ".join(
         f"{each.key} ({_shown(each.old)}, here {_shown(each.new)})"
         for each in differences(old, new)

@@ -1,7 +1,7 @@
 """Certificates of one run as arrays, and what every such log must satisfy.
 
-What keeps everything that reads logs short: the rows are in increasing order of ``idx``, none
-twice, every row is consistent in itself, and the log says in which norm its radii are.
+Rows are in increasing order of ``idx``, and none is there twice. Every row is consistent in itself.
+The log says in which norm its radii are. So whatever reads logs can be short.
 """
 
 from __future__ import annotations
@@ -35,21 +35,29 @@ class CertificationLog:
         log = read_log("sigma_0.25")
         log.statement.norm                                # "l2": what ``radius`` is a radius of
 
-    Columns, each (N,): ``idx`` position in the data set; ``label`` true class; ``predict``
-    certified class, or -1 for an abstention; ``radius`` certified radius in [0,1] pixel units, in
-    the norm of ``statement``, 0 for an abstention; ``correct`` whether predict equals label;
-    ``time`` seconds.
+    Columns, each (N,):
 
-    Where the run kept its votes: ``counts`` (N, K) estimation votes per class, ``selection`` (N, K)
-    votes that chose the class, ``samples`` (N,) samples drawn for the estimate, ``invalid`` (N,)
-    those without a vote. None in published tables and deterministic logs.
+    idx: position in the data set.
+    label: true class.
+    predict: certified class, or -1 for an abstention.
+    radius: certified radius in [0, 1] pixel units and in the norm of ``statement``; 0 for an
+        abstention.
+    correct: whether predict equals label.
+    time: seconds.
+
+    Where the run kept its votes; None in published tables and deterministic logs:
+
+    counts: (N, K) estimation votes per class.
+    selection: (N, K) votes that chose the class.
+    samples: (N,) samples drawn for the estimation.
+    invalid: (N,) samples without a vote.
 
     ``provenance`` is the configuration of the run, empty if unknown. ``statement`` follows from it:
-    norm, kind, alpha and method. Without a word on them, radii are Gaussian l2 certificates, as
-    those of published tables are.
+    norm, kind, alpha and method. Where the provenance names none of them, radii are Gaussian l2
+    certificates, as in published tables.
 
-    Raises RecordError for a row that contradicts itself, a repeated idx, a NaN, columns of
-    different lengths, votes that are not one per sample, and an unknown norm, kind or noise.
+    RecordError for a row that contradicts itself, a repeated idx, a NaN, columns of different
+    lengths, votes that are not one per sample, and an unknown norm, kind or noise.
     """
 
     idx: IntArray
@@ -102,10 +110,15 @@ class CertificationLog:
             CertificationLog.deterministic([0, 1], [0, 1], [2 / 255, 0.0], norm="linf",
                                            method="ibp", epsilons=[2 / 255])
 
-        label, predict (N,) classes; radius (N,) proved radius in ``norm``, 0 where none is.
-        epsilons: the radii that were asked for, where not all were. sound: False for a rule that is
-        known to prove nothing. idx (N,): 0..N-1 by default; time (N,) seconds: 0 by default.
-        provenance: further entries. RecordError as of the class.
+        label, predict: classes (N,).
+        radius: (N,) proved radius in ``norm``, 0 where none is.
+        epsilons: the radii that were tried, where the method proves single radii only.
+        sound: False for a rule that is known to prove nothing.
+        idx: (N,), 0..N-1 by default.
+        time: (N,) seconds, 0 by default.
+        provenance: further entries.
+
+        RecordError as of the class.
         """
         classes, answers = np.asarray(label), np.asarray(predict)
         said = Statement(norm=norm, kind="deterministic", method=method, sound=sound)
@@ -148,9 +161,7 @@ def first_fault(
     correct: NDArray[Any],
     time: NDArray[Any],
 ) -> tuple[int, str] | None:
-    """The first row (from 0) that no certification can have written, and why; None if there is
-    none.
-    """
+    """The first row (from 0) that no certification can have written, and why; None without one."""
     first_seen = np.zeros(len(idx), dtype=bool)
     first_seen[np.unique(idx, return_index=True)[1]] = True
     checks = (
@@ -174,35 +185,36 @@ def first_fault(
     reason = checks[int(np.argmax(bad[:, row]))][1]
     return row, (
         f"{reason}; got idx {idx[row]}, label {label[row]}, predict {predict[row]}, radius "
-        f"{radius[row]}, "
-        f"correct {int(correct[row])}, time {time[row]}"
+        f"{radius[row]}, correct {int(correct[row])}, time {time[row]}"
     )
 
 
 def check_same_images(logs: Sequence[CertificationLog]) -> None:
-    """RecordError, naming the difference, unless all logs speak of the same images with the same
-    labels.
+    """RecordError unless all logs are of the same images with the same labels.
+
+        check_same_images([read_log("runs/a"), read_log("runs/b")])
+
+    The error names the difference.
     """
     for number, log in enumerate(logs[1:], start=1):
         difference = image_difference(logs[0], log)
         if difference is not None:
             raise RecordError(
                 f"expected logs of the same images, but log {number} differs from log 0: "
-                f"{difference}; "
-                "compare runs on the same subset"
+                f"{difference}; compare runs on the same subset"
             )
 
 
 def image_difference(first: CertificationLog, second: CertificationLog) -> str | None:
-    """What distinguishes the images of two logs, in words; None if they are the same with the same
-    labels.
+    """How the images of two logs differ, in words; None for the same images with the same labels.
+
+    image_difference(read_log("runs/a"), read_log("runs/b"))
     """
     only = [np.setdiff1d(a.idx, b.idx) for a, b in ((first, second), (second, first))]
     if len(only[0]) or len(only[1]):
         return (
-            f"{len(first)} and {len(second)} images, of which {some_of(only[0])} only in the "
-            "first and "
-            f"{some_of(only[1])} only in the second"
+            f"{len(first)} and {len(second)} images, of which {some_of(only[0])} only in the first "
+            f"and {some_of(only[1])} only in the second"
         )
     differing = first.idx[first.label != second.label]
     if len(differing):

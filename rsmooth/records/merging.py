@@ -14,10 +14,12 @@ from rsmooth.records.log import COLUMNS, VOTES, CertificationLog, some_of
 
 
 def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
-    """One log out of shards of one run; merging again changes nothing.
+    """One log out of the shards of one run; merging again changes nothing.
 
-    An image that is in several shards must have the same certificate in each (the first shard's
-    time counts). Raises RecordError for contradicting shards, and for shards of different
+        merge([read_log(path) for path in sorted(Path("runs/a").glob("certificates.rank*.jsonl"))])
+
+    An image in several shards must have the same certificate in each. The time of the first shard
+    counts. RecordError for shards that contradict each other, and for shards of different
     configurations.
     """
     if not logs:
@@ -42,7 +44,7 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
 
 
 def _first_of_each(joined: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
-    """The rows to keep, one an idx; RecordError if a repeated idx has another certificate."""
+    """The rows to keep, one per idx; RecordError if a repeated idx has another certificate."""
     _, first, inverse = np.unique(joined["idx"], return_index=True, return_inverse=True)
     for name, column in joined.items():
         if name == "time":
@@ -51,7 +53,7 @@ def _first_of_each(joined: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
         rows = np.flatnonzero(unequal if unequal.ndim == 1 else unequal.any(axis=1))
         if len(rows):
             raise RecordError(
-                f"expected one certificate an image, but {name} differs between shards at "
+                f"expected one certificate per image, but {name} differs between shards at "
                 f"{some_of(joined['idx'][rows])}; the shards are not of one run"
             )
     return first

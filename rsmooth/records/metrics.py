@@ -1,4 +1,4 @@
-"""Certified accuracy, average certified radius, and what they should be read beside.
+"""Certified accuracy, average certified radius, and the numbers to read beside them.
 
 All rates are fractions. Radii are in the norm that the log states (``log.statement.norm``).
 """
@@ -19,13 +19,15 @@ from rsmooth.records.statement import check_one_group
 
 
 def certified_accuracy(log: CertificationLog, radii: ArrayLike) -> FloatArray:
-    """Fraction of images classified correctly with a certified radius >= r.
+    """The fraction of images classified correctly with a certified radius >= r.
 
         certified_accuracy(read_log("sigma_0.25"), [0.0, 0.25, 0.5])     # array([0.748, ...])
 
-    radii: of any shape, in the norm of ``log.statement``, [0,1] pixel units. At r = 0 the clean
-    accuracy of the smoothed classifier; an abstention counts as wrong. ValueError for radii that
-    are negative or NaN, RecordError for an empty log, TypeError for anything but a log.
+    radii: of any shape, in [0, 1] pixel units and in the norm of ``log.statement``.
+
+    At r = 0 it is the clean accuracy of the smoothed classifier. An abstention counts as wrong.
+    ValueError for radii that are negative or NaN, RecordError for an empty log, TypeError for
+    anything but a log.
     """
     wanted = np.asarray(radii, dtype=np.float64)
     if not (wanted >= 0).all():
@@ -35,18 +37,17 @@ def certified_accuracy(log: CertificationLog, radii: ArrayLike) -> FloatArray:
 
 
 def certified_radii(log: CertificationLog) -> FloatArray:
-    """The radius (N,) that each image earns: its certified radius, or 0 if the prediction is wrong
-    or abstained.
-    """
+    """The radius (N,) that counts for each image: 0 where the answer is wrong or abstained."""
     return np.where(log.correct, log.radius, 0.0)
 
 
 def average_certified_radius(log: CertificationLog) -> float:
-    """Mean over all images of the certified radius, wrong and abstained ones counting 0 (Zhai et
-    al. 2020, MACER).
+    """The mean certified radius over all images; wrong and abstained ones count 0.
 
-    It weighs easy images most and grows with n; read it beside certified accuracy and
-    ``label_probability``.
+        average_certified_radius(read_log("sigma_0.25"))      # 0.429
+
+    It weighs easy images most, and grows with n. So read it beside certified accuracy and
+    ``label_probability``. Zhai et al. 2020 (MACER, arXiv:2001.02378).
     """
     return float(certified_radii(_not_empty(log)).mean())
 
@@ -58,9 +59,11 @@ def linf_certified_accuracy(
 
         linf_certified_accuracy(log, [2 / 255], 3072)      # of an l2 log: at 2/255 * sqrt(3072)
 
-    dimension: values of an image, C * H * W. The radius asked of the log is rounded up, as
-    ``norms.covering_radius`` does it: a run in mode radius has to be asked for that one. An linf
-    log answers for its own radii, whatever the dimension.
+    epsilons: linf radii of any shape.
+    dimension: values per image, C * H * W.
+
+    The radius asked of the log is rounded up, by ``norms.covering_radius``. So a run of mode
+    "radius" has to ask for that one. An linf log answers for its own radii, whatever the dimension.
     """
     needed = [
         covering_radius(epsilon, dimension, "linf", target=_checked(log).statement.norm)
@@ -72,9 +75,11 @@ def linf_certified_accuracy(
 def best_runs(logs: Sequence[CertificationLog], radii: ArrayLike) -> IntArray:
     """Which of ``logs`` has the highest certified accuracy at each of ``radii`` (R,).
 
-    Ties go to the higher clean accuracy, then to the first. A log whose statement is not sound
-    never wins. RecordError unless all are on the same images and state one norm and one kind (see
-    ``in_norm``), and where none is sound.
+        best_runs([read_log("sigma_0.25"), read_log("sigma_0.50")], [0.25, 1.0])     # array([0, 1])
+
+    Ties go to the higher clean accuracy, then to the first log. A log that is not sound never wins.
+    RecordError unless all are on the same images and state one norm and one kind (see ``in_norm``).
+    RecordError too where none is sound.
     """
     if not logs:
         raise RecordError("expected at least one log, got none")
@@ -93,8 +98,10 @@ def best_runs(logs: Sequence[CertificationLog], radii: ArrayLike) -> IntArray:
 def envelope(logs: Sequence[CertificationLog], radii: ArrayLike) -> FloatArray:
     """The highest certified accuracy of any of ``logs`` at each of ``radii`` (R,).
 
-    ``best_runs`` says whose it is, and what is refused. It is selected on the very images that it
-    speaks of, so it flatters. Logs that are not sound do not enter.
+        envelope([read_log("sigma_0.25"), read_log("sigma_0.50")], [0.0, 0.25, 1.0])
+
+    ``best_runs`` says which run it is of, and what is refused. The run is chosen on the same
+    images, which makes the envelope too high. Logs that are not sound do not enter.
     """
     winners = best_runs(logs, radii)
     accuracy = np.stack([certified_accuracy(log, radii) for log in logs])
@@ -106,12 +113,17 @@ def high_probability_accuracy(
 ) -> FloatArray:
     """A lower bound on the true certified accuracy over these images, at ``radii`` of any shape.
 
-    It holds with probability 1 - ``failure``. Certificates are each wrong with probability at most
-    alpha, independently of one another, so no more than a quantile of Bin(N, alpha) are at once:
-    accuracy - quantile / N, at least 0. (The published code's formula falls short of a Bernstein
-    bound by a factor of sqrt(2): at N = 10,000 and alpha = failure = 0.001 it fails with 0.0016.)
-    alpha: None takes that of the statement; deterministic certificates lose nothing. RecordError
-    where neither says it.
+        high_probability_accuracy(log, [0.0, 0.25], alpha=0.001)
+
+    alpha: of each certificate. None takes that of the statement. Deterministic certificates lose
+        nothing.
+    failure: the bound holds with probability 1 - failure.
+
+    Each certificate is wrong with probability at most alpha, independently of the others. So at
+    most a quantile of Bin(N, alpha) are wrong at once. The bound is accuracy - quantile / N, at
+    least 0. (The published code's formula falls short of a Bernstein bound by a factor of sqrt(2):
+    at N = 10,000 and alpha = failure = 0.001 it fails with probability 0.0016.) RecordError where
+    alpha is not known.
     """
     accuracy = certified_accuracy(log, radii)
     if alpha is None and log.statement.kind == "deterministic":
@@ -126,33 +138,40 @@ def high_probability_accuracy(
 def constant_classifier_accuracy(
     log: CertificationLog, radii: ArrayLike, largest_radius: float
 ) -> FloatArray:
-    """What answering the most frequent class always would certify: its share at every r up to
-    ``largest_radius``.
+    """What answering the most frequent class would certify: its share, up to ``largest_radius``.
 
-    ``largest_radius`` is what unanimous votes certify (``max_radius``), or for deterministic
-    certificates the largest radius that was asked for, in the norm of the log; average that
-    classifier's radius to share * largest_radius. A method below this line has learnt nothing.
+        constant_classifier_accuracy(log, [0.0, 0.25], max_radius(0.25, 100_000, 0.001))
+
+    largest_radius: in the norm of the log. It is what unanimous votes certify (``max_radius``), or
+        the largest radius that was asked for where certificates are deterministic.
+
+    The average radius of this classifier is share * largest_radius. A method below this line has
+    learnt nothing.
     """
     share = np.unique(_not_empty(log).label, return_counts=True)[1].max() / len(log)
     return np.where(np.asarray(radii) <= largest_radius, share, 0.0)
 
 
 def abstention_rate(log: CertificationLog) -> float:
-    """Fraction of images on which the smoothed classifier abstained."""
+    """The fraction of images on which the smoothed classifier abstained.
+
+    abstention_rate(read_log("sigma_0.25"))      # 0.086
+    """
     return float((_not_empty(log).predict == ABSTAIN).mean())
 
 
 def predicted_classes(log: CertificationLog) -> int:
-    """The number of different classes predicted, abstentions aside: 1 betrays a collapsed model."""
+    """The number of predicted classes, without abstentions; 1 shows a collapsed model."""
     return len(np.unique(log.predict[log.predict != ABSTAIN]))
 
 
 def label_probability(log: CertificationLog) -> FloatArray:
-    """Estimated probability (N,) that noise leaves an image in its true class: votes for the label
-    / samples.
+    """The estimated probability (N,) of the true class under noise: votes for it / samples.
 
-    Its distribution shows what ACR hides: how many images are just won, and how many just lost (Sun
-    et al. 2024, arXiv:2410.06895). Raises RecordError for a log without counts.
+        np.quantile(label_probability(read_log("runs/smoothadv")), [0.05, 0.5])
+
+    Its distribution shows what ACR hides: how many images are barely won, and how many barely lost
+    (Sun et al. 2024, arXiv:2410.06895). RecordError for a log without counts.
     """
     if log.counts is None or log.samples is None:
         raise _no_votes()
@@ -160,16 +179,20 @@ def label_probability(log: CertificationLog) -> FloatArray:
 
 
 def base_accuracy_under_noise(log: CertificationLog) -> float:
-    """Accuracy of the base classifier on noisy images: the mean of ``label_probability``."""
+    """Accuracy of the base classifier on noisy images: the mean of ``label_probability``.
+
+    base_accuracy_under_noise(read_log("runs/smoothadv"))
+    """
     return float(label_probability(log).mean())
 
 
 def majority_accuracy(log: CertificationLog) -> float:
-    """Accuracy of the smoothed classifier's majority vote, certified or not; ties go to the lowest
-    class.
+    """Accuracy of the majority vote of the smoothed classifier, certified or not.
 
-    Above ``certified_accuracy`` at r = 0 by the images on which the vote was right, but too close
-    to be sure. RecordError for a log without counts.
+        majority_accuracy(read_log("runs/smoothadv"))
+
+    Ties go to the lowest class. It exceeds ``certified_accuracy`` at r = 0 by the images whose vote
+    was right but too close. RecordError for a log without counts.
     """
     if log.counts is None:
         raise _no_votes()
@@ -186,8 +209,7 @@ def label_probability_quantiles(
 def _no_votes() -> RecordError:
     return RecordError(
         "expected a log with vote counts, got one without; published tables do not hold them: "
-        "certify "
-        "with this package to have them"
+        "certify with this package to have them"
     )
 
 

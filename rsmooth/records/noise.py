@@ -1,4 +1,4 @@
-"""The noise that a record says it was made with."""
+"""The noise that a record states."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from rsmooth.plumbing.errors import RecordError
 
 
 def recorded_noise(provenance: Mapping[str, Any]) -> NoiseDistribution | None:
-    """The noise distribution of a record, or None where it says none.
+    """The noise distribution of a record; None where it names none.
 
         recorded_noise({"sigma": 0.25})                                     # Gaussian(0.25)
         recorded_noise({"noise": {"distribution": {"name": "uniform", "half_width": 0.5}}})
 
-    Published tables say none, and deterministic certificates have none. Records from before there
-    were several distributions say sigma alone: they are Gaussian. RecordError for an unknown noise.
+    Published tables name none, and deterministic certificates have none. Old records name sigma
+    alone, and are Gaussian. RecordError for an unknown noise.
     """
     noise = provenance.get("noise")
     said = noise.get("distribution") if isinstance(noise, Mapping) else None
@@ -32,7 +32,7 @@ def recorded_noise(provenance: Mapping[str, Any]) -> NoiseDistribution | None:
 
 
 def required_noise(provenance: Mapping[str, Any]) -> NoiseDistribution:
-    """As ``recorded_noise``; RecordError, with the remedy, where the record says none."""
+    """As ``recorded_noise``; RecordError, with the remedy, where the record names none."""
     noise = recorded_noise(provenance)
     if noise is None:
         raise RecordError(
@@ -43,7 +43,7 @@ def required_noise(provenance: Mapping[str, Any]) -> NoiseDistribution:
 
 
 def noise_words(provenance: Mapping[str, Any]) -> str | None:
-    """The noise of a record for a table: "σ=0.25", "uniform λ=0.5"; None where it says none."""
+    """The noise of a record for a table: "σ=0.25", "uniform λ=0.5"; None where it names none."""
     noise = recorded_noise(provenance)
     if noise is None:
         return None

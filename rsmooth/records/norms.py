@@ -1,8 +1,8 @@
 """What a certificate in one norm says in another, by containment of balls.
 
-The ball of radius r in the l_q norm lies within the l_p ball of radius R if and only if r <= R for
-q <= p, and r <= R * d^(1/q - 1/p) for q > p, where d is the number of values of an image. Radii
-that a certificate is turned into are rounded down, and radii that have to be certified up.
+Let d be the number of values per image. The l_q ball of radius r is within the l_p ball of radius R
+if and only if r <= R for q <= p, and r <= R * d^(1/q - 1/p) for q > p. Radii that result from a
+certificate are rounded down. Radii that have to be certified are rounded up.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 
 from rsmooth.plumbing.numbers import check_radius
 
-# relative; twice what the two roundings of a power and a product can err by, and more than an ulp
+# Relative: twice the error of rounding a power and a product, and more than an ulp.
 _MARGIN = 1e-15
 _NAMES = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
 
@@ -22,13 +22,14 @@ NormLike = str | float
 def radius_in_norm(
     radius: float, dimension: int, norm: NormLike, *, source: NormLike = "l2"
 ) -> float:
-    """Largest r such that the ``norm`` ball of r lies within the ``source`` ball of ``radius``.
+    """The largest r for which the ``norm`` ball of r is within the ``source`` ball of ``radius``.
 
         radius_in_norm(0.5, 3072, "linf")                    # 0.5 / sqrt(3072)
         radius_in_norm(2 / 255, 3072, "l2", source="linf")   # 2/255: it holds for l2 as it is
 
-    Rounded down. dimension: values of an image, C * H * W. ValueError for another norm, a negative
-    radius or a dimension below 1.
+    dimension: values per image, C * H * W.
+
+    Rounded down. ValueError for another norm, a negative radius, or a dimension below 1.
     """
     stretch = _stretch(dimension, norm, source)
     return _times(radius, 1.0 / stretch, 1.0 - 4 * _MARGIN)
@@ -41,7 +42,7 @@ def covering_radius(
 
         covering_radius(2 / 255, 3072, "linf")               # 0.4347: what l2 has to certify
 
-    Rounded up. Arguments and errors as of ``radius_in_norm``.
+    Rounded up. Arguments and errors are those of ``radius_in_norm``.
     """
     return _times(epsilon, _stretch(dimension, norm, target), 1.0 + 4 * _MARGIN)
 
@@ -62,7 +63,7 @@ def _times(radius: float, factor: float, margin: float) -> float:
 
 
 def _stretch(dimension: int, norm: NormLike, other: NormLike) -> float:
-    """How far the unit ``norm`` ball sticks out in the ``other`` norm: at its corners, or 1."""
+    """The largest ``other`` norm within the unit ``norm`` ball: that of its corners, or 1."""
     inner, outer = _power(norm), _power(other)
     if dimension < 1:
         raise ValueError(f"expected a dimension >= 1, got {dimension}; it is C * H * W")

@@ -1,10 +1,10 @@
-"""The published table of certificates: ``idx label predict radius correct time``, tab-separated, in
-all its dialects.
+"""The published table of certificates, tab-separated, in all its dialects.
 
-Published files differ in the time (plain seconds, or ``h:mm:ss.ffffff`` with days in front), in the
-digits of the radius (three significant, or four decimals) and in line ends. Ours has all digits of
-the radius and its provenance beside it. ``radius`` is an l2 radius; of another norm the column is
-called ``radius_l1`` or ``radius_linf``, so that no tool takes it for one.
+Its columns are ``idx label predict radius correct time``. Published files differ in the time, which
+is in plain seconds or ``h:mm:ss.ffffff`` with days in front. They differ in the digits of the
+radius, three significant ones or four decimals, and in line ends. Our tables have all digits of the
+radius, and their provenance beside them. ``radius`` is an l2 radius. In other norms the column is
+``radius_l1`` or ``radius_linf``, so that no tool takes it for l2.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ _CLOCK = re.compile(r"(?:([0-9]+) days?, )?([0-9]+):([0-5][0-9]):([0-5][0-9])(\.
 
 @dataclass(frozen=True)
 class Table:
-    """A table as read: ``columns`` by name, (N,) each, in the order of the file, and provenance.
+    """A table as it was read: ``columns`` by name, (N,) each, in the order of the file.
 
-    The provenance is that beside the table; of a table without, the norm that its header names.
+    provenance: that beside the table. Without one, the norm that the header names.
     """
 
     columns: dict[str, NDArray[Any]]
@@ -50,8 +50,10 @@ class Table:
 def read_table(path: Path) -> Table:
     """Read a published table; rows are checked one by one, not against each other.
 
-    Raises RecordError with file and line for a missing header, a header of another norm than the
-    provenance beside it states, a row that was cut off, or a value that is none.
+        read_table(Path("sigma_0.25")).columns["radius"]
+
+    RecordError with file and line for a missing header, a row that was cut off, and a bad value.
+    RecordError too for a header of another norm than the provenance beside it states.
     """
     raw = path.read_bytes()
     provenance = _read_provenance(path, raw)
@@ -60,8 +62,7 @@ def read_table(path: Path) -> Table:
     except UnicodeDecodeError as error:
         raise RecordError(
             f"{path}, line {raw[: error.start].count(10) + 1}: expected a text table, got bytes "
-            "that are "
-            f"no UTF-8 ({error.reason}); is this a certification log?"
+            f"that are no UTF-8 ({error.reason}); is this a certification log?"
         ) from None
     if lines[-1] == "":
         lines.pop()
@@ -85,13 +86,15 @@ def read_table(path: Path) -> Table:
 
 
 def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[str, Any]) -> None:
-    """Write six ``columns`` (N,) as a published table, and ``provenance`` with the table's hash to
-    ``path.json``. The radius column is named after the norm that the provenance states.
+    """Write six ``columns`` (N,) as a published table, and ``provenance`` to ``path.json``.
+
+    The second file also holds a hash of the table. The radius column is named after the norm that
+    the provenance states.
     """
     lines = ["\t".join(_header(Statement.of(provenance).norm))]
     for idx, label, predict, radius, correct, time in zip(*columns, strict=True):
-        # All digits, never rounded: published tools round to nearest, and then compare a radius
-        # that was rounded up.
+        # All digits, never rounded. Published tools round to nearest, and so compare radii that
+        # were rounded up.
         digits = np.format_float_positional(radius, unique=True, trim="0")
         lines.append(
             f"{idx}\t{label}\t{predict}\t{digits}\t{int(correct)}\t{timedelta(seconds=float(time))}"
@@ -111,8 +114,9 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
 
 
 def parse_seconds(text: str) -> float:
-    """Seconds from ``15.4``, ``0:00:14.172309``, ``0:00:14`` or ``1 day, 2:03:04``; ValueError for
-    anything else.
+    """Seconds from ``15.4``, ``0:00:14.172309``, ``0:00:14`` or ``1 day, 2:03:04``.
+
+    ValueError for anything else.
     """
     clock = _CLOCK.fullmatch(text)
     if clock is None:
@@ -169,8 +173,8 @@ def _parse_row(line: str, where: str) -> tuple[float, ...]:
     if len(cells) != len(COLUMNS):
         raise RecordError(
             f"{where}: expected {len(COLUMNS)} tab-separated values, got {len(cells)} in "
-            f"{line[:80]!r}; "
-            "the table is cut off or damaged: delete the line, or certify its image again"
+            f"{line[:80]!r}; the table is cut off or damaged: delete the line, or certify its "
+            "image again"
         )
     parsers = (
         _parse_integer,
@@ -203,10 +207,9 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
     try:
         content = json.loads(beside.read_bytes())
         digest, rows, provenance = content["sha256"], content["rows"], dict(content["provenance"])
-        if content.get("provenance_sha256", _hash(provenance)) != _hash(
-            provenance
-        ):  # early exports have none
-            raise ValueError("another checksum than that which stands beside it")
+        checksum = _hash(provenance)
+        if content.get("provenance_sha256", checksum) != checksum:  # early exports have none
+            raise ValueError("another checksum than the recorded one")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
             f"{beside}: expected the provenance of {path.name} (rows, sha256, provenance), got "
@@ -214,8 +217,8 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
         ) from None
     if hashlib.sha256(raw).hexdigest() != digest:
         raise RecordError(
-            f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum "
-            f"stands in {beside.name}; the table was cut off or changed: export it again"
+            f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum is "
+            f"recorded in {beside.name}; the table was cut off or changed: export it again"
         )
     return provenance
 

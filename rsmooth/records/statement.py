@@ -1,4 +1,4 @@
-"""What a record states: in which norm its radii are, how they were shown, and how surely."""
+"""What a record states: the norm of its radii, how they were shown, and how surely."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ class Statement:
         Statement()                                          # l2, probabilistic: published tables
         Statement(norm="linf", kind="deterministic", method="ibp")
 
-    norm: of the radii: "l1", "l2" or "linf". kind: "probabilistic", each certificate wrong with
-    probability at most ``alpha``, or "deterministic", where alpha is None.
-    alpha: None too where a probabilistic record does not say it.
+    norm: of the radii, "l1", "l2" or "linf".
+    kind: "probabilistic", each certificate wrong with probability at most ``alpha``; or
+        "deterministic".
+    alpha: None for deterministic records, and where a probabilistic one does not record it.
     method: how the radii were shown, such as "gaussian smoothing" or "crown-ibp".
-    sound: False for what is known to prove nothing; it never enters an envelope.
+    sound: False for what is known to prove nothing. It never enters an envelope.
+
     RecordError for another norm or kind.
     """
 
@@ -47,13 +49,13 @@ class Statement:
 
     @property
     def group(self) -> tuple[str, str]:
-        """What two records must share to stand in one table: norm and kind."""
+        """Norm and kind: what two records must share to be in one table."""
         return self.norm, self.kind
 
     def __str__(self) -> str:
-        """For a report: "probabilistic (alpha 0.001)" or "deterministic", and whether not sound."""
-        told = "not recorded" if self.alpha is None else f"{self.alpha:g}"
-        certain = self.kind if self.kind == "deterministic" else f"{self.kind} (alpha {told})"
+        """For a report: "probabilistic (alpha 0.001)" or "deterministic", and "not sound" if so."""
+        alpha = "not recorded" if self.alpha is None else f"{self.alpha:g}"
+        certain = self.kind if self.kind == "deterministic" else f"{self.kind} (alpha {alpha})"
         return certain if self.sound else f"{certain}, not sound"
 
     def record(self) -> dict[str, Any]:
@@ -67,9 +69,11 @@ class Statement:
     def of(cls, provenance: Mapping[str, Any]) -> Statement:
         """The statement that a record's provenance makes.
 
-        It is recorded under "statement". A bare "norm" or "kind" beside the other entries counts
-        as well. Where neither names the norm, it is that of the noise, and l2 where the record says
-        no noise: published tables. RecordError for an unknown norm, kind or noise.
+            Statement.of({"sigma": 0.25, "alpha": 0.001})        # l2, probabilistic, alpha 0.001
+
+        It is recorded under "statement". A bare "norm" or "kind" beside the other entries counts as
+        well. Where neither names the norm, it is that of the noise. It is l2 where the record names
+        no noise, as in published tables. RecordError for an unknown norm, kind or noise.
         """
         said = provenance.get("statement", {})
         if not isinstance(said, Mapping):
@@ -109,7 +113,7 @@ def _deterministic(found: dict[str, Any], provenance: Mapping[str, Any]) -> dict
 
 
 def _probabilistic(found: dict[str, Any], provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Norm and method are those of the noise where the record says no others."""
+    """The fields of a probabilistic statement; norm and method default to those of the noise."""
     noise = recorded_noise(provenance)
     if noise is not None:
         found = {"norm": noise.norm, "method": f"{noise.name} smoothing", **found}

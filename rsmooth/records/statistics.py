@@ -1,9 +1,8 @@
-"""How far to trust certified accuracies: standard errors, intervals, paired comparisons, expected
-false certificates.
+"""How far to trust certified accuracies: errors, intervals, comparisons, false certificates.
 
-The images are taken as a sample of the distribution that the claim is about. The certification's
-own error, alpha per image, comes on top: ``false_certificates``. Radii are in the norm that the
-logs state.
+The images are taken as a sample of the distribution that the claim is about. The error of the
+certification itself, alpha per image, is added by ``false_certificates``. Radii are in the norm
+that the logs state.
 """
 
 from __future__ import annotations
@@ -21,9 +20,8 @@ from rsmooth.records.log import CertificationLog, FloatArray, IntArray, check_sa
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy, certified_radii
 from rsmooth.records.statement import check_one_group
 
-SMALL_SAMPLE = (
-    2000  # below it, differences of a few points between methods drown in the choice of images
-)
+# With fewer images, differences of a few points between methods may be chance.
+SMALL_SAMPLE = 2000
 
 
 def accuracy_standard_error(log: CertificationLog, radii: ArrayLike) -> FloatArray:
@@ -40,22 +38,31 @@ def radius_standard_error(log: CertificationLog) -> float:
 def accuracy_interval(
     log: CertificationLog, radii: ArrayLike, confidence: float = 0.95
 ) -> tuple[FloatArray, FloatArray]:
-    """Wilson's two-sided score interval for certified accuracy at ``radii`` (R,): lower and upper
-    ends, each (R,).
+    """Wilson's two-sided score interval for certified accuracy: lower and upper ends, each (R,).
+
+        low, high = accuracy_interval(read_log("sigma_0.25"), [0.0, 0.25, 0.5])
+
+    radii: (R,), in the norm of the log.
+    confidence: in (0, 1).
     """
     rate, n = certified_accuracy(log, radii), len(log)
     z = float(stats.norm.isf((1.0 - check_alpha(confidence)) / 2.0))
     middle = (rate + z**2 / (2 * n)) / (1.0 + z**2 / n)
     half = z / (1.0 + z**2 / n) * np.sqrt(rate * (1.0 - rate) / n + z**2 / (4 * n**2))
-    # In exact arithmetic the ends reach 0 and 1 at no and at all hits; rounding must not push them
-    # beyond.
+    # In exact arithmetic the ends reach 0 and 1 at no hits and at all hits. Rounding must not push
+    # them beyond.
     return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
 
 
 def radius_interval(
     log: CertificationLog, confidence: float = 0.95, *, resamples: int = 2000, seed: int = 0
 ) -> tuple[float, float]:
-    """Percentile bootstrap interval for the average certified radius; ``seed`` repeats it."""
+    """The percentile bootstrap interval for the average certified radius.
+
+        low, high = radius_interval(read_log("sigma_0.25"))
+
+    seed: of the resampling.
+    """
     return _bootstrap_mean(certified_radii(log), confidence, resamples, seed)
 
 
@@ -63,10 +70,12 @@ def radius_interval(
 class PairedComparison:
     """Second run minus first on the same N images; arrays are (R,), one value per radius.
 
-    ``accuracy``, ``accuracy_error`` and ``accuracy_p``: difference in certified accuracy, its
-    paired standard error, and McNemar's exact two-sided p-value. ``radius``, ``radius_error``,
-    ``radius_p``, ``radius_interval``: difference in average certified radius, its paired standard
-    error, p-value of the paired t-test, 95 % bootstrap interval.
+        compare(read_log("runs/a"), read_log("runs/b"), [0.0, 0.25]).accuracy
+
+    accuracy, accuracy_error, accuracy_p: difference in certified accuracy, its paired standard
+        error, and McNemar's exact two-sided p-value.
+    radius, radius_error, radius_p, radius_interval: difference in average certified radius, its
+        paired standard error, the p-value of the paired t-test, and a 95 % bootstrap interval.
     """
 
     radii: FloatArray
@@ -79,8 +88,9 @@ class PairedComparison:
     radius_interval: tuple[float, float]
 
     def weak_claims(self, z: float = 1.96, *, average: bool = True) -> list[str]:
-        """The non-zero differences that are smaller than ``z`` standard errors, in words: do not
-        claim them. ``average``: whether that of the average certified radius is meant as well.
+        """The non-zero differences below ``z`` standard errors, in words: do not claim them.
+
+        average: whether to include the average certified radius.
         """
         claims = [
             (f"certified accuracy at r={r:g}", 100 * d, 100 * e, " points")
@@ -105,8 +115,13 @@ def compare(
 ) -> PairedComparison:
     """Compare two runs image by image, which halves the error of comparing their averages.
 
-    ``radii`` (R,). Raises RecordError, naming the difference, unless both are on the same images
-    and state one norm and one kind; ``in_norm`` converts norms.
+        compare(read_log("runs/a"), read_log("runs/b"), [0.0, 0.25, 0.5])
+
+    radii: (R,), in the norm of both logs.
+    resamples, seed: of the bootstrap interval.
+
+    RecordError, naming the difference, unless both are on the same images and state one norm and
+    one kind. ``in_norm`` converts norms.
     """
     check_one_group([first.statement, second.statement])
     check_same_images([first, second])
@@ -129,11 +144,12 @@ def compare(
 
 
 def false_certificates(images: int, alpha: float, level: float = 0.999) -> tuple[float, int]:
-    """How many of ``images`` certificates may be false: the expected number, and the ``level``
-    quantile.
+    """How many of ``images`` certificates may be false: expected number and ``level`` quantile.
 
-    Each certificate is false with probability at most alpha; the quantile takes their noise as
-    independent.
+        false_certificates(10_000, alpha=0.001)      # (10.0, 21)
+
+    Each certificate is false with probability at most alpha. The quantile takes their noise as
+    independent. ValueError for no images.
     """
     if images < 1:
         raise ValueError(f"expected at least one image, got {images}")
@@ -141,9 +157,7 @@ def false_certificates(images: int, alpha: float, level: float = 0.999) -> tuple
 
 
 def _mcnemar(gained: IntArray, lost: IntArray) -> FloatArray:
-    """Exact two-sided p-value that gains and losses (R,) are equally likely; 1 where nothing
-    changed.
-    """
+    """Exact two-sided p-value that gains and losses (R,) are equally likely; 1 without changes."""
     p: FloatArray = np.minimum(
         2.0 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5), 1.0
     )

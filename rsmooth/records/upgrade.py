@@ -12,10 +12,12 @@ UNFINISHED = ("partial", "look")  # the kinds of a journal's entries of unfinish
 
 
 def upgraded(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The header of a record as this version writes it; one of this version comes back as it is.
+    """The header of a record as this version writes it; one of this version is returned as it is.
 
-    Earlier headers name the noise {"kind": "grid" or "float", ...} beside "sigma", and state
-    nothing: all of them are Gaussian l2 certificates.
+        upgraded({"sigma": 0.25, "noise": {"kind": "grid"}, "alpha": 0.001})["noise"]["arithmetic"]
+
+    Earlier headers name the noise {"kind": "grid" or "float", ...} beside "sigma", and have no
+    statement. All of them are of Gaussian l2 certificates.
     """
     noise = header.get("noise", {})
     if "sigma" not in header or not isinstance(noise, Mapping) or "distribution" in noise:

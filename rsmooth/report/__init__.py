@@ -1,4 +1,4 @@
-"""Tables, figures and documents from records. Nothing here loads a model."""
+"""Tables, figures and documents from records; no model is loaded."""
 
 import lazy_loader as lazy
 

@@ -26,7 +26,10 @@ _EFFECTS = {
 
 
 def caveats(runs: Sequence[Run]) -> list[str]:
-    """Warnings about single runs and about comparing them, in words; empty if there are none."""
+    """Warnings about single runs and about comparing them, in words; empty without any.
+
+    caveats(load_runs(["runs/a", "runs/b"]))
+    """
     return [
         *_about_samples(runs),
         *(text for group in by_statement(runs) for text in _about_settings(group)),
@@ -40,8 +43,7 @@ def _about_samples(runs: Sequence[Run]) -> list[str]:
     if fewest < SMALL_SAMPLE:
         found.append(
             f"Only {fewest:,} images: an accuracy near 50 % has a standard error of "
-            f"{50 / fewest**0.5:.1f} "
-            f"points; take {SMALL_SAMPLE:,} or more to tell methods apart."
+            f"{50 / fewest**0.5:.1f} points; take {SMALL_SAMPLE:,} or more to tell methods apart."
         )
     for run in runs[1:]:
         difference = image_difference(runs[0].log, run.log)
@@ -113,9 +115,7 @@ def _about_radii(run: Run) -> list[str]:
 
 
 def _worse_than_constant(run: Run) -> float | None:
-    """The smallest radius from which on the run certifies less than answering one class always
-    would; None if never.
-    """
+    """The radius from which on answering one class would certify more; None if there is none."""
     cap = run.largest_radius
     radii = np.linspace(0.0, cap, 401)[:-1]
     worse = certified_accuracy(run.log, radii) < constant_classifier_accuracy(run.log, radii, cap)
@@ -125,7 +125,8 @@ def _worse_than_constant(run: Run) -> float | None:
 
 
 def overstated(log: CertificationLog, largest: float) -> int:
-    """The number of radii above the ``largest`` that the run's samples can certify: rounding up in
-    the tool that wrote them.
+    """The number of radii above the ``largest`` that the run's samples can certify.
+
+    The tool that wrote them has rounded them up.
     """
     return int(np.sum(log.radius > largest * (1.0 + ROUNDING)))

@@ -1,5 +1,6 @@
-"""The report: tables, differences, provenance and warnings as one document, its data beside it, and
-the figures. Runs that state different things have tables and figures of their own.
+"""The report: one document of tables, differences, provenance and warnings, with data and figures.
+
+Runs that state different things have tables and figures of their own.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ from rsmooth.report.tables import Table, build_table
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that state the same: one norm, one kind. ``linf``: None where it was not asked for."""
+    """Runs of one statement: one norm, one kind.
+
+        report(["runs/a", "runs/b"]).groups[0].table
+
+    linf: None where it was not asked for.
+    """
 
     runs: tuple[Run, ...]
     table: Table
@@ -40,7 +46,7 @@ class Group:
 
     @property
     def sections(self) -> list[str]:
-        """All that is said of the group, in Markdown, without what there is nothing to say on."""
+        """All that is said about the group, in Markdown, without empty sections."""
         found = [
             table_section(self.runs, self.table),
             envelope_section(self.runs, self.table),
@@ -54,13 +60,13 @@ class Group:
 
 @dataclass(frozen=True)
 class Report:
-    """A finished report: its runs, a group for each norm and kind, and the files written.
+    """A finished report: its runs, one group per norm and kind, and the files written.
 
         made = report(["runs/a", "runs/b"])
         print(made)                                  # the document, without figures
         made = made.write("out")                     # files: report.md, report.csv, curves.png ...
 
-    ``table`` and ``linf`` are those of the first group; ``sections`` make up the document.
+    ``table`` and ``linf`` are those of the first group. ``sections`` are the parts of the document.
     """
 
     runs: tuple[Run, ...]
@@ -101,11 +107,16 @@ class Report:
         return "\n".join(self.sections)
 
     def write(self, folder: str | Path, further: Sequence[str] = ()) -> Report:
-        """Write the document, with ``further`` sections behind it, its data and its figures.
+        """Write the document, its data and its figures; returns the report with ``files``.
+
+            report(["runs/a", "runs/b"]).write("out").files
+
+        folder: made where it is missing.
+        further: sections in Markdown, behind the others.
 
         The files of the first group are report.csv, report.tex, curves.png and curves.pdf, and
-        probabilities.png and .pdf where votes were kept. Those of any other name its norm and kind:
-        report-linf-deterministic.csv. linf.csv holds all groups. Returns the report with ``files``.
+        probabilities.png and .pdf where votes were kept. The names of the other groups' files have
+        their norm and kind: report-linf-deterministic.csv. linf.csv holds all groups.
         """
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
@@ -145,13 +156,17 @@ def report(
 
         report(["runs/smoothadv", "sigma_0.25"], "out", radii=[0.25, 0.5], linf=[2 / 255])
 
-    Runs are grouped by what they state, norm and kind: each group has its own table, intervals,
-    curves and differences, of which its first run is the baseline.
+    out_dir: where ``Report.write`` writes its files; None writes none.
+    radii: of the tables, each read in its table's own norm, beside the clean accuracy. The default
+        follows the data.
+    names: one per run. The default is the shortest path endings that differ.
+    linf: linf radii for a further table of each group.
+    dimension: values per image, as in ``linf_table``.
+    training: times, as in ``load_runs``.
 
-    radii: of the tables, each read in its table's own norm, beside the clean accuracy; the default
-    follows the data. names: one per run; the default tells the paths apart. linf: linf radii for a
-    further table of each group; dimension: as ``linf_table``. training: times, as ``load_runs``.
-    out_dir: where ``Report.write`` leaves its files. Raises as ``load_runs`` and ``linf_table``.
+    Runs are grouped by norm and kind. Each group has its own table, intervals, curves and
+    differences, with its first run as the baseline. Errors are those of ``load_runs`` and
+    ``linf_table``.
     """
     if linf is None and dimension is not None:
         raise ValueError(
@@ -177,7 +192,7 @@ def _group(
 
 
 def _figures(group: Group, out: Path, end: str, title: str) -> tuple[list[Path], list[str]]:
-    """Draw a group's figures; their files, and the lines that show them."""
+    """Draw a group's figures; returns their files, and the lines that show them."""
     alt = f"Certified accuracy against {group.table.norm} radius"
     drawn = {f"curves{end}": (alt, accuracy_figure(group.runs, title=title))}
     if group.counted:

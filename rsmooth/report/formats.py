@@ -1,4 +1,4 @@
-"""A table of a report as CSV and as LaTeX; Markdown: tables.py."""
+"""A table of a report as CSV and as LaTeX; Markdown is in tables.py."""
 
 from __future__ import annotations
 
@@ -20,8 +20,12 @@ _CSV_BEHIND = (
 
 
 def to_csv(table: Table) -> str:
-    """The table as CSV in full precision: accuracies as fractions, times in seconds, errors in
-    their own columns. ``norm`` and ``kind`` say what each row's radii are.
+    """The table as CSV in full precision.
+
+        print(to_csv(report(["runs/a", "runs/b"]).table))
+
+    Accuracies are fractions, times are in seconds, and errors have their own columns. ``norm`` and
+    ``kind`` say what the radii of a row are.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -56,7 +60,10 @@ def _csv_row(table: Table, row: Row) -> list[object]:
 
 
 def to_latex(table: Table) -> str:
-    """The table in LaTeX (package booktabs), under a line that names norm and kind."""
+    """The table in LaTeX (package booktabs), under a line that names norm and kind.
+
+    print(to_latex(report(["runs/a", "runs/b"]).table))
+    """
     header = header_of(table)
     norm = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}[table.norm]
     lines = [

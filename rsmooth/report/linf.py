@@ -1,4 +1,4 @@
-"""Certified accuracy at linf radii, whatever the norm of the record, by containment of balls."""
+"""Certified accuracy at linf radii by containment of balls, whatever the norm of the record."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ from rsmooth.report.tables import Table, build_table, md_row, md_rule, percentag
 class LinfTable:
     """One group's runs at the linf radii ``epsilons`` (without 0).
 
-    ``table``: the same rows at the radii of its own norm that cover them, rounded up.
-    ``dimension``: values of an image; None for linf records, which need none.
+        report(["runs/a"], linf=[2 / 255]).linf.table
+
+    table: the same rows, at the radii in their own norm that cover the linf radii, rounded up.
+    dimension: values per image; None for linf records, which need none.
     """
 
     epsilons: tuple[float, ...]
@@ -32,9 +34,14 @@ def linf_table(
 ) -> LinfTable:
     """Certified accuracy of runs of one norm and kind at linf radii.
 
-    dimension: values of an image, C * H * W; needed where a record of another norm does not hold
-    the shape of its images. RecordError where it is not known, or not the same in all records and
-    as said; ValueError for no radius above 0.
+        linf_table(load_runs(["runs/a", "sigma_0.25"]), [2 / 255], dimension=3072)
+
+    epsilons: linf radii in [0, 1] pixel units.
+    dimension: values per image, C * H * W. Needed where a record in another norm does not hold the
+        shape of its images.
+
+    RecordError where the dimension is not known, and where records or the argument differ in it.
+    ValueError for no radius above 0.
     """
     wanted = sorted({float(epsilon) for epsilon in epsilons if epsilon})
     if not wanted:
@@ -47,7 +54,7 @@ def linf_table(
 
 
 def linf_section(found: LinfTable) -> str:
-    """The table in Markdown under a heading of its own, with the rule that it follows."""
+    """The table in Markdown, under its own heading and with the rule that it follows."""
     names = [pixel_fraction(epsilon) for epsilon in found.epsilons]
     header = ["method", "clean", *(f"linf {name}" for name in names)]
     return "\n".join(
@@ -86,7 +93,7 @@ def _rule(found: LinfTable, names: Sequence[str]) -> str:
 def linf_csv(tables: Sequence[LinfTable]) -> str:
     """One line per method and radius, in full precision: accuracies as fractions.
 
-    ``norm`` and ``kind`` are those of the record, ``radius`` is in that norm.
+    ``norm`` and ``kind`` are those of the record, and ``radius`` is in that norm.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

@@ -1,5 +1,6 @@
-"""Figures from records. matplotlib is imported when one is drawn, without a display and without
-global state.
+"""Figures from records, drawn without a display and without global state.
+
+matplotlib is imported when the first one is drawn.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from rsmooth.report.runs import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart with every kind of colour vision; line styles tell the curves
-# apart in print.
+# The colours of Okabe and Ito, which differ for every kind of colour vision. Line styles make the
+# curves differ in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1.5, 2, 1.5, 2)))
 CONTRADICTION, INK = "#D55E00", "#444444"
@@ -35,12 +36,14 @@ MOST_BANDS = 4  # above it, bands hide one another
 
 
 def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "") -> Figure:
-    """Certified accuracy against radius: one exact step curve per run, the constant classifier
-    dotted below.
+    """Certified accuracy against radius: one exact step curve per run.
 
-    The axis names the norm that the runs state; linf radii are in steps of 1/255. RecordError for
-    runs of different norms or kinds. ``bands``: 95 % intervals (Wilson, pointwise) around the
-    curves, for up to four runs.
+        save_figure(accuracy_figure(load_runs(["runs/a", "runs/b"])), "curves")
+
+    bands: 95 % intervals (Wilson, pointwise) around the curves, for up to four runs.
+
+    The constant classifier is dotted. The axis names the norm of the runs. linf radii are in steps
+    of 1/255. RecordError for runs of different norms or kinds.
     """
     check_one_group([run.statement for run in runs])
     norm = runs[0].statement.norm
@@ -86,11 +89,13 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
 
 
 def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
-    """How sure the base classifier is under noise: share of images whose true class keeps at least
-    a probability.
+    """How sure the base classifier is under noise: the distribution of the true class' probability.
 
-    The axis is even in the normal quantile, which with Gaussian noise is radius / sigma; right of
-    1/2 images are won. Needs vote counts.
+        save_figure(probability_figure(load_runs(["runs/a", "runs/b"])), "probabilities")
+
+    A curve shows the share of images that have at least a probability. The axis is even in the
+    normal quantile, which is radius / sigma for Gaussian noise. Images right of 1/2 are won.
+    RecordError for a run without vote counts.
     """
     figure, axes = _axes(title)
     for number, run in enumerate(runs):
@@ -116,11 +121,15 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
 def attack_gap_figure(
     certified: ArrayLike, attacked: ArrayLike, *, title: str = "", norm: Norm = "l2"
 ) -> Figure:
-    """Certified radius (N,) against the smallest size (N,) at which an attack succeeded, infinite
-    where none did; both in ``norm``.
+    """Certified radius (N,) against the smallest size (N,) at which an attack succeeded.
 
-    A point below the diagonal contradicts its certificate; its height above it is the gap between
-    proof and attack.
+        save_figure(attack_gap_figure(log.radius, broken_at), "gap")
+
+    attacked: infinite where no attack succeeded.
+    norm: of both.
+
+    A point below the diagonal contradicts its certificate. Its height above the diagonal is the gap
+    between proof and attack. ValueError for NaN, and for other shapes.
     """
     proof, broken = np.asarray(certified, dtype=np.float64), np.asarray(attacked, dtype=np.float64)
     if (
@@ -130,9 +139,8 @@ def attack_gap_figure(
         or np.isnan(broken).any()
     ):
         raise ValueError(
-            "expected certified and attacked radii (N,) without NaN, got shapes "
-            f"{proof.shape} and {broken.shape}, "
-            f"{int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN"
+            f"expected certified and attacked radii (N,) without NaN, got shapes {proof.shape} and "
+            f"{broken.shape}, {int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN"
         )
     figure, axes = _axes(title)
     found = np.isfinite(broken)
@@ -174,16 +182,17 @@ def attack_gap_figure(
 
 
 def curve_radii(log: CertificationLog) -> Any:
-    """The radii (M,) at which the certified accuracy of a log steps, from 0 to just beyond the
-    last.
-    """
+    """The radii (M,) at which a log's certified accuracy steps, from 0 to just beyond the last."""
     steps = np.unique(log.radius[log.correct])
     end = steps[-1:] if len(steps) else np.zeros(1)
     return np.concatenate([[0.0], steps, np.nextafter(end, np.inf)])
 
 
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
-    """Write ``stem.png`` and ``stem.pdf``."""
+    """Write ``stem.png`` and ``stem.pdf``; returns their paths.
+
+    save_figure(accuracy_figure(runs), "out/curves")
+    """
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
     for path in paths:
         figure.savefig(path)
@@ -215,8 +224,9 @@ def _line(number: int) -> dict[str, Any]:
 
 
 def _legend(axes: Any) -> None:
-    """Below the axes, where it hides no data; the figure grows by its rows, and the axes keep their
-    size.
+    """A legend below the axes, where it hides no data.
+
+    The figure grows by its rows, and the axes keep their size.
     """
     longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
     columns = 3 if longest <= 22 else 2 if longest <= 40 else 1

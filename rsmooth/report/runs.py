@@ -1,4 +1,4 @@
-"""What a report compares: logs with a name and, for our own run folders, what they cost."""
+"""What a report compares: logs with a name, and the costs of our own run folders."""
 
 from __future__ import annotations
 
@@ -23,10 +23,12 @@ from rsmooth.records.statement import Statement
 
 @dataclass(frozen=True)
 class TrainingTime:
-    """Seconds of training: real ones, and the processor's, each None where it is not known.
+    """Seconds of training.
 
-    by_cpu: whether the run was given a budget of CPU time, so that its CPU seconds are what to
-    compare.
+        TrainingTime(wall=1131.7, cpu=368.4)
+
+    wall, cpu: real and processor seconds, each None where it is not known.
+    by_cpu: whether the run had a budget of CPU time. Its CPU seconds are then the ones to compare.
     """
 
     wall: float | None = None
@@ -36,8 +38,11 @@ class TrainingTime:
 
 @dataclass(frozen=True)
 class Run:
-    """A certified model under the name that tables and plots give it; ``training`` is None where
-    unknown.
+    """A certified model under its name in tables and plots.
+
+        Run("smoothadv", read_log("runs/smoothadv"))
+
+    training: None where it is not known.
     """
 
     name: str
@@ -71,12 +76,12 @@ class Run:
 
     @property
     def sigma(self) -> float | None:
-        """Of Gaussian noise; None for any other."""
+        """The sigma of Gaussian noise; None for any other."""
         return self.noise.sigma if isinstance(self.noise, Gaussian) else None
 
     @property
     def spent_alpha(self) -> float | None:
-        """By how much each certificate may fail: of a run that was tested again, both tests'."""
+        """The failure probability per certificate; of a run tested again, that of both tests."""
         alpha, spent = self.statement.alpha, self.setting("alpha_spent")
         return alpha if alpha is None or spent is None else float(spent)
 
@@ -87,7 +92,7 @@ class Run:
 
     @property
     def unanimous_radius(self) -> float | None:
-        """What unanimous votes certify, in the norm of the log; None where the record is silent."""
+        """What unanimous votes certify, in the norm of the log; None where it is not recorded."""
         n, alpha = self.setting("n"), self.statement.alpha
         if self.noise is None or n is None or alpha is None:
             return None
@@ -100,8 +105,10 @@ class Run:
 
     @property
     def largest_radius(self) -> float:
-        """What unanimous votes certify, or the largest radius that a deterministic run was asked
-        for; the largest of the log where its configuration is unknown.
+        """The largest radius that the run could certify.
+
+        It is that of unanimous votes, or the largest one that a deterministic run was asked for.
+        Where the configuration is unknown, it is the largest one of the log.
         """
         if self.statement.kind == "deterministic":
             known = max(self.setting("epsilons") or [0.0])
@@ -125,10 +132,13 @@ def load_runs(
 ) -> list[Run]:
     """Runs from run folders, journals and published tables.
 
-    names: one per run; the default tells the paths apart. training: one per run; None, for all or
-    for one, reads it from the run folder. Raises FileNotFoundError and RecordError as ``read_log``,
-    and ValueError for names that repeat, for another number of names or times than paths, and for
-    one path given twice without names.
+        load_runs(["runs/smoothadv", "sigma_0.25"], names=["ours", "Cohen"])
+
+    names: one per run. The default is the shortest path endings that differ.
+    training: one per run. None, for all or for one, reads it from the run folder.
+
+    FileNotFoundError and RecordError as of ``read_log``. ValueError for names that repeat, for
+    another number of names or times than paths, and for one path given twice without names.
     """
     if not paths:
         raise ValueError("expected at least one run folder or log, got none")
@@ -146,10 +156,12 @@ def load_runs(
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest path endings that differ, without the file names that every run folder has where
-    they do not help.
+    """The shortest path endings that differ.
 
-    ValueError for the same path twice: as two rows it would be compared with itself.
+        distinct_names([Path("a/x/certificates.tsv"), Path("b/x")])      # ["a/x", "b/x"]
+
+    File names that every run folder has are left out where they do not help. ValueError for the
+    same path twice: two rows would compare it with itself.
     """
     parts = [_meaningful_parts(path) for path in paths]
     if len(set(parts)) < len(parts):  # a run folder and a file in it, say
@@ -166,9 +178,9 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def default_radii(runs: Sequence[Run]) -> list[float]:
     """Radii for a table, up to the largest at which any run is right.
 
-    Those that deterministic runs were asked for, where their records say so. Else they step by
-    0.25, as the field's tables do, unless that gives next to none or more than ten of them; linf
-    radii step by 1/255.
+    These are the radii that deterministic runs were asked for, where their records say so. Else
+    they step by 0.25, as the field's tables do, unless that gives next to none or more than ten of
+    them. linf radii step by 1/255.
     """
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     asked = {radius for run in runs for radius in run.setting("epsilons") or []}
@@ -192,8 +204,9 @@ def _meaningful_parts(path: Path) -> tuple[str, ...]:
 
 
 def _training_time(path: Path) -> TrainingTime | None:
-    """The seconds that training counted, by the clock that its configuration names; None where the
-    folder does not hold both.
+    """The seconds of training, by the clock that the configuration names.
+
+    None where the folder lacks metrics or configuration.
     """
     metrics, config = path / "metrics.jsonl", path / "config.yaml"
     if not (metrics.is_file() and config.is_file()):
@@ -212,7 +225,7 @@ def _training_time(path: Path) -> TrainingTime | None:
 
 
 def _clock(path: Path) -> str:
-    """What a run's seconds are of: "process", the default of every trainer, or "wall"."""
+    """The clock of a run's seconds: "process", the default of every trainer, or "wall"."""
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""The sections of a report in Markdown: what a group of runs shows, and where it all comes from."""
+"""The sections of a report in Markdown: what a group of runs shows, and where it comes from."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _certainty(runs: Sequence[Run]) -> str:
 
 
 def envelope_section(runs: Sequence[Run], table: Table) -> str:
-    """Whose the upper envelope is at each radius."""
+    """Which run the upper envelope is of, at each radius."""
     if not any(row.name == "upper envelope" for row in table.rows):
         return ""
     winners = best_runs([run.log for run in runs], table.radii)
@@ -88,7 +88,7 @@ def envelope_section(runs: Sequence[Run], table: Table) -> str:
 
 
 def intervals_section(runs: Sequence[Run], table: Table) -> str:
-    """Intervals for what the images are a sample of, and what holds of these images for sure."""
+    """Intervals for the distribution of the images, and bounds for these images themselves."""
     sound = [run for run in runs if run.statement.sound]
     if not sound:
         return ""
@@ -169,7 +169,7 @@ def _acr(table: Table, cell: str) -> list[str]:
 
 
 def votes_section(runs: Sequence[Run]) -> str:
-    """What the votes show, of runs that kept them."""
+    """What the votes show, for runs that kept them."""
     if not runs:
         return ""
     kinds = ("base classifier under noise", "majority vote", "certified (r=0)")
@@ -215,8 +215,8 @@ def _origin(run: Run) -> str:
     }
     words = [f"{name} {value}" for name, value in given.items() if value is not None]
     proved = run.statement.method if run.statement.kind == "deterministic" else run.noise_words
-    told = ", ".join([*filter(None, [proved]), *words])
-    text = f"{len(run.log):,} images; {told or 'configuration not in the record'}{_derivation(run)}"
+    known = ", ".join([*filter(None, [proved]), *words])
+    text = f"{len(run.log):,} images; {known or 'configuration not recorded'}{_derivation(run)}"
     if run.spent_alpha is None:
         return text + "."
     mean, most = false_certificates(len(run.log), run.spent_alpha)
@@ -227,9 +227,7 @@ def _origin(run: Run) -> str:
 
 
 def _derivation(run: Run) -> str:
-    """What ``rsmooth restate`` made a record of, for how many certificates together, and which
-    conversions of norms it went through.
-    """
+    """How ``rsmooth restate`` made a record, and which conversions of norms it went through."""
     together, sources = run.setting("statements") or 1, run.setting("derived_from")
     text = ""
     if together > 1 and run.statement.alpha is not None:
@@ -242,7 +240,7 @@ def _derivation(run: Run) -> str:
 
 
 def caveats_section(runs: Sequence[Run]) -> str:
-    """What to read with care; nothing where nothing is."""
+    """What to read with care; empty without any."""
     found = caveats(runs)
     return (
         "\n".join(["## Read with care\n", *(f"- {caveat}" for caveat in found)]) + "\n"

@@ -1,4 +1,4 @@
-"""Methods by radii: one table, and how it looks in Markdown."""
+"""Methods by radii: one table, and its form in Markdown."""
 
 from __future__ import annotations
 
@@ -25,12 +25,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Row:
-    """One method. ``accuracy`` and ``accuracy_error``: fractions at radius 0 (clean) and at each
-    radius of the table.
+    """One method.
 
-    ``acr``: average certified radius, of probabilistic certificates. ``noise``: in words; ``sigma``
-    of Gaussian noise. ``statement``: that of a run; the envelope and the constant classifier have
-    none. What is not known, or has no meaning for the row, is None.
+        Row("smoothadv", accuracy=(0.75, 0.6), accuracy_error=(0.02, 0.02))
+
+    accuracy, accuracy_error: fractions at radius 0 (clean) and at each radius of the table.
+    acr: average certified radius, of probabilistic certificates.
+    noise: in words.
+    sigma: of Gaussian noise.
+    statement: that of a run. The envelope and the constant classifier have none.
+
+    What is not known, or has no meaning for the row, is None.
     """
 
     name: str
@@ -55,7 +60,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows over ``radii`` (without 0, which every row has first), all of one ``norm`` and kind."""
+    """Rows over ``radii``, all of one ``norm`` and kind.
+
+        build_table(load_runs(["runs/a", "runs/b"]), radii=[0.25, 0.5])
+
+    radii: without 0, which every row has first.
+    """
 
     radii: tuple[float, ...]
     rows: tuple[Row, ...]
@@ -64,7 +74,7 @@ class Table:
 
     @property
     def caption(self) -> str:
-        """What its certificates are: "Certified at l2 radii, probabilistic"."""
+        """What its certificates are, as in "Certified at l2 radii, probabilistic"."""
         return f"Certified at {self.norm} radii, {self.kind}"
 
     @property
@@ -74,10 +84,14 @@ class Table:
 
 
 def build_table(runs: Sequence[Run], radii: Sequence[float]) -> Table:
-    """A row per run; below them the upper envelope (of several sound runs on the same images) and
-    the constant classifier.
+    """A row per run, the upper envelope, and the constant classifier.
 
-    radii: in the norm of the runs. RecordError for runs of different norms or kinds.
+        build_table(load_runs(["runs/a", "runs/b"]), radii=[0.25, 0.5])
+
+    radii: in the norm of the runs.
+
+    The envelope is there for several sound runs on the same images. RecordError for runs of
+    different norms or kinds.
     """
     check_one_group([run.statement for run in runs])
     wanted = [0.0, *radii]
@@ -107,7 +121,10 @@ def _constant(runs: Sequence[Run], radii: Sequence[float]) -> Row:
 
 
 def _if_probabilistic(run: Run, value: float) -> float | None:
-    """The average of radii that were asked for on a grid would be one of the grid's."""
+    """The value of a probabilistic run, else None.
+
+    A deterministic run proves the radii that were tried. Their average would depend on these.
+    """
     return value if run.statement.kind == "probabilistic" else None
 
 
@@ -117,27 +134,37 @@ def radius_name(radius: float, norm: str) -> str:
 
 
 def pixel_fraction(value: float) -> str:
-    """A radius as the field writes it: 2/255 where it is a whole number of 8-bit steps, else four
-    digits.
+    """A radius as the field writes it: 2/255 for a whole number of 8-bit steps, else four digits.
+
+    pixel_fraction(2 / 255)      # "2/255"
     """
     steps = round(255 * value)
     return f"{steps}/255" if math.isclose(value, steps / 255, rel_tol=1e-9) else f"{value:.4g}"
 
 
 def to_markdown(table: Table) -> str:
-    """The table in Markdown: percentages and radii, each ± its standard error."""
+    """The table in Markdown: percentages and radii, each ± its standard error.
+
+    print(to_markdown(report(["runs/a", "runs/b"]).table))
+    """
     header = header_of(table)
     lines = [md_row(*header), md_rule(len(header)), *(md_row(*cells_of(row)) for row in table.rows)]
     return "\n".join(lines) + "\n"
 
 
 def md_row(*cells: str) -> str:
-    """A line of a Markdown table."""
+    """A line of a Markdown table.
+
+    md_row("a", "1.0")      # "| a | 1.0 |"
+    """
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def md_rule(columns: int, names: int = 1) -> str:
-    """The line below a Markdown table's header: ``names`` to the left, figures to the right."""
+    """The line below a Markdown table's header: ``names`` to the left, figures to the right.
+
+    md_rule(3)              # "|---|---:|---:|"
+    """
     return "|---" * names + "|---:" * (columns - names) + "|"
 
 

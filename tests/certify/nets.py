@@ -9,8 +9,9 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 class HalfSpace(nn.Module):
-    """Class 1 where w.z > b for unit w, else class 0: g is the same half-space, its true radius
-    |w.x - b|.
+    """Class 1 where w.z > b for unit w, else class 0.
+
+    g is the same half-space, and its true radius is |w.x - b|.
     """
 
     def __init__(self, w: Tensor, b: float) -> None:
@@ -36,9 +37,7 @@ class PixelAbove(nn.Module):
 
 
 class Scripted(nn.Module):
-    """Logits that depend on the first pixel's noisy value alone, by a function named at
-    construction.
-    """
+    """Logits that depend only on the noisy value of the first pixel, by a function with a name."""
 
     def __init__(self, kind: str, num_classes: int = 3) -> None:
         super().__init__()
@@ -83,9 +82,7 @@ def half_space(sigma: float = 0.5, shape: tuple[int, int, int] = (1, 4, 4)) -> S
 
 
 def small_net(sigma: float = 0.25) -> SmoothedClassifier:
-    """A small untrained network with convolutions and batch norm, whose votes are split between
-    classes.
-    """
+    """A small untrained network with convolutions and batch norm, whose votes are split."""
     torch.manual_seed(3)
     net = nn.Sequential(
         nn.Conv2d(1, 6, 3, padding=1),

@@ -1,6 +1,4 @@
-"""CERTIFY and PREDICT against exact answers, and the rules for every kind of bad vote and bad
-input.
-"""
+"""CERTIFY and PREDICT against exact answers, and with every kind of bad vote and input."""
 
 from __future__ import annotations
 
@@ -216,9 +214,7 @@ def test_bad_images_and_models_are_refused() -> None:
 
 @pytest.mark.parametrize("call", [certify, predict])
 def test_arrays_and_channels_last_are_refused(call: Any) -> None:
-    """Neither an AttributeError from inside, nor a certificate of something else than the user's
-    images.
-    """
+    """Neither an AttributeError from inside, nor a certificate of other images."""
     g, x = half_space(shape=(3, 8, 8)), images(2, (3, 8, 8))
     for given in (x.numpy(), x.tolist()):
         with pytest.raises(
@@ -263,3 +259,10 @@ def test_no_images_give_no_certificates() -> None:
     assert result.label.shape == (0,)
     assert result.counts.shape == (0, 2)
     assert np.isfinite(result.radius.numpy()).all()
+
+
+def test_progress_bar_counts_images(capsys: pytest.CaptureFixture[str]) -> None:
+    certify(half_space(), images(3), n=50, progress=True)
+    shown = capsys.readouterr().err
+    assert "3.0/3 images" in shown
+    assert "samples/s" in shown

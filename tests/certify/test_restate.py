@@ -33,9 +33,7 @@ HEADER = {
 
 
 def counted(hits, *, alpha=0.001, n=1000, **change):
-    """A log whose image k gave ``hits[k]`` of n votes to class 1, which its selection chose; the
-    label is 1.
-    """
+    """A log whose image k gave ``hits[k]`` of n votes to class 1, which is label and selection."""
     hits = np.asarray(hits)
     radius = radius_from_counts(hits, np.full_like(hits, n), 0.5, alpha, total_variation=1e-12)
     predict = np.where(radius > 0, 1, -1)
@@ -86,21 +84,17 @@ def test_joint_statements_share_alpha():
 
 @pytest.mark.parametrize("p", [0.5, 0.7, 0.9, 0.95])
 def test_radii_of_an_image_need_no_share_of_alpha(p):
-    """The chance that any radius of a fine grid is claimed falsely, summed over every outcome of
-    the votes.
-    """
+    """The probability of any false radius of a fine grid, summed over all outcomes of the votes."""
     n, alpha, grid = 200, 0.05, np.linspace(0.0, 2.5, 1001)
     hits = np.arange(n + 1)
     radius = radius_from_counts(hits, np.full_like(hits, n), 1.0, alpha)
-    claimed = (radius[:, None] >= grid) & (radius > 0)[
-        :, None
-    ]  # (votes, radii), 0 standing for the class alone
+    # (votes, radii); radius 0 claims the class alone.
+    claimed = (radius[:, None] >= grid) & (radius[:, None] > 0)
     false = grid >= stats.norm.ppf(p)
     chance = stats.binom.pmf(hits, n, p)
     at_any, at_each = chance @ (claimed & false).any(axis=1), chance @ (claimed & false)
-    assert at_any == pytest.approx(
-        at_each.max(), abs=1e-12
-    )  # the claims are nested, so one of them fails first
+    # The claims are nested, so one of them fails first.
+    assert at_any == pytest.approx(at_each.max(), abs=1e-12)
     assert 0.01 < at_any <= alpha
     assert at_each.sum() > 2 * alpha  # what Bonferroni over these radii would have to share out
 
@@ -278,9 +272,7 @@ def test_votes_that_do_not_belong_together_are_refused(more, reason):
 
 
 def test_a_retest_whose_size_was_cut_to_the_results_would_break_the_guarantee():
-    """Why the number of further samples must not depend on the votes: exact, over all results of
-    the first test.
-    """
+    """Why the number of further samples must not depend on the votes: exact, over all results."""
     n, alpha = 1000, 0.001
     first = np.arange(n + 1)
     chance = stats.binom.pmf(first, n, 0.5)

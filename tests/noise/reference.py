@@ -1,6 +1,4 @@
-"""Plain, slow, independent versions: Philox4x32-10 and the grid sampler on Python integers, one
-value at a time.
-"""
+"""Plain, slow, independent Philox4x32-10 and grid sampler, on Python integers."""
 
 from __future__ import annotations
 

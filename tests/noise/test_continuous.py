@@ -97,10 +97,8 @@ def test_uniform_integers_scale_64_bits(bound):
 
 
 def test_uniform_integers_carry_from_the_low_word(monkeypatch):
-    low, high = (
-        2**32 - 1,
-        0x55555555,
-    )  # 3 * high fills its 32 bits, so that what 3 * low carries over decides
+    # 3 * high fills its 32 bits, so that the carry of 3 * low decides.
+    low, high = 2**32 - 1, 0x55555555
     monkeypatch.setattr(
         "rsmooth.noise.continuous.philox_words", lambda *_: torch.tensor([[low, high], [0, high]])
     )

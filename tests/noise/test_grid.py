@@ -152,9 +152,8 @@ def test_a_value_depends_on_neither_batch_nor_order_nor_count():
     assert torch.equal(sampler.sample(KEY, images[order], samples[order], SHAPE), whole[order])
     single = [sampler.sample(KEY, images[i : i + 1], samples[i : i + 1], SHAPE) for i in range(24)]
     assert torch.equal(torch.cat(single), whole)
-    assert torch.equal(
-        sampler.sample(KEY, images[:3], samples[:3], SHAPE), whole[:3]
-    )  # a larger n keeps the first
+    # A larger n keeps the first samples.
+    assert torch.equal(sampler.sample(KEY, images[:3], samples[:3], SHAPE), whole[:3])
     assert torch.equal(sampler.sample(KEY, images, samples, (9,)), whole.flatten(1)[:, :9])
     assert len(torch.unique(whole.flatten(1), dim=0)) == 24
     other = sampler.sample(derive_key(11, "select"), images, samples, SHAPE)
@@ -168,7 +167,7 @@ def test_empty_draws():
 
 
 def test_a_shape_beyond_the_counter_is_refused():
-    with pytest.raises(ValueError, match=r"at most 2\^32 values an image, got 4295098369"):
+    with pytest.raises(ValueError, match=r"at most 2\^32 values per image, got 4295098369"):
         GridSampler(0.25).sample(KEY, IMAGES, SAMPLES, (65537, 65537))
 
 
@@ -198,23 +197,22 @@ def test_every_sum_has_one_float_of_its_own():
 
 
 def test_floating_point_noise_gives_the_image_away_and_the_grid_does_not():
-    """Share of values fl(0 + e) that no float32 e' reaches as fl(1/255 + e') (Voracek and Hein
-    2023).
+    """The share of fl(0 + e) that no float32 e' reaches as fl(1/255 + e').
+
+    Voracek and Hein 2023.
     """
     e = np.random.default_rng(0).standard_normal(50_000).astype(np.float32) * np.float32(0.25)
     pixel = np.float32(1) / np.float32(255)
-    steps = np.arange(-4, 5)[
-        :, None
-    ]  # candidates within four units in the last place around e - 1/255
+    # Candidates within four units in the last place around e - 1/255.
+    steps = np.arange(-4, 5)[:, None]
     nearest = e - pixel
     candidates = nearest + steps * np.spacing(nearest)
     share = 1 - ((pixel + candidates.astype(np.float32)) == e).any(axis=0).mean()
     assert 0.02 < share < 0.04  # about 3 % of the values betray that the pixel was 0
     k = torch.arange(-600, 600, dtype=torch.int16)
     black, gray = (add_grid_noise(torch.full_like(k, p, dtype=torch.uint8), k) for p in (0, 1))
-    assert set(black[1:].tolist()) == set(
-        gray[:-1].tolist()
-    )  # every value is reached from the other pixel
+    # Every value is reached from the other pixel.
+    assert set(black[1:].tolist()) == set(gray[:-1].tolist())
 
 
 def test_images_may_broadcast_over_samples():

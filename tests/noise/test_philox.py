@@ -79,7 +79,7 @@ def test_compiled_equals_uncompiled_and_serves_every_call(monkeypatch):
 
 
 def test_more_blocks_than_the_counter_holds_are_refused():
-    with pytest.raises(ValueError, match=r"at most 2\^32 blocks a sample, got 4294967297"):
+    with pytest.raises(ValueError, match=r"at most 2\^32 blocks per sample, got 4294967297"):
         philox_words(KEY, IMAGES, SAMPLES, 2**34 + 1)
     with pytest.raises(ValueError, match="words_per_sample >= 0"):
         philox_words(KEY, IMAGES, SAMPLES, -1)

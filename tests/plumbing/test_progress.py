@@ -9,7 +9,7 @@ import pytest
 from tqdm import tqdm
 
 from rsmooth.plumbing import progress as bars
-from rsmooth.plumbing.progress import bar_options
+from rsmooth.plumbing.progress import ProgressBar, bar_options
 
 
 class Terminal(io.StringIO):
@@ -50,3 +50,31 @@ def test_nothing_where_it_is_not_wanted(
     stream: type[io.StringIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert progress(stream(), monkeypatch, shown=False) == ""
+
+
+def certification_bar(monkeypatch: pytest.MonkeyPatch, **options: int) -> ProgressBar:
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    return ProgressBar(10, True, **options)
+
+
+def test_the_bar_of_a_certification_counts_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    with certification_bar(monkeypatch, done=4) as bar:
+        assert bar._bar.n == 4
+        bar.update(finished=0, samples=1000)
+        assert bar._bar.n == 4, "expected no move where the samples per image are not known"
+        bar.update(finished=3, samples=1000)
+        assert bar._bar.n == 7
+    text = sys.stderr.getvalue()  # type: ignore[attr-defined]
+    assert "/10 images" in text
+    assert bar._bar.disable, "expected the end of the block to close the bar"
+
+
+def test_the_bar_moves_with_the_samples_where_their_number_is_fixed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with certification_bar(monkeypatch, done=4, samples_each=1000) as bar:
+        bar.update(finished=0, samples=500)
+        assert bar._bar.n == 4.5
+        assert "samples/s" in bar._bar.postfix
+        bar.update(finished=6, samples=50_000)
+        assert bar._bar.n == 10, "expected no more than all images"

@@ -1,20 +1,17 @@
-"""Every log says what its radii are radii of."""
+"""Every log is consistent in itself, and says which norm its radii are in."""
 
 from dataclasses import replace
 
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.records.files import read_log
-from rsmooth.records.journal import Journal
-from rsmooth.records.log import CertificationLog
+from rsmooth.records.log import CertificationLog, check_same_images, image_difference
 from rsmooth.records.statement import Statement
-
-ROW = {"idx": [3], "label": [1], "predict": [1], "radius": [0.5], "correct": [1], "time": [1.0]}
-UNIFORM = {
-    "noise": {"distribution": {"name": "uniform", "half_width": 0.5}, "arithmetic": "integer"},
-    "alpha": 0.001,
-}
+from tests.records.by_hand import (
+    ROW,
+    UNIFORM,
+    some_log,
+)
 
 
 def test_the_statement_follows_from_the_provenance():
@@ -50,9 +47,57 @@ def test_deterministic_logs():
         CertificationLog.deterministic([0], [1], [0.1], norm="l0", method="x")
 
 
-def test_a_journal_of_an_unknown_norm_is_refused_with_its_name(tmp_path):
-    image = {**{name: value[0] for name, value in ROW.items()}, "seconds": 1.0}
-    with Journal(tmp_path / "certificates.jsonl", {"statement": {"norm": "l0"}}) as journal:
-        journal.append("image", image)
-    with pytest.raises(RecordError, match=r"certificates\.jsonl: expected norm among"):
-        read_log(tmp_path)
+def test_rows_are_sorted_by_idx():
+    log = some_log(counts=[[1, 2], [3, 4]], samples=[3, 7])
+    assert log.idx.tolist() == [2, 4]
+    assert log.radius.tolist() == [0.0, 1 / 3]
+    assert log.counts.tolist() == [[3, 4], [1, 2]]
+    assert log.samples.tolist() == [7, 3]
+    assert len(log) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"time": [1.0]}, "expected columns of one length"),
+        ({"samples": [1, 2, 3]}, "expected columns of one length"),
+        ({"idx": [4.0, 2.0]}, "expected integers in column idx"),
+        ({"radius": [float("nan"), 0.0]}, "row 0: expected a finite radius"),
+        ({"radius": [0.1, 0.1]}, "row 1: expected radius 0 for an abstention"),
+        ({"time": [1.0, float("nan")]}, "row 1: expected a finite time"),
+        ({"correct": [1, 1]}, "row 1: expected correct to be 1 exactly where"),
+    ],
+)
+def test_contradicting_columns_are_refused(change, reason):
+    with pytest.raises(RecordError, match=reason):
+        some_log(**change)
+
+
+def test_other_images_are_named():
+    log = some_log()
+    assert image_difference(log, some_log(radius=[0.1, 0.0])) is None
+    assert "idx 4 only in the first and idx 5 only in the second" in image_difference(
+        log, some_log(idx=[5, 2])
+    )
+    labels = some_log(label=[3, 2])
+    assert image_difference(log, labels) == "other labels at idx 2"
+    prints = [some_log(provenance={"dataset": {"fingerprint": name}}) for name in "ab"]
+    assert image_difference(*prints) == "data fingerprints a and b"
+    check_same_images([log, log])
+    with pytest.raises(RecordError, match="log 2 differs from log 0: other labels"):
+        check_same_images([log, log, labels])
+
+
+@pytest.mark.parametrize(
+    "votes",
+    [
+        {"counts": [[60, 50]], "samples": [100]},
+        {"counts": [[60, 30]], "samples": [100], "invalid": [0]},
+        {"counts": [[120, -20]], "samples": [100], "invalid": [0]},
+    ],
+)
+def test_votes_are_one_a_sample(votes):
+    row = {"idx": [7], "label": [0], "predict": [0], "radius": [0.1], "correct": [1], "time": [1.0]}
+    CertificationLog(**row, counts=[[60, 30]], samples=[100], invalid=[10])
+    with pytest.raises(RecordError, match="expected one vote per sample at idx 7"):
+        CertificationLog(**row, **votes)

@@ -1,10 +1,13 @@
-"""Shards joined; what read_log makes of them: test_files.py."""
+"""Shards are joined without repeats, and refused where they contradict each other."""
+
+from pathlib import Path
 
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.files import read_log
 from rsmooth.records.merging import merge
-from tests.records.test_files import assert_same_table, some_log
+from tests.records.by_hand import HEADER, assert_same_table, image, some_log, write_journal
 
 
 def test_merging_is_idempotent():
@@ -19,3 +22,17 @@ def test_merging_is_idempotent():
 def test_shards_that_state_other_norms_are_of_different_configurations():
     with pytest.raises(RecordError, match=r"they differ in .*norm \(absent, here .l1"):
         merge([some_log(), some_log(provenance={"norm": "l1"})])
+
+
+def test_shards_that_do_not_fit_are_refused(tmp_path):
+    write_journal(tmp_path / "certificates.rank0.jsonl", [image(0), image(1)])
+    write_journal(tmp_path / "certificates.rank1.jsonl", [image(1, counts=[6, 4, 0, 90])])
+    with pytest.raises(RecordError, match="counts differs between shards at idx 1"):
+        read_log(tmp_path)
+    other = tmp_path / "other"
+    write_journal(other / "certificates.rank0.jsonl", [image(0)])
+    write_journal(other / "certificates.rank1.jsonl", [image(1)], {**HEADER, "sigma": 0.5})
+    with pytest.raises(RecordError, match=r"differ in sigma \(0.25, here 0.5\)"):
+        read_log(other)
+    with pytest.raises(FileNotFoundError, match=r"expected certificates\.jsonl"):
+        read_log(Path(__file__).parent)

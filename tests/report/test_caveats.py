@@ -4,8 +4,10 @@ import re
 
 import pytest
 
-from rsmooth.report.caveats import caveats
+from rsmooth.certify.proof.bounds import max_radius
+from rsmooth.report.caveats import caveats, overstated
 from rsmooth.report.runs import Run
+from tests.records.by_hand import some_log
 from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of
 
 FLOAT = {"distribution": {"name": "uniform", "half_width": 0.5}, "arithmetic": "float"}
@@ -56,3 +58,17 @@ def test_settings_are_compared_within_a_group():
     text = " ".join(caveats([*runs, Run("d", linf_log())]))
     assert "differ in" not in text
     assert "No configuration" not in text
+
+
+def test_overstated_counts_what_no_vote_can_give():
+    cap = max_radius(0.25, 100_000, 0.001)
+    assert f"{cap:.3g}" == "0.953"
+    log = some_log(
+        idx=[1, 2, 3],
+        label=[0] * 3,
+        predict=[0] * 3,
+        radius=[0.953, cap, 0.9],
+        correct=[1] * 3,
+        time=[0] * 3,
+    )
+    assert overstated(log, cap) == 1

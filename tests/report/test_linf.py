@@ -25,12 +25,8 @@ def test_accuracies_are_those_of_the_covering_l2_balls():
     assert (table.epsilons, table.dimension) == ((0.0125, 0.1, 0.2), 64)
     np.testing.assert_allclose(table.table.radii, [0.1, 0.8, 1.6], rtol=1e-14)
     assert (np.array(table.table.radii) >= 8 * np.array(table.epsilons)).all()
-    assert run.accuracy == (
-        1.0,
-        0.5,
-        0.25,
-        0.0,
-    )  # a radius of just 8 epsilon does not cover what is rounded up
+    # A radius of just 8 epsilon does not cover what is rounded up.
+    assert run.accuracy == (1.0, 0.5, 0.25, 0.0)
     assert run.accuracy_error[1] == pytest.approx(0.25)
     assert table.table.rows[1].name == "constant classifier"
 

@@ -63,7 +63,7 @@ def test_provenance_says_what_the_record_says():
     text = provenance_section([run_of("a", UNIFORM), UNSOUND, run_of("c")])
     assert "- a: 4 images; uniform λ=0.5, n0 10, n 1000, α 0.001, mode fixed" in text
     assert "- x: 4 images; cascade.\n" in text
-    assert "- c: 4 images; configuration not in the record.\n" in text
+    assert "- c: 4 images; configuration not recorded.\n" in text
     stray = replace(UNSOUND, log=replace(UNSOUND.log, provenance={**UNSOUND.log.provenance}))
     stray.log.provenance["alpha"] = 0.001
     assert "α" not in provenance_section([stray])

@@ -1,9 +1,9 @@
 """Confidence bounds on a vote share, and the radii that follow from them.
 
 n noisy copies are voted on, ``successes`` of them for the class under test. All bounds are exact
-one-sided Clopper-Pearson bounds (1934, as in Cohen et al. 2019, arXiv:1902.02918, sec. 3.2); radii
-are never rounded up. Functions take integers or integer arrays (broadcast against each other) and
-give a float or a float64 array.
+one-sided Clopper-Pearson bounds (1934), as in Cohen et al. 2019 (arXiv:1902.02918), section 3.2.2.
+Radii are never rounded up. The functions take integers or integer arrays, which are broadcast
+against each other. They return a float or a float64 array.
 """
 
 from __future__ import annotations
@@ -23,17 +23,19 @@ Counts = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
 Noise = NoiseDistribution | float  # a bare number is the sigma of Gaussian noise
 
-# betainccinv errs by less than 7e-12 relative up to n = 10^6, and by up to 1e-10, 1e-9 and 5e-9 at
-# 10^7, 10^8 and 10^9 (checked against tails summed in extended precision); all of it at few misses,
-# where a radius moves by a twentieth of that at most under Gaussian noise, by a tenth under Laplace
-# noise, and by next to nothing under uniform noise. So the margin of a radius grows with n.
+# The relative error of betainccinv is below 7e-12 up to n = 10^6. It reaches 1e-10, 1e-9 and 5e-9
+# at 10^7, 10^8 and 10^9 (compared with tails summed in extended precision). The large errors are
+# all at few misses. There a radius moves by at most a twentieth of them under Gaussian noise, by a
+# tenth under Laplace noise, and by next to nothing under uniform noise. So the margin grows with n.
 MARGIN_GROWS_FROM = 1_000_000
-SMALLEST_ALPHA = 1e-200  # betainccinv loses all digits somewhere below 1e-250
+# betainccinv loses all digits somewhere below 1e-250.
+SMALLEST_ALPHA = 1e-200
 
 
 def check_counts(successes: Counts | Count, n: Counts | Count) -> tuple[Counts, Counts]:
-    """Both as int64 arrays of one shape; ValueError unless they are integers with 0 <= successes <=
-    n and n >= 1.
+    """Both as int64 arrays of one shape, with 0 <= successes <= n and n >= 1.
+
+    ValueError for other values, and for anything but integers.
     """
     hits, total = np.asarray(successes), np.asarray(n)
     for name, values in (("successes", hits), ("n", total)):
@@ -51,9 +53,9 @@ def check_counts(successes: Counts | Count, n: Counts | Count) -> tuple[Counts, 
 
 
 def check_noise(noise: Noise) -> NoiseDistribution:
-    """The noise as a distribution; ValueError for a scale of 0, under which no vote shows anything.
+    """The noise as a distribution; a bare number is the sigma of Gaussian noise.
 
-    A bare number is the sigma of Gaussian noise.
+    ValueError for a scale of 0, under which no vote shows anything.
     """
     found = as_noise(noise)
     if found.scale_value == 0.0:
@@ -76,24 +78,21 @@ def check_total_variation(total_variation: float) -> float:
 
 
 def smallest_n(alpha: float) -> int:
-    """Smallest n whose unanimous votes are significant at alpha in PREDICT's two-sided test, 2 *
-    2^-n <= alpha.
-    """
+    """The smallest n at which unanimous votes are significant in PREDICT: 2 * 2^-n <= alpha."""
     return math.ceil(math.log2(2.0 / check_alpha(alpha)) - 1e-12)
 
 
 def check_n(n: int, alpha: float) -> int:
-    """The number of samples n; ValueError where even unanimous votes would not be significant at
-    alpha.
+    """The number of samples n; ValueError where even unanimous votes are not significant at alpha.
 
-    The bar is ``smallest_n``. CERTIFY's one-sided bound would pass one vote below it, with a radius
-    next to nothing (at n=10, alpha=0.001: 0.003 sigma), so that one bar serves both.
+    The limit is ``smallest_n``. The one-sided bound of CERTIFY would allow one vote less. But its
+    radius would be next to nothing: 0.003 sigma at n = 10 and alpha = 0.001. So both algorithms
+    share one limit.
     """
     if n < smallest_n(alpha):
         raise ValueError(
             f"expected n >= {smallest_n(alpha)} at alpha={alpha:g}, got n={n}; even unanimous "
-            "votes would not be "
-            "significant, so draw more samples or allow a larger alpha"
+            "votes would not be significant, so draw more samples or allow a larger alpha"
         )
     return n
 
@@ -105,11 +104,15 @@ def upper_confidence_bound(successes: Counts, n: Counts | Count, alpha: float) -
 def upper_confidence_bound(
     successes: Counts | Count, n: Counts | Count, alpha: float
 ) -> float | Floats:
-    """Largest p not refuted by so few successes: solves P(Bin(n, p) <= successes) = alpha; 1 at
-    successes = n.
+    """The largest p that this few successes do not refute: P(Bin(n, p) <= successes) = alpha.
 
-    Accurate to the last digits where the bound is small, so bounds near p = 1 are taken through the
-    misses.
+        upper_confidence_bound(10, 1000, alpha=0.001)      # 0.0239...
+
+    successes, n: integers or integer arrays.
+    alpha: the probability that the true p is larger, in (0, 1).
+
+    It is 1 at successes = n. Small bounds are accurate to the last digits. So bounds near p = 1 are
+    computed from the misses. ValueError as of ``check_counts``.
     """
     hits, total = check_counts(successes, n)
     return _float_if_scalar(_upper_bound(hits, total, check_alpha(alpha)))
@@ -122,8 +125,15 @@ def lower_confidence_bound(successes: Counts, n: Counts | Count, alpha: float) -
 def lower_confidence_bound(
     successes: Counts | Count, n: Counts | Count, alpha: float
 ) -> float | Floats:
-    """Smallest p not refuted by so many successes: solves P(Bin(n, p) >= successes) = alpha; 0 at
-    successes = 0.
+    """The smallest p that this many successes do not refute: P(Bin(n, p) >= successes) = alpha.
+
+        lower_confidence_bound(990, 1000, alpha=0.001)     # 0.976...
+
+    successes, n: integers or integer arrays.
+    alpha: the probability that the true p is smaller, in (0, 1).
+
+    It is 0 at successes = 0. ValueError for counts that are no integers or do not fit. Cohen et al.
+    2019, LowerConfBound in section 3.2.2.
     """
     hits, total = check_counts(successes, n)
     return _float_if_scalar(1.0 - _upper_bound(total - hits, total, check_alpha(alpha)))
@@ -150,15 +160,20 @@ def radius_from_counts(
     *,
     total_variation: float = 0.0,
 ) -> float | Floats:
-    """Certified radius where a class got so many votes, rounded down; 0.0 where p is not above 1/2.
+    """The certified radius of a class with this many votes, rounded down.
 
         radius_from_counts(990, 1000, Gaussian(0.25), alpha=0.001)    # l2; 0.25 is short for it
         radius_from_counts(990, 1000, Uniform(0.5), alpha=0.001)      # l1
 
-    It is ``noise.radius`` of p_lower - total_variation, with p_B = 1 - p_A, in the norm
-    ``noise.norm``; for Gaussian noise theorem 1 of Cohen et al. 2019. ``total_variation`` bounds
-    how far the noise sampler is from the ideal noise over a whole image; each vote share moves by
-    no more than that.
+    successes, n: integers or integer arrays.
+    noise: a distribution, or the sigma of Gaussian noise.
+    total_variation: how far the sampled noise is from the ideal one over a whole image. Each vote
+        share moves by no more than that.
+
+    The radius is ``noise.radius(p_lower - total_variation)`` with p_B = 1 - p_A, in [0, 1] pixel
+    units and in the norm ``noise.norm``. It is 0.0 where this p is not above 1/2. ValueError for
+    counts that do not fit and for noise of scale 0. For Gaussian noise: Cohen et al. 2019, theorem
+    1.
     """
     hits, total = check_counts(successes, n)
     miss_rate = _upper_bound(total - hits, total, check_alpha(alpha)) + check_total_variation(
@@ -171,7 +186,8 @@ def radius_from_counts(
 def null_share(noise: Noise, radius: float, *, total_variation: float = 0.0) -> float:
     """``noise.share`` of the radius: a class with a larger vote share holds within ``radius``.
 
-    Rounded up, the sampler's total variation included; 1.0 where no number of samples can show it.
+    Rounded up, with the sampler's total variation included. 1.0 where no number of samples can show
+    it.
     """
     variation = check_total_variation(total_variation)
     return check_noise(noise).share(radius, total_variation=variation)
@@ -185,8 +201,11 @@ def max_radius(noise: Noise, n: int, alpha: float, *, total_variation: float = 0
 def hits_needed(
     noise: Noise, radius: float, n: int, alpha: float, *, total_variation: float = 0.0
 ) -> int | None:
-    """Smallest number of hits among n that certifies ``radius`` (0: that does not abstain); None if
-    even n do not.
+    """The smallest number of hits among n that certifies ``radius``; None if even n hits do not.
+
+        hits_needed(Gaussian(0.25), 0.5, 1000, alpha=0.001)
+
+    At radius 0: the smallest number that does not abstain.
     """
     wanted = check_radius(radius)
 
@@ -204,8 +223,11 @@ def hits_needed(
 
 
 def minimal_n(noise: Noise, radius: float, alpha: float, *, total_variation: float = 0.0) -> int:
-    """Smallest n that ``check_n`` passes and whose unanimous votes certify ``radius``; ValueError
-    where no n does.
+    """The smallest n that ``check_n`` accepts and whose unanimous votes certify ``radius``.
+
+        minimal_n(Gaussian(0.25), 0.5, alpha=0.001)
+
+    ValueError where no n does.
     """
     noise = check_noise(noise)
     share = null_share(noise, radius, total_variation=total_variation)
@@ -226,31 +248,31 @@ def binomial_p_value(top: Count, second: Count) -> float: ...
 @overload
 def binomial_p_value(top: Counts, second: Counts) -> Floats: ...
 def binomial_p_value(top: Counts | Count, second: Counts | Count) -> float | Floats:
-    """Two-sided exact test that two classes with these counts are equally likely (PREDICT of Cohen
-    et al. 2019).
+    """The p-value of the two-sided exact test that two classes are equally likely.
+
+        binomial_p_value(90, 10)
+
+    top, second: vote counts of the two classes, integers or integer arrays. Cohen et al. 2019,
+        algorithm PREDICT.
     """
     first, other = np.broadcast_arrays(np.asarray(top), np.asarray(second))
     total = first + other
     check_counts(first, np.maximum(total, 1))
     larger = np.maximum(first, other)
-    tail = special.betainc(
-        np.maximum(larger, 1.0), total - larger + 1.0, 0.5
-    )  # P(Bin(total, 1/2) >= larger)
+    # P(Bin(total, 1/2) >= larger)
+    tail = special.betainc(np.maximum(larger, 1.0), total - larger + 1.0, 0.5)
     return _float_if_scalar(np.where(total == 0, 1.0, np.minimum(1.0, 2.0 * tail)))
 
 
 def _upper_bound(hits: Counts, total: Counts, alpha: float) -> Floats:
-    """``upper_confidence_bound`` of checked counts; ValueError for an alpha too small to be
-    computed with.
-    """
+    """``upper_confidence_bound`` of checked counts; ValueError for alpha below SMALLEST_ALPHA."""
     if alpha < SMALLEST_ALPHA:
         raise ValueError(
             f"expected alpha >= {SMALLEST_ALPHA:g}, got {alpha!r}; bounds are not computed below "
             "that"
         )
-    inner = np.where(
-        (hits == 0) | (hits == total), 1, hits
-    )  # a harmless argument where the two ends are set below
+    # A harmless argument at the two ends, whose bounds are set below.
+    inner = np.where((hits == 0) | (hits == total), 1, hits)
     bound = special.betainccinv(inner + 1.0, np.maximum(total - inner, 1.0), alpha)
     bound = np.where(hits == 0, -np.expm1(math.log(alpha) / total), bound)
     return np.where(hits == total, 1.0, bound)

@@ -10,8 +10,13 @@ _ROUNDING = 1e-12  # relative; sums of shares such as 0.2 + 0.8 must fit
 
 
 class ErrorBudget:
-    """An account of the failure probability alpha: who spent how much; by the union bound the sum
-    covers all.
+    """An account of the failure probability alpha: who spent how much.
+
+        budget = ErrorBudget(0.001)
+        budget.spend(0.0005, "look 1")
+        budget.left                        # 0.0005
+
+    By the union bound, all of it together fails with probability at most the sum.
     """
 
     def __init__(self, alpha: float) -> None:
@@ -29,16 +34,17 @@ class ErrorBudget:
         return max(self.alpha - self.spent, 0.0)
 
     def spend(self, amount: float, what: str) -> float:
-        """Note that ``what`` uses ``amount`` of alpha, and return it; ValueError, and no entry, if
-        it is not there.
+        """Note that ``what`` uses ``amount`` of alpha, and return the amount.
+
+        ValueError, without an entry, where less than that is left.
         """
         if not (math.isfinite(amount) and amount >= 0.0):
             raise ValueError(f"expected a failure probability >= 0 for {what}, got {amount!r}")
         if self.spent + amount > self.alpha * (1.0 + _ROUNDING):
             raise ValueError(
                 f"expected {what} to spend at most the {self.left:.3g} left of "
-                f"alpha={self.alpha:g}, "
-                f"got {amount:.3g}; spent before: {self._account() or 'nothing'}"
+                f"alpha={self.alpha:g}, got {amount:.3g}; spent before: "
+                f"{self._account() or 'nothing'}"
             )
         self.ledger.append((what, amount))
         return amount

@@ -1,10 +1,10 @@
-"""Several group-sequential tests read off one stream, all valid together.
+"""Several group-sequential tests on one stream of votes, all valid together.
 
-The tests are of H0: p <= p0 for growing p0, at the same looks, each at level alpha, with acceptance
-thresholds that grow with p0 at every look. If any acceptance on a stream with vote share p is
-wrong, the stream has crossed the thresholds of some p0 >= p, hence those of the smallest such p0
-too, which happens with probability at most alpha. So all acceptances of a stream are right
-*together* with probability 1 - alpha; nothing is paid for the number of tests.
+The tests are of H0: p <= p0 for growing p0. They share their looks, and each is at level alpha.
+Their acceptance thresholds grow with p0 at every look. Suppose that any acceptance on a stream with
+vote share p is wrong. Then the stream has crossed the thresholds of some p0 >= p, and hence those
+of the smallest such p0. This has probability at most alpha. So all acceptances of a stream are
+right *together* with probability 1 - alpha. The number of tests costs nothing.
 """
 
 from __future__ import annotations
@@ -16,17 +16,23 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from rsmooth.certify.proof.sequential import Stream, design
+from rsmooth.certify.proof.sequential import HitsDistribution, design
 
 Thresholds = NDArray[np.int64]
-State = tuple[
-    int, int
-]  # tests below the first have accepted, from the second on are given up; those between are open
+# Tests below the first number have accepted. Those from the second on are given up. Those between
+# are open.
+State = tuple[int, int]
 
 
 @dataclass(frozen=True, eq=False)
 class JointTest:
-    """Tests of growing p0 on one stream; thresholds are (looks, tests) and grow along each row."""
+    """Tests of growing p0 on one stream of votes.
+
+        test = joint_design([0.5, 0.8, 0.9], default_looks(1000), alpha=0.001)
+        test.advance(test.start, 0, hits=30)
+
+    accept, reject: thresholds (looks, tests), which grow along each row.
+    """
 
     p0: tuple[float, ...]
     alpha: float
@@ -40,16 +46,18 @@ class JointTest:
         return 0, len(self.p0)
 
     def advance(self, state: State, look: int, hits: int) -> State:
-        """The state after the look with this number, 0 for the first, at which the stream has so
-        many hits.
+        """The state after a look at which the stream has this many hits.
+
+        look: the number of the look; 0 is the first.
         """
         accepted = int(np.searchsorted(self.accept[look], hits, side="right"))
         kept = int(np.searchsorted(self.reject[look], hits, side="left"))
         return max(state[0], accepted), min(state[1], kept)
 
     def outcome(self, p: float) -> tuple[float, NDArray[np.float64]]:
-        """Exact mean number of samples until no test is open, and each test's probability of
-        accepting, at share p.
+        """The mean number of samples, and the probability that each test accepts, at share p.
+
+        Exact. Sampling ends when no test is open.
         """
         samples, accepted = 0.0, np.zeros(len(self.p0))
         for look, (passed, _), probability in self._endings(p):
@@ -58,13 +66,14 @@ class JointTest:
         return samples, accepted
 
     def type_one_error(self, p: float) -> float:
-        """Exact probability that any test with p0 >= p ever accepts, by a stream that never gives
-        up; <= alpha.
+        """The exact probability that any test with p0 >= p ever accepts; at most alpha.
+
+        The stream is one that never gives up.
         """
         first_null = int(np.searchsorted(self.p0, p, side="left"))
         if first_null == len(self.p0):
             return 0.0
-        stream, drawn, wrong = Stream(p), 0, 0.0
+        stream, drawn, wrong = HitsDistribution(p), 0, 0.0
         for size, thresholds in zip(self.looks, self.accept, strict=True):
             stream.draw(size - drawn)
             drawn = size
@@ -73,9 +82,9 @@ class JointTest:
 
     def _endings(self, p: float) -> Iterator[tuple[int, State, float]]:
         """Each way to end: the look, the final state, its probability."""
-        running, drawn = {self.start: Stream(p)}, 0
+        running, drawn = {self.start: HitsDistribution(p)}, 0
         for look, size in enumerate(self.looks):
-            following: dict[State, Stream] = {}
+            following: dict[State, HitsDistribution] = {}
             for state, stream in running.items():
                 stream.draw(size - drawn)
                 for reached, part in self._split(state, look, stream):
@@ -87,7 +96,9 @@ class JointTest:
                         )
             running, drawn = following, size
 
-    def _split(self, state: State, look: int, stream: Stream) -> Iterator[tuple[State, Stream]]:
+    def _split(
+        self, state: State, look: int, stream: HitsDistribution
+    ) -> Iterator[tuple[State, HitsDistribution]]:
         """The running streams of one state by the state that they reach at a look."""
         edges = np.concatenate([self.accept[look], self.reject[look] + 1]) - stream.low
         cuts = np.unique(
@@ -107,12 +118,16 @@ def joint_design(
     final_share: float = 0.5,
     power_loss: float = 0.01,
 ) -> JointTest:
-    """Group-sequential tests (see ``design``) of every p0, made jointly valid at level alpha; p0
-    must be in order.
+    """Group-sequential tests of every p0, made jointly valid at level alpha.
 
-    Exact designs of neighbouring p0 sometimes cross by a hit or two, because hits are whole:
-    thresholds are raised to the running maximum over smaller p0, which can only lower an error.
-    Giving up is lowered likewise, which can only lower the loss of power.
+        joint_design([0.5, 0.8, 0.9], default_looks(1000), alpha=0.001)
+
+    p0: vote shares in growing order. The other arguments are those of ``design``.
+
+    Exact designs of neighbouring p0 sometimes cross by a hit or two, because hits are whole. So
+    acceptance thresholds are raised to the running maximum over smaller p0, which can only lower an
+    error. Giving up is lowered likewise, which can only lower the loss of power. ValueError for p0
+    in another order.
     """
     if not p0 or any(later < earlier for earlier, later in pairwise(p0)):
         raise ValueError(f"expected shares p0 in growing order, at least one, got {tuple(p0)}")

@@ -1,6 +1,4 @@
-"""What a certification will cost and can show at best, worked out before it is run; no model is
-needed.
-"""
+"""What a certification will cost and can show at best, before it is run and without a model."""
 
 from __future__ import annotations
 
@@ -15,15 +13,17 @@ from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, Radius
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.noise.distributions import NoiseDistribution
 
-# simulated images for a row; the mean sample size is then good to about ten per cent, as the row
-# says
+# Simulated images per row. The mean sample size is then exact to about 10 %, as the row says.
 _STREAMS = 600
 
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One mode: mean samples an image, selection included, with its standard error, and the hours
-    for all images.
+    """The cost of one mode.
+
+    samples: mean number per image, selection included.
+    standard_error: of that mean.
+    hours: for all images; None where the rate is not known.
     """
 
     mode: str
@@ -34,8 +34,12 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """What n samples an image can show at most, what a wanted radius needs, and what each mode
-    costs.
+    """What n samples per image can show, what a radius needs, and what each mode costs.
+
+        print(plan(Gaussian(0.5), radius=1.0))
+
+    max_radius: what unanimous votes certify.
+    minimal_n: the samples that ``radius`` needs; None where no radius was given.
     """
 
     noise: NoiseDistribution
@@ -53,7 +57,7 @@ class Plan:
             f"{self.noise}, alpha {self.alpha:g}: n = {self.n:,} certifies at most "
             f"{self.max_radius:.4f} in {self.noise.norm}",
             *self._wanted(),
-            f"{'mode':<10}{'samples an image':>22}{f'hours for {self.images:,} images':>30}",
+            f"{'mode':<10}{'samples per image':>22}{f'hours for {self.images:,} images':>30}",
         ]
         for row in self.rows:
             error = f" ± {row.standard_error:,.0f}" if row.standard_error else ""
@@ -82,16 +86,20 @@ def plan(
     shares: Sequence[float] | None = None,
     seed: int = 0,
 ) -> Plan:
-    """Plan the certification of ``images`` images at n0 + n samples each, and in the modes whose
-    option is given.
+    """Plan a certification: what it costs in each mode, and what it can show.
 
         plan(Gaussian(0.5), radius=1.0, radii=[0.25, 0.5, 1.0], shares=[0.6, 0.9, 0.99, 0.9999])
 
-    ``noise``: a distribution, or the sigma of a Gaussian one. ``rate`` is the measured speed in
-    samples per second over all devices; without it hours stay unknown. ``shares`` are the vote
-    shares p_A that images are expected to have, from an earlier run say; what the adaptive modes
-    cost rests on them, so they are planned only where shares are given. ValueError
-    for a radius that no n certifies.
+    noise: a distribution, or the sigma of Gaussian noise.
+    alpha, n, n0: as in ``CertifySettings``.
+    radius, radii, tolerance: the options of the sequential modes. A mode is planned where its
+        option and ``shares`` are given.
+    rate: measured speed in samples per second, over all devices. Without it the hours stay unknown.
+    shares: vote shares p_A that the images are expected to have, for example from an earlier run.
+        The cost of the sequential modes depends on them.
+    seed: of the simulated votes.
+
+    ValueError for a radius that no n certifies.
     """
     check_n(n, alpha)
     if images < 1 or n0 < 0 or (rate is not None and not rate > 0.0):
@@ -115,8 +123,11 @@ def plan(
 def simulated_samples(
     rule: StoppingRule, shares: Sequence[float], *, seed: int = 0
 ) -> NDArray[np.int64]:
-    """The samples that images with these vote shares take under a rule: one simulated stream each,
-    (len(shares),).
+    """The samples (len(shares),) that images with these vote shares take under a rule.
+
+        simulated_samples(RadiusRule(0.5, 0.5, 0.001, 10_000), [0.6, 0.9, 0.99])
+
+    One stream of votes is simulated per image.
     """
     p = np.asarray(shares, dtype=np.float64)
     if p.ndim != 1 or not p.size or not ((p >= 0.0) & (p <= 1.0)).all():

@@ -1,6 +1,4 @@
-"""The stopping rules of the modes: fixed n, one radius, a grid of radii, the full radius to a
-tolerance.
-"""
+"""The stopping rules of the modes: fixed, radius, grid and anytime."""
 
 from __future__ import annotations
 
@@ -32,14 +30,17 @@ MODE_OPTIONS: dict[str, set[str]] = {
     "grid": {"radii"},
     "anytime": {"tolerance"},
 }
-# Of the images with a radius above the tolerance, how many an early end may deny one.
+# The share of images with a radius above the tolerance that an early end may abstain on.
 _GIVE_UP = 0.01
 
 
 @dataclass(frozen=True)
 class FixedRule(StoppingRule):
-    """The full radius from n samples by one Clopper-Pearson bound: CERTIFY of Cohen et al. 2019
-    (arXiv:1902.02918).
+    """The full radius from n samples by one Clopper-Pearson bound.
+
+        FixedRule(Gaussian(0.25), 1000, 0.001).decide([990])      # Decision(radius=..., ...)
+
+    CERTIFY of Cohen et al. 2019 (arXiv:1902.02918).
     """
 
     noise: Noise
@@ -65,9 +66,7 @@ class FixedRule(StoppingRule):
 
 
 class _TestingRule(StoppingRule):
-    """What the modes that decide given radii share: one joint group-sequential test of the shares
-    that they need.
-    """
+    """What the modes share that decide given radii: one joint group-sequential test."""
 
     noise: Noise
     alpha: float
@@ -79,7 +78,7 @@ class _TestingRule(StoppingRule):
     @property
     @abstractmethod
     def decided_radii(self) -> tuple[float, ...]:
-        """The radii that are tested, growing."""
+        """The radii that are tested, in growing order."""
 
     @cached_property
     def looks(self) -> tuple[int, ...]:
@@ -87,8 +86,9 @@ class _TestingRule(StoppingRule):
 
     @cached_property
     def test(self) -> JointTest:
-        """Tests of p <= ``null_share`` for the decided radii, which the sampler's total variation
-        moves up.
+        """The tests of p <= ``null_share``, one per decided radius.
+
+        The sampler's total variation raises these shares.
         """
         shares = [
             null_share(self.noise, radius, total_variation=self.total_variation)
@@ -124,11 +124,16 @@ class _TestingRule(StoppingRule):
 
 @dataclass(frozen=True)
 class RadiusRule(_TestingRule):
-    """Decides whether the class holds within one radius, with at most max_n samples and usually far
-    fewer.
+    """Decides whether the class holds within one radius.
 
-    ``power_loss``: of the images that would be certified with 90% probability, at most this part is
-    given up early. ValueError for a radius that max_n unanimous votes cannot certify.
+        RadiusRule(Gaussian(0.25), 0.5, 0.001, 10_000)
+
+    It takes at most max_n samples, and usually far fewer.
+
+    power_loss: the largest share that is given up early, of the images that would be certified with
+        probability 90 %.
+
+    ValueError for a radius that max_n unanimous votes cannot certify.
     """
 
     noise: Noise
@@ -151,13 +156,16 @@ class RadiusRule(_TestingRule):
 
 @dataclass(frozen=True)
 class GridRule(_TestingRule):
-    """Decides for each radius of a grid whether the class holds within it; all answers are valid
-    together at alpha.
+    """Decides for each radius of a grid whether the class holds within it.
 
-    The certified radius is the largest of the grid that is shown. Put 0 into the grid to tell
-    images that hold their class at the image itself from abstentions. Radii beyond what max_n
-    unanimous votes show are never certified, as in the published protocol; ValueError if that is
-    all of them. ``power_loss`` as for RadiusRule, for each radius.
+        GridRule(Gaussian(0.25), [0.0, 0.25, 0.5], 0.001, 10_000)
+
+    All answers are valid together at alpha. The certified radius is the largest one that is shown.
+    Put 0 into the grid to separate images whose class holds at the image itself from abstentions.
+    Radii beyond what max_n unanimous votes show are never certified, as in the published protocol.
+    ValueError if these are all radii.
+
+    power_loss: as in ``RadiusRule``, per radius.
     """
 
     noise: Noise
@@ -185,13 +193,17 @@ class GridRule(_TestingRule):
 
 @dataclass(frozen=True)
 class AnytimeRule(StoppingRule):
-    """The full radius to within a tolerance: stops once max_n samples promise no more than
-    ``tolerance`` on top.
+    """The full radius up to a tolerance.
 
-    Every look has a Clopper-Pearson bound of its own, the last one at ``final_share`` of alpha and
-    the others sharing the rest; the largest radius counts. What max_n samples promise is the radius
-    at the present share of hits; where nothing is certified yet it is the radius of an upper bound
-    on p that errs for 1% of the images over all looks.
+        AnytimeRule(Gaussian(0.25), 0.001, 10_000, tolerance=0.01)
+
+    It stops once max_n samples promise no more than ``tolerance`` above the present radius. Each
+    look has a Clopper-Pearson bound of its own. The last one has ``final_share`` of alpha, and the
+    others share the rest equally. The largest radius counts.
+
+    The promise of max_n samples is the radius at the present share of hits. Where nothing is
+    certified yet, it is the radius of an upper bound on p. This bound errs for 1 % of the images
+    over all looks.
     """
 
     noise: Noise
@@ -218,7 +230,7 @@ class AnytimeRule(StoppingRule):
 
     @cached_property
     def levels(self) -> tuple[float, ...]:
-        """The failure probability of each look's bound; they sum to alpha."""
+        """The failure probability of each look's bound; their sum is alpha."""
         return spending(self.alpha, len(self.looks), self.final_share)
 
     def _radius(self, look: int, hits: int) -> float:
@@ -257,11 +269,16 @@ def stopping_rule(
     tolerance: float | None = None,
     total_variation: float = 0.0,
 ) -> StoppingRule:
-    """The rule of a mode by name; ValueError unless exactly the option that the mode needs is
-    given.
+    """The rule of a mode by name.
 
-    fixed: none; radius: ``radius``; grid: ``radii``; anytime: ``tolerance``. noise: a distribution,
-    or the sigma of a Gaussian one; n: the largest number of samples.
+        stopping_rule("radius", Gaussian(0.25), 10_000, 0.001, radius=0.5)
+
+    noise: a distribution, or the sigma of Gaussian noise.
+    n: the largest number of samples per image.
+    radius, radii, tolerance: exactly the option that the mode needs. It is ``radius`` for "radius",
+        ``radii`` for "grid", ``tolerance`` for "anytime", and none for "fixed".
+
+    ValueError for another mode, and for other options than these.
     """
     options = {"radius": radius, "radii": radii, "tolerance": tolerance}
     given = {name for name, value in options.items() if value is not None}

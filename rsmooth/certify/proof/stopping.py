@@ -1,9 +1,8 @@
-"""The contract between an engine that draws votes and the rules that say when one image has had
-enough of them.
+"""What an engine that draws votes and a rule that ends the sampling of an image agree on.
 
-A rule is a value without a model. From the cumulative hits of one image at the rule's looks it says
-"go on" (None) or gives the decision. Images are judged at the looks only; votes drawn past a look
-wait for the next one. Each decision holds with probability 1 - alpha however the stream goes, for a
+A rule is a value without a model. It is given the cumulative hits of one image at its looks. It
+answers "go on" (None), or gives the decision. Images are judged only at looks: votes drawn past one
+wait for the next. Each decision holds with probability 1 - alpha, however the stream goes, for a
 class that was fixed before these votes were counted.
 """
 
@@ -22,11 +21,13 @@ Hits = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Decision:
-    """What the votes of one image show: the certified radius, or an abstention, and the samples
-    that it took.
+    """What the votes of one image show: a certified radius, or an abstention.
 
-    ``certified`` tells a certificate of radius 0 (the class holds at the image itself) from an
-    abstention.
+        Decision(radius=0.5, certified=True, samples=512)
+
+    certified: False for an abstention. A certificate of radius 0 says that the class holds at the
+        image itself.
+    samples: the number that the decision took.
     """
 
     radius: float
@@ -35,37 +36,40 @@ class Decision:
 
 
 class StoppingRule(ABC):
-    """One mode of certification: the looks, and the decision at each."""
+    """One mode of certification: its looks, and the decision at each.
+
+    FixedRule(Gaussian(0.25), 1000, 0.001).decide([990])
+    """
 
     mode: ClassVar[str]
 
     @property
     @abstractmethod
     def looks(self) -> tuple[int, ...]:
-        """Growing cumulative sample sizes at which an image is judged; at the last one it is
-        decided.
-        """
+        """The growing cumulative sample sizes at which an image is judged; the last one decides."""
 
     @abstractmethod
     def _judge(self, hits: Hits) -> Decision | None:
-        """The decision from the hits at the looks so far, None to go on."""
+        """The decision from the hits at the looks so far, or None to go on."""
 
     def decide(self, hits_by_look: Sequence[int]) -> Decision | None:
-        """The decision from the cumulative hits at the looks so far, or None: sample on to the next
-        look.
+        """The decision from the cumulative hits at the looks so far, or None to go on.
+
+            rule.decide([30])          # None: draw up to the next look
+            rule.decide([30, 43])
 
         A pure function. ValueError for hits that no stream can have at these looks.
         """
         hits = np.asarray(hits_by_look, dtype=np.int64)
         if hits.ndim != 1 or not 0 < hits.size <= len(self.looks):
             raise ValueError(
-                f"expected the hits at 1..{len(self.looks)} looks, got {hits_by_look!r}"
+                f"expected the hits at 1..{len(self.looks)} looks, got {hits_by_look!r}; give one "
+                "number per look so far"
             )
         new, drawn = np.diff(hits, prepend=0), np.diff(self.looks[: hits.size], prepend=0)
         if (new < 0).any() or (new > drawn).any():
             raise ValueError(
                 f"expected cumulative hits at the sample sizes {self.looks[: hits.size]}, got "
-                f"{hits_by_look!r}; "
-                "count each look's hits from the first sample on"
+                f"{hits_by_look!r}; count each look's hits from the first sample on"
             )
         return self._judge(hits)

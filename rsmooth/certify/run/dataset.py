@@ -1,8 +1,8 @@
-"""Certifying a data set into a journal that survives every interruption, on one process or many.
+"""Certifying a data set into a journal that survives every interruption.
 
-Every finished image is on disk as soon as it is known, and the votes of unfinished ones every few
-seconds. A run that is started again, with any number of workers or ranks, reads all journals and
-draws only what is missing.
+Every finished image is on disk as soon as it is known. The votes of unfinished images follow every
+few seconds. A run that is started again reads all journals and draws only what is missing. The
+number of workers or ranks may change between the starts.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import torch
 from rsmooth._version import __version__
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.restate import check_extension
-from rsmooth.certify.run.progress import ProgressBar
 from rsmooth.certify.run.shards import Shards, agree, profile_of, rank_and_world
 from rsmooth.certify.run.stream import Event, certify_positions, open_task
 from rsmooth.certify.run.workers import certify_with_workers, check_portable
@@ -34,6 +33,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
+from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
@@ -53,19 +53,23 @@ def certify_dataset(
     provenance: Mapping[str, Any] | None = None,
     extends: CertificationLog | None = None,
 ) -> CertificationLog:
-    """Certify every image of ``data``, or those that an earlier run left, and return the whole
-    record.
+    """Certify the images of ``data`` that no earlier start has certified; returns the whole record.
 
-    path: a run folder, or the journal (``*.jsonl``) to write; the published table and its
-    provenance are written beside it once all images are there. workers: one-thread processes on a
-    CPU; None takes one a core where the run is long.
-    provenance: more to say in the record, by section ("model", "dataset"), the same at every start.
-    extends: an earlier fixed run that these samples, of another seed, shall be added to
-    (``append_samples``): the run takes over its numerics, and what could not be added is refused
-    before the first vote. Under torchrun every rank certifies its share into a journal of its own,
-    and the last to finish writes the table; the other ranks return what is there by then.
-    RecordError for a journal of another configuration or a damaged one, LockedError for one that is
-    being written.
+        certify_dataset(g, data, "runs/smoothadv", CertifySettings(n=100_000))
+
+    path: a run folder, or the journal (``*.jsonl``) to write. Once all images are there, the
+        published table and its provenance are written beside it.
+    workers: one-thread processes on a CPU. None takes one per core where the run is long.
+    progress: whether to show a bar.
+    provenance: further entries of the record, by section ("model", "dataset"). The same at every
+        start.
+    extends: an earlier run of mode "fixed" that gets these samples, of another seed, with
+        ``append_samples``. This run takes over its numerics. What could not be added is refused
+        before the first vote.
+
+    Under torchrun every rank certifies its share into a journal of its own. The last one to finish
+    writes the table. The others return what is there by then. RecordError for a journal of another
+    configuration or a damaged one. LockedError where another process writes it.
     """
     journal = Path(path) if str(path).endswith(".jsonl") else Path(path) / "certificates.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
@@ -75,9 +79,9 @@ def certify_dataset(
     header = _header(g, data, settings, pool, provenance or {})
     if extends is not None:
         check_extension(extends, header)
-    shards.read(header)  # refuses another configuration before there is a journal of this one
+    shards.read(header)  # refuses another configuration, before this one has a journal
     with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
-        finished, drawn = shards.read(header)  # now that nobody else writes it
+        finished, drawn = shards.read(header)  # again, now that nobody else writes it
         _check_drawn(drawn, data, settings, pool, journal)
         index = data.index.tolist()
         mine = [
@@ -129,12 +133,10 @@ def _open_pool(
     world: int,
     extends: CertificationLog | None,
 ) -> VotePool:
-    """The pool with the numerics of earlier runs where there are any, so that all votes are of one
-    function.
-    """
+    """The pool with the numerics of earlier starts, so that all votes are of one function."""
     shape = stored_images(data.batch([0])[0], settings.arithmetic).shape[1:]
     source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
-    settings.rule(g.noise, source.total_variation)  # refuses an n that cannot certify, before votes
+    settings.rule(g.noise, source.total_variation)  # refuses an n that can never certify
     samples = settings.expected_samples(len(data)) / world
     recorded = shards.profile()
     if recorded is None and extends is not None and "numerics" in extends.provenance:
@@ -159,9 +161,7 @@ def _check_drawn(
     pool: VotePool,
     journal: Path,
 ) -> None:
-    """RecordError unless this run can go on from the votes that its journals hold of unfinished
-    images.
-    """
+    """RecordError unless this run can continue from the recorded votes of unfinished images."""
     rule = settings.rule(pool.source.noise, pool.source.total_variation)
     position = {idx: at for at, idx in enumerate(data.index.tolist())}
     try:
@@ -170,8 +170,8 @@ def _check_drawn(
     except (LookupError, ValueError) as error:
         raise RecordError(
             f"expected votes of this run for idx {idx} in {journal} and the journals beside it, "
-            "got "
-            f"others ({error}); write to another journal (on the command line: --out FILE.jsonl)"
+            f"got others ({error}); write to another journal (on the command line: --out "
+            "FILE.jsonl)"
         ) from error
 
 
@@ -189,9 +189,8 @@ def _worker_count(
     if workers is not None:
         if workers > 1 and not on_cpu:
             raise ValueError(
-                f"expected workers=1 on {pool.network.device}, got {workers}; start one rank a "
-                "GPU with "
-                "torchrun instead"
+                f"expected workers=1 on {pool.network.device}, got {workers}; start one rank per "
+                "GPU with torchrun instead"
             )
         if workers > 1:
             check_portable(g)
@@ -199,9 +198,8 @@ def _worker_count(
     allowed = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
-    cores = min(
-        allowed, torch.get_num_threads()
-    )  # a caller that keeps torch to one thread has given the rest away
+    # A caller that limits torch to one thread uses the other cores for something else.
+    cores = min(allowed, torch.get_num_threads())
     if not on_cpu or world > 1 or cores == 1 or images < 2:
         return 1
     forecast = (
@@ -225,7 +223,7 @@ def _header(
     pool: VotePool,
     provenance: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """What the run is, the same at every start of it; ``provenance`` adds to the sections."""
+    """What the run is, the same at every start; ``provenance`` adds to its sections."""
     index = data.index.tolist()
     header: dict[str, Any] = {
         "format": FORMAT,
@@ -250,22 +248,23 @@ def _header(
             own.update(content)
         else:
             raise ValueError(
-                f"expected provenance beside what the record says itself, got {section!r} again"
+                f"expected provenance that the record does not hold itself, got {section!r} again; "
+                "give that section or its keys another name"
             )
     return header
 
 
 def model_hash(g: SmoothedClassifier) -> str:
-    """Sixteen hex digits of the SHA-256 of the base classifier's layers as it prints them, weights
-    and buffers.
+    """Sixteen hex digits of a hash of the base classifier: its layers as printed, weights, buffers.
 
-    It does not cover code: two models whose layers print alike and hold the same numbers, but whose
-    ``forward`` does other things with them, have one hash. Give a changed class another name, or
-    say the difference in ``provenance``.
+        model_hash(g)      # "91c0d2..."
+
+    It does not cover code. Two models have one hash where their layers print alike and hold the
+    same numbers, even if their ``forward`` differs. Give a changed class another name, or record
+    the difference in ``provenance``.
     """
-    digest = hashlib.sha256(
-        re.sub(r"0x[0-9a-f]+", "", repr(g.base)).encode()
-    )  # addresses differ between processes
+    layers = re.sub(r"0x[0-9a-f]+", "", repr(g.base))  # addresses differ between processes
+    digest = hashlib.sha256(layers.encode())
     for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(

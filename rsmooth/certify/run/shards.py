@@ -1,4 +1,4 @@
-"""The journals of one run: one a rank, read together at every start and merged at the end."""
+"""The journals of one run, one per rank: read together at every start, merged at the end."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ from rsmooth.records.upgrade import UNFINISHED, upgraded
 
 
 class Shards:
-    """All journals of the run whose single-process journal is ``path``."""
+    """All journals of the run whose single-process journal is ``path``.
+
+    Shards(Path("runs/a/certificates.jsonl")).read(header)
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -34,8 +37,9 @@ class Shards:
         return self.path if world == 1 else self.path.with_suffix(f".rank{rank}-of-{world}.jsonl")
 
     def profile(self) -> Profile | None:
-        """The numerics profile of the earlier runs, None where there is none; RecordError for one
-        that is none.
+        """The numerics profile of the earlier starts; None where there is none.
+
+        RecordError for a journal whose profile this version does not know.
         """
         for path, contents in self._contents():
             if contents.header is not None:
@@ -43,9 +47,10 @@ class Shards:
         return None
 
     def read(self, header: Mapping[str, Any]) -> tuple[set[int], dict[int, Drawn]]:
-        """The indices of finished images, and the most votes that any journal holds of the others.
+        """The indices of finished images, and the recorded votes of the others.
 
-        RecordError for a journal of another configuration, naming the differences.
+        Where several journals hold votes of one image, the most votes count. RecordError, naming
+        the differences, for a journal of another configuration.
         """
         finished: set[int] = set()
         drawn: dict[int, Drawn] = {}
@@ -74,9 +79,7 @@ class Shards:
         )
 
     def export(self, log: CertificationLog) -> None:
-        """Write the published table and its provenance, unless another rank is just writing the
-        same.
-        """
+        """Write the published table and its provenance, unless another rank is writing them."""
         table = self.path.with_suffix(".tsv")
         with suppress(LockedError), FileLock(table):
             write_log(log, table)
@@ -91,15 +94,13 @@ class Shards:
 
 
 def _read_upgraded(path: Path) -> CertificationLog:
-    """The log of one journal; of several versions, they still are of one configuration."""
+    """The log of one journal; journals of several versions still are of one configuration."""
     log = read_log(path)
     return replace(log, provenance=upgraded(log.provenance))
 
 
 def profile_of(record: Any, path: Path | str) -> Profile:
-    """The numerics profile that ``path`` holds; RecordError where this version does not know it as
-    one.
-    """
+    """The numerics profile that ``path`` holds; RecordError where this version does not know it."""
     try:
         return Profile.of_record(record)
     except ValueError as error:
@@ -120,10 +121,11 @@ def _drawn(entry: Entry, path: Path) -> Drawn:
 
 
 def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
-    """What the first of several processes proposed; the file ``path`` appears at once and whole,
-    and never changes.
+    """What the first of several processes proposed.
 
-    RecordError for a file of something else.
+        agree(folder / "certificates.numerics.json", profile.record())
+
+    The file ``path`` appears whole, and never changes. RecordError for a file of something else.
     """
     fd, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(fd, "w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""A data set's certification as a stream of events, for a journal to keep or a pipe to carry."""
+"""A data set's certification as a stream of events, for a journal or a pipe."""
 
 from __future__ import annotations
 
@@ -29,30 +29,35 @@ def certify_positions(
     positions: Sequence[int],
     drawn: Mapping[int, Drawn],
 ) -> Iterator[Event]:
-    """Certify the images at ``positions``; an image's event comes as soon as it is decided.
+    """Certify the images at ``positions``; each event comes as soon as its image is decided.
 
-    drawn: votes of an earlier run, by image index. The votes of unfinished images are told every
-    few seconds, and once more before a KeyboardInterrupt goes on its way.
+        for kind, payload in certify_positions(pool, data, settings, range(10), {}):
+            journal.append(kind, payload)
+
+    drawn: votes of an earlier run, by image index.
+
+    The votes of unfinished images come every few seconds. They come once more before a
+    KeyboardInterrupt is passed on.
     """
     rule = settings.rule(pool.source.noise, pool.source.total_variation)
     labels = data.labels.tolist()
     tasks = (
         open_task(rule, data, settings, at, drawn.get(int(data.index[at]))) for at in positions
     )
-    told: dict[int, int] = {}
+    reported: dict[int, int] = {}
     running: list[Task] = []
-    told_at = time.monotonic()
+    reported_at = time.monotonic()
     try:
         for turn in drive(pool, tasks):
             running = turn.running
             for done in turn.finished:
                 yield "image", _image_record(done, labels[done.position], settings)
             yield "round", {"finished": len(turn.finished), "samples": turn.samples}
-            if time.monotonic() - told_at >= CHECKPOINT_SECONDS:
-                yield from _partial(running, told)
-                told_at = time.monotonic()
+            if time.monotonic() - reported_at >= CHECKPOINT_SECONDS:
+                yield from _partial(running, reported)
+                reported_at = time.monotonic()
     except KeyboardInterrupt:
-        yield from _partial(running, told)
+        yield from _partial(running, reported)
         raise
 
 
@@ -63,8 +68,9 @@ def open_task(
     position: int,
     drawn: Drawn | None,
 ) -> Task:
-    """The certification of one image, with the votes that an earlier run has drawn for it; errors
-    as for ``Task``.
+    """The certification of one image, with the votes that an earlier run has drawn for it.
+
+    Errors are those of ``Task``.
     """
     images, labels = data.batch([position])
     label = int(labels[0]) if settings.target == "label" else None
@@ -77,13 +83,14 @@ def open_task(
     )
 
 
-def _partial(running: Sequence[Task], told: dict[int, int]) -> Iterator[Event]:
-    """The votes of every image that got new ones since they were last told; ``told`` keeps what
-    was.
+def _partial(running: Sequence[Task], reported: dict[int, int]) -> Iterator[Event]:
+    """The votes of every image with new ones since they were last reported.
+
+    reported: the number of votes by position; it is brought up to date.
     """
     for task in running:
-        if task.drawn.total > told.get(task.position, 0):
-            told[task.position] = task.drawn.total
+        if task.drawn.total > reported.get(task.position, 0):
+            reported[task.position] = task.drawn.total
             yield "partial", {"idx": task.image_id, **task.drawn.record()}
 
 

@@ -1,9 +1,8 @@
-"""Worker processes on a CPU: one thread each, which beats one process of many threads on networks
-this small.
+"""Worker processes on a CPU, of one thread each: faster than one process of many threads.
 
-The parent hands each worker its share of the images and receives events over a pipe; the parent
-alone writes the journal. The workers are fresh interpreters that import nothing of the caller's
-script. They end when the parent does, however it ends.
+The parent gives each worker its share of the images, and receives events over a pipe. Only the
+parent writes the journal. The workers are fresh interpreters that import nothing of the caller's
+script. They end when the parent ends, for whatever reason.
 """
 
 from __future__ import annotations
@@ -55,8 +54,9 @@ def certify_with_workers(
     drawn: Mapping[int, Drawn],
     workers: int,
 ) -> Iterator[Event]:
-    """``certify_positions`` over several processes; RuntimeError if one of them dies (what it told
-    is not lost).
+    """``certify_positions`` over several processes.
+
+    RuntimeError if one of them dies. What it has reported is not lost.
     """
     index = data.index.tolist()
     with tempfile.TemporaryDirectory() as folder:
@@ -127,16 +127,14 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
         else:
             raise RuntimeError(
                 f"expected a worker process to finish, but it died with status {event.returncode}; "
-                "finished images are kept: run the same again to go on, with fewer workers if "
-                "memory "
-                "ran out"
+                "finished images are kept: run the same again to continue, with fewer workers if "
+                "memory ran out"
             )
 
 
 def _work(job: Path, worker: int, pipe: IO[str]) -> None:
-    content: dict[str, Any] = torch.load(
-        job, weights_only=False
-    )  # written by the parent in a folder of its own
+    # The parent wrote this file, in a folder of its own: it may hold any class.
+    content: dict[str, Any] = torch.load(job, weights_only=False)
     torch.set_num_threads(1)
     g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
     torch.set_float32_matmul_precision(profile.float32_matmul)
@@ -154,6 +152,6 @@ def _work(job: Path, worker: int, pipe: IO[str]) -> None:
 def main(job: str, worker: str, parent: str) -> None:
     """The life of one worker process: what ``_start`` runs."""
     pipe = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # whatever a model prints must not mix with the events
+    os.dup2(2, 1)  # what a model prints must not mix with the events
     end_with_parent(lambda: os._exit(1), int(parent))
     _work(Path(job), int(worker), pipe)

@@ -1,4 +1,4 @@
-"""Images as the certifier keeps them, and what identifies each of them in the noise."""
+"""Images as the certifier stores them, and the ids that identify them in the noise."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from rsmooth.plumbing.tensors import check_channels_first, check_images, check_t
 
 
 def stored_images(x: Tensor, arithmetic: Arithmetic) -> Tensor:
-    """Images on the CPU as the noise takes them: uint8 for "integer" arithmetic, float32 in [0, 1]
-    for "float".
+    """Images on the CPU in the type of the arithmetic: uint8 for "integer", float32 for "float".
 
-    x: (B, C, H, W), uint8 or floating in [0, 1]. ValueError for other values and for channels last,
-    and with "integer" for values between the levels of 8-bit images, for which noise on the grid
-    says nothing; TypeError for no tensor.
+        stored_images(torch.rand(8, 3, 32, 32), "float")
+
+    x: (B, C, H, W), uint8 or floating in [0, 1].
+
+    ValueError for other values and for channels last. ValueError too for "integer" and values
+    between the levels of 8-bit images, since noise on the 8-bit grid says nothing of them.
+    TypeError for anything but a tensor.
     """
     check_tensor(x, "images (B, C, H, W)")
     x = x.detach().cpu()
@@ -44,8 +47,12 @@ def stored_images(x: Tensor, arithmetic: Arithmetic) -> Tensor:
 
 
 def image_ids(images: Tensor, index: Tensor | None) -> Tensor:
-    """What identifies each image in the noise: int64 (B,), ``index`` if given, else 63 bits of the
-    content's hash.
+    """What identifies each image in the noise: int64 (B,).
+
+        image_ids(images, torch.tensor([3, 23]))      # the index itself
+        image_ids(images, None)                       # 63 bits of a hash of the pixels
+
+    ValueError for an index that is not B integers >= 0.
     """
     if index is not None:
         check_tensor(index, "the index (B,)")

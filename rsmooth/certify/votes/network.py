@@ -1,9 +1,8 @@
-"""The base classifier as it is executed: one profile of dtype, layout and batch size for a whole
-run.
+"""The base classifier as it is executed: one dtype, layout and batch size for a whole run.
 
-In floating point the same network is another function for each of these choices, and a certificate
-speaks of the one that was executed; so the profile is chosen once, stands in the record, and a
-resumed run takes it from there.
+In floating point, each of these choices makes another function of the same network. A certificate
+is about the function that was executed. So the profile is chosen once and recorded. A resumed run
+takes it from the record.
 """
 
 from __future__ import annotations
@@ -25,21 +24,25 @@ from rsmooth.smoothed import SmoothedClassifier
 
 logger = logging.getLogger(__name__)
 
-# Forecast seconds of a run in plain float32 from which timing a second candidate pays, and seconds
-# with the best candidate from which compiling (5 to 30 s) pays.
+# A second candidate is timed where the run would take longer than this in plain float32.
 PROBE_WORTH_SECONDS = 10.0
+# The network is compiled (5 to 30 s) where the best candidate would take longer than this.
 COMPILE_WORTH_SECONDS = 60.0
-GAIN_NEEDED = 1.1  # below it a timing of a few passes may be chance
+# A smaller gain may be chance, since only a few passes are timed.
+GAIN_NEEDED = 1.1
 
 
 @dataclass(frozen=True)
 class Profile:
     """How the network is executed.
 
-    compiled: "no"; "inductor" (torch.compile with frozen weights); "cuda-graph" (eager kernels, one
-    launch a pass).
+        choose_network(g, shape, settings, samples=1e6).profile
+
+    compiled: "no"; "inductor", which is torch.compile with frozen weights; or "cuda-graph", which
+        is eager kernels with one launch per pass.
+    batch: noisy images per pass.
     tf32, float32_matmul: torch's settings for the precision of float32 convolutions and matrix
-    products.
+        products.
     """
 
     device: str
@@ -54,15 +57,17 @@ class Profile:
     torch: str = torch.__version__
 
     def record(self) -> dict[str, Any]:
-        """The profile as plain values; of the device the kind, since which of several GPUs it was
-        decides nothing.
+        """The profile as plain values.
+
+        Of the device, only its kind: which of several GPUs it was decides nothing.
         """
         return {**asdict(self), "device": torch.device(self.device).type}
 
     @classmethod
     def of_record(cls, record: Any) -> Profile:
-        """What ``record`` wrote; ValueError for a record of other entries, as another version may
-        write it.
+        """The profile that ``record`` wrote.
+
+        ValueError for other entries, as another version may write them.
         """
         known = {field.name: field.type for field in fields(cls)}
         found = (
@@ -76,12 +81,13 @@ class Profile:
 
 
 class FixedBatchNetwork:
-    """Noisy images (batch, C, H, W) -> votes (batch,) int64: the class, or num_classes for logits
-    that are not finite.
+    """The base classifier from noisy images (batch, C, H, W) to votes (batch,) int64.
 
-    The batch size never changes, since kernels, and with them the last bits of the logits, may
-    depend on it. Equal logits give the lowest class. ValueError where the base classifier does not
-    return (batch, num_classes).
+        FixedBatchNetwork(g, profile)(points)
+
+    A vote is the class, or num_classes for logits that are not finite. Equal logits give the lowest
+    class. The batch size never changes, because kernels may depend on it, and with them the last
+    bits of the logits. ValueError where the base classifier does not return (batch, num_classes).
     """
 
     def __init__(self, g: SmoothedClassifier, profile: Profile) -> None:
@@ -118,9 +124,10 @@ class FixedBatchNetwork:
 
 @contextmanager
 def _as_recorded(device: torch.device) -> Iterator[None]:
-    """Without a caller's autocast, which means another dtype than the record's, and without a
-    choice of convolution kernels by timing, which would make the last bits of the logits a matter
-    of chance.
+    """Without the caller's autocast, and without choosing convolution kernels by timing.
+
+    Autocast would mean another dtype than the recorded one. Timing would make the last bits of the
+    logits a matter of chance.
     """
     before = torch.backends.cudnn.benchmark
     torch.backends.cudnn.benchmark = False
@@ -132,9 +139,7 @@ def _as_recorded(device: torch.device) -> Iterator[None]:
 
 
 class _CudaGraph:
-    """A module's forward on inputs of one shape, captured at the first call and replayed at the
-    next ones.
-    """
+    """A module's forward on inputs of one shape, captured at the first call and replayed later."""
 
     def __init__(self, net: nn.Module) -> None:
         self._net = net
@@ -156,9 +161,8 @@ class _CudaGraph:
             stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
             stream.wait_stream(torch.cuda.current_stream())
             with torch.cuda.stream(stream):
-                for _ in range(
-                    3
-                ):  # allocations and library handles come into being before the capture
+                # Memory and library handles must exist before the capture.
+                for _ in range(3):
                     self._net(self._input)
             torch.cuda.current_stream().wait_stream(stream)
             graph = torch.cuda.CUDAGraph()
@@ -169,27 +173,26 @@ class _CudaGraph:
 
 @torch.no_grad()
 def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
-    """ValueError where the answer to one image changes with another in the batch, as with batch
-    statistics.
+    """ValueError where the answer to one image changes with another image in the batch.
 
-    Votes of such a network belong to no function of the image, and a certificate would speak of
-    nothing. Randomness in a network passes: its votes are as independent as the noise. The check
-    runs once, on three images of random pixels, in the dtype and on the device of the model's own
-    parameters, whatever the profile then executes.
+    Batch statistics do that. Votes of such a network belong to no function of the image, and a
+    certificate would be about nothing. Randomness in a network passes: its votes are as independent
+    as the noise. The check runs once, on three images of random pixels. It uses the dtype and the
+    device of the model's own parameters, whatever the profile executes.
     """
     net = fold_batchnorm(g.base)
     parameter = next(net.parameters(), None)
     points = torch.rand((3, *shape), generator=torch.Generator().manual_seed(0))
     if parameter is not None:
         points = points.to(parameter.device, parameter.dtype)
-    first, again, beside = (net(points[[0, other]])[0] for other in (1, 1, 2))
-    if torch.equal(first.nan_to_num(), again.nan_to_num()) and not torch.equal(
-        first.nan_to_num(), beside.nan_to_num()
-    ):
+    first = net(points[[0, 1]])[0].nan_to_num()
+    again = net(points[[0, 1]])[0].nan_to_num()
+    beside = net(points[[0, 2]])[0].nan_to_num()
+    if torch.equal(first, again) and not torch.equal(first, beside):
         raise ValueError(
             "expected a base classifier that answers each image on its own, got one whose answer "
-            "changes "
-            "with the other images of a batch; look for batch norm without running statistics"
+            "changes with the other images of a batch; look for batch norm without running "
+            "statistics"
         )
 
 
@@ -198,9 +201,11 @@ def choose_network(
 ) -> FixedBatchNetwork:
     """The network for a run of about ``samples`` noisy images (C, H, W) = ``shape``.
 
-    A short run takes float32 unless told otherwise, so that it is repeatable to the bit; a long one
-    with precision="auto" or compile="auto" times the candidates on this device and takes the
-    fastest.
+        choose_network(g, torch.Size((3, 32, 32)), CertifySettings(), samples=1e6)
+
+    A short run takes float32, unless the settings say otherwise, so that every bit can be repeated.
+    A long run with precision="auto" or compile="auto" times the candidates on this device and takes
+    the fastest.
     """
     base = _plain_profile(g, shape, settings)
     network = FixedBatchNetwork(g, base)
@@ -241,7 +246,7 @@ class _Probe:
         return self._seconds * self._samples / self.best.batch
 
     def consider(self, profile: Profile, needed: bool = False) -> None:
-        """Take the candidate if it runs and is faster, or if it runs and is ``needed``."""
+        """Take the candidate if it runs, and if it is faster or ``needed``."""
         try:
             candidate = FixedBatchNetwork(self._g, profile)
             seconds = pass_seconds(candidate, self._shape)
@@ -256,8 +261,9 @@ class _Probe:
 
 
 def pass_seconds(network: FixedBatchNetwork, shape: torch.Size) -> float:
-    """Seconds of a pass over images (C, H, W) = ``shape``: the least of three, after one that is
-    not counted.
+    """Seconds per pass over images (C, H, W) = ``shape``: the least of three.
+
+    A first pass is not counted.
     """
     points = torch.rand((network.batch, *shape), generator=torch.Generator().manual_seed(0)).to(
         network.device
@@ -273,8 +279,7 @@ def pass_seconds(network: FixedBatchNetwork, shape: torch.Size) -> float:
 def recall_profile(
     g: SmoothedClassifier, shape: torch.Size, settings: Execution, recorded: Profile
 ) -> Profile:
-    """The profile of a run that goes on: what settings and machine say, and the record where they
-    leave it open.
+    """The profile of a run that continues: by its settings, or by the record where they are open.
 
     Where it differs from the record, the journal refuses the run.
     """
@@ -303,8 +308,9 @@ def _plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: Execution
 
 
 def default_batch(shape: torch.Size, on_gpu: bool) -> int:
-    """Noisy images in a pass: as many as 128 CIFAR images on a core (its cache holds them), as
-    4,096 on a GPU.
+    """Noisy images per pass: as many values as 128 CIFAR images on a core, or 4,096 on a GPU.
+
+    The cache of a core holds that many.
     """
     values = (4096 if on_gpu else 128) * 3 * 32 * 32
     return max(4, min(4096 if on_gpu else 1024, values // max(1, shape.numel())))

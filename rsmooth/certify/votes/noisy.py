@@ -18,12 +18,14 @@ from rsmooth.noise.keys import derive_key
 class NoisyImages(ABC):
     """Images plus noise that belongs to (seed, purpose, image id, sample id).
 
-    On another device the integer noise is the same, continuous noise but for a last bit now and
-    then.
+        noisy_images("integer", Gaussian(0.25), seed=0, shape=torch.Size((3, 32, 32)))
 
-    noise: the distribution, of a scale above 0; a number is the sigma of a Gaussian one.
+    noise: the distribution, of a scale above 0; a number is the sigma of Gaussian noise.
     total_variation: how far the noise over a whole image may be from the distribution that the
-    certificates assume.
+        certificates assume.
+
+    Integer noise is the same on every device. Continuous noise may differ in a last bit now and
+    then.
     """
 
     arithmetic: Arithmetic
@@ -35,8 +37,10 @@ class NoisyImages(ABC):
 
     @abstractmethod
     def points(self, purpose: str, images: Tensor, ids: Tensor, samples: Tensor) -> Tensor:
-        """Noisy copies, float32 in pixel units, never clamped: images (B, C, H, W) as stored, ids
-        and samples (B,).
+        """Noisy copies, float32 in pixel units, never clamped.
+
+        images: (B, C, H, W) as stored.
+        ids, samples: int64 (B,).
         """
 
     def record(self) -> dict[str, Any]:
@@ -45,10 +49,10 @@ class NoisyImages(ABC):
 
 
 class IntegerImages(NoisyImages):
-    """8-bit images with the noise rounded to the 1/255 grid, added in integers and converted once.
+    """8-bit images with noise rounded to the 1/255 grid, added in integers and converted once.
 
-    The base classifier sees nothing but the integer sum, so the certificates are those of the exact
-    noise for F(z) = f(round(255 z) / 255), whatever the floating-point arithmetic does after it.
+    The base classifier sees only the integer sum. So the certificates are those of the exact noise
+    for F(z) = f(round(255 z) / 255), whatever the floating-point arithmetic does afterwards.
     """
 
     arithmetic = "integer"
@@ -73,11 +77,10 @@ class IntegerImages(NoisyImages):
 
 
 class FloatImages(NoisyImages):
-    """Images in [0, 1] plus float32 noise, as the published code draws it; not sound in floating
-    point.
+    """Images in [0, 1] plus float32 noise, as the published code draws it.
 
-    The rounding of x + noise depends on x, so a base classifier can tell images apart by it
-    (Voracek and Hein 2023).
+    It is not sound in floating point. The rounding of x + noise depends on x, so a base classifier
+    can recognise images by it (Voracek and Hein 2023).
     """
 
     arithmetic = "float"

@@ -1,6 +1,4 @@
-"""Votes on noisy copies of many images, drawn in network passes of one fixed size and counted on
-the device.
-"""
+"""Votes on noisy copies of many images, drawn in passes of one size, counted on the device."""
 
 from __future__ import annotations
 
@@ -19,7 +17,10 @@ from rsmooth.noise.keys import check_counters
 
 @dataclass(frozen=True)
 class Slice:
-    """Copies start..stop-1 of one image (C, H, W) in the noise stream ``purpose``."""
+    """Copies start..stop-1 of one image (C, H, W) in the noise stream ``purpose``.
+
+    Slice("estimate", image, image_id=3, start=0, stop=1000)
+    """
 
     purpose: str
     image: Tensor
@@ -29,7 +30,10 @@ class Slice:
 
 
 class VotePool:
-    """Counts votes of the base classifier; a pass holds copies of as many images as fit into it."""
+    """Counts votes of the base classifier; copies of several images share a pass.
+
+    VotePool(network, source, shape).count([Slice("estimate", image, 3, 0, 1000)])
+    """
 
     def __init__(self, network: FixedBatchNetwork, source: NoisyImages, shape: torch.Size) -> None:
         self.network = network
@@ -37,18 +41,15 @@ class VotePool:
         self.shape = shape
 
     def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
-        """Votes of each slice: (len(work), K + 1), the last column for copies on which a logit was
-        not finite.
+        """Votes of each slice: int64 (len(work), K + 1).
+
+        The last column counts copies on which a logit was not finite. ValueError for an image id or
+        a sample that does not fit its counter.
         """
-        check_counters(
-            *(
-                torch.tensor(ids, dtype=torch.int64)
-                for ids in (  # on the host, where no pass waits for it
-                    [piece.image_id for piece in work],
-                    [piece.stop - 1 for piece in work],
-                )
-            )
-        )
+        # Checked on the host, where no pass has to wait for the answer.
+        image_ids = torch.tensor([piece.image_id for piece in work], dtype=torch.int64)
+        last_samples = torch.tensor([piece.stop - 1 for piece in work], dtype=torch.int64)
+        check_counters(image_ids, last_samples)
         votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
         for purpose in sorted({piece.purpose for piece in work}):
             rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
@@ -57,14 +58,12 @@ class VotePool:
 
     @torch.no_grad()
     def _count(self, purpose: str, work: list[Slice]) -> Tensor:
-        """The slices end to end, cut into passes; the last pass is filled up with copies that
-        nobody counts.
+        """The slices end to end, cut into passes.
+
+        The last pass is filled up with copies that nobody counts.
         """
-        device, batch, answers = (
-            self.network.device,
-            self.network.batch,
-            self.network.num_classes + 1,
-        )
+        device, batch = self.network.device, self.network.batch
+        answers = self.network.num_classes + 1
         images = torch.stack([piece.image for piece in work]).to(device)
         ids = torch.tensor([piece.image_id for piece in work], device=device)
         ends = torch.tensor([piece.stop - piece.start for piece in work], device=device).cumsum(0)
@@ -74,9 +73,7 @@ class VotePool:
         ones = torch.ones(batch, dtype=torch.int64, device=device)
         for begin in range(0, total, batch):
             place = torch.arange(begin, begin + batch, device=device)
-            row = torch.searchsorted(
-                ends, place, right=True
-            )  # len(work) where the pass is filled up
+            row = torch.searchsorted(ends, place, right=True)  # len(work): only fills the pass
             real = row.clamp(max=len(work) - 1)
             points = self.source.points(purpose, images[real], ids[real], to_sample[real] + place)
             votes.index_add_(0, row * answers + self.network(points), ones)

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class VoteRequest:
-    """A request for the votes of an image's noisy copies 0..samples-1 in the noise stream called
-    ``purpose``.
+    """A request for the votes of copies 0..samples-1 of an image in the noise stream ``purpose``.
 
-    The answer counts them: int64 (K + 1,), the last entry for copies on which a logit was not
+        votes = yield VoteRequest("estimate", 1000)
+
+    The answer counts them: int64 (K + 1,). Its last entry is for copies on which a logit was not
     finite.
     """
 
@@ -24,12 +25,15 @@ class VoteRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What is known of one image: the certified (or predicted) label, the radius, and the votes
-    behind them.
+    """What is known of one image: its label, its radius, and the votes that they follow from.
 
-    counts (K,) of the estimation, invalid beside them; selection (K,), None where the class was
-    given; samples: drawn for the estimation; looks: (n_k, hits of the class among the first n_k);
-    p_value: of prediction, else None.
+    label: certified or predicted class, or ABSTAIN.
+    counts: (K,) votes of the estimation.
+    invalid: copies of the estimation without finite logits.
+    selection: (K,) votes of the selection; None where the class was given.
+    samples: drawn for the estimation.
+    looks: pairs (n_k, hits of the class among the first n_k).
+    p_value: of a prediction, else None.
     """
 
     label: int

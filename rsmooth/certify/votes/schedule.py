@@ -1,10 +1,10 @@
-"""The engine: many images' algorithms at once over one pool of votes.
+"""The engine: the algorithms of many images at once over one pool of votes.
 
-Each image runs its own coroutine (``cohen.certification``), which asks for votes up to a sample
-number and is told no more than those. The engine serves the requests of all running images in
-rounds of full network passes, oldest image first, and lets in new images while a round has room.
-What an image receives depends on nothing but its own noise stream, so neither the rounds nor its
-neighbours leave a trace in its result.
+Each image runs its own coroutine (``cohen.certification``). It asks for votes up to a sample number
+and receives no more than those. The engine serves the requests of all running images in rounds of
+full network passes, oldest image first. It lets in new images while a round has room. The votes of
+an image depend only on its own noise stream. So neither the rounds nor its neighbours change its
+result.
 """
 
 from __future__ import annotations
@@ -32,20 +32,23 @@ from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.noise.grid import expect_noise
 from rsmooth.smoothed import SmoothedClassifier
 
-# A round costs the device one synchronisation and is what a kill loses; its number of passes
-# follows the time it takes.
+# The device is waited for once per round, and a kill loses one round. A round has as many passes as
+# fit into this time.
 ROUND_SECONDS = 1.0
 MOST_PASSES = 4096
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """The votes drawn for an image so far: all that a later process needs to go on from here.
+    """The votes drawn for an image so far: all that a later process needs to continue.
 
-    answers: each request that was served, with its votes (K + 1,); reached, votes: samples drawn of
-    the stream that is being drawn, and their votes (of no meaning before the first); seconds: spent
-    on the image. It never changes but is replaced, so that whoever interrupts finds votes and the
-    number of samples behind them in agreement.
+    answers: each request that was served, with its votes (K + 1,).
+    reached: samples drawn so far of the request that is being served.
+    votes: the votes of these samples; without meaning before the first one.
+    seconds: spent on the image.
+
+    A value that is replaced and never changed. So an interrupt always finds votes that match their
+    number of samples.
     """
 
     answers: tuple[tuple[VoteRequest, NDArray[np.int64]], ...] = ()
@@ -59,7 +62,7 @@ class Drawn:
         return sum(request.samples for request, _ in self.answers) + self.reached
 
     def record(self) -> dict[str, Any]:
-        """As plain values for a record."""
+        """The votes as plain values for a record."""
         return {
             "answers": [
                 [request.purpose, request.samples, votes.tolist()]
@@ -72,7 +75,7 @@ class Drawn:
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> Drawn:
-        """What ``record`` wrote."""
+        """The votes that ``record`` wrote."""
         answers = tuple(
             (VoteRequest(purpose, samples), np.array(votes, dtype=np.int64))
             for purpose, samples, votes in record["answers"]
@@ -85,8 +88,12 @@ class Drawn:
 class Task:
     """One image under certification: its algorithm, and the votes drawn for it.
 
-    position: in the data; image_id: what its noise depends on; image (C, H, W) as stored; drawn:
-    what an earlier process left (ValueError if the algorithm asks for something else).
+        Task(0, 3, image, certification(rule, n0=100))
+
+    position: in the data.
+    image_id: identifies the image in the noise.
+    image: (C, H, W) as stored.
+    drawn: votes of an earlier process. ValueError if the algorithm asks for something else.
     """
 
     def __init__(
@@ -131,8 +138,9 @@ class Task:
         )
 
     def receive(self, votes: NDArray[np.int64], samples: int, seconds: float) -> None:
-        """Add the votes of the next ``samples`` copies; the algorithm sees them once its request is
-        complete.
+        """Add the votes of the next ``samples`` copies.
+
+        The algorithm sees them once its request is complete.
         """
         before = self.drawn
         self.drawn = replace(
@@ -172,9 +180,8 @@ class Task:
     def _restore(self, samples: int, votes: NDArray[np.int64]) -> None:
         if int(votes.sum()) != samples:
             raise ValueError(
-                f"expected {samples} recorded votes, got {int(votes.sum())}; the record is not "
-                "sound: "
-                "certify into a new folder"
+                f"expected {samples} recorded votes, got {int(votes.sum())}; the record "
+                "contradicts itself: certify into a new folder"
             )
         self.drawn = replace(self.drawn, reached=samples, votes=votes)
         self._answer_if_complete()
@@ -182,8 +189,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Round:
-    """What a round of passes brought: images that finished, images that go on, the noisy images
-    that were voted on.
+    """What a round of passes brought.
+
+    finished: the images that it decided.
+    running: the images that go on.
+    samples: the noisy images that were voted on.
     """
 
     finished: list[Task]
@@ -192,8 +202,12 @@ class Round:
 
 
 def drive(pool: VotePool, tasks: Iterator[Task]) -> Iterator[Round]:
-    """Serve all tasks until each has finished; new ones are taken from the iterator as room for
-    them comes up.
+    """Serve all tasks until each has finished.
+
+        for turn in drive(pool, iter(tasks)):
+            print(len(turn.finished), "images are decided")
+
+    New tasks are taken from the iterator when there is room for them.
     """
     running: list[Task] = []
     passes = 1
@@ -217,8 +231,9 @@ def drive(pool: VotePool, tasks: Iterator[Task]) -> Iterator[Round]:
 
 
 def _plan(running: list[Task], tasks: Iterator[Task], room: int) -> list[tuple[Task, Slice]]:
-    """The slices of a round, of at most ``room`` copies, oldest image first; newly taken tasks join
-    ``running``.
+    """The slices of a round, of at most ``room`` copies, oldest image first.
+
+    New tasks join ``running``.
     """
     work: list[tuple[Task, Slice]] = []
     waiting = iter(list(running))
@@ -244,9 +259,12 @@ def open_pool(
     samples: float,
     profile: Profile | None = None,
 ) -> VotePool:
-    """The votes of g on images (C, H, W) = ``shape``, for a run of about ``samples`` noisy images.
+    """The votes of g on images (C, H, W) = ``shape``.
 
-    profile: how the network is to be executed; None chooses.
+        open_pool(g, source, torch.Size((3, 32, 32)), CertifySettings(), samples=1e6)
+
+    samples: about how many noisy images the run needs.
+    profile: how the network is executed; None chooses.
     """
     check_images_apart(g, shape)
     network = (

@@ -8,7 +8,7 @@ from scipy import special, stats
 from rsmooth.certify.proof import sequential
 from rsmooth.certify.proof.bounds import hits_needed
 from rsmooth.certify.proof.sequential import (
-    Stream,
+    HitsDistribution,
     default_looks,
     design,
     samples_to_accept,
@@ -17,15 +17,8 @@ from rsmooth.certify.proof.sequential import (
 
 N = 100_000
 LOOKS = default_looks(N)
-SHARES = [
-    0.5,
-    0.69146,
-    0.84134,
-    0.97725,
-    0.99,
-    0.99865,
-    0.99992,
-]  # Phi(0, .5, 1, 2), .99, Phi(3), and almost 1
+# Phi(0, 0.5, 1, 2), 0.99, Phi(3), and almost 1.
+SHARES = [0.5, 0.69146, 0.84134, 0.97725, 0.99, 0.99865, 0.99992]
 
 
 def enumerate_paths(looks, accept, reject, p):
@@ -77,7 +70,7 @@ def test_no_threshold_can_be_lowered_by_one_hit(p0):
     test = design(p0, looks, alpha)
     allowed = np.cumsum(spending(alpha, len(looks), 0.5))
     for look in range(len(looks)):
-        stream, drawn, crossed = Stream(p0), 0, 0.0
+        stream, drawn, crossed = HitsDistribution(p0), 0, 0.0
         for k in range(look + 1):
             stream.draw(looks[k] - drawn)
             drawn = looks[k]
@@ -134,9 +127,8 @@ def test_hardly_any_power_is_lost_against_the_fixed_sample_size(sigmas):
 @pytest.mark.parametrize("sigmas", [0.5, 1.0, 2.0])
 def test_thirty_times_fewer_samples_than_fixed_n(sigmas):
     test = design(float(special.ndtr(sigmas)), LOOKS, 0.001)
-    shares = special.ndtr(
-        np.linspace(-1.0, 4.0, 60)
-    )  # images spread evenly over radii from none to four sigma
+    # Images that are spread evenly over radii from none to four sigma.
+    shares = special.ndtr(np.linspace(-1.0, 4.0, 60))
     assert np.mean([test.expected_samples(float(p)) for p in shares]) < N / 30
 
 
@@ -155,7 +147,7 @@ def test_designs_are_made_once():
     ("samples", "p"), [(1, 0.3), (7, 0.001), (300, 0.5), (N, 0.97725), (N, 0.99999), (50, 1.0)]
 )
 def test_a_draw_is_binomial(samples, p):
-    stream = Stream(p)
+    stream = HitsDistribution(p)
     stream.draw(samples)
     expected = stats.binom.pmf(np.arange(stream.low, stream.low + stream.mass.size), samples, p)
     np.testing.assert_allclose(stream.mass, expected, rtol=1e-9, atol=1e-17)
@@ -163,7 +155,7 @@ def test_a_draw_is_binomial(samples, p):
 
 
 def test_draws_add_up():
-    whole, parts = Stream(0.9), Stream(0.9)
+    whole, parts = HitsDistribution(0.9), HitsDistribution(0.9)
     whole.draw(1_000)
     for samples in (1, 99, 900):
         parts.draw(samples)
@@ -176,7 +168,7 @@ def test_draws_add_up():
 
 @pytest.mark.parametrize("p", [0.5, 0.97725, 0.99865])
 def test_large_draws_by_fourier_transform_are_the_same(p, monkeypatch):
-    direct, fast = Stream(p), Stream(p)
+    direct, fast = HitsDistribution(p), HitsDistribution(p)
     for samples in (300_000, 5, 400_000):
         direct.draw(samples)
         with monkeypatch.context() as patch:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,16 +19,13 @@ from rsmooth.certify import (
     read_log,
 )
 from rsmooth.certify.cohen import certify
-from rsmooth.certify.run import dataset, stream
 from rsmooth.certify.run.dataset import model_hash
 from rsmooth.certify.votes import schedule as engine
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import CRASH_VARIABLE
-from rsmooth.records.journal import parse_journal
 from rsmooth.records.log import VOTES
-from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import small_net
 from tests.certify.recorded import SETTINGS, exit_codes, launch, same, seven
 
@@ -68,9 +64,7 @@ def test_table_and_provenance_are_exported(tmp_path: Path, reference: Certificat
 
 
 def test_a_larger_n_keeps_the_first_votes(tmp_path: Path, reference: CertificationLog) -> None:
-    """A longer run holds the votes of the shorter one, and beside them those of its further
-    samples, counted apart.
-    """
+    """A longer run has the votes of the shorter one, and those of its further samples."""
     longer = certify_dataset(
         small_net(), seven(), tmp_path, replace(SETTINGS, n=500), workers=1, progress=False
     )
@@ -156,27 +150,10 @@ def test_finished_run_draws_no_vote_again(
     )
 
 
-def test_votes_of_unfinished_images_are_journaled_on_the_way(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine, "MOST_PASSES", 1)
-    monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", 0.0)
-    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
-    looks = [
-        entry.data
-        for entry in parse_journal(tmp_path / "certificates.jsonl").entries
-        if entry.kind == "partial"
-    ]
-    assert len(looks) > 50
-    assert all(sum(look["votes"]) == look["reached"] for look in looks if look["reached"])
-
-
 def test_workers_and_ranks_agree_and_resume_each_other(
     tmp_path: Path, reference: CertificationLog
 ) -> None:
-    """Three ranks, one killed in the middle of a write; then two workers; then a single process has
-    nothing to do.
-    """
+    """Three ranks, one killed in the middle of a write; then two workers finish the run."""
     ranks = [
         launch(
             tmp_path,
@@ -199,13 +176,6 @@ def test_workers_and_ranks_agree_and_resume_each_other(
         "certificates.jsonl",
         *(f"certificates.rank{rank}-of-3.jsonl" for rank in range(3)),
     }
-
-
-def test_workers_certify_as_one_process_does(tmp_path: Path, reference: CertificationLog) -> None:
-    assert same(
-        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False),
-        reference,
-    )
 
 
 def test_every_second_image_has_the_certificate_that_it_has_among_all(
@@ -235,34 +205,11 @@ def test_run_goes_on_with_the_numerics_of_its_record(tmp_path: Path) -> None:
     assert log.provenance["numerics"]["batch"] == 32
 
 
-def test_models_of_the_script_itself_stay_in_one_process(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    class Local(nn.Linear):
-        __module__ = "__main__"
-
-    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), Local(16, 4)), 0.25, 4)
-    with pytest.raises(ValueError, match="importable classes"):
-        certify_dataset(g, seven(), tmp_path, SETTINGS, workers=2, progress=False)
-    monkeypatch.setattr(dataset, "WORKERS_WORTH_SECONDS", 0.0)
-    assert len(certify_dataset(g, seven(), tmp_path, SETTINGS, progress=False)) == 7
-
-
 def test_rank_out_of_range_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(ValueError, match="RANK < WORLD_SIZE"):
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, progress=False)
-
-
-def test_first_proposal_of_numerics_wins(tmp_path: Path) -> None:
-    from rsmooth.certify.run.shards import agree
-
-    path = tmp_path / "numerics.json"
-    assert agree(path, {"dtype": "a"}) == {"dtype": "a"}
-    assert agree(path, {"dtype": "b"}) == {"dtype": "a"}
-    assert json.loads(path.read_text()) == {"dtype": "a"}
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_another_architecture_of_the_same_weights_is_another_model() -> None:

@@ -1,6 +1,4 @@
-"""Kills, interrupts, full disks and second writers: a certification loses at most the votes in
-flight.
-"""
+"""Kills, interrupts, full disks, second writers: at most the votes of one round are lost."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ import numpy as np
 import pytest
 
 from rsmooth.certify import CertificationLog, certify_dataset, read_log
-from rsmooth.certify.run import dataset, workers
+from rsmooth.certify.run import dataset
 from rsmooth.certify.votes import schedule as engine
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.plumbing.errors import LockedError
@@ -127,8 +125,9 @@ def test_kills_at_random_times_lose_nothing(tmp_path: Path, reference: Certifica
 
 
 def run_on_a_small_disk(folder: Path, room: int) -> None:
-    """The run of these tests, where no file can grow beyond ``room`` bytes; 28 as exit status where
-    that is said.
+    """The run of these tests, where no file can grow beyond ``room`` bytes.
+
+    The exit status is 28 where the error names the file.
     """
     resource.setrlimit(resource.RLIMIT_FSIZE, (room, room))
     try:
@@ -188,9 +187,7 @@ def test_read_only_folder_is_an_error_and_stays_as_it_was(
 def test_table_that_could_not_be_written_is_written_by_the_next_start(
     renames: int, tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither before nor between the table and its provenance is there a moment that loses or mixes
-    anything.
-    """
+    """A failure before the table or between it and its provenance loses and mixes nothing."""
     replace, left = os.replace, iter(range(renames))
 
     def failing(source: Any, target: Any) -> None:
@@ -250,16 +247,3 @@ def test_what_another_writer_finished_in_the_meantime_is_not_done_again(
         reference,
     )
     assert journal.read_bytes() == whole
-
-
-def test_dead_worker_is_reported_and_what_it_earned_is_kept(
-    tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workers, "_PROGRAM", "import os; os._exit(3)")
-    with pytest.raises(RuntimeError, match="status 3"):
-        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False)
-    monkeypatch.undo()
-    assert same(
-        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
-        reference,
-    )

@@ -16,8 +16,7 @@ from rsmooth.data import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, sensitive, small_net
-
-SHAPE = torch.Size((1, 4, 4))
+from tests.certify.votes.pools import SHAPE, make_pool
 
 
 def choose(samples: float = 1e9, **options: Any) -> Profile:
@@ -180,3 +179,14 @@ def test_randomness_in_a_network_passes() -> None:
             return torch.randn(len(z), 4)
 
     assert int(certify(SmoothedClassifier(Random(), 0.25, 4), images(2), n=20).counts.sum()) == 40
+
+
+def test_logits_do_not_depend_on_the_place_in_the_batch_or_on_the_padding() -> None:
+    pool = make_pool()
+    points = torch.rand(32, *SHAPE, generator=torch.Generator().manual_seed(0))
+    net = pool.network._net
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        assert torch.equal(net(points)[order], net(points[order]))
+        padded = torch.cat([points[:5], torch.rand(27, *SHAPE)])
+        assert torch.equal(net(padded)[:5], net(points)[:5])

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor, nn
 
+from rsmooth.certify import ABSTAIN
+from rsmooth.certify.cohen import certify, predict
 from rsmooth.certify.votes.noisy import FloatImages, IntegerImages, noisy_images
 from rsmooth.noise import Gaussian, GridSampler, Uniform, derive_key, draw
 from rsmooth.registry import NOISES
+from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images
 
 SHAPE = torch.Size((1, 4, 4))
@@ -48,3 +53,31 @@ def test_a_number_is_sigma_and_no_noise_is_refused(arithmetic: Any) -> None:
     assert noisy_images(arithmetic, 0.25, 0, SHAPE).noise == Gaussian(0.25)
     with pytest.raises(ValueError, match="finite half_width > 0"):
         noisy_images(arithmetic, Uniform(0.0), 0, SHAPE)
+
+
+class RecognisesRounding(nn.Module):
+    """Class 1 where every value near zero is a multiple of 2^-25: grey pixels plus float noise."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        steps = z.double() * 2**25
+        fits = (z.abs() >= 0.25) | (steps == steps.round())
+        grey = fits.flatten(1).all(1).to(z.dtype)
+        return torch.stack([1 - grey, grey], dim=1)
+
+
+def test_float_noise_gives_a_false_certificate_and_grid_noise_does_not() -> None:
+    """A base classifier that reads the rounding of x + noise (Voracek and Hein 2023)."""
+    g = SmoothedClassifier(RecognisesRounding(), 0.5, 2)
+    grey, black = (torch.full((1, 1, 2, 2), value, dtype=torch.uint8) for value in (128, 0))
+    distance = math.sqrt(4) * 128 / 255
+    false = certify(g, grey, n=1000, arithmetic="float")
+    assert false.label.item() == 1
+    assert false.radius.item() > distance, "certified beyond the black image"
+    assert predict(g, black, n=1000, arithmetic="float").label.item() == 0
+    sound = certify(g, grey, n=1000)
+    assert (
+        sound.label.item() == ABSTAIN
+        or sound.radius.item() < distance
+        or (predict(g, black, n=1000).label.item() in (sound.label.item(), ABSTAIN))
+    )
+    assert sound.label.item() != 1

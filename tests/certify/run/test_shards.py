@@ -1,0 +1,126 @@
+"""The journals of one run: found, read together, merged, and one agreement for all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rsmooth.certify import (
+    CertificationLog,
+    certify_dataset,
+    read_log,
+)
+from rsmooth.certify.run.shards import Shards, agree, profile_of, rank_and_world
+from rsmooth.certify.votes.schedule import Drawn
+from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.locking import FileLock
+from rsmooth.records.journal import Journal
+from tests.certify.nets import small_net
+from tests.certify.recorded import SETTINGS, seven
+
+
+def test_first_proposal_of_numerics_wins(tmp_path: Path) -> None:
+    path = tmp_path / "numerics.json"
+    assert agree(path, {"dtype": "a"}) == {"dtype": "a"}
+    assert agree(path, {"dtype": "b"}) == {"dtype": "a"}
+    assert json.loads(path.read_text()) == {"dtype": "a"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_agreement_of_ranks_is_refused_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for content, said in (
+        ("{", "what earlier processes agreed on in"),
+        ("{}", "expected a numerics profile of"),
+    ):
+        (tmp_path / "certificates.numerics.json").write_text(content)
+        with pytest.raises(RecordError, match=said) as error:
+            certify_dataset(small_net(), seven(), tmp_path, SETTINGS, progress=False)
+        assert "certificates.numerics.json" in str(error.value)
+
+
+def test_rank_and_world_come_from_torchrun(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert rank_and_world() == (0, 1)
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    assert rank_and_world() == (2, 3)
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match="RANK < WORLD_SIZE in the environment, got 2 and 2"):
+        rank_and_world()
+
+
+HEADER = {"sigma": 0.25, "alpha": 0.001, "n": 100}
+
+
+def image(idx: int, **more: Any) -> dict[str, Any]:
+    known = {"idx": idx, "label": 1, "predict": 1, "radius": 0.2, "correct": 1, "seconds": 1.0}
+    return {**known, **more}
+
+
+def partial(idx: int, reached: int) -> dict[str, Any]:
+    return Drawn((), reached, np.array([reached, 0, 0]), 1.0).record() | {"idx": idx}
+
+
+def write(path: Path, *records: tuple[str, dict[str, Any]], **header: Any) -> None:
+    with Journal(path, {**HEADER, **header}) as journal:
+        for kind, data in records:
+            journal.append(kind, data)
+
+
+def test_journals_of_all_ranks_are_read_together(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "certificates.jsonl")
+    assert shards.of_rank(0, 1) == shards.path
+    write(shards.path, ("image", image(3)), ("partial", partial(4, 32)), ("partial", partial(5, 8)))
+    write(shards.of_rank(1, 2), ("partial", partial(4, 64)), ("partial", partial(3, 16)))
+    write(shards.of_rank(0, 2), ("image", image(5)), ("look", partial(6, 16)))
+    write(tmp_path / "certificates-more.jsonl", ("image", image(9)), seed=1)
+    finished, drawn = shards.read(HEADER)
+    assert finished == {3, 5}
+    assert {idx: votes.reached for idx, votes in drawn.items()} == {4: 64, 6: 16}
+    assert shards.merged().idx.tolist() == [3, 5]
+
+
+def test_a_journal_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "certificates.jsonl")
+    assert shards.read(HEADER) == (set(), {})
+    assert shards.profile() is None
+    write(shards.of_rank(2, 3), ("image", image(3)), n=200)
+    with pytest.raises(RecordError, match=r"rank2-of-3\.jsonl .* differs in n \(200, here 100\)"):
+        shards.read(HEADER)
+
+
+def test_shards_that_contradict_each_other_are_not_merged(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "certificates.jsonl")
+    write(shards.path, ("image", image(3)))
+    write(shards.of_rank(0, 2), ("image", image(3, radius=0.1)))
+    with pytest.raises(RecordError, match="radius differs between shards at idx 3"):
+        shards.merged()
+
+
+def test_the_table_is_written_by_one_rank(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "certificates.jsonl")
+    write(shards.path, ("image", image(3)))
+    log = shards.merged()
+    with FileLock(tmp_path / "certificates.tsv"):
+        shards.export(log)
+        assert not (tmp_path / "certificates.tsv").exists()
+    shards.export(log)
+    assert read_log(tmp_path / "certificates.tsv").idx.tolist() == [3]
+
+
+def test_the_profile_is_that_of_the_record(tmp_path: Path, reference: CertificationLog) -> None:
+    numerics = reference.provenance["numerics"]
+    shards = Shards(tmp_path / "certificates.jsonl")
+    write(shards.path, numerics=numerics)
+    found = shards.profile()
+    assert found is not None
+    assert found.record() == numerics
+    with pytest.raises(RecordError, match=r"here: expected a numerics profile.*--out FILE\.jsonl"):
+        profile_of({**numerics, "batch": "32"}, "here")

@@ -1,0 +1,112 @@
+"""Events of a certification: certificates at once, unfinished votes now and then."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rsmooth.certify import (
+    CertificationLog,
+    CertifySettings,
+    certify_dataset,
+)
+from rsmooth.certify.run import stream
+from rsmooth.certify.run.stream import Event, certify_positions
+from rsmooth.certify.votes import schedule as engine
+from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.pool import VotePool
+from rsmooth.certify.votes.requests import VoteRequest
+from rsmooth.certify.votes.schedule import Drawn, open_pool
+from rsmooth.records.journal import parse_journal
+from tests.certify.nets import small_net
+from tests.certify.recorded import SETTINGS, seven
+
+
+def test_votes_of_unfinished_images_are_journaled_on_the_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_PASSES", 1)
+    monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", 0.0)
+    certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
+    looks = [
+        entry.data
+        for entry in parse_journal(tmp_path / "certificates.jsonl").entries
+        if entry.kind == "partial"
+    ]
+    assert len(looks) > 50
+    assert all(sum(look["votes"]) == look["reached"] for look in looks if look["reached"])
+
+
+def opened(settings: CertifySettings = SETTINGS) -> VotePool:
+    g, shape = small_net(), torch.Size((1, 4, 4))
+    source = noisy_images("integer", g.noise, settings.seed, shape)
+    return open_pool(g, source, shape, settings, 1.0)
+
+
+def test_each_image_is_an_event_once_it_is_decided(reference: CertificationLog) -> None:
+    events = list(certify_positions(opened(), seven(), SETTINGS, [5, 0, 2], {}))
+    images = [payload for kind, payload in events if kind == "image"]
+    rounds = [payload for kind, payload in events if kind == "round"]
+    assert [image["idx"] for image in images] == [103, 3, 43]
+    for image in images:
+        row = int(np.flatnonzero(reference.idx == image["idx"])[0])
+        assert image["label"] == reference.label[row]
+        assert image["predict"] == reference.predict[row]
+        assert image["radius"] == reference.radius[row]
+        assert reference.counts is not None
+        assert image["counts"].tolist() == reference.counts[row].tolist()
+        assert (image["n0"], image["n"]) == (20, 300)
+    assert sum(each["finished"] for each in rounds) == 3
+    assert sum(each["samples"] for each in rounds) == 3 * 320
+
+
+def test_a_task_is_opened_for_the_label_without_selection() -> None:
+    settings = replace(SETTINGS, target="label")
+    events = certify_positions(opened(settings), seven(), settings, [1], {})
+    (image,) = (payload for kind, payload in events if kind == "image")
+    assert image["selection"] is None
+    assert image["n0"] == 0
+    assert image["predict"] in (1, -1)
+
+
+@pytest.mark.parametrize("checkpoint", [0.0, 1e9])
+def test_an_interrupt_reports_every_vote_that_is_new_once(
+    checkpoint: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_PASSES", 1)
+    monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", checkpoint)
+    count, rounds = VotePool.count, iter(range(4))
+
+    def counting(self: VotePool, work: Any) -> Any:
+        if next(rounds, None) is None:
+            raise KeyboardInterrupt
+        return count(self, work)
+
+    monkeypatch.setattr(VotePool, "count", counting)
+    events: list[Event] = []
+    with pytest.raises(KeyboardInterrupt):
+        events.extend(certify_positions(opened(), seven(), SETTINGS, [0, 1], {}))
+    partials = [payload for kind, payload in events if kind == "partial"]
+    totals: dict[int, list[int]] = {}
+    for each in partials:
+        totals.setdefault(each["idx"], []).append(Drawn.of_record(each).total)
+    assert set(totals) <= {3, 23}
+    assert all(each == sorted(set(each)) for each in totals.values()), "reported twice"
+    assert sum(each[-1] for each in totals.values()) == 4 * 32
+    assert (len(partials) > len(totals)) == (checkpoint == 0.0)
+
+
+def test_votes_of_an_earlier_run_are_not_drawn_again(reference: CertificationLog) -> None:
+    assert reference.selection is not None
+    chosen = np.append(reference.selection[0], 0)
+    drawn = Drawn(((VoteRequest("select", 20), chosen),), 0, np.zeros(0, dtype=np.int64), 2.0)
+    events = list(certify_positions(opened(), seven(), SETTINGS, [0], {3: drawn}))
+    (image,) = (payload for kind, payload in events if kind == "image")
+    assert image["radius"] == reference.radius[0]
+    assert image["seconds"] > 2.0
+    assert sum(payload["samples"] for kind, payload in events if kind == "round") == 300

@@ -1,0 +1,83 @@
+"""Worker processes: the same votes as one process, and no vote lost with a dead worker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from torch import nn
+
+from rsmooth.certify import (
+    CertificationLog,
+    certify_dataset,
+)
+from rsmooth.certify.run import dataset, workers
+from rsmooth.certify.run.workers import certify_with_workers, check_portable
+from rsmooth.certify.votes.network import Profile
+from rsmooth.certify.votes.requests import VoteRequest
+from rsmooth.certify.votes.schedule import Drawn
+from rsmooth.smoothed import SmoothedClassifier
+from tests.certify.nets import small_net
+from tests.certify.recorded import SETTINGS, same, seven
+
+
+def test_workers_certify_as_one_process_does(tmp_path: Path, reference: CertificationLog) -> None:
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False),
+        reference,
+    )
+
+
+def test_models_of_the_script_itself_stay_in_one_process(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    class Local(nn.Linear):
+        __module__ = "__main__"
+
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), Local(16, 4)), 0.25, 4)
+    with pytest.raises(ValueError, match="importable classes"):
+        certify_dataset(g, seven(), tmp_path, SETTINGS, workers=2, progress=False)
+    monkeypatch.setattr(dataset, "WORKERS_WORTH_SECONDS", 0.0)
+    assert len(certify_dataset(g, seven(), tmp_path, SETTINGS, progress=False)) == 7
+
+
+def test_dead_worker_is_reported_and_what_it_earned_is_kept(
+    tmp_path: Path, reference: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_PROGRAM", "import os; os._exit(3)")
+    with pytest.raises(RuntimeError, match="status 3"):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=2, progress=False)
+    monkeypatch.undo()
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
+
+
+def test_only_importable_classes_are_portable() -> None:
+    class Local(nn.Linear):
+        __module__ = "__main__"
+
+    check_portable(small_net())
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), Local(16, 4)), 0.25, 4)
+    with pytest.raises(ValueError, match=r"got Local from the script itself; .* workers=1"):
+        check_portable(g)
+
+
+def test_workers_share_the_images_and_what_was_drawn(reference: CertificationLog) -> None:
+    assert reference.selection is not None
+    chosen = np.append(reference.selection[2], 0)
+    drawn = {43: Drawn(((VoteRequest("select", 20), chosen),), 0, np.zeros(0, np.int64), 1.0)}
+    profile = Profile.of_record(reference.provenance["numerics"])
+    events = list(
+        certify_with_workers(small_net(), seven(), SETTINGS, profile, [0, 2, 4], drawn, 2)
+    )
+    images = {payload["idx"]: payload for kind, payload in events if kind == "image"}
+    assert sorted(images) == [3, 43, 83]
+    for idx, image in images.items():
+        row = int(np.flatnonzero(reference.idx == idx)[0])
+        assert image["radius"] == reference.radius[row]
+        assert reference.counts is not None
+        assert image["counts"] == reference.counts[row].tolist()
+    assert sum(payload["samples"] for kind, payload in events if kind == "round") == 3 * 320 - 20

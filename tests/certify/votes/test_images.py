@@ -1,0 +1,92 @@
+"""Images as the certifier stores them, and the ids of their noise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rsmooth.certify.votes.images import image_ids, stored_images
+from tests.certify.nets import images
+
+
+def test_every_form_of_an_8_bit_image_is_stored_alike() -> None:
+    x = images(5)
+    for given in (x, x.float() / 255, x.double() / 255, (x.float() / 255).requires_grad_()):
+        stored = stored_images(given, "integer")
+        assert stored.dtype == torch.uint8
+        assert not stored.requires_grad
+        assert torch.equal(stored, x)
+
+
+def test_float_arithmetic_stores_float32() -> None:
+    x = images(5)
+    assert torch.equal(stored_images(x, "float"), x.float() / 255)
+    off_grid = torch.rand(2, 1, 4, 4, dtype=torch.float64)
+    assert torch.equal(stored_images(off_grid, "float"), off_grid.float())
+
+
+def test_values_between_the_levels_are_refused_with_their_distance() -> None:
+    x = images(2).float() / 255
+    x[1, 0, 2, 2] = 100.3 / 255
+    with pytest.raises(ValueError, match=r"got values 0\.3 of a level away.*arithmetic='float'"):
+        stored_images(x, "integer")
+
+
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (images(2)[0], ValueError, "add the batch dimension"),
+        (images(2)[0] / 255, ValueError, "add the batch dimension"),
+        (images(2, (3, 8, 8)).permute(0, 2, 3, 1), ValueError, "use x.permute"),
+        (torch.full((1, 1, 4, 4), -0.1), ValueError, r"expected images in \[0, 1\]"),
+        (np.zeros((1, 1, 4, 4)), TypeError, "torch.as_tensor"),
+    ],
+)
+@pytest.mark.parametrize("arithmetic", ["integer", "float"])
+def test_what_is_no_image_is_refused(
+    arithmetic: Any, x: Any, error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        stored_images(x, arithmetic)
+
+
+def test_no_images_are_stored_too() -> None:
+    assert stored_images(torch.zeros(0, 3, 2, 2), "integer").shape == (0, 3, 2, 2)
+    assert image_ids(torch.zeros(0, 3, 2, 2, dtype=torch.uint8), None).shape == (0,)
+
+
+def test_the_content_identifies_an_image() -> None:
+    x = images(50)
+    ids = image_ids(x, None)
+    assert ids.dtype == torch.int64
+    assert len(set(ids.tolist())) == 50
+    assert int(ids.min()) >= 0
+    assert int(ids.max()) > 2**61, "expected 63 bits of the hash"
+    assert torch.equal(image_ids(x.flip(0), None), ids.flip(0))
+    assert torch.equal(image_ids(x.repeat(1, 1, 1, 2)[..., :4], None), ids), "strides do not count"
+    for other in (x.view(50, 4, 4, 1), x.float()):
+        assert not set(image_ids(other, None).tolist()) & set(ids.tolist())
+
+
+def test_an_index_is_taken_as_it_is() -> None:
+    ids = image_ids(images(3), torch.tensor([7, 0, 7], dtype=torch.int16))
+    assert ids.dtype == torch.int64
+    assert ids.tolist() == [7, 0, 7]
+
+
+@pytest.mark.parametrize(
+    ("index", "error"),
+    [
+        (torch.arange(2), ValueError),
+        (torch.arange(3)[:, None], ValueError),
+        (torch.arange(3.0), ValueError),
+        (torch.tensor([0, -1, 2]), ValueError),
+        ([0, 1, 2], TypeError),
+    ],
+)
+def test_a_bad_index_is_refused(index: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="index"):
+        image_ids(images(3), index)

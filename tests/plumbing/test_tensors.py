@@ -1,0 +1,84 @@
+"""Tensors are accepted in silence, or refused with what was expected, what came, and a remedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rsmooth.plumbing.tensors import (
+    check_channels_first,
+    check_images,
+    check_labels,
+    check_tensor,
+)
+
+
+def test_only_tensors_are_tensors() -> None:
+    check_tensor(torch.zeros(1), "x")
+    for value in (np.zeros(1), [0.0], None):
+        with pytest.raises(TypeError, match=r"expected points as a torch.Tensor, got .*as_tensor"):
+            check_tensor(value, "points")
+
+
+@pytest.mark.parametrize(
+    "shape", [(2, 3, 8, 8), (2, 1, 8, 1), (2, 8, 4, 3), (5, 5, 3), (2, 5, 5, 5)]
+)
+def test_channels_that_may_be_first_pass(shape: tuple[int, ...]) -> None:
+    check_channels_first(torch.zeros(shape))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 5, 5, 1)])
+def test_channels_last_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"look like \(B, H, W, C\); use x.permute\(0, 3, 1, 2\)"):
+        check_channels_first(torch.zeros(shape))
+    with pytest.raises(ValueError, match=r"look like \(B, H, W, C\)"):
+        check_images(torch.zeros(shape))
+
+
+def test_good_images_pass() -> None:
+    for dtype in (torch.float16, torch.float32, torch.float64):
+        check_images(torch.tensor([0.0, 1.0], dtype=dtype).view(2, 1, 1, 1))
+    check_images(torch.zeros(0, 3, 4, 4))
+    check_images(torch.full((1, 1, 1, 1), -3.0), bounds=(-4.0, 4.0))
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(3, 4, 4), "divide uint8 images by 255 and add the batch dimension"),
+        (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "got torch.uint8"),
+        (torch.full((1, 1, 1, 1), 1.001), r"in \[0, 1\], got values from 1\.001 to 1\.001"),
+        (torch.full((1, 1, 1, 1), -0.001), "put the normalisation into the model"),
+        (torch.full((1, 1, 1, 1), torch.nan), "got values from nan to nan"),
+        (torch.full((1, 1, 1, 1), torch.inf), "got values from inf to inf"),
+    ],
+)
+def test_bad_images_are_refused(x: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        check_images(x)
+
+
+def test_good_labels_pass() -> None:
+    for dtype in (torch.int64, torch.int32, torch.uint8):
+        check_labels(torch.tensor([0, 9], dtype=dtype), 2, 10)
+    check_labels(torch.zeros(0, dtype=torch.int64), 0, 10)
+
+
+@pytest.mark.parametrize(
+    ("y", "error", "message"),
+    [
+        ([0, 1], TypeError, r"expected labels \(B,\) as a torch.Tensor"),
+        (torch.tensor([0]), ValueError, "expected 2 integer labels"),
+        (torch.tensor([[0], [1]]), ValueError, "expected 2 integer labels"),
+        (torch.tensor([0.0, 1.0]), ValueError, "got torch.float32"),
+        (torch.tensor([True, False]), ValueError, "got torch.bool"),
+        (torch.tensor([0, 10]), ValueError, r"within 0\.\.9, got 0\.\.10; check num_classes"),
+        (torch.tensor([-1, 3]), ValueError, r"within 0\.\.9, got -1\.\.3"),
+    ],
+)
+def test_bad_labels_are_refused(y: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        check_labels(y, 2, 10)
