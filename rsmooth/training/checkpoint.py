@@ -14,11 +14,11 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from rsmooth.models.checkpoints import atomic_save, safe_load
+from rsmooth.plumbing.difference import differences
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import remove_leftovers, replace_file
 
 FORMAT = "rsmooth-training-1"
-MISSING = "(nothing)"
 
 
 class RunFolder:
@@ -56,11 +56,14 @@ class RunFolder:
             and "precision" in state
         ):
             raise self.unusable("something else")
-        differing = _differences({**self._since, **state["config"]}, self.config)
+        differing = differences({**self._since, **state["config"]}, self.config)
         if differing:
+            named = "; ".join(
+                f"{each.key} was {each.old!r} and is {each.new!r}" for each in differing
+            )
             raise RecordError(
                 f"expected {self.path} to hold a run of this configuration, got another one: "
-                f"{'; '.join(differing)}. Choose another folder, or remove its checkpoint "
+                f"{named}. Choose another folder, or remove its checkpoint "
                 "(or resume=False) to start anew"
             )
         return state
@@ -86,18 +89,6 @@ class RunFolder:
         # run was killed.
         rows = "".join(json.dumps(row) + "\n" for row in state["history"])
         replace_file(self.path / "metrics.jsonl", rows.encode(), sync=False)
-
-
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One line for each key whose values differ."""
-    lines = []
-    for key in sorted({*old, *new}):
-        before, now = old.get(key, MISSING), new.get(key, MISSING)
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            lines += _differences(before, now, f"{prefix}{key}.")
-        elif before != now:
-            lines.append(f"{prefix}{key} was {before!r} and is {now!r}")
-    return lines
 
 
 class Interruption:

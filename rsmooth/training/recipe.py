@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
 from rsmooth.training.optimizers import OptimizerName, build_optimizer
+from rsmooth.training.options import check_choices, check_numbers
 from rsmooth.training.parts import frozen_modules, unfrozen_parameters
 from rsmooth.training.precision import Precision
 from rsmooth.training.sampling import EpochStart
@@ -129,8 +129,8 @@ class Recipe:
     def __post_init__(self) -> None:
         for name in ("lr_milestones", "frozen_parts"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_numbers(self)
-        _check_choices(self)
+        check_numbers(self)
+        check_choices(self)
         if self.num_noise > self.batch_size:
             raise ValueError(
                 "expected num_noise <= batch_size (each batch is cut into num_noise "
@@ -207,49 +207,6 @@ class Recipe:
         as here, takes every image once.
         """
         return None
-
-
-def _check_numbers(recipe: Recipe) -> None:
-    for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
-        _check(recipe, name, lambda value: isinstance(value, int) and value >= 1, "an integer >= 1")
-    for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
-        _check(recipe, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")
-    for name in ("momentum", "weight_decay", "warmup_epochs", "workers"):
-        _check(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
-    _check(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
-    _check(
-        recipe,
-        "lr_milestones",
-        lambda value: list(value) == sorted({*value}) and all(epoch >= 1 for epoch in value),
-        "growing epochs >= 1",
-    )
-
-
-def _check_choices(recipe: Recipe) -> None:
-    for name, known in (
-        ("optimizer", ("sgd", "adam", "adamw")),
-        ("schedule", ("step", "milestones", "one-cycle", "cosine")),
-        ("warmup_per", ("epoch", "step")),
-        ("budget_clock", ("process", "wall")),
-        ("precision", ("float32", "bfloat16", "auto")),
-    ):
-        _check(recipe, name, known.__contains__, f"one of {', '.join(known)}")
-    if (recipe.schedule == "milestones") != bool(recipe.lr_milestones):
-        raise ValueError(
-            "expected lr_milestones with schedule='milestones' and with no other, got "
-            f"{recipe.lr_milestones} with {recipe.schedule!r}"
-        )
-    if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
-        raise ValueError(
-            "expected nesterov with optimizer='sgd' and a momentum > 0, got "
-            f"{recipe.optimizer!r} and {recipe.momentum}"
-        )
-
-
-def _check(recipe: Recipe, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
-    value = getattr(recipe, name)
-    if not holds(value):
-        raise ValueError(f"expected {name} to be {wanted}, got {value!r}")
 
 
 def expected_loss(loss: Callable[[Tensor], Tensor], targets: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,12 +14,11 @@ from torch import Tensor
 from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
-from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
 from rsmooth.training.checkpoint import Interruption, RunFolder
-from rsmooth.training.described import describe, described_defaults
+from rsmooth.training.described import describe_run, described_defaults
 from rsmooth.training.distributed import Ranks, joined, local_device
 from rsmooth.training.draws import Draws
 from rsmooth.training.loop import Callback, History, Job, Run
@@ -150,11 +148,6 @@ def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderDat
     return images
 
 
-def _fingerprint(data: ImageData | FolderData) -> str:
-    """What names the images in a run's configuration; of files, too many to read, the listing."""
-    return data.listing() if isinstance(data, FolderData) else data.fingerprint()
-
-
 def _folder(
     wanted: Wanted,
     recipe: Recipe,
@@ -172,29 +165,10 @@ def _folder(
             f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or "
             "leave run_dir out"
         )
-    gaussian = isinstance(g.noise, Gaussian)
-    config = {
-        **describe(recipe),
-        **({"sigma": g.sigma} if gaussian else {"noise": str(g.noise)}),
-        "classes": g.num_classes,
-        "data": _fingerprint(data),
-        "parameters": sum(parameter.numel() for parameter in g.parameters()),
-        "validation": None if held_out is None else _fingerprint(held_out),
-        "architecture": repr(architecture),
-    }
+    config = describe_run(recipe, g, data, held_out, wanted.extras or {})
     if wanted.unlabelled is not None:
         config["unlabelled"] = wanted.unlabelled.fingerprint()
-    if wanted.extras:
-        config["extras"] = {name: _digest(column) for name, column in wanted.extras.items()}
     return RunFolder(wanted.run_dir, config, since=described_defaults(recipe))
-
-
-def _digest(column: Tensor) -> str:
-    """What names a column in a run's configuration."""
-    content = column.detach().cpu().contiguous()
-    digest = hashlib.sha256(f"{content.dtype} {tuple(content.shape)}".encode())
-    digest.update(content.view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
 
 
 def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:

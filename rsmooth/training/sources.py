@@ -19,7 +19,6 @@ from rsmooth.data.images import ImageData
 from rsmooth.training.augment import crop_and_flip, draw_crops
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.recipe import Recipe
-from rsmooth.training.sampling import occurrences
 
 # x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
 Images = tuple[Tensor, Tensor, Tensor]
@@ -213,56 +212,3 @@ class PseudoLabels:
         if self.probabilities is not None:
             digest.update(self.probabilities.cpu().contiguous().numpy().data)
         return digest.hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimiser step: which source, and the positions of its images over all processes.
-
-    visits: how often each image came before in this epoch; None where it comes once.
-    """
-
-    source: int
-    positions: Tensor
-    visits: Tensor | None = None
-
-
-def plan_epoch(
-    sources: Sequence[Source],
-    epoch: int,
-    batch_size: int,
-    num_noise: int,
-    weights: Tensor | None = None,
-) -> list[Step]:
-    """The optimiser steps of an epoch, in order.
-
-    Every image of the first source comes once, in batches of ``batch_size``, each batch in
-    ``num_noise`` mini-batches of one step (the last ones may be smaller; none is dropped). With
-    weights (N,) as many are drawn in proportion to them, with replacement. Every further source
-    gives one batch after each.
-    """
-    count, draws = len(sources[0]), sources[0].draws
-    order = draws.order(count, epoch) if weights is None else draws.weighted(weights, epoch)
-    visits = None if weights is None else occurrences(order)
-    main = list(torch.split(torch.arange(count), batch_size))
-    turns = [[order[part] for part in main]]
-    turns += [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
-    steps = []
-    for number, turn in enumerate(zip(*turns, strict=True)):
-        for which, batch in enumerate(turn):
-            again = visits[main[number]] if visits is not None and which == 0 else None
-            steps += _mini_batches(which, batch, again, num_noise)
-    return steps
-
-
-def _mini_batches(which: int, batch: Tensor, visits: Tensor | None, num_noise: int) -> list[Step]:
-    parts = batch.tensor_split(num_noise)
-    again = [None] * num_noise if visits is None else list(visits.tensor_split(num_noise))
-    return [Step(which, part, seen) for part, seen in zip(parts, again, strict=True) if len(part)]
-
-
-def _enough(source: Source, epoch: int, count: int, batch_size: int) -> list[Tensor]:
-    """``count`` whole batches of a source: of this epoch's order, or of several if it is short."""
-    rounds = -(-count * batch_size // len(source))
-    orders = [source.draws.order(len(source), epoch * rounds + turn) for turn in range(rounds)]
-    return list(torch.split(torch.cat(orders)[: count * batch_size], batch_size))

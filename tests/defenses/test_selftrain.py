@@ -14,8 +14,9 @@ from rsmooth.data import ImageData
 from rsmooth.defenses import PseudoLabels, Trainer, init_from, preset, preset_names, pseudo_label
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.draws import UNLABELLED, Draws
+from rsmooth.training.plan import plan_epoch
 from rsmooth.training.recipe import expected_loss
-from rsmooth.training.sources import as_source, plan_epoch
+from rsmooth.training.sources import as_source
 from tests.training.helpers import CLASSES, classifier, images, trained, weights
 
 

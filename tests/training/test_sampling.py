@@ -12,8 +12,8 @@ from torch import Tensor
 from rsmooth.defenses import Trainer
 from rsmooth.training import Batch, EpochStart
 from rsmooth.training.draws import Draws
+from rsmooth.training.plan import plan_epoch
 from rsmooth.training.sampling import check_weights, occurrences
-from rsmooth.training.sources import plan_epoch
 from tests.training.helpers import classifier, images
 
 OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 12, "lr": 0.05, "precision": "float32"}

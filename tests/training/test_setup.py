@@ -14,8 +14,9 @@ from rsmooth.attacks import PGD, SmoothAdvPGD
 from rsmooth.defenses import Trainer
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.draws import Draws
+from rsmooth.training.plan import plan_epoch
 from rsmooth.training.precision import resolve_precision
-from rsmooth.training.sources import as_source, plan_epoch
+from rsmooth.training.sources import as_source
 from tests.training.helpers import classifier, images, trained, weights
 
 ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
