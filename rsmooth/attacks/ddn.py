@@ -22,7 +22,7 @@ Fallback = Literal["clean", "last"]
 class DDN(GradientAttack):
     """Decoupled direction and norm: the smallest l2 perturbation within epsilon.
 
-        x_adv = DDN(epsilon=0.5, steps=20)(g, x, y)                     # on the base classifier
+        x_adv = DDN(epsilon=0.5, steps=20)(g, x, y)  # on the base classifier
         x_adv = SmoothAdvDDN(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
 
     steps: number of gradient steps, >= 1.

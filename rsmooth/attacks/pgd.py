@@ -17,7 +17,7 @@ from rsmooth.registry import ATTACKS
 class PGD(GradientAttack):
     """Projected gradient descent in the l2 ball (Madry et al. 2018), in steps of fixed length.
 
-        x_adv = PGD(epsilon=0.5, steps=20)(g, x, y)                     # on the base classifier
+        x_adv = PGD(epsilon=0.5, steps=20)(g, x, y)  # on the base classifier
         x_adv = SmoothAdvPGD(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
 
     steps: number of gradient steps, >= 1.

@@ -21,9 +21,11 @@ GRID_TOLERANCE = 1e-4
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Images in use: uint8 becomes float32 in [0, 1]; floating-point images pass through.
+    """Images in use: float32 in [0, 1].
 
-    x = to_unit(splits.test.images)
+        x = to_unit(splits.test.images)
+
+    images: uint8, which become uint8 / 255, or floating-point, which pass through.
     """
     return images.float() / 255 if images.dtype == torch.uint8 else images
 

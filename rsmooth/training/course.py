@@ -37,7 +37,10 @@ class Course:
         self.progress, self.lr, self.epsilon = 0.0, recipe.lr, 0.0
 
     def locate(self, steps: int) -> None:
-        """Set progress, learning rate and epsilon for the step to come, of ``steps`` in its epoch."""
+        """Set progress, learning rate and epsilon for the step to come.
+
+        steps: in its epoch.
+        """
         self.progress = self.epoch + self.step / steps
         if self._recipe.budget_seconds is not None:
             self.progress = self._used() / self._recipe.budget_seconds * self._recipe.epochs
@@ -45,7 +48,7 @@ class Course:
         self.epsilon = self._recipe.epsilon_at(self.progress)
 
     def count_step(self) -> None:
-        """A step has been made."""
+        """Go to the next step of the epoch."""
         self.step += 1
         self.steps_done += 1
 

@@ -1,4 +1,4 @@
-"""A recipe in plain values: what two runs are compared by before one goes on from the other."""
+"""A run in plain values, by which two runs are compared before one goes on from the other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rsmooth.training.recipe import Recipe
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """The options that decide a run's result, as plain values: what two runs are compared by."""
+    """The options of a recipe that decide the result of a run, as plain values."""
     options = {
         f.name: _plain(getattr(recipe, f.name))
         for f in fields(recipe)
@@ -75,7 +75,7 @@ def _plain(value: Any) -> Any:
 
 
 def _fingerprint(data: ImageData | FolderData) -> str:
-    """What names the images; of files, which are too many to read, the listing."""
+    """What names the images; of files, which are too many to read, it is the listing."""
     return data.listing() if isinstance(data, FolderData) else data.fingerprint()
 
 

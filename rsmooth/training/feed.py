@@ -1,4 +1,4 @@
-"""What the steps of an epoch are given: images, noise and extras, this process' share of each."""
+"""What the steps of an epoch are given: images, noise and extras, the share of this process."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.noise.distributions import NoiseDistribution
-from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import Draws
 from rsmooth.training.plan import Step, plan_epoch
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.sampling import EpochStart, check_weights
 from rsmooth.training.sources import Images, Source
+from rsmooth.training.views import Views
 
 
 class Given(NamedTuple):
-    """One step's share of this process; tensors as in ``Batch``.
+    """What this process is given for one step; the tensors are as in ``Batch``.
 
     scale: what the sum of the images' losses is multiplied by.
     draws: of the source that the images come from.
@@ -59,14 +59,11 @@ class Feed:
         self._weights: Tensor | None = None
         self._method_state: dict[str, Any] = {}
 
-    def choose(self, epoch: int, g: SmoothedClassifier) -> None:
-        """Ask the method how often this epoch draws each image; the first process decides.
-
-        g: the classifier in eval mode.
-        """
+    def choose(self, epoch: int, views: Views) -> None:
+        """Ask the method how often this epoch draws each image; the first process decides."""
         if type(self._recipe).sample_weights is Recipe.sample_weights:
             return
-        draws = self._sources[0].draws
+        g, draws = views.attacked(), self._sources[0].draws
         start = EpochStart(epoch, g, self._data, draws, self._device, self._method_state)
         with torch.no_grad():
             found = self._recipe.sample_weights(start)

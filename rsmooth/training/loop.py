@@ -31,8 +31,10 @@ from rsmooth.training.tensorboard import Board
 
 History = list[dict[str, float | int | str]]
 Callback = Callable[[int, int], None]
-LOOK_EVERY = 50  # steps on a GPU between two looks at what it or other processes must be waited for
-JUDGED_AFTER = 100  # steps; a classifier that has hardly begun may well answer one class
+# Steps on a GPU between two looks at what has to be waited for.
+LOOK_EVERY = 50
+# Steps; a classifier that has hardly begun may well answer one class.
+JUDGED_AFTER = 100
 BUDGET_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
 
 
@@ -40,8 +42,9 @@ BUDGET_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix
 class Job:
     """What a run is made of: recipe, classifier, data, and where and how it is carried out.
 
-    sources: of training images, the labelled ones first; data: those as they lie at rest. extras:
-    columns beside them, by name. folder: None for a run that leaves no files.
+    data: the labelled training images as they are at rest. sources: of training images, these
+        first. extras: further columns of them, by name.
+    folder: None for a run that leaves no files.
     """
 
     recipe: Recipe
@@ -115,7 +118,7 @@ class Run:
         course, budget = self.course, self.recipe.budget_seconds
         with course.clock.running():
             if course.step == 0:
-                self.feed.choose(course.epoch, self.stepper.views.attacked())
+                self.feed.choose(course.epoch, self.stepper.views)
             plan = self.feed.plan(course.epoch)
             for given in self.feed.steps(plan[course.step :], course.epoch):
                 course.locate(len(plan))
@@ -158,16 +161,15 @@ class Run:
         if signal:
             self.job.interruption.end(
                 signal,
-                f"saved after step {self.course.step} of epoch {self.course.epoch}; call fit again with "
-                f"run_dir={str(self.folder.path)!r} to go on from there",
+                f"saved after step {self.course.step} of epoch {self.course.epoch}; call fit again "
+                f"with run_dir={str(self.folder.path)!r} to go on from there",
             )
 
     def _end_epoch(self, bar: tqdm[Any]) -> None:
         totals = Totals(self.stepper.meter, self.ranks)
         guards.check_loss(totals.loss, self.recipe, self.course.epoch)
-        guards.check_weights(
-            self.g.base, self.recipe, self.course.epoch
-        )  # before best.pt is written
+        # Before best.pt is written.
+        guards.check_weights(self.g.base, self.recipe, self.course.epoch)
         self._guard(totals, "training")
         row = self._row(totals) | self._validate()
         self.history.append(row)

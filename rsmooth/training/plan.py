@@ -14,9 +14,10 @@ from rsmooth.training.sources import Source
 
 @dataclass(frozen=True)
 class Step:
-    """One optimiser step: which source, and the positions of its images over all processes.
+    """One optimiser step, for all processes together.
 
-    visits: how often each image came before in this epoch; None where it comes once.
+    source: the number of the source. positions: of its images.
+    visits: how often each image came before in this epoch; None where each comes once.
     """
 
     source: int
@@ -33,10 +34,11 @@ def plan_epoch(
 ) -> list[Step]:
     """The optimiser steps of an epoch, in order.
 
-    Every image of the first source comes once, in batches of ``batch_size``, each batch in
-    ``num_noise`` mini-batches of one step (the last ones may be smaller; none is dropped). With
-    weights (N,) as many are drawn in proportion to them, with replacement. Every further source
-    gives one batch after each.
+    weights: (N,), how often to draw each image of the first source; None takes each once.
+
+    The first source gives batches of ``batch_size``. Each is cut into ``num_noise`` mini-batches of
+    one step. The last ones may be smaller; none is dropped. With weights as many images are drawn,
+    in proportion to them and with replacement. After each batch, every further source gives one.
     """
     count, draws = len(sources[0]), sources[0].draws
     order = draws.order(count, epoch) if weights is None else draws.weighted(weights, epoch)

@@ -63,7 +63,8 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
         _only_writer(folder, ranks),
         Interruption(folder is not None) as interruption,
     ):
-        torch.manual_seed(recipe.seed)  # for dropout and the like; all draws of our own are keyed
+        # For dropout and the like; all draws of our own are keyed.
+        torch.manual_seed(recipe.seed)
         if folder is not None and ranks.first:
             folder.tidy()
         saved = folder.load() if folder is not None and wanted.resume else None
@@ -155,7 +156,7 @@ def _folder(
     data: ImageData | FolderData,
     held_out: ImageData | FolderData | None,
 ) -> RunFolder | None:
-    """The run's folder; ValueError at once where the model could not be saved at the end."""
+    """The folder of the run, if any; ValueError where the model could not be saved at its end."""
     if wanted.run_dir is None:
         return None
     architecture = getattr(g.base, "architecture", None)
@@ -172,7 +173,7 @@ def _folder(
 
 
 def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
-    """Let the run go on from a checkpoint; RecordError, naming the file, if that is not whole."""
+    """Let the run go on from a checkpoint; RecordError, which names it, if it is not whole."""
     try:
         run.restore(state)
     except (LookupError, ValueError, TypeError, RuntimeError) as error:
@@ -180,7 +181,7 @@ def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManager[object]:
-    """Within it no other run writes into the folder; the processes of one run count as one."""
+    """A context in which no other run writes into the folder; the processes of one run may."""
     if folder is None or not ranks.first:
         return nullcontext()
     return FileLock(folder.checkpoint, patience=PATIENCE_SECONDS)
@@ -193,7 +194,7 @@ def _precision(
     ranks: Ranks,
     device: torch.device,
 ) -> Precision:
-    """The first process' choice, timed on a few images."""
+    """The choice of the first process, timed on a few images."""
     images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES)))
     chosen = resolve_precision(recipe.precision, g.base, to_unit(images.to(device)))
     return "bfloat16" if ranks.agree(float(chosen == "bfloat16"), device) else "float32"

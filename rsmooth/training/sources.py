@@ -20,9 +20,10 @@ from rsmooth.training.augment import crop_and_flip, draw_crops
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.recipe import Recipe
 
-# x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
+# x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,).
 Images = tuple[Tensor, Tensor, Tensor]
-Visits = Sequence[Tensor] | None  # as many as shares; see ``Draws``
+# As many as shares; see ``Draws``.
+Visits = Sequence[Tensor] | None
 
 
 class Source(Protocol):
@@ -45,7 +46,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Resident:
-    """Images kept on the device at rest (uint8), gathered and augmented there."""
+    """Images kept on the device in uint8, gathered and augmented there."""
 
     images: Tensor
     targets: Tensor
@@ -80,7 +81,7 @@ class Resident:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Images that ``workers`` processes read and crop while the device trains (ImageNet)."""
+    """Images that worker processes read and crop while the device trains, such as ImageNet's."""
 
     data: FolderData
     draws: Draws
@@ -109,7 +110,7 @@ class Streamed:
 
 
 class _Reader(Dataset[Images]):
-    """Item i is the i-th share; each image has a generator of its own, so batching changes none."""
+    """Item i is the i-th share; each image has its own generator, so batches change nothing."""
 
     def __init__(
         self,
@@ -162,9 +163,10 @@ def as_source(
 
 
 def crops(data: ImageData, augment: bool | None) -> bool:
-    """Whether to crop and flip: as the recipe says, else the data set, else images with colour.
+    """Whether to crop and flip.
 
-    A flipped digit is no digit.
+    As the recipe says, or else the data set, or else for images with colour: a flipped digit is no
+    digit.
     """
     if augment is not None:
         return augment
@@ -173,12 +175,14 @@ def crops(data: ImageData, augment: bool | None) -> bool:
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """Images with a teacher's answers.
+    """Images with the classes that a teacher gave them.
+
+        trainer.fit(g, data.train, unlabelled=pseudo_label(teacher, images, weight=0.5))
 
     data: the images; their labels are the teacher's most probable classes.
     probabilities: (N, K), the teacher's class probabilities, to train on the soft labels; None for
-    the hard ones.
-    weight: what the loss of a pseudo-labelled batch is multiplied by.
+        the hard ones.
+    weight: what the loss of a pseudo-labelled batch is multiplied by, > 0; ValueError otherwise.
     """
 
     data: ImageData
@@ -189,8 +193,7 @@ class PseudoLabels:
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(
                 f"expected a weight > 0, got {self.weight!r}; leave the images out instead of "
-                "weighting "
-                "them with 0"
+                "weighting them with 0"
             )
 
     def source(self, recipe: Recipe, device: torch.device) -> Resident:
