@@ -11,7 +11,7 @@ from torch import Tensor
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.guards import TrainingCollapsed as TrainingCollapsed
 from rsmooth.training.loop import Callback
-from rsmooth.training.loop import History as History
+from rsmooth.training.metrics import History as History
 from rsmooth.training.recipe import Recipe, TrainingData
 from rsmooth.training.setup import Wanted, train
 from rsmooth.training.sources import PseudoLabels as PseudoLabels

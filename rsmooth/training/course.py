@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
+from rsmooth.plumbing.progress import bar_options
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.schedules import TrainingClock, learning_rates
 
+BUDGET_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
 SAVED = ("epoch", "step", "steps_done", "progress", "lr", "epsilon")
 
 
@@ -67,6 +70,20 @@ class Course:
     def past_warmup(self) -> bool:
         """Whether epsilon has reached its full value, or the last epoch has come."""
         return int(self.progress) >= min(self._recipe.warmup_epochs, self._recipe.epochs - 1)
+
+    def bar(self, steps: int, show: bool) -> tqdm[Any]:
+        """A progress bar with the time left: in steps, or in seconds of the budget.
+
+        steps: per epoch. show: whether it is to be seen.
+        """
+        options: dict[str, Any]
+        if self._recipe.budget_seconds is not None:
+            total, initial = self._recipe.budget_seconds, self.clock.seconds
+            options = {"total": total, "initial": initial, "bar_format": BUDGET_BAR}
+        else:
+            total, initial = self._recipe.epochs * steps, self.epoch * steps + self.step
+            options = {"total": total, "initial": initial, "unit": "step"}
+        return tqdm(**options, dynamic_ncols=True, **bar_options(show))
 
     def state(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""

@@ -14,7 +14,6 @@ from tqdm import tqdm
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.checkpoints import load_weights
-from rsmooth.plumbing.progress import bar_options
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
 from rsmooth.training.batch import When
@@ -23,19 +22,16 @@ from rsmooth.training.course import Course
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.feed import Feed, Given
 from rsmooth.training.meter import Totals, evaluate
+from rsmooth.training.metrics import History, Row, epoch_metrics, judge
 from rsmooth.training.precision import Precision
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.sources import Source
 from rsmooth.training.steps import Stepper, with_epsilon
 from rsmooth.training.tensorboard import Board
 
-History = list[dict[str, float | int | str]]
 Callback = Callable[[int, int], None]
 # Steps on a GPU between two looks at what has to be waited for.
 LOOK_EVERY = 50
-# Steps; a classifier that has hardly begun may well answer one class.
-JUDGED_AFTER = 100
-BUDGET_BAR = "{l_bar}{bar}| {n:.0f}/{total:.0f} s [{elapsed}<{remaining}{postfix}]"
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,8 @@ class Run:
 
     def go(self, show: bool) -> None:
         """Train to the end and write the model."""
-        with self._bar(show) as bar:
+        steps = len(self.feed.plan(self.course.epoch))
+        with self.course.bar(steps, show) as bar:
             board = self._board()
             while not self.course.finished:
                 self._train_epoch(bar)
@@ -94,19 +91,6 @@ class Run:
             self.stepper.average.hand_over(self.g.base)
         self.g.eval()
         self._save_model("model.pt", self.g)
-
-    def _bar(self, show: bool) -> tqdm[Any]:
-        """Progress with the time left: in steps, or in seconds of the budget."""
-        options: dict[str, Any]
-        course, budget = self.course, self.recipe.budget_seconds
-        if budget is not None:
-            initial = course.clock.seconds
-            options = {"total": budget, "initial": initial, "bar_format": BUDGET_BAR}
-        else:
-            steps = len(self.feed.plan(course.epoch))
-            initial = course.epoch * steps + course.step
-            options = {"total": self.recipe.epochs * steps, "initial": initial, "unit": "step"}
-        return tqdm(**options, dynamic_ncols=True, **bar_options(show))
 
     def _board(self) -> Board | None:
         if not self.recipe.tensorboard or self.folder is None or not self.ranks.first:
@@ -170,8 +154,8 @@ class Run:
         guards.check_loss(totals.loss, self.recipe, self.course.epoch)
         # Before best.pt is written.
         guards.check_weights(self.g.base, self.recipe, self.course.epoch)
-        self._guard(totals, "training")
-        row = self._row(totals) | self._validate()
+        judge(totals, self.recipe, self.course, "training")
+        row = epoch_metrics(totals, self.course, self.job.precision) | self._validate()
         self.history.append(row)
         shown = row.get("validation_accuracy", totals.accuracy)
         accuracy = "-" if shown is None else f"{shown:.3f}"
@@ -180,23 +164,7 @@ class Run:
         self.stepper.meter.totals.zero_()
         self._save()
 
-    def _row(self, totals: Totals) -> dict[str, float | int | str]:
-        """The metrics of the epoch that has ended."""
-        row: dict[str, float | int | str] = {
-            "epoch": self.course.epoch,
-            "train_loss": totals.mean_loss,
-            "epsilon": self.course.epsilon,
-            "lr": self.course.lr,
-            "images": int(totals.images),
-            "steps": self.course.step,
-            "seconds": self.course.clock.seconds,
-            "precision": self.job.precision,
-        }
-        if totals.accuracy is not None:
-            row["train_accuracy"] = totals.accuracy
-        return row
-
-    def _validate(self) -> dict[str, float | int | str]:
+    def _validate(self) -> Row:
         """The metrics on held-out images, by which the best model is kept."""
         if self.job.validation is None:
             return {}
@@ -208,18 +176,12 @@ class Run:
             device=self.device,
             ranks=self.ranks,
         )
-        self._guard(held_out, "validation")
+        judge(held_out, self.recipe, self.course, "validation")
         accuracy = held_out.accuracy or 0.0
         if accuracy > self.best:
             self.best = accuracy
             self._save_model("best.pt", self.shown)
         return {"validation_loss": held_out.mean_loss, "validation_accuracy": accuracy}
-
-    def _guard(self, totals: Totals, where: str) -> None:
-        if self.course.past_warmup and self.course.steps_done >= JUDGED_AFTER:
-            guards.check_collapse(
-                totals.predicted, totals.labels, self.recipe, self.course.epoch, where
-            )
 
     def _save_model(self, name: str, g: SmoothedClassifier) -> None:
         if self.folder is not None and self.ranks.first:

@@ -21,7 +21,8 @@ from rsmooth.training.checkpoint import Interruption, RunFolder
 from rsmooth.training.described import describe_run, described_defaults
 from rsmooth.training.distributed import Ranks, joined, local_device
 from rsmooth.training.draws import Draws
-from rsmooth.training.loop import Callback, History, Job, Run
+from rsmooth.training.loop import Callback, Job, Run
+from rsmooth.training.metrics import History
 from rsmooth.training.parts import only_training
 from rsmooth.training.precision import Precision, resolve_precision
 from rsmooth.training.recipe import Recipe, TrainingData

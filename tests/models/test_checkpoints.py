@@ -84,7 +84,7 @@ def test_the_choice_of_normalisation_matters(net, path):
 
 def test_normalize_must_be_said(net, path):
     with pytest.raises(
-        ValueError, match=r'expected normalize=, .*"cifar10" \(mean and std: .*"cifar10-center" '
+        ValueError, match=r'expected normalize, .*"cifar10" \(mean and std: .*"cifar10-center" '
     ):
         load_checkpoint(published(net, path))
 

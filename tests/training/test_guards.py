@@ -12,7 +12,7 @@ import torch
 from rsmooth.attacks import DDN, SmoothAdvPGD
 from rsmooth.defenses import Trainer, TrainingCollapsed
 from rsmooth.noise.distributions import Gaussian
-from rsmooth.training import loop as run
+from rsmooth.training import metrics
 from rsmooth.training.guards import check_collapse, remark
 from tests.training.helpers import classifier, images, weights
 
@@ -49,7 +49,7 @@ def test_a_step_that_breaks_the_weights_is_never_saved(tmp_path: Path) -> None:
 
 
 def test_a_classifier_that_answers_one_class_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
+    monkeypatch.setattr(metrics, "JUDGED_AFTER", 1)
     g = classifier("mlp")
     with torch.no_grad():
         for parameter in g.parameters():
@@ -66,7 +66,7 @@ def test_a_classifier_that_answers_one_class_is_stopped(monkeypatch: pytest.Monk
 
 
 def test_validation_is_judged_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "JUDGED_AFTER", 1)
+    monkeypatch.setattr(metrics, "JUDGED_AFTER", 1)
     g, white = classifier("mlp"), images()
     white.images.fill_(255)
     with pytest.raises(TrainingCollapsed, match="of the validation images"):
