@@ -18,7 +18,7 @@ EXACT = {"atol": 1e-10, "rtol": 0}
 
 
 def true_distance(g, x, y):
-    """The distance to a linear classifier's nearest boundary: min over j of margin / |w_y - w_j|."""
+    """The distance to the nearest linear boundary: min over j of the margin / |w_y - w_j|."""
     with torch.no_grad():
         logits, weight = g.base(x), g.base[1].weight
         gap = logits.gather(1, y[:, None]) - logits
@@ -158,9 +158,8 @@ def test_each_option_changes_the_result(options):
 def test_images_for_which_nothing_is_found_are_left_clean_or_get_the_last_iterate():
     g, x = linear_net(), images(4)
     y = base_labels(g, x)
-    g.base[1].bias.data[0] += torch.where(
-        y[0] == 0, 10.0, -10.0
-    )  # out of reach for the class of the first image
+    # Out of reach for the class of the first image.
+    g.base[1].bias.data[0] += torch.where(y[0] == 0, 10.0, -10.0)
     y = base_labels(g, x)
     clean, last = DDN(epsilon=0.3, steps=5), DDN(epsilon=0.3, steps=5, fallback="last")
     assert torch.equal(clean(g, x, y), x)

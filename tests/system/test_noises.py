@@ -22,7 +22,7 @@ from rsmooth.data import ImageData
 from rsmooth.noise import GridSampler, NoiseDistribution, derive_key, draw
 from rsmooth.noise.distributions import Floats, noise_of_record
 from rsmooth.noise.thresholds import BITS
-from rsmooth.records.upgrade import recorded_noise
+from rsmooth.records.noise import recorded_noise
 from rsmooth.registry import NOISES
 from tests.certify.nets import PixelAbove
 
