@@ -30,7 +30,7 @@ setup(
         "foolbox>=3.3.4",
         "scikit-learn>=1.4",
         "lazy-loader>=0.4",
-        "filelock>=3.12",
+        "filelock>=3.25",
         "jsonargparse[signatures]>=4.35",
         "pyyaml>=6",
         "tqdm>=4.66",

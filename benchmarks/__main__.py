@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.presets import ablation, ablation_names, load_preset, preset_names, select_arms
+from rsmooth.plumbing import exits
+from rsmooth.plumbing.values import pixel_values
 
 MEASUREMENTS = {
     "train-speed": (
@@ -43,16 +45,14 @@ def main(argv: list[str] | None = None) -> int:
         )
         return code or 0
     options = _parser().parse_args(arguments)
+    return exits.run(lambda: _command(options), "benchmarks")
+
+
+def _command(options: argparse.Namespace) -> int:
     try:
         return _report(options) if options.command == "report" else _run(options)
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
-        if os.environ.get("RSMOOTH_DEBUG") == "1":
-            raise
-        print(f"benchmarks: error: {error}", file=sys.stderr)
-        return 2
+        raise KeyboardInterrupt("stopped; the same command goes on from here") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     _add_run_options(run)
     ablate = commands.add_parser("ablate", help="vary one thing about a preset's SmoothAdv arm")
-    ablate.add_argument("what", choices=ablation_names())
+    ablate.add_argument("what", help=f"{', '.join(ablation_names())}, or a YAML file")
     ablate.add_argument("--base", default="digits", help="the preset to vary (default: digits)")
     _add_run_options(ablate)
     report = commands.add_parser("report", help="print runs beside the published tables")
@@ -156,7 +156,6 @@ def _preset(options: argparse.Namespace) -> Any:
 
 def _report(options: argparse.Namespace) -> int:
     from benchmarks.report import find_runs, report_runs
-    from rsmooth.cli.values import pixel_values
 
     linf = None if options.linf is None else pixel_values(options.linf)
     print(

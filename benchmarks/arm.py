@@ -13,7 +13,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -25,14 +24,16 @@ import yaml
 
 from benchmarks.presets import Arm
 from benchmarks.provenance import provenance
+from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.parent import end_with_parent
 
 ARM, STATE, TIMES, SUMMARY = "arm.yaml", "state.json", "times.jsonl", "summary.json"
-STOPPED = 130
+STOPPED = exits.STOPPED
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the arm of a folder; 0 when it is finished, 130 when it was stopped, 1 after an error."""
+    """Run the arm of a folder; 0 when it is finished, 130 when it was stopped, 2 after an error."""
     parser = argparse.ArgumentParser(prog="benchmarks.arm")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, help="stop after so long")
@@ -45,21 +46,15 @@ def main(argv: list[str] | None = None) -> int:
         signal.signal(number, _interrupt)
     if options.seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, max(options.seconds, 0.01))
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    # In good order when the runner is gone, so that its successor finds nobody at work.
+    end_with_parent(_interrupt)
     try:
-        run_arm(options.folder, options.command)
-    except (KeyboardInterrupt, SystemExit):
+        return exits.run(lambda: run_arm(options.folder, options.command), options.folder.name)
+    except SystemExit:
         return STOPPED
-    except (ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
-        if os.environ.get("RSMOOTH_DEBUG") == "1":
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        return 1
     finally:
-        signal.setitimer(
-            signal.ITIMER_REAL, 0
-        )  # an alarm that comes while the process ends would kill it
-    return 0
+        # An alarm that comes while the process ends would kill it.
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def run_arm(folder: Path, command: str | None = None) -> None:
@@ -68,19 +63,20 @@ def run_arm(folder: Path, command: str | None = None) -> None:
     """
     import torch
 
-    from rsmooth.cli.certify import certify
-    from rsmooth.cli.train import train
+    from rsmooth.cli.signature import call
+    from rsmooth.cli.verbs import VERBS
 
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     arm = Arm(folder.name, **yaml.safe_load((folder / ARM).read_text(encoding="utf-8")))
     seeds = {"train": arm.train.get("seed", 0)}
     with _stage(folder, "train", _training_length(arm.train)):
-        train(run=folder, progress=False, **arm.train_options(folder.parent))
+        options = arm.train_options(folder.parent)
+        call(VERBS.get("train"), {**options, "run": folder, "progress": False})
     if arm.certify is not None:
         seeds["certify"] = arm.certify.get("seed", 0)
         with _stage(folder, "certify", _images(folder, arm.certify)):
-            certify(source=folder, progress=False, **arm.certify)
+            call(VERBS.get("certify"), {**arm.certify, "source": folder, "progress": False})
     write_json(
         folder / SUMMARY,
         {
@@ -122,7 +118,7 @@ def _stage(folder: Path, name: str, state: dict[str, Any]) -> Iterator[None]:
 
 def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
     """The epochs, or the seconds of a budget, that the trainer will take."""
-    from rsmooth.cli.train import build_trainer
+    from rsmooth.config.parts import build_trainer
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a trainer remarks on, it remarks on when it trains
@@ -133,7 +129,7 @@ def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _images(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
-    from rsmooth.cli.images import choose_images
+    from rsmooth.config.images import choose_images
 
     data = choose_images(
         asked.get("dataset"),
@@ -151,15 +147,8 @@ def _cpu_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def _interrupt(signum: int, frame: object) -> None:
+def _interrupt(*signum_and_frame: object) -> None:
     """As Ctrl-C, which training answers by saving the step under way."""
-    os.kill(os.getpid(), signal.SIGINT)
-
-
-def _end_with_parent(parent: int) -> None:
-    """Stop in good order when the runner is gone, so that its successor finds nobody at work."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
     os.kill(os.getpid(), signal.SIGINT)
 
 

@@ -70,7 +70,7 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifi
     """Name, model and test images of each run folder, or of each arm and sigma trained here."""
     if options.runs:
         for run in options.runs:
-            from rsmooth.cli.images import choose_images
+            from rsmooth.config.images import choose_images
 
             data = choose_images(
                 None, run, split="test", skip=options.skip, limit=options.images, only=None
@@ -93,7 +93,7 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifi
 def _train(
     arm: str, sigma: float, data: ImageData, options: argparse.Namespace
 ) -> SmoothedClassifier:
-    from rsmooth.cli.train import build_trainer
+    from rsmooth.config.parts import build_trainer
     from rsmooth.registry import MODELS
 
     train = next(one for one in load_preset("digits").arms if one.name == arm).train

@@ -143,24 +143,23 @@ def ablation_names() -> list[str]:
 def ablation(preset: Preset, what: str) -> Preset:
     """A preset that varies one thing about the arm ``ablate_from`` of another one.
 
-    ValueError for an unknown ablation, or a preset that names no arm to vary.
+    what: a shipped ablation, or a YAML file with ``title`` and ``arms``, each arm the options in
+    which it differs. ValueError for an unknown ablation, or a preset that names no arm to vary.
     """
-    content = yaml.safe_load(ABLATIONS.read_text(encoding="utf-8"))
-    if what not in content:
-        raise ValueError(f"expected an ablation, got {what!r}; known: {', '.join(content)}")
+    name, content = _ablation(what)
     base = next((arm for arm in preset.arms if arm.name == preset.ablate_from), None)
     if base is None:
         raise ValueError(
             f"expected a preset that names the arm to vary (ablate_from), got {preset.name}"
         )
     arms = []
-    for name, change in content[what]["arms"].items():
+    for arm, change in content["arms"].items():
         options = merge(base.as_dict(), change or {})
-        arms.append(Arm(name, options["train"], options["certify"]))
-    title = f"{content[what]['title']} ({preset.name})"
+        arms.append(Arm(arm, options["train"], options["certify"]))
+    title = f"{content['title']} ({preset.name})"
     return _with_arms(
         Preset(
-            f"{preset.name}-{what}",
+            f"{preset.name}-{name}",
             title,
             (),
             preset.report,
@@ -171,6 +170,35 @@ def ablation(preset: Preset, what: str) -> Preset:
         ),
         arms,
     )
+
+
+def _ablation(what: str) -> tuple[str, dict[str, Any]]:
+    """Name, and title and arms, of a shipped ablation or of a YAML file."""
+    if not what.endswith((".yaml", ".yml")):
+        shipped = yaml.safe_load(ABLATIONS.read_text(encoding="utf-8"))
+        if what not in shipped:
+            raise ValueError(
+                f"expected an ablation, got {what!r}; known: {', '.join(shipped)}, or a .yaml file"
+            )
+        return what, shipped[what]
+    path = Path(what)
+    if not path.exists():
+        raise ValueError(f"expected an ablation, got {what!r}, which is not there; name a file")
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or set(content) != {"title", "arms"} or not content["arms"]:
+        found = ", ".join(content) if isinstance(content, dict) else type(content).__name__
+        raise ValueError(
+            f"expected an ablation with title and arms in {path}, got {found}; e.g. title: Epochs, "
+            "arms: {e1: {train: {trainer: {epochs: 1}}}}"
+        )
+    for arm, change in content["arms"].items():
+        if change is not None and not (
+            isinstance(change, dict) and set(change) <= {"train", "certify"}
+        ):
+            raise ValueError(
+                f"expected the options of train and certify of arm {arm} in {path}, got {change!r}"
+            )
+    return path.stem, content
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from benchmarks.arm import ARM, STOPPED, SUMMARY
 from benchmarks.presets import Arm, Preset
 from benchmarks.progress import Progress
 from benchmarks.provenance import this_command
+from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
 
 POLL_SECONDS = 0.2
@@ -126,12 +127,10 @@ def _settle_waiting(waiting: list[Arm], outcome: Outcome) -> None:
 def _claim(folder: Path, arm: Arm) -> None:
     path = folder / ARM
     if path.exists():
-        from rsmooth.cli.runs import differences
-
-        differing = differences(yaml.safe_load(path.read_text(encoding="utf-8")), arm.as_dict())
-        if differing:
+        found = differing(yaml.safe_load(path.read_text(encoding="utf-8")), arm.as_dict())
+        if found:
             raise ValueError(
-                f"expected the options that {path} holds, got {'; '.join(differing)}; "
+                f"expected the options that {path} holds, got {'; '.join(found)}; "
                 "use another --out, or remove that arm's folder"
             )
         return

@@ -1,5 +1,15 @@
 import rsmooth.certify.cohen as _cohen
 
+from . import attacks as attacks
+from . import data as data
+from . import defenses as defenses
+from . import evaluate as evaluate
+from . import models as models
+from . import noise as noise
+from . import records as records
+from . import report as report
+from . import testing as testing
+from . import training as training
 from ._version import __version__ as __version__
 from .attacks.base import Attack as Attack
 from .attacks.ddn import DDN as DDN

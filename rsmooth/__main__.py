@@ -2,7 +2,7 @@
 
 import sys
 
-from rsmooth.cli import main
+from rsmooth.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
-from rsmooth.plumbing.discovery import Found, registrations, summary
+from rsmooth.plumbing.discovery import Found, first_paragraph, registrations, summary
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -74,7 +74,7 @@ class Registry:
             elif name in (plugins := self._plugins()):
                 self._entries[name] = plugins[name].load()
             else:
-                raise RegistryError(self._unknown(name))
+                raise RegistryError(self.unknown(name))
         return self._entries[name]
 
     def create(self, name: str, /, **options: Any) -> Any:
@@ -82,7 +82,7 @@ class Registry:
         return self.get(name)(**options)
 
     def describe(self, name: str) -> str:
-        """The first line of the entry's docstring, without importing it where the source tells."""
+        """What the entry's docstring says first, without importing it where the source tells."""
         if name in self._own:
             return self._own[name].summary
         plugin = self._plugins().get(name)
@@ -90,7 +90,14 @@ class Registry:
             found = summary(plugin.module, plugin.attr)
             if found is not None:
                 return found
-        return (self.get(name).__doc__ or "").strip().split("\n")[0]
+        return first_paragraph(self.get(name).__doc__ or "")
+
+    def unknown(self, name: object) -> str:
+        """The message for a name that is not registered: the close matches, or all names."""
+        close = difflib.get_close_matches(str(name), self.names(), n=3, cutoff=0.5)
+        known = f"known: {', '.join(self.names())}"
+        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else known
+        return f"expected a registered {self.kind}, got {name!r}; {hint}"
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries or name in self._own or name in self._plugins()
@@ -108,12 +115,6 @@ class Registry:
 
     def _plugins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
-
-    def _unknown(self, name: str) -> str:
-        close = difflib.get_close_matches(str(name), self.names(), n=3, cutoff=0.5)
-        known = f"known: {', '.join(self.names())}"
-        hint = f"did you mean {' or '.join(map(repr, close))}?" if close else known
-        return f"expected a registered {self.kind}, got {name!r}; {hint}"
 
 
 class ModelRegistry(Registry):

@@ -5,6 +5,7 @@ certifies a data set into a journal that survives interruptions. ``rsmooth.recor
 leave, without a model.
 """
 
+import inspect
 import sys
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,10 @@ class _CallablePackage(ModuleType):
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return _own("certify")(*arguments, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(_own("certify"))
 
 
 sys.modules[__name__].__class__ = _CallablePackage

@@ -1,10 +1,7 @@
-"""The command line: ``rsmooth train | certify | attack | audit | predict | report | restate | plan
-| list``.
+"""The command line: each verb is a typed function in the module of its name.
 
-Each verb is a typed function in the module of its name, callable without the command line and
-without jsonargparse; ``main`` turns their signatures into options and YAML keys. Where annotations
-are postponed, jsonargparse imports what a module imports for type checkers only; so the verbs'
-modules do not postpone them: ``rsmooth --help`` needs no torch.
+A verb is callable without the command line and without jsonargparse; ``rsmooth.cli.verbs`` says how
+it is registered, ``rsmooth.cli.signature`` how its parameters become options and YAML keys.
 """
 
 from rsmooth.cli.main import main

@@ -1,32 +1,32 @@
 """``rsmooth audit``: attack what was certified, and say whether the certificates stand."""
 
-import dataclasses
+from __future__ import annotations
+
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from rsmooth.cli.images import image_shape, load_split, trained_on
-from rsmooth.cli.runs import load_model
-from rsmooth.cli.values import PixelValues, Spec
+from rsmooth.cli.options import PredictionOptions, RunOptions
+from rsmooth.cli.verbs import VERBS
+from rsmooth.config.images import image_shape, load_split, trained_on
+from rsmooth.config.specs import Spec
 
 AUDIT, FIGURE = "audit.json", "audit-gap"
-DEFAULT_FACTORS = PixelValues((0.5, 0.75, 1.0, 1.25, 1.5))
 
 
+@VERBS.register("audit", positionals=("source",))
 def audit(
     source: Path,
+    model: RunOptions,
+    prediction: PredictionOptions,
     dataset: Spec | None = None,
     split: str = "test",
     max: int | None = None,
-    factors: PixelValues = DEFAULT_FACTORS,
+    factors: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5),
     steps: int = 20,
     num_noise: int = 32,
-    n: int = 1000,
-    alpha: float = 0.001,
     seed: int = 1,
-    device: str = "auto",
-    weights: str = "last",
     progress: bool = True,
 ) -> None:
     """Attack the certified images of a run folder around their radius: contradictions, and the gap
@@ -40,36 +40,23 @@ def audit(
         factors: multiples of each image's certified radius to attack at
         steps: steps of the SmoothAdv-PGD attack
         num_noise: noise samples that the attack averages over
-        n: noise samples of each prediction on an attacked image
-        alpha: failure probability of each prediction
         seed: seed of the attack's and the predictions' noise, another than the certificates'
-        device: cpu, cuda, or auto
-        weights: last or best weights of the run folder
         progress: show a progress bar
     """
+    from rsmooth.cli.models import load_own
     from rsmooth.evaluate.auditing import audit as attack_certificates
     from rsmooth.records.files import read_log
     from rsmooth.report.plots import attack_gap_figure, save_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
-    g = load_model(
-        source,
-        weights=weights,
-        checkpoint=None,
-        normalize=None,
-        sigma=None,
-        device=device,
-        shape=image_shape(data),
-    )
     found = attack_certificates(
-        g,
+        load_own(source, model.weights, model.device, image_shape(data)),
         data,
         read_log(source),
         factors=factors,
         steps=steps,
         num_noise=num_noise,
-        n=n,
-        alpha=alpha,
+        **asdict(prediction),
         seed=seed,
         limit=max,
         progress=progress,
@@ -78,10 +65,10 @@ def audit(
         attack_gap_figure(found.radius, found.attacked_radius, title=source.name), source / FIGURE
     )
     record = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value
-        for name, value in dataclasses.asdict(found).items()
+        name: value.tolist() if hasattr(value, "tolist") else value
+        for name, value in asdict(found).items()
     }
-    options = {"steps": steps, "num_noise": num_noise, "n": n, "alpha": alpha, "seed": seed}
+    options = {"steps": steps, "num_noise": num_noise, **asdict(prediction), "seed": seed}
     (source / AUDIT).write_text(json.dumps({**record, "options": options}) + "\n", encoding="utf-8")
     print(found.summary())
     for path in [source / AUDIT, *figures]:

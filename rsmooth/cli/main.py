@@ -1,81 +1,34 @@
-"""Parser and entry point: typed functions become verbs, their errors one line.
+"""Entry point: the verb that is called is imported, parsed and run; its errors are one line.
 
-Only the verb that is called imports torch, so that ``rsmooth --help`` answers at once.
+Nothing else is imported, so that ``rsmooth --help`` answers at once: its summaries are read from
+source.
 """
 
 from __future__ import annotations
 
-import os
 import sys
+import textwrap
 import warnings
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 from rsmooth._version import __version__
 from rsmooth.cli.argv import expand
-from rsmooth.cli.attack import attack
-from rsmooth.cli.audit import audit
-from rsmooth.cli.certify import certify
-from rsmooth.cli.listing import list_entries
-from rsmooth.cli.plan import plan
-from rsmooth.cli.predict import predict
-from rsmooth.cli.report import report
-from rsmooth.cli.restate import restate
-from rsmooth.cli.train import train
-from rsmooth.cli.values import (
-    Names,
-    Numbers,
-    PixelValue,
-    PixelValues,
-    names,
-    numbers,
-    pixel_value,
-    pixel_values,
-)
+from rsmooth.cli.signature import call
+from rsmooth.cli.verbs import VERBS, manner
+from rsmooth.plumbing.exits import WRONG, run
+from rsmooth.plumbing.values import plain
 
-if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
+ABOUT = "Train, attack and certify randomized-smoothing classifiers."
+STORY = """\
+a first run:
+  rsmooth train runs/first --sigma 0.25
+  rsmooth certify runs/first --n 1000 --max 50
+  rsmooth report runs/first
 
-VERBS: dict[str, Callable[..., None]] = {
-    "train": train,
-    "certify": certify,
-    "attack": attack,
-    "audit": audit,
-    "predict": predict,
-    "report": report,
-    "restate": restate,
-    "plan": plan,
-    "list": list_entries,
-}
-
-
-def build_parser() -> ArgumentParser:
-    """The parser of the whole command line: one sub-command a verb, one option a parameter."""
-    from jsonargparse.typing import register_type
-
-    from rsmooth.cli.parsing import Parser
-
-    register_type(
-        PixelValue, serializer=float, deserializer=pixel_value, fail_already_registered=False
-    )
-    for several, read in ((PixelValues, pixel_values), (Numbers, numbers), (Names, names)):
-        register_type(several, serializer=list, deserializer=read, fail_already_registered=False)
-    parser = Parser(
-        prog="rsmooth",
-        version=__version__,
-        description="Train, attack and certify "
-        "randomized-smoothing classifiers. Every option is also a YAML key (--config run.yaml).",
-    )
-    verbs = parser.add_subcommands(metavar="VERB", dest="verb")
-    for name, function in VERBS.items():
-        summary = (function.__doc__ or "").split("\n")[0]
-        verb = Parser(description=summary)
-        verb.add_argument(
-            "--config", action="config", help="a YAML file with any of the options below"
-        )
-        verb.add_function_arguments(function, as_group=False)
-        verbs.add_subcommand(name, verb, help=summary)
-    return parser
+rsmooth VERB --help shows the options of a verb; each is also a YAML key (--config run.yaml)."""
+RESUMES = "stopped; the same command goes on from here"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,31 +36,73 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     An error of ours is one line on stderr; RSMOOTH_DEBUG=1 shows its traceback.
     """
-    namespace = build_parser().parse_args(expand(sys.argv[1:] if argv is None else argv))
-    options = namespace[namespace.verb].as_dict()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = arguments[0] if arguments else ""
+    if name in ("-h", "--help"):
+        return run(lambda: print(overview()), "rsmooth")
+    if name == "--version":
+        print(f"rsmooth {__version__}")
+        return 0
+    if name not in VERBS:
+        print(f"rsmooth: error: {_unknown(name)}; see rsmooth --help", file=sys.stderr)
+        return WRONG
+    return run(lambda: _run(name, arguments[1:]), f"rsmooth {name}")
+
+
+def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The options of a verb by name, as its command line says them; SystemExit where it cannot."""
+    from rsmooth.cli.parsing import parts_of, verb_parser
+
+    verb = VERBS.get(name)
+    parser = verb_parser(name, verb, VERBS.describe(name))
+    written = expand(arguments, manner(verb).positionals, parts_of(verb))
+    options: dict[str, Any] = parser.parse_args(written).as_dict()
     options.pop("config", None)
-    usual_form, warnings.formatwarning = warnings.formatwarning, _warning_of(namespace.verb)
+    return {name: plain(value) for name, value in options.items()}
+
+
+def overview() -> str:
+    """What ``rsmooth --help`` prints: the verbs, each with its summary."""
+    names = VERBS.names()
+    width = max(map(len, names)) + 4
+    lines = [
+        textwrap.fill(
+            VERBS.describe(name),
+            width=100,
+            initial_indent=f"  {name:<{width - 2}}",
+            subsequent_indent=" " * width,
+        )
+        for name in names
+    ]
+    return "\n".join(["usage: rsmooth VERB [options]", "", ABOUT, "", "verbs:", *lines, "", STORY])
+
+
+def _run(name: str, arguments: Sequence[str]) -> None:
+    options = parse(name, arguments)
+    verb = VERBS.get(name)
+    with _warnings_in_one_line(name):
+        try:
+            call(verb, options)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(RESUMES if manner(verb).resumes else "stopped") from None
+
+
+@contextmanager
+def _warnings_in_one_line(name: str) -> Iterator[None]:
+    """Warnings as errors are shown, without the place in our code that gave them."""
+    usual = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: (
+        f"rsmooth {name}: warning: {' '.join(str(message).split())}\n"
+    )
     try:
-        VERBS[namespace.verb](**options)
-    except KeyboardInterrupt:
-        print("rsmooth: stopped; the same command goes on from here", file=sys.stderr)
-        return 130
-    except (ValueError, LookupError, OSError, RuntimeError, ImportError) as error:
-        if os.environ.get("RSMOOTH_DEBUG") == "1":
-            raise
-        print(f"rsmooth {namespace.verb}: error: {_in_one_line(error)}", file=sys.stderr)
-        return 2
+        yield
     finally:
-        warnings.formatwarning = usual_form
-    return 0
+        warnings.formatwarning = usual
 
 
-def _warning_of(verb: str) -> Callable[..., str]:
-    """Warnings as errors are shown: one line, without the place in our code that gave them."""
-    return lambda message, *_, **__: f"rsmooth {verb}: warning: {' '.join(str(message).split())}\n"
-
-
-def _in_one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.strerror}: {error.filename}"
-    return " ".join(str(error).split())
+def _unknown(name: str) -> str:
+    if not name:
+        return f"expected a verb, got none; there are {', '.join(VERBS.names())}"
+    if name.startswith("-"):
+        return f"expected a verb, got the option {name!r}; options stand behind the verb"
+    return VERBS.unknown(name)

@@ -1,141 +1,126 @@
-"""From a spec to an object: options checked against the entry's own signature, then handed to its
-registry.
-"""
+"""Options that verbs share: which model, which images, how to predict. One home for their help."""
 
 from __future__ import annotations
 
-import dataclasses
-import difflib
-import inspect
-import re
-import types
-import typing
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rsmooth.cli.values import Spec, pixel_value, split_spec
-from rsmooth.registry import Registry
+from rsmooth.config.images import choose_images
+from rsmooth.config.specs import Spec
+
+if TYPE_CHECKING:
+    from rsmooth.data.files import FolderData
+    from rsmooth.data.images import ImageData
+    from rsmooth.smoothed import SmoothedClassifier
 
 
-def create(registry: Registry, spec: Spec, **fixed: Any) -> Any:
-    """The entry that ``spec`` names, built with its options; those in ``fixed`` come from the
-    caller.
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """A model of ours.
 
-    An unknown name raises RegistryError; an option that the entry does not have, lacks, or of the
-    wrong type, ValueError.
+    source: a run folder, or a model file of ours
+    weights: last or best weights of the run folder
+    device: cpu, cuda, or auto
     """
-    name, options = split_spec(spec, registry.kind)
-    entry, owner = registry.get(name), f"{registry.kind} {name!r}"
-    options = checked_options(entry, options, owner)
-    named = [
-        each
-        for each in inspect.signature(entry).parameters.values()
-        if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
-    ]
-    missing = [
-        each.name
-        for each in named
-        if each.default is each.empty and each.name not in {*options, *fixed}
-    ]
-    if missing:
-        example = f"--{registry.kind.replace(' ', '')}.{missing[0]}=VALUE"
-        raise ValueError(
-            f"expected {owner} to be given {' and '.join(missing)}, got "
-            f"{', '.join(options) or 'no option'}; add e.g. {example}"
+
+    source: Path | None = None
+    weights: str = "last"
+    device: str = "auto"
+
+    def load(self, shape: tuple[int, ...]) -> SmoothedClassifier:
+        """The smoothed classifier on its device, for images (C, H, W)."""
+        from rsmooth.cli.models import load_own
+
+        return load_own(self.source, self.weights, self.device, shape)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions(RunOptions):
+    """A model of ours, or a published checkpoint.
+
+    checkpoint: a published checkpoint.pth.tar in place of a run folder
+    normalize: its normalisation: cifar10, cifar10-center, imagenet, imagenet-center or none
+    sigma: the sigma of the Gaussian noise to smooth it with
+    noise: other noise to smooth it with, e.g. uniform with --noise.half_width 0.5 (see rsmooth list
+        noises)
+    """
+
+    checkpoint: Path | None = None
+    normalize: str | None = None
+    sigma: float | None = None
+    noise: Spec | None = None
+
+    def load(self, shape: tuple[int, ...]) -> SmoothedClassifier:
+        """The smoothed classifier on its device, for images (C, H, W)."""
+        from rsmooth.cli.models import load_published
+
+        if self.checkpoint is None:
+            self._check_own()
+            return super().load(shape)
+        self._check_published()
+        assert self.normalize is not None
+        return load_published(
+            self.checkpoint, self.normalize, self.sigma, self.noise, self.device, shape
         )
-    return registry.create(name, **options, **fixed)
+
+    def _check_own(self) -> None:
+        given = [
+            name for name in ("normalize", "sigma", "noise") if getattr(self, name) is not None
+        ]
+        if given and self.source is not None:
+            raise ValueError(
+                f"expected --{' and --'.join(given)} with --checkpoint only, got it with "
+                f"{self.source}; a model of ours carries its own"
+            )
+
+    def _check_published(self) -> None:
+        if self.source is not None:
+            raise ValueError(
+                "expected either a run folder (or model file) or --checkpoint, got both; name one "
+                "of them"
+            )
+        if self.normalize is None or (self.sigma is None) == (self.noise is None):
+            raise ValueError(
+                "expected --sigma and --normalize beside --checkpoint, since a published file "
+                f"holds neither, got sigma={self.sigma}, noise={self.noise} and "
+                f"normalize={self.normalize}; e.g. --sigma 0.25 --normalize cifar10, or for other "
+                "noise --noise uniform --noise.half_width 0.5"
+            )
 
 
-def accepts(entry: Any, option: str) -> bool:
-    """Whether the callable ``entry`` takes an option of that name."""
-    parameters = inspect.signature(entry).parameters
-    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+@dataclass(frozen=True, kw_only=True)
+class DataOptions:
+    """Images of a data set.
 
-
-def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str, Any]:
-    """``options`` with numbers read as the entry's annotations ask; ValueError names what does not
-    fit.
+    dataset: which data set; default: what the run was trained on
+    split: test, validation or train
+    skip: take images 0, skip, 2*skip, ... (20 for CIFAR-10 and 100 for ImageNet are customary)
+    max: take at most this many of them
     """
-    hints = _hints(entry)
-    for key in options:
-        if not accepts(entry, key):
-            known = list(inspect.signature(entry).parameters)
-            close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}"
-            raise ValueError(f"expected an option of {owner}, got {key!r}; {hint}")
-    return {
-        key: _coerce(value, hints.get(key), f"{owner}, option {key}")
-        for key, value in options.items()
-    }
 
+    dataset: Spec | None = None
+    split: str = "test"
+    skip: int = 1
+    max: int | None = None
 
-def describe_options(entry: Any) -> list[tuple[str, str, str]]:
-    """(name, type, default) of each option of a callable; an empty default marks a required one."""
-    rows = []
-    for parameter in inspect.signature(entry).parameters.values():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        annotation = parameter.annotation
-        kind = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        empty = parameter.annotation is parameter.empty
-        default = "" if parameter.default is parameter.empty else repr(parameter.default)
-        rows.append((parameter.name, "" if empty else kind.replace("typing.", ""), default))
-    return rows
-
-
-def _hints(entry: Any) -> dict[str, Any]:
-    try:
-        fields = dataclasses.is_dataclass(
-            entry
-        )  # whose inherited annotations belong to other modules than __init__
-        return typing.get_type_hints(
-            entry.__init__ if inspect.isclass(entry) and not fields else entry
+    def choose(
+        self, source: Path | None, only: Sequence[int] | None = None
+    ) -> ImageData | FolderData:
+        """The images; source: the run folder that may name the data set; only: their indices."""
+        return choose_images(
+            self.dataset, source, split=self.split, skip=self.skip, limit=self.max, only=only
         )
-    except (NameError, TypeError, AttributeError):  # a plug-in's annotations need not resolve here
-        return {}
 
 
-def _coerce(value: Any, hint: Any, where: str) -> Any:
-    """A YAML scalar as the annotation asks: 64/255 or 1e-3 to float, 3 to int or float; others as
-    they are.
+@dataclass(frozen=True, kw_only=True)
+class PredictionOptions:
+    """How g is asked for an answer (PREDICT of Cohen et al. 2019).
+
+    n: noise samples per prediction
+    alpha: failure probability of each prediction
     """
-    if isinstance(value, dict):  # options within an option, of which no annotation tells the types
-        return {key: _scalar(item) for key, item in value.items()}
-    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
-    kinds = typing.get_args(hint) if union else (hint,)
-    if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
-        return value
-    if (
-        hint is None and isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value)
-    ):  # behind **options
-        return float(pixel_value(value))
-    if isinstance(value, str) and str not in kinds and float in kinds:
-        try:
-            return float(pixel_value(value))
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from None
-    if (
-        isinstance(value, int)
-        and not isinstance(value, bool)
-        and int not in kinds
-        and float in kinds
-    ):
-        return float(value)
-    if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
-        return int(value)
-    if all(typing.get_origin(kind) is Sequence for kind in kinds) and not isinstance(value, list):
-        raise ValueError(f"{where}: expected a list such as [128, 64], got {value!r}")
-    plain = [kind for kind in kinds if kind in (bool, int, float, str, type(None))]
-    if len(plain) == len(kinds) and (type(value) not in kinds):
-        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
-        raise ValueError(f"{where}: expected {names}, got {value!r}")
-    return value
 
-
-def _scalar(text: Any) -> Any:
-    """A text that is a whole or other number as that number."""
-    if isinstance(text, str) and re.fullmatch(r"-?\d+", text):
-        return int(text)
-    if isinstance(text, str) and re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
-        return float(text)
-    return text
+    n: int = 1000
+    alpha: float = 0.001

@@ -1,90 +1,140 @@
-"""The parser's refusals, in one line and with the close matches, as every other error of the
-command line.
-"""
+"""The parser of one verb. Its refusals are one line, with close matches, as every other error."""
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import re
 import sys
-from typing import NoReturn
+import typing
+from collections.abc import Callable
+from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse.typing import register_type
 
-_FIELD = re.compile(r'Parser key "(?P<key>[^"]*)":\s*(?P<what>.*)', re.DOTALL)
-_UNION = re.compile(
-    r"Subtypes: \[(?P<kinds>.*?)\]\s*Errors:.*Given value: (?P<value>.*)", re.DOTALL
-)
-_PLAIN = re.compile(r"Expected a <class '(?P<kind>\w+)'>\. Got value: (?P<value>.*)", re.DOTALL)
-_KINDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "a text"}
+from rsmooth.cli.signature import REQUIRED, options_of
+from rsmooth.cli.verbs import manner
+from rsmooth.config.specs import Spec
+from rsmooth.plumbing import values
+
+_READERS: list[tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = [
+    (values.Switch, bool, values.switch),
+    (values.WholeNumber, int, values.whole_number),
+    (values.PixelValue, float, values.pixel_value),
+    (values.PixelValues, list, values.pixel_values),
+    (values.Numbers, list, values.numbers),
+    (values.Names, list, values.names),
+    (values.Paths, lambda several: list(map(str, several)), values.paths),
+]
+
+
+_FRAMES = [  # of jsonargparse's messages, and how we say it
+    (r"the following arguments are required: (.*)", r"expected \1, got none"),
+    (r"argument (--[\w.]+): expected one argument", r"expected a value behind \1, got none"),
+    (r"Problems parsing config: (.*)", r"expected YAML in --config, got \1"),
+    (r"Unexpected config: (.*)", r"expected a mapping of options in --config, got \1"),
+    (
+        r"Parser key \"(.*?)\":.*NestedArg\(key='(.*?)'",
+        r"expected --\1 to have no option of its own, got --\1.\2",
+    ),
+    (r'Parser key "(.*?)":.*?(expected [^\n]*, got [^\n]*)', r"option --\1: \2"),
+    (r'Parser key "(.*?)":(.*)', r"option --\1: \2"),
+]
+
+
+class Formatter(DefaultHelpFormatter):
+    """Help that shows a default where there is one, and no names of types."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28, width=100)  # type: ignore[no-untyped-call]
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        default = action.default
+        if isinstance(default, dict):  # a part of which just the name is preset
+            default = default.get("name")
+        shown = isinstance(default, (str, int, float, tuple)) and default != argparse.SUPPRESS
+        more = " (required)" if action.required else f" (default: {_written(default)})"
+        return (action.help or "") + (more if action.required or shown else "")
 
 
 class Parser(ArgumentParser):
     """An ArgumentParser whose errors are one line on stderr, exit status 2."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        parser = getattr(ex, "subcommand_parser", None) or self
-        verb = parser.prog.split()[-1] if parser.prog.split()[-1] != "..." else ""
-        prog = "rsmooth" if verb in ("rsmooth", "VERB", "") else f"rsmooth {verb}"
-        options = [name for action in parser._actions for name in action.option_strings]
-        sys.stderr.write(f"{prog}: error: {explain(message, options)}; see {prog} --help\n")
+        options = [name for action in self._actions for name in action.option_strings]
+        sys.stderr.write(
+            f"{self.prog}: error: {explain(message, options)}; see {self.prog} --help\n"
+        )
         sys.exit(2)
 
 
-def explain(message: str, options: list[str]) -> str:
-    """What the parser complains of in one line; unknown options come with the closest of
-    ``options``.
-    """
-    if message.startswith("unrecognized arguments: "):
-        return _unknown(message.removeprefix("unrecognized arguments: "), options)
-    if message.startswith("the following arguments are required: "):
-        names = [name.split(".", 1)[-1] for name in message.split(": ", 1)[1].split(", ")]
-        return f"expected {' and '.join(names)}, got none"
-    choice = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
-    if choice:
-        known = re.findall(r"[\w-]+", choice[2])
-        return f"expected one of {', '.join(known)}, got {choice[1]!r}{_hint(choice[1], known)}"
-    field = _FIELD.search(message)
-    return f"option --{field['key']}: {_reason(field['what'])}" if field else _one_line(message)
-
-
-def _unknown(words: str, options: list[str]) -> str:
-    first = words.split()[0]
-    if not first.startswith("-"):
-        return f"expected no further argument, got {words!r}"
-    return (
-        f"expected a known option, got {first.split('=')[0]!r}{_hint(first.split('=')[0], options)}"
+def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
+    """The parser of a verb: one option, and YAML key, for each of its options."""
+    for kind, write, read in _READERS:
+        register_type(kind, write, read, type_check=_is_read, fail_already_registered=False)
+    bare = " ".join(
+        f"{each[:-1].upper()}..." if each.endswith("*") else each.upper()
+        for each in manner(verb).positionals
     )
+    usage = f"%(prog)s {bare} [options]" if bare else "%(prog)s [options]"
+    parser = Parser(
+        prog=f"rsmooth {name}",
+        usage=usage,
+        description=summary,
+        formatter_class=Formatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config", action="config", help="a YAML file with any of the options below"
+    )
+    for option in options_of(verb):
+        given = {"required": True} if option.default is REQUIRED else {"default": option.default}
+        text = option.help.replace("%", "%%").replace("``", "")
+        parser.add_argument(f"--{option.name}", type=option.kind, help=text, **given)
+    return parser
 
 
-def _hint(word: str, known: list[str]) -> str:
+def _written(default: object) -> str:
+    """A default as it would be typed."""
+    if isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def _is_read(value: object, kind: type) -> bool:
+    return isinstance(value, bool if kind is values.Switch else kind)
+
+
+def parts_of(verb: Callable[..., Any]) -> list[str]:
+    """The options of a verb that name a registered entry, with options of its own."""
+    accepted = set(typing.get_args(Spec))
+    return [
+        option.name for option in options_of(verb) if accepted <= set(typing.get_args(option.kind))
+    ]
+
+
+def explain(message: str, options: list[str]) -> str:
+    """What jsonargparse complains of in one line; an unknown option comes with the closest ones.
+
+    Why a value was refused is said by the types of ``rsmooth.plumbing.values``; only the frame
+    around it is jsonargparse's.
+    """
+    unknown = re.match(r"unrecognized arguments: ((\S+).*)|Option '(.*)' is not accepted", message)
+    if unknown:
+        name = f"--{unknown[3]}" if unknown[3] else unknown[2].split("=")[0]
+        if name.startswith("-"):
+            return f"expected a known option, got {name!r}{hint(name, options)}"
+        return f"expected no further argument, got {unknown[1]!r}"
+    for frame, answer in _FRAMES:
+        found = re.search(frame, message, re.DOTALL)
+        if found:
+            message = found.expand(answer)
+            break
+    return " ".join(message.split())
+
+
+def hint(word: str, known: list[str]) -> str:
+    """The close matches of a misspelt word, as the end of a message."""
     close = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
     return f"; did you mean {' or '.join(close)}?" if close else ""
-
-
-def _reason(what: str) -> str:
-    """Why a value was refused: our own words where a type of ours refused it, else the kinds that
-    would do.
-    """
-    union, plain = _UNION.search(what), _PLAIN.search(what)
-    ours = re.search(r"expected .*, got .*", what)
-    if ours:
-        return ours[0]
-    if plain:
-        return (
-            f"expected {_KINDS.get(plain['kind'], plain['kind'])}, got "
-            f"{_one_line(plain['value'])!r}"
-        )
-    if union:
-        kinds = [
-            kind for kind in re.findall(r"(\w+)(?:'>|,|$)", union["kinds"]) if kind != "NoneType"
-        ]
-        return (
-            f"expected {' or '.join(_KINDS.get(kind, kind) for kind in kinds)}, got "
-            f"{_one_line(union['value'])!r}"
-        )
-    return _one_line(what)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())

@@ -1,19 +1,23 @@
 """``rsmooth plan``: what n samples can show, what a radius needs, and how long it will take."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
-from rsmooth.cli.values import PixelValue, PixelValues
+from rsmooth.cli.verbs import VERBS
 
 
+@VERBS.register("plan")
 def plan(
-    sigma: PixelValue,
+    sigma: float,
     alpha: float = 0.001,
     n: int = 100_000,
     n0: int = 100,
     images: int = 500,
-    radius: PixelValue | None = None,
-    radii: PixelValues | None = None,
-    tolerance: PixelValue | None = None,
+    radius: float | None = None,
+    radii: Sequence[float] | None = None,
+    tolerance: float | None = None,
     rate: float | None = None,
     log: Path | None = None,
 ) -> None:
@@ -21,39 +25,28 @@ def plan(
 
     Args:
         sigma: standard deviation of the noise in [0,1] pixel units
-        alpha: failure probability an image
-        n: noise samples an image for the estimate
-        n0: noise samples an image for choosing the class
+        alpha: failure probability per image
+        n: noise samples per image for the estimate
+        n0: noise samples per image for choosing the class
         images: how many images will be certified
         radius: a wanted radius: how many samples does it need?
         radii: radii that mode grid would decide; needs log
         tolerance: what mode anytime may give away; needs log
-        rate: measured samples a second; default: that of log
+        rate: measured samples per second; default: that of log
         log: an earlier run folder or journal, for its rate and for what the sequential modes would
             have drawn
     """
     from rsmooth.certify.proof.planning import plan as work_out
-    from rsmooth.plumbing.errors import RecordError
-    from rsmooth.records.files import read_log
 
     if log is None and (radii is not None or tolerance is not None):
         raise ValueError(
             "expected --log beside --radii or --tolerance, since what the sequential modes draw "
-            "depends "
-            "on the model's votes, got none; name an earlier run folder"
+            "depends on the model's votes, got none; name an earlier run folder"
         )
     shares = None
     if log is not None:
-        record = read_log(log)
-        if record.counts is None or record.samples is None:
-            raise RecordError(
-                f"expected a record with vote counts, got {log}, which has none; published tables "
-                "do not "
-                "hold them"
-            )
-        shares = (record.counts.max(axis=1) / record.samples).tolist()
-        if rate is None:
-            rate = float(record.samples.sum() / record.time.sum())
+        shares, measured = _votes(log)
+        rate = measured if rate is None else rate
     print(
         work_out(
             float(sigma),
@@ -68,3 +61,18 @@ def plan(
             shares=shares,
         )
     )
+
+
+def _votes(log: Path) -> tuple[list[float], float]:
+    """The share of the most frequent class of each image, and the samples per second."""
+    from rsmooth.plumbing.errors import RecordError
+    from rsmooth.records.files import read_log
+
+    record = read_log(log)
+    if record.counts is None or record.samples is None:
+        raise RecordError(
+            f"expected a record with vote counts, got {log}, which has none; published tables do "
+            "not hold them: name a run folder or a journal"
+        )
+    shares: list[float] = (record.counts.max(axis=1) / record.samples).tolist()
+    return shares, float(record.samples.sum() / record.time.sum())

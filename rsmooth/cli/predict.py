@@ -1,58 +1,41 @@
 """``rsmooth predict``: certifiable predictions for image files or for a data set."""
 
+from __future__ import annotations
+
 import csv
 import sys
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsmooth.cli.images import choose_images
-from rsmooth.cli.runs import load_model, output_file
-from rsmooth.cli.values import PixelValue, Spec
+from rsmooth.cli.models import output_file
+from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
+from rsmooth.cli.verbs import VERBS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
 
+@VERBS.register("predict", positionals=("source", "images*"))
 def predict(
-    source: Path | None = None,
-    images: list[Path] | None = None,
-    dataset: Spec | None = None,
-    split: str = "test",
-    skip: int = 1,
-    max: int | None = None,
-    n: int = 1000,
-    alpha: float = 0.001,
+    model: ModelOptions,
+    data: DataOptions,
+    prediction: PredictionOptions,
+    images: Sequence[Path] | None = None,
     seed: int = 0,
     batch_size: int = 64,
-    device: str = "auto",
-    weights: str = "last",
-    checkpoint: Path | None = None,
-    normalize: str | None = None,
-    sigma: PixelValue | None = None,
     out: Path | None = None,
 ) -> None:
     """Predict with the smoothed classifier: the class that g returns with probability 1 - alpha, or
     an abstention.
 
     Args:
-        source: a run folder, or a model file of ours
         images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place
             of a data set
-        dataset: what to predict; default: what the run was trained on
-        split: test, validation or train
-        skip: predict images 0, skip, 2*skip, ...
-        max: predict at most this many of them
-        n: noise samples an image
-        alpha: failure probability an image
         seed: seed of the noise; whoever knows it can choose an image for which the answer is wrong
         batch_size: images handed over at once
-        device: cpu, cuda, or auto
-        weights: last or best weights of the run folder
-        checkpoint: a published checkpoint.pth.tar in place of a run folder
-        normalize: its normalisation
-        sigma: the sigma to smooth the published checkpoint with
         out: a CSV file for the predictions; default: print them
     """
     from rsmooth.certify.cohen import predict as predict_images
@@ -61,64 +44,49 @@ def predict(
 
     if batch_size < 1:
         raise ValueError(f"expected batch_size >= 1, got {batch_size}")
-    if images and (dataset is not None or (split, skip, max) != ("test", 1, None)):
-        raise ValueError(
-            "expected either image files or a data set with its split, skip and max, got both; "
-            "leave one "
-            "out"
-        )
     output_file(out)
-    names, pixels, index, labels = _read(images, dataset, source, split, skip, max)
-    g = load_model(
-        source,
-        weights=weights,
-        checkpoint=checkpoint,
-        normalize=normalize,
-        sigma=sigma,
-        device=device,
-        shape=tuple(pixels.shape[1:]),
-    )
+    names, pixels, index, labels = _read(images, data, model.source)
+    g = model.load(tuple(pixels.shape[1:]))
+    device = next(g.parameters()).device
     rows: list[list[object]] = []
     for start in range(0, len(names), batch_size):
-        stop = start + batch_size
-        x = to_unit(pixels[start:stop]).to(next(g.parameters()).device)
+        part = slice(start, start + batch_size)
         made = predict_images(
-            g, x, n=n, alpha=alpha, seed=seed, index=None if index is None else index[start:stop]
+            g,
+            to_unit(pixels[part]).to(device),
+            n=prediction.n,
+            alpha=prediction.alpha,
+            seed=seed,
+            index=None if index is None else index[part],
         )
-        for name, label, p_value in zip(
-            names[start:stop], made.label.tolist(), made.p_value.tolist(), strict=True
-        ):
-            rows.append([name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"])
+        answers = zip(names[part], made.label.tolist(), made.p_value.tolist(), strict=True)
+        rows += [
+            [name, "abstain" if label == ABSTAIN else label, f"{p_value:.3g}"]
+            for name, label, p_value in answers
+        ]
     if labels is not None:
         rows = [[*row, int(label)] for row, label in zip(rows, labels.tolist(), strict=True)]
-    _write(
-        [["image", "prediction", "p_value", *(["label"] if labels is not None else [])], *rows], out
-    )
+    title = ["image", "prediction", "p_value", *(["label"] if labels is not None else [])]
+    _write(title, rows, out)
 
 
 def _read(
-    files: list[Path] | None,
-    dataset: Spec | None,
-    source: Path | None,
-    split: str,
-    skip: int,
-    limit: int | None,
-) -> "tuple[list[str], Tensor, Tensor | None, Tensor | None]":
+    files: Sequence[Path] | None, data: DataOptions, source: Path | None
+) -> tuple[list[str], Tensor, Tensor | None, Tensor | None]:
     """Names, uint8 pixels (N, C, H, W) and, for a data set, noise indices and labels."""
-    if files:
-        names, pixels = read_images(files)
-        return (
-            names,
-            pixels,
-            None,
-            None,
-        )  # the noise hangs on the content, not on the place in the command
-    data = choose_images(dataset, source, split=split, skip=skip, limit=limit, only=None)
-    pixels, labels = data.batch(list(range(len(data))))
-    return [str(i) for i in data.index.tolist()], pixels, data.index, labels
+    if files and data != DataOptions():
+        raise ValueError(
+            "expected either image files or a data set with its split, skip and max, got both; "
+            "leave one out"
+        )
+    if files:  # their noise depends on the content, not on the place in the command
+        return (*read_images(files), None, None)
+    chosen = data.choose(source)
+    pixels, labels = chosen.batch(list(range(len(chosen))))
+    return [str(i) for i in chosen.index.tolist()], pixels, chosen.index, labels
 
 
-def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
+def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
     """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that
     differ.
     """
@@ -141,8 +109,7 @@ def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
         ):
             raise ValueError(
                 f"expected 8-bit images (N, H, W, C) or (N, H, W) of 1 or 3 channels in {path}, "
-                "got "
-                f"{array.dtype} {array.shape}"
+                f"got {array.dtype} {array.shape}"
             )
         arrays.append(array)
         names += (
@@ -154,7 +121,7 @@ def read_images(files: list[Path]) -> "tuple[list[str], Tensor]":
     return names, torch.from_numpy(np.concatenate(arrays).transpose(0, 3, 1, 2).copy())
 
 
-def _read_arrays(path: Path) -> "NDArray[Any]":
+def _read_arrays(path: Path) -> NDArray[Any]:
     """The array named images, x or x_test, or the first one."""
     import numpy as np
 
@@ -169,7 +136,7 @@ def _read_arrays(path: Path) -> "NDArray[Any]":
     return array
 
 
-def _read_picture(path: Path) -> "NDArray[Any]":
+def _read_picture(path: Path) -> NDArray[Any]:
     """One image (1, H, W) or (1, H, W, 3); a palette is looked up, transparency is refused."""
     import numpy as np
     from PIL import Image, UnidentifiedImageError
@@ -193,9 +160,9 @@ def _read_picture(path: Path) -> "NDArray[Any]":
         ) from None
 
 
-def _write(rows: list[list[object]], out: Path | None) -> None:
+def _write(title: list[str], rows: list[list[object]], out: Path | None) -> None:
     if out is None:
-        csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+        csv.writer(sys.stdout, lineterminator="\n").writerows([title, *rows])
         return
     with out.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows(rows)
+        csv.writer(stream).writerows([title, *rows])

@@ -1,15 +1,19 @@
 """``rsmooth report``: run folders and published logs side by side, from their records alone."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 
-from rsmooth.cli.values import Names, PixelValues
+from rsmooth.cli.verbs import VERBS
 
 
+@VERBS.register("report", positionals=("logs*",))
 def report(
-    logs: list[Path],
-    names: Names | None = None,
-    radii: PixelValues | None = None,
-    linf: PixelValues | None = None,
+    logs: Sequence[Path],
+    names: Sequence[str] | None = None,
+    radii: Sequence[float] | None = None,
+    linf: Sequence[float] | None = None,
     dimension: int | None = None,
     title: str = "Certified accuracy",
     out: Path | None = None,
@@ -34,7 +38,7 @@ def report(
             "expected at least one run folder or log, got none; give them behind the verb"
         )
     made = compose(
-        logs,
+        list(logs),
         out,
         radii=None if radii is None else list(radii),
         names=names,

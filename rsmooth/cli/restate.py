@@ -1,25 +1,29 @@
 """``rsmooth restate``: new statements from the votes of a finished run, without its model."""
 
+from __future__ import annotations
+
 import dataclasses
 import glob
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsmooth.cli.runs import output_file
-from rsmooth.cli.values import PixelValues
+from rsmooth.cli.models import output_file
+from rsmooth.cli.verbs import VERBS
 
 if TYPE_CHECKING:
     from rsmooth.records.log import CertificationLog
 
 
+@VERBS.register("restate", positionals=("source",))
 def restate(
     source: Path,
     alpha: float | None = None,
     statements: int | str | None = None,
     append: Path | None = None,
     looked: bool | None = None,
-    radii: PixelValues | None = None,
+    radii: Sequence[float] | None = None,
     out: Path | None = None,
 ) -> None:
     """State anew what stored votes show: at another alpha, for several images jointly, with more
@@ -27,7 +31,7 @@ def restate(
 
     Args:
         source: a run folder or journal with votes that were drawn in mode fixed; it is not changed
-        alpha: failure probability an image, chosen without regard to the votes; of all statements
+        alpha: failure probability per image, chosen without regard to the votes; of all statements
             together with --statements, of both tests together with --looked true; default: that of
             the run
         statements: how many certificates shall hold together (Bonferroni), a number or all; radii
@@ -83,12 +87,12 @@ def restate(
 
 
 def _restated(
-    log: "CertificationLog",
+    log: CertificationLog,
     alpha: float | None,
     statements: int,
-    more: "CertificationLog | None",
+    more: CertificationLog | None,
     looked: bool,
-) -> "CertificationLog":
+) -> CertificationLog:
     from rsmooth.certify.restate import append_samples, recertify
 
     if more is not None and looked:
@@ -137,7 +141,7 @@ def _identified(source: Path) -> list[dict[str, str]]:
 
 
 def _before_and_after(
-    before: "CertificationLog", after: "CertificationLog", radii: list[float] | None
+    before: CertificationLog, after: CertificationLog, radii: list[float] | None
 ) -> str:
     """Certified accuracy and ACR of both in lines, and at which failure probability they hold."""
     from rsmooth.records.metrics import average_certified_radius, certified_accuracy

@@ -15,8 +15,50 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks.base import Attack, frozen
+from rsmooth.certify.cohen import predict
 from rsmooth.plumbing.tensors import check_images, check_labels
 from rsmooth.smoothed import SmoothedClassifier
+
+
+def answers_under_attack(
+    g: SmoothedClassifier,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack | None,
+    *,
+    num_noise: int = 1,
+    n: int = 100,
+    alpha: float | None = None,
+    seed: int = 0,
+    index: Tensor | None = None,
+    batch_size: int = 256,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """What g answers to images (B, C, H, W) of labels y (B,) after ``attack``: labels (B,).
+
+        answers = answers_under_attack(g, x, y, SmoothAdvPGD(epsilon=0.5, steps=20), num_noise=64)
+
+    Each image is attacked once, with num_noise samples; without an attack it stays as it is. alpha
+    None: g answers by majority of n fresh noise samples, without abstention (the lowest label in a
+    tie). Otherwise by PREDICT (Cohen et al. 2019, section 3.1): ABSTAIN = -1 where the votes do not
+    tell; its noise depends on seed and on the image's ``index``, as in ``predict``.
+    batch_size: most noisy copies in one pass through the base classifier (or num_noise, where that
+    is more). Raises ValueError for an empty batch, a targeted attack, or NaN logits.
+    """
+    _check(g, x, y, attack, num_noise, n, batch_size)
+    answers = []
+    for part in _parts(len(x), batch_size // num_noise):
+        x_adv = x[part]
+        if attack is not None:
+            x_adv = attack(g, x_adv, y[part], num_noise=num_noise, generator=generator)
+        if alpha is None:
+            answers.append(_vote(g, x_adv, n, batch_size, generator))
+            continue
+        ids = None if index is None else index[part]
+        # In floating point, since attacked images leave the 8-bit grid.
+        said = predict(g, x_adv, n=n, alpha=alpha, seed=seed, arithmetic="float", index=ids)
+        answers.append(said.label.to(y.device))
+    return torch.cat(answers)
 
 
 def empirical_accuracy(
@@ -27,23 +69,29 @@ def empirical_accuracy(
     *,
     num_noise: int = 1,
     n: int = 100,
+    alpha: float | None = None,
+    seed: int = 0,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
 ) -> float:
     """The fraction of images (B, C, H, W) that g still classifies as y (B,) after ``attack``.
 
-    Each image is attacked once, with num_noise samples; g then answers by majority of n fresh noise
-    samples, without abstention (the lowest label in a tie). batch_size: most noisy copies in one
-    pass through the base classifier (or num_noise, where that is more). The experiment of Salman et
-    al. 2019 (arXiv:1906.04584), section 4.3. Raises ValueError for an empty batch, a targeted
-    attack, or NaN logits.
+    Votes, arguments and errors as in ``answers_under_attack``; an abstention is wrong. The
+    experiment of Salman et al. 2019 (arXiv:1906.04584), section 4.3.
     """
-    _check(g, x, y, attack, num_noise, n, batch_size)
-    correct = 0
-    for part in _parts(len(x), batch_size // num_noise):
-        x_adv = attack(g, x[part], y[part], num_noise=num_noise, generator=generator)
-        correct += int((_vote(g, x_adv, n, batch_size, generator) == y[part]).sum())
-    return correct / len(x)
+    answers = answers_under_attack(
+        g,
+        x,
+        y,
+        attack,
+        num_noise=num_noise,
+        n=n,
+        alpha=alpha,
+        seed=seed,
+        batch_size=batch_size,
+        generator=generator,
+    )
+    return int((answers == y).sum()) / len(x)
 
 
 def attack_radius(
@@ -114,7 +162,7 @@ def _check(
     g: SmoothedClassifier,
     x: Tensor,
     y: Tensor,
-    attack: Attack,
+    attack: Attack | None,
     num_noise: int,
     n: int,
     batch_size: int,
@@ -123,7 +171,7 @@ def _check(
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch")
-    if attack.targeted:
+    if attack is not None and attack.targeted:
         raise ValueError(
             f"expected an untargeted attack, since y are the true labels, got {attack!r}"
         )

@@ -15,7 +15,7 @@ Definition = ast.ClassDef | ast.FunctionDef
 
 @dataclass(frozen=True)
 class Found:
-    """A registered class or function: its module, its name there, its docstring's first line."""
+    """A registered class or function: its module, its name there, what its docstring says first."""
 
     module: str
     attribute: str
@@ -36,7 +36,7 @@ def registrations(where: str, registry: str) -> dict[str, Found]:
 
 
 def summary(module: str, attribute: str) -> str | None:
-    """The first line of the docstring of ``module.attribute``; None if the source does not tell."""
+    """What the docstring of ``module.attribute`` says first; None if the source does not tell."""
     try:
         spec = find_spec(module)
     except (ImportError, ValueError):
@@ -77,4 +77,9 @@ def _registered_names(node: Definition, registry: str) -> list[str]:
 
 
 def _summary(node: Definition) -> str:
-    return (ast.get_docstring(node) or "").split("\n")[0]
+    return first_paragraph(ast.get_docstring(node) or "")
+
+
+def first_paragraph(text: str) -> str:
+    """What a docstring says first, in one line."""
+    return " ".join(text.strip().split("\n\n")[0].split())

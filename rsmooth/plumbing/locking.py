@@ -4,12 +4,12 @@ dies.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
-import time
 from pathlib import Path
 from types import TracebackType
+
+import filelock
 
 from rsmooth.plumbing.errors import LockedError
 
@@ -18,7 +18,6 @@ logger = logging.getLogger(__name__)
 # How long a run waits for the folder that another one holds: one that has lost its parent process
 # may still be saving.
 PATIENCE_SECONDS = 10.0
-_POLL_SECONDS = 0.1
 
 
 class FileLock:
@@ -27,23 +26,25 @@ class FileLock:
 
     The lock file holds the process id of its holder, so that the one who is locked out can be told.
     A second holder, in this process or another, raises LockedError after ``patience`` seconds of
-    waiting. POSIX only (flock).
+    waiting.
     """
 
     def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
         self.path = Path(f"{os.fspath(path)}.lock")
         self._target = path
-        self._fd = self._acquire(time.monotonic() + patience)
+        # Whoever releases it need not be the thread that took it.
+        self._lock = filelock.FileLock(self.path, thread_local=False)
+        self._acquire(patience)
+        self.path.write_text(f"{os.getpid()}\n", encoding="ascii")
 
     def release(self) -> None:
         """Give the lock back and remove the lock file; a second call does nothing."""
-        if self._fd < 0:
+        if not self._lock.is_locked:
             return
-        self.path.unlink(
-            missing_ok=True
-        )  # while still locked: nobody else can have taken this very file
-        os.close(self._fd)
-        self._fd = -1
+        # While still locked: nobody else can have taken this very file, and who waits for it sees
+        # that it has lost its name and opens a new one.
+        self.path.unlink(missing_ok=True)
+        self._lock.release()
 
     def __enter__(self) -> FileLock:
         return self
@@ -56,36 +57,25 @@ class FileLock:
     ) -> None:
         self.release()
 
-    def _acquire(self, deadline: float) -> int:
-        said = False
-        while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.read(fd, 32).decode("ascii", "replace").strip() or "unknown"
-                os.close(fd)
-                if time.monotonic() >= deadline:
-                    raise LockedError(
-                        f"expected to be the only writer of {self._target}, but process {holder} "
-                        "is "
-                        "writing it; wait for that process to end, or write to another folder"
-                    ) from None
-                if not said:
-                    logger.info("waiting for process %s, which is writing %s", holder, self._target)
-                said = True
-                time.sleep(_POLL_SECONDS)
-                continue
-            if self._is_current(fd):
-                os.ftruncate(fd, 0)
-                os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
-                return fd
-            os.close(fd)
-
-    def _is_current(self, fd: int) -> bool:
-        # The last holder may have removed the file between our open and our lock: then we hold a
-        # file without a name.
+    def _acquire(self, patience: float) -> None:
         try:
-            return os.path.samestat(os.fstat(fd), os.stat(self.path))
-        except FileNotFoundError:
-            return False
+            self._lock.acquire(timeout=0)
+            return
+        except filelock.Timeout:
+            if patience > 0:
+                logger.info("waiting for %s, which is writing %s", self._holder(), self._target)
+        try:
+            self._lock.acquire(timeout=max(patience, 0))
+        except filelock.Timeout:
+            raise LockedError(
+                f"expected to be the only writer of {self._target}, but {self._holder()} is "
+                "writing it; wait for that process to end, or write to another folder"
+            ) from None
+
+    def _holder(self) -> str:
+        """The holder as the lock file names it; old releases of filelock empty that file."""
+        try:
+            number = self.path.read_text(encoding="ascii", errors="replace").strip()
+        except OSError:
+            number = ""
+        return f"process {number}" if number.isdigit() else "another process"

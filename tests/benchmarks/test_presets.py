@@ -19,7 +19,7 @@ from benchmarks.presets import (
     select_arms,
 )
 from rsmooth.certify import CertifySettings
-from rsmooth.cli.train import build_model, build_trainer
+from rsmooth.config.parts import build_model, build_trainer
 from rsmooth.data import DataSplits
 
 SPLITS = {"digits": (1, 8, 8), "npz": (3, 32, 32), "folder": (3, 224, 224)}
@@ -102,7 +102,7 @@ def test_unknown_presets_arms_and_keys_are_named(tmp_path: Path) -> None:
         load_preset("digit")
     with pytest.raises(ValueError, match="expected arms of digits, got nobody"):
         select_arms(load_preset("digits"), ["nobody"])
-    with pytest.raises(ValueError, match="expected an ablation, got 'colour'"):
+    with pytest.raises(ValueError, match=r"expected an ablation, got 'colour'.* or a \.yaml file"):
         ablation(load_preset("digits"), "colour")
     (tmp_path / "mine.yaml").write_text("title: x\narmss: {}\n")
     with pytest.raises(ValueError, match="armss"):
@@ -113,3 +113,32 @@ def test_merging_replaces_leaves_and_nulls() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merge(base, {"a": {"b": 5}, "d": None}) == {"a": {"b": 5, "c": 2}, "d": None}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
+
+
+def test_an_ablation_of_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / "epochs.yaml"
+    path.write_text("title: How long\narms:\n  e1: {train: {trainer: {epochs: 1}}}\n  as-is:\n")
+    preset = load_preset("digits")
+    base = next(arm for arm in preset.arms if arm.name == preset.ablate_from)
+    made = ablation(preset, str(path))
+    assert (made.name, made.title) == ("digits-epochs", "How long (digits)")
+    one, unchanged = made.arms
+    assert one.train["trainer"] == {**base.train["trainer"], "epochs": 1}
+    assert unchanged.as_dict() == base.as_dict()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("title: a\n", "expected an ablation with title and arms in .*, got title"),
+        ("- a\n", "got list"),
+        ("title: a\narms: {x: {trainer: gaussian}}\n", "options of train and certify of arm x"),
+    ],
+)
+def test_an_ablation_that_is_none(content: str, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=said):
+        ablation(load_preset("digits"), str(path))
+    with pytest.raises(ValueError, match="which is not there"):
+        ablation(load_preset("digits"), "nowhere.yaml")

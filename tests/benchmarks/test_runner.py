@@ -130,7 +130,7 @@ def test_a_failing_arm_says_why(
 ) -> None:
     arm = replace(preset.arms[0], train={**preset.arms[0].train, "trainer": "gausian"})
     runner._claim(tmp_path / arm.name, arm)
-    assert arm_module.main([str(tmp_path / arm.name)]) == 1
+    assert arm_module.main([str(tmp_path / arm.name)]) == 2
     assert "did you mean 'gaussian'" in capsys.readouterr().err
     assert not runner.is_finished(tmp_path / arm.name)
 

@@ -40,7 +40,7 @@ def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> N
                 "0.1,64/255",
                 "--precision",
                 "float32",
-                "--noise",
+                "--arithmetic",
                 "float",
                 "--target",
                 "label",
@@ -52,11 +52,31 @@ def test_modes_of_certification_reach_the_record(run: Path, tmp_path: Path) -> N
     )
     header = json.loads(out.read_text().split("\n")[0])["data"]
     assert (header["mode"], header["mode_options"]) == ("grid", {"radii": [0.1, 64 / 255]})
-    assert (header["target"], header["noise"]["arithmetic"], header["numerics"]["dtype"]) == (
-        "label",
-        "float",
-        "float32",
-    )
+    assert (header["target"], header["numerics"]["dtype"]) == ("label", "float32")
+
+
+@pytest.mark.parametrize("word", ["float", "grid"])
+def test_the_arithmetic_may_be_called_noise_for_a_release(
+    word: str, run: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "x.jsonl"
+    few = [*CERTIFY, "--out", str(out)]
+    with pytest.warns(FutureWarning, match=f"--noise {word} is now called --arithmetic"):
+        assert main(["certify", str(run), *few, "--noise", word]) == 0
+    header = json.loads(out.read_text().split("\n")[0])["data"]
+    assert ("float" in json.dumps(header["noise"])) == (word == "float")
+
+
+def test_a_published_checkpoint_takes_one_noise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["certify", "--checkpoint", "x.pth.tar", "--dataset", "digits", "--normalize", "none"]
+    argv += ["--out", str(tmp_path / "x.jsonl")]
+    assert "noise=None and" in error_of(capsys, *argv)
+    both = ["--sigma", "1", "--noise", "uniform", "--noise.half_width", "0.5"]
+    assert "--sigma and --normalize" in error_of(capsys, *argv, *both)
+    assert "'uniform' to be given half_width" in error_of(capsys, *argv, "--noise", "uniform")
+    assert "did you mean 'laplace'" in error_of(capsys, *argv, "--noise", "laplac")
 
 
 def test_lists_are_written_with_commas(run: Path, tmp_path: Path) -> None:

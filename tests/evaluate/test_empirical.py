@@ -8,7 +8,13 @@ from torch import nn
 from torch.testing import assert_close
 
 from rsmooth.attacks import PGD, SmoothAdvPGD
-from rsmooth.evaluate import attack_radius, empirical_accuracy
+from rsmooth.certify import predict
+from rsmooth.evaluate import (
+    answers_under_attack,
+    attack_radius,
+    empirical_accuracy,
+)
+from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import Hole, base_labels, images, linear_net, smooth_net
 
@@ -155,3 +161,15 @@ def test_attack_radius_takes_the_epsilons_not_the_attacks_own():
     g, x, y, _ = halfspace(5)
     one = attack_radius(g, x, y, PGD(epsilon=0.0, steps=2), [0.02, 0.4], n=5)
     assert_close(one, attack_radius(g, x, y, PGD(epsilon=9.0, steps=2), [0.4, 0.02], n=5))
+
+
+def test_votes_by_predict_abstain_and_an_abstention_is_wrong():
+    g, x = smooth_net(sigma=0.5), images(12)
+    y = base_labels(g, x)
+    index = torch.arange(12)
+    answers = answers_under_attack(g, x, y, None, n=20, alpha=1e-3, seed=3, index=index)
+    same = predict(g, x, n=20, alpha=1e-3, seed=3, index=index, arithmetic="float").label
+    assert answers.tolist() == same.tolist()
+    assert (answers == ABSTAIN).any(), "a case without an abstention shows nothing"
+    accuracy = empirical_accuracy(g, x, y, PGD(epsilon=0.0, steps=1), n=20, alpha=1e-3, seed=3)
+    assert accuracy <= (answers != ABSTAIN).double().mean()

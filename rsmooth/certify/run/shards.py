@@ -15,23 +15,12 @@ from rsmooth.certify.votes.network import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
 from rsmooth.plumbing.locking import FileLock
+from rsmooth.plumbing.parallel import rank_and_world as rank_and_world
 from rsmooth.records.files import read_log, write_log
 from rsmooth.records.journal import Entry, JournalContents, check_configuration, parse_journal
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.merging import merge
 from rsmooth.records.upgrade import UNFINISHED, upgraded
-
-
-def rank_and_world() -> tuple[int, int]:
-    """This process' number and their count as torchrun says them in the environment; (0, 1) outside
-    of it.
-    """
-    rank, world = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if not 0 <= rank < world:
-        raise ValueError(
-            f"expected 0 <= RANK < WORLD_SIZE in the environment, got {rank} and {world}"
-        )
-    return rank, world
 
 
 class Shards:

@@ -3,7 +3,7 @@ this small.
 
 The parent hands each worker its share of the images and receives events over a pipe; the parent
 alone writes the journal. The workers are fresh interpreters that import nothing of the caller's
-script. They end when the parent does, however it ends, because their standard input closes.
+script. They end when the parent does, however it ends.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.plumbing.parent import end_with_parent
 from rsmooth.records.journal import canonical_json
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -82,9 +83,8 @@ def certify_with_workers(
             for process in team:
                 process.kill()
                 process.wait()
-                for pipe in (process.stdin, process.stdout):
-                    assert pipe is not None
-                    pipe.close()
+                assert process.stdout is not None
+                process.stdout.close()
 
 
 def _start(job: Path, worker: int) -> subprocess.Popen[str]:
@@ -94,10 +94,10 @@ def _start(job: Path, worker: int) -> subprocess.Popen[str]:
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     return subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(job), str(worker)],
+        [sys.executable, "-c", _PROGRAM, str(job), str(worker), str(os.getpid())],
         text=True,
         env=environment,
-        stdin=subprocess.PIPE,
+        stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -151,15 +151,9 @@ def _work(job: Path, worker: int, pipe: IO[str]) -> None:
         pipe.flush()
 
 
-def _end_with_parent() -> None:
-    while os.read(0, 1):
-        pass
-    os._exit(1)
-
-
-def main(job: str, worker: str) -> None:
+def main(job: str, worker: str, parent: str) -> None:
     """The life of one worker process: what ``_start`` runs."""
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever a model prints must not mix with the events
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent(lambda: os._exit(1), int(parent))
     _work(Path(job), int(worker), pipe)

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rsmooth.cli.options import create
-from rsmooth.cli.runs import CONFIG, read_config
-from rsmooth.cli.values import Spec, split_spec
+from rsmooth.config.folder import CONFIG, read_config
+from rsmooth.config.specs import Spec, create, split_spec
+from rsmooth.registry import DATASETS
 
 if TYPE_CHECKING:
     from rsmooth.data.files import FolderData
@@ -59,8 +59,6 @@ def load_splits(dataset: Spec) -> DataSplits:
 
     ValueError for a variable that is not set.
     """
-    from rsmooth.registry import DATASETS
-
     name, options = split_spec(dataset, DATASETS.kind)
     expanded = {
         key: os.path.expandvars(value) if isinstance(value, str) else value
@@ -96,8 +94,8 @@ def trained_on(source: Path | None) -> Spec:
     """The data set that a run folder was trained on; ValueError where that is not known."""
     if source is None or not (source / CONFIG).exists():
         raise ValueError(
-            f"expected a data set, got none, and {source} is no run folder that would name one; "
-            "add e.g. --dataset digits"
+            f"expected a data set, got none, and {source or 'nothing else'} is no run folder that "
+            "would name one; add e.g. --dataset digits"
         )
     dataset: Spec | None = read_config(source).get("dataset")
     if dataset is None:

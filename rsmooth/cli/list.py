@@ -1,0 +1,59 @@
+"""``rsmooth list``: the registered names, each with one line, and an entry's options."""
+
+from __future__ import annotations
+
+import textwrap
+
+from rsmooth import registry
+from rsmooth.cli.verbs import VERBS
+from rsmooth.config.specs import describe_options
+from rsmooth.registry import Registry
+
+KINDS: dict[str, Registry] = {
+    name.lower(): entries
+    for name, entries in vars(registry).items()
+    if isinstance(entries, Registry)
+}
+
+
+@VERBS.register("list", positionals=("kind", "name"))
+def list_entries(kind: str | None = None, name: str | None = None) -> None:
+    """List what can be chosen by name, plug-ins included, or the options of one entry.
+
+    Args:
+        kind: attacks, trainers, objectives, models, datasets or noises; default: all of them
+        name: an entry of that kind, to see its options
+    """
+    if kind is not None and kind not in KINDS:
+        raise ValueError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
+    if name is not None:
+        if kind is None:
+            raise ValueError(f"expected a kind beside the name {name!r}, got none; add --kind")
+        _print_options(KINDS[kind], name)
+        return
+    for each in KINDS if kind is None else [kind]:
+        print(f"{each}:")
+        _print_entries(KINDS[each])
+
+
+def _print_entries(entries: Registry) -> None:
+    names = entries.names()
+    width = max(map(len, names), default=0) + 4
+    for name in names:
+        try:
+            text = entries.describe(name)
+        except Exception as error:  # a broken plug-in must not hide the others
+            text = f"cannot be loaded: {type(error).__name__}: {error}"
+        print(
+            textwrap.fill(
+                text, 100, initial_indent=f"  {name:<{width - 2}}", subsequent_indent=" " * width
+            )
+        )
+
+
+def _print_options(entries: Registry, name: str) -> None:
+    rows = describe_options(entries.get(name))
+    print(f"{name}: {entries.describe(name)}")
+    width = max((len(row[0]) for row in rows), default=0)
+    for option, annotation, default in rows:
+        print(f"  {option:<{width}}  {annotation}{f' = {default}' if default else '  (required)'}")

@@ -1,0 +1,86 @@
+"""Opening the model that a verb works on: of a run folder, of a file, or as published."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rsmooth.config.folder import model_path
+from rsmooth.config.parts import build_noise
+from rsmooth.config.specs import Spec
+from rsmooth.plumbing.parallel import pick_device
+
+if TYPE_CHECKING:
+    from rsmooth.smoothed import SmoothedClassifier
+
+
+def load_own(
+    source: Path | None, weights: str, device: str, shape: tuple[int, ...]
+) -> SmoothedClassifier:
+    """The model of a run folder or file of ours, on its device; ValueError where there is none.
+
+    Or where it does not take images of this shape (C, H, W).
+    """
+    from rsmooth.smoothed import SmoothedClassifier
+
+    if source is None:
+        raise ValueError(
+            "expected either a run folder (or model file) or --checkpoint, got neither; name one "
+            "of them"
+        )
+    target = pick_device(device)
+    g = SmoothedClassifier.load(model_path(source, weights), map_location=target)
+    check_fits(g, shape)
+    return g
+
+
+def load_published(
+    checkpoint: Path,
+    normalize: str,
+    sigma: float | None,
+    noise: Spec | None,
+    device: str,
+    shape: tuple[int, ...],
+) -> SmoothedClassifier:
+    """A published checkpoint, smoothed with Gaussian noise of ``sigma`` or with ``noise``."""
+    from rsmooth.models.checkpoints import load_checkpoint
+    from rsmooth.smoothed import SmoothedClassifier
+
+    target, drawn = pick_device(device), build_noise(sigma, noise)
+    base = load_checkpoint(checkpoint, normalize=normalize)
+    assert base.architecture is not None
+    classes = base.architecture["options"]["num_classes"]
+    g = SmoothedClassifier(base, noise=drawn, num_classes=classes).to(target).eval()
+    check_fits(g, shape)
+    return g
+
+
+def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
+    """ValueError unless g's base classifier takes images (C, H, W) and answers with as many classes
+    as g has.
+    """
+    import torch
+
+    training, device = g.training, next(g.parameters()).device
+    try:
+        with torch.no_grad():
+            g.eval().log_probs(torch.zeros(1, 1, *shape, device=device))
+    except RuntimeError as error:
+        raise ValueError(
+            f"expected a model for images {tuple(shape)} (C, H, W), got one that refuses them "
+            f"({error}); choose another model or other images"
+        ) from None
+    finally:
+        g.train(training)
+
+
+def output_file(path: Path | None) -> Path | None:
+    """A file to write at the end of long work; ValueError now if it could not be written then."""
+    if path is not None and (
+        path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)
+    ):
+        raise ValueError(
+            f"expected a file in a folder that can be written to, got {path}; make the folder first"
+        )
+    return path

@@ -1,0 +1,171 @@
+"""The options of a verb, read from its signature and docstrings; and a call with them by name.
+
+A parameter that is a dataclass stands for all of its fields, so that options which verbs share are
+declared, described and checked in one place. Of one name the parameter of the verb itself counts,
+then the field of the first dataclass that has it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import re
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rsmooth.plumbing.values import (
+    Names,
+    Numbers,
+    Paths,
+    PixelValue,
+    PixelValues,
+    Switch,
+    WholeNumber,
+)
+
+REQUIRED = inspect.Parameter.empty
+READ_AS: dict[Any, Any] = {
+    bool: Switch,
+    int: WholeNumber,
+    float: PixelValue,
+    Sequence[float]: PixelValues,
+    Sequence[int]: Numbers,
+    Sequence[str]: Names,
+    Sequence[Path]: Paths,
+}
+"""By which type the parser reads an annotation: types that refuse a value in our own words."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Option:
+    """One option: its type as the parser reads it, and the verb's parameter that it belongs to."""
+
+    name: str
+    kind: Any
+    default: Any
+    help: str
+    parameter: str
+
+
+def options_of(verb: Callable[..., Any]) -> list[Option]:
+    """All options of a verb, in the order of its parameters."""
+    hints, own = typing.get_type_hints(verb), inspect.signature(verb).parameters
+    found: dict[str, Option] = {}
+    plain = {name for name in own if not dataclasses.is_dataclass(hints[name])}
+    texts = described([inspect.getdoc(verb) or ""], plain)
+    for name, parameter in own.items():
+        if name in plain:
+            found[name] = Option(
+                name, read_as(hints[name]), parameter.default, texts.get(name, ""), name
+            )
+            continue
+        for option in _fields(hints[name], name):
+            if option.name not in plain:
+                found.setdefault(option.name, option)
+    return list(found.values())
+
+
+def call(verb: Callable[..., Any], given: Mapping[str, Any]) -> Any:
+    """Call a verb with its options by name, as the command line and YAML files say them.
+
+        call(certify, {"source": Path("runs/a"), "n": 1000, "mode": "radius", "radius": 0.5})
+
+    ValueError for an option that it does not have, or for one that it needs and does not get.
+    """
+    options = {option.name: option for option in options_of(verb)}
+    _check_names(verb.__name__, given, options)
+    hints = typing.get_type_hints(verb)
+    groups = {
+        name: hints[name]
+        for name in inspect.signature(verb).parameters
+        if dataclasses.is_dataclass(hints[name])
+    }
+    of_groups: dict[str, dict[str, Any]] = {name: {} for name in groups}
+    arguments: dict[str, Any] = {}
+    for name, value in given.items():
+        of_groups.get(options[name].parameter, arguments)[name] = value
+    made = {name: group(**of_groups[name]) for name, group in groups.items()}
+    return verb(**arguments, **made)
+
+
+def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Option]) -> None:
+    for name in given:
+        if name not in options:
+            close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
+            known = f"it has {', '.join(options)}"
+            hint = f"did you mean {' or '.join(close)}?" if close else known
+            raise ValueError(f"expected an option of {verb}, got {name!r}; {hint}")
+    missing = [
+        name for name, option in options.items() if option.default is REQUIRED and name not in given
+    ]
+    if missing:
+        raise ValueError(f"expected {' and '.join(missing)}, got none; say what to use")
+
+
+def described(documents: Sequence[str], names: set[str]) -> dict[str, str]:
+    """What docstrings say of each name, as ``name: text`` at the start of a line or sentence.
+
+    Several names may share a text. Of one that is only mentioned (``name``) within the text of
+    another, that other is named. The first docstring that speaks of a name counts.
+    """
+    texts: dict[str, str] = {}
+    for document in documents:
+        for name, text in _paragraphs(document, names):
+            texts.setdefault(name, text)
+    for name in names - set(texts):
+        beside = [other for other, text in texts.items() if f"``{name}``" in text]
+        if beside:
+            texts[name] = f"see {beside[0]}"
+    return texts
+
+
+def read_as(hint: Any) -> Any:
+    """The type by which the parser reads an annotation; the choices of a Literal are texts."""
+    if typing.get_origin(hint) is typing.Literal:
+        return str
+    if hint in READ_AS:
+        return READ_AS[hint]
+    if type(None) in typing.get_args(hint):
+        return typing.Optional[  # noqa: UP045
+            typing.Union[tuple(read_as(each) for each in typing.get_args(hint))]  # noqa: UP007
+        ]
+    return hint
+
+
+def _fields(group: Any, parameter: str) -> Iterator[Option]:
+    hints = typing.get_type_hints(group)
+    fields = [field for field in dataclasses.fields(group) if field.init]
+    documents = [each.__doc__ or "" for each in group.__mro__ if dataclasses.is_dataclass(each)]
+    texts = described(documents, {field.name for field in fields})
+    for field in fields:
+        default = REQUIRED if field.default is dataclasses.MISSING else field.default
+        text = texts.get(field.name, "") + _choices(hints[field.name], texts.get(field.name, ""))
+        yield Option(field.name, read_as(hints[field.name]), default, text, parameter)
+
+
+def _choices(hint: Any, text: str) -> str:
+    """The choices of a Literal, where the text leaves one out."""
+    if typing.get_origin(hint) is not typing.Literal:
+        return ""
+    choices = [str(choice) for choice in typing.get_args(hint)]
+    words = re.findall(r"[\w-]+", text)
+    left_out = [choice for choice in choices if choice not in words]
+    return f" ({', '.join(choices)})" if left_out else ""
+
+
+def _paragraphs(document: str, names: set[str]) -> Iterator[tuple[str, str]]:
+    if not names:
+        return
+    one = "(?:" + "|".join(sorted(map(re.escape, names), key=len, reverse=True)) + ")"
+    start = re.compile(rf"(?:^|(?<=[;.])\s|\n)\s*({one}(?:, {one})*):\s")
+    for part in re.split(r"\n\s*\n", inspect.cleandoc(document)):
+        found = list(start.finditer(part))
+        ends = [*(match.start() for match in found[1:]), len(part)]
+        for match, end in zip(found, ends, strict=False):
+            text = " ".join(part[match.end() : end].split())
+            text = re.split(r"(?<=[.;]) (?=\w*Error\b|Raises\b)", text)[0].rstrip(".;")
+            for name in match[1].split(", "):
+                yield name, text

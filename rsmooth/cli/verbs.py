@@ -1,0 +1,61 @@
+"""The verbs of the command line, found like every other registered entry: without importing them.
+
+    @VERBS.register("merge", positionals=("source", "others*"))
+    def merge(source: Path, others: list[Path], out: Path | None = None) -> None:
+        '''Merge records of the same run.
+
+        Args:
+            source: the first record
+            ...
+        '''
+
+That is all a verb needs, here or in a plug-in (entry points ``rsmooth.verbs``): the first
+sentence of the docstring is its summary, the parameters are its options and YAML keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from rsmooth.registry import Registry
+
+T = TypeVar("T", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a verb is called.
+
+    positionals: options that may be given bare, in this order; one with a star takes all the rest.
+    resumes: whether the same command goes on with what was interrupted.
+    """
+
+    positionals: tuple[str, ...] = ()
+    resumes: bool = False
+
+
+class VerbRegistry(Registry):
+    """Verbs: functions whose parameters are options, or dataclasses of options."""
+
+    def register(
+        self, name: str, *, positionals: tuple[str, ...] = (), resumes: bool = False
+    ) -> Callable[[T], T]:
+        """A decorator that enters a function as the verb ``name``; see ``Manner``."""
+        enter = super().register(name)
+
+        def note(function: T) -> T:
+            setattr(function, "manner", Manner(positionals, resumes))  # noqa: B010
+            return enter(function)
+
+        return note
+
+
+def manner(function: Callable[..., Any]) -> Manner:
+    """What ``register`` noted of a verb."""
+    noted: Manner = getattr(function, "manner", Manner())
+    return noted
+
+
+VERBS = VerbRegistry("verb", "rsmooth.verbs", ("rsmooth.cli", "VERBS"))

@@ -1,0 +1,11 @@
+from .folder import claim as claim
+from .folder import differing as differing
+from .folder import read_config as read_config
+from .images import choose_images as choose_images
+from .images import load_split as load_split
+from .images import load_splits as load_splits
+from .parts import build_model as build_model
+from .parts import build_noise as build_noise
+from .parts import build_trainer as build_trainer
+from .specs import Spec as Spec
+from .specs import create as create

@@ -1,0 +1,80 @@
+"""The run folder: where a verb leaves what the next one needs, and what says that both speak of the
+same run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rsmooth.plumbing.difference import differences
+from rsmooth.plumbing.files import replace_file
+
+CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
+TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
+
+
+def claim(run: Path, config: dict[str, Any]) -> None:
+    """Make ``run`` the folder of this configuration; ValueError if it holds a run with another one,
+    or of none.
+    """
+    path = run / CONFIG
+    if path.exists():
+        found = differing(read_config(run), config)
+        if found:
+            raise ValueError(
+                f"expected the configuration that {path} holds, got {'; '.join(found)}; "
+                "take another run folder, or give the same options to go on with this one"
+            )
+        return
+    if run.exists() and not run.is_dir():
+        raise ValueError(f"expected a run folder, got {run}, which is a file; name a new folder")
+    foreign = [name for name in TRAINED if (run / name).exists()]
+    if foreign:
+        raise ValueError(
+            f"expected a new folder, or that of a run, got {run}, which holds "
+            f"{', '.join(foreign)} but no "
+            f"{CONFIG}; name a new folder, so that nothing there is overwritten"
+        )
+    replace_file(path, yaml.safe_dump(config, sort_keys=False).encode())
+
+
+def read_config(run: Path) -> dict[str, Any]:
+    """The configuration that a run folder was made with; ValueError where it is no mapping."""
+    try:
+        config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"expected YAML in {run / CONFIG}, got what cannot be read so: {error}"
+        ) from None
+    if not isinstance(config, dict):
+        raise ValueError(
+            f"expected a mapping of options in {run / CONFIG}, got {type(config).__name__}"
+        )
+    return config
+
+
+def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Each value in which two configurations differ, in words.
+
+    A part's bare name is the same as a mapping of just the name, and null as a missing key.
+    """
+    found = differences(old, new, bare_names=True, none_is_absent=True)
+    return [f"{each.key} = {each.new!r} where it has {each.old!r}" for each in found]
+
+
+def model_path(source: Path, weights: str) -> Path:
+    """The model file in a run folder (``weights`` last or best), or the file itself; ValueError
+    where there is none.
+    """
+    if weights not in ("last", "best"):
+        raise ValueError(f"expected weights last or best, got {weights!r}")
+    path = source / (MODEL if weights == "last" else BEST) if source.is_dir() else source
+    if not path.exists():
+        raise ValueError(
+            f"expected a trained model in {path}, got no such file; run rsmooth train first"
+        )
+    return path

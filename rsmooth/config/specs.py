@@ -1,0 +1,161 @@
+"""From a spec to an object: options checked against the entry's own signature, then handed to its
+registry.
+
+    create(ATTACKS, {"name": "pgd", "epsilon": "64/255", "steps": 4})
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+import re
+import types
+import typing
+from collections.abc import Sequence
+from typing import Any, Union
+
+from rsmooth.plumbing.values import pixel_value
+from rsmooth.registry import Registry
+
+# Read at run time, under Python 3.10 too.
+Spec = Union[str, dict[str, Any]]  # noqa: UP007
+"""A registered name, or a mapping of ``name`` and the entry's options."""
+
+
+def split_spec(spec: Spec, kind: str) -> tuple[str, dict[str, Any]]:
+    """The name and the options of a spec; ValueError for a mapping without a name."""
+    if isinstance(spec, str):
+        return spec, {}
+    options = dict(spec)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise ValueError(
+            f"expected the {kind} to have a name, got {dict(spec)!r}; give it as NAME or "
+            "{name: NAME, option: value}"
+        )
+    return name, options
+
+
+def create(registry: Registry, spec: Spec, **fixed: Any) -> Any:
+    """The entry that ``spec`` names, built with its options; those in ``fixed`` come from the
+    caller.
+
+    An unknown name raises RegistryError; an option that the entry does not have, lacks, or of the
+    wrong type, ValueError.
+    """
+    name, options = split_spec(spec, registry.kind)
+    entry, owner = registry.get(name), f"{registry.kind} {name!r}"
+    options = checked_options(entry, options, owner)
+    named = [
+        each
+        for each in inspect.signature(entry).parameters.values()
+        if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    ]
+    missing = [
+        each.name
+        for each in named
+        if each.default is each.empty and each.name not in {*options, *fixed}
+    ]
+    if missing:
+        example = f"--{registry.kind.replace(' ', '')}.{missing[0]}=VALUE"
+        raise ValueError(
+            f"expected {owner} to be given {' and '.join(missing)}, got "
+            f"{', '.join(options) or 'no option'}; add e.g. {example}"
+        )
+    return registry.create(name, **options, **fixed)
+
+
+def accepts(entry: Any, option: str) -> bool:
+    """Whether the callable ``entry`` takes an option of that name."""
+    parameters = inspect.signature(entry).parameters
+    return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str, Any]:
+    """``options`` with numbers read as the entry's annotations ask; ValueError names what does not
+    fit.
+    """
+    hints = _hints(entry)
+    for key in options:
+        if not accepts(entry, key):
+            known = list(inspect.signature(entry).parameters)
+            close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
+            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}"
+            raise ValueError(f"expected an option of {owner}, got {key!r}; {hint}")
+    return {
+        key: _coerce(value, hints.get(key), f"{owner}, option {key}")
+        for key, value in options.items()
+    }
+
+
+def describe_options(entry: Any) -> list[tuple[str, str, str]]:
+    """(name, type, default) of each option of a callable; an empty default marks a required one."""
+    rows = []
+    for parameter in inspect.signature(entry).parameters.values():
+        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
+            continue
+        annotation = parameter.annotation
+        kind = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+        empty = parameter.annotation is parameter.empty
+        default = "" if parameter.default is parameter.empty else repr(parameter.default)
+        rows.append((parameter.name, "" if empty else kind.replace("typing.", ""), default))
+    return rows
+
+
+def _hints(entry: Any) -> dict[str, Any]:
+    try:
+        fields = dataclasses.is_dataclass(
+            entry
+        )  # whose inherited annotations belong to other modules than __init__
+        return typing.get_type_hints(
+            entry.__init__ if inspect.isclass(entry) and not fields else entry
+        )
+    except (NameError, TypeError, AttributeError):  # a plug-in's annotations need not resolve here
+        return {}
+
+
+def _coerce(value: Any, hint: Any, where: str) -> Any:
+    """A YAML scalar as the annotation asks: 64/255 or 1e-3 to float, 3 to int or float; others as
+    they are.
+    """
+    if isinstance(value, dict):  # options within an option, of which no annotation tells the types
+        return {key: _scalar(item) for key, item in value.items()}
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(hint) if union else (hint,)
+    if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
+        return value
+    if (
+        hint is None and isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value)
+    ):  # behind **options
+        return float(pixel_value(value))
+    if isinstance(value, str) and str not in kinds and float in kinds:
+        try:
+            return float(pixel_value(value))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+    if (
+        isinstance(value, int)
+        and not isinstance(value, bool)
+        and int not in kinds
+        and float in kinds
+    ):
+        return float(value)
+    if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
+        return int(value)
+    if all(typing.get_origin(kind) is Sequence for kind in kinds) and not isinstance(value, list):
+        raise ValueError(f"{where}: expected a list such as [128, 64], got {value!r}")
+    plain = [kind for kind in kinds if kind in (bool, int, float, str, type(None))]
+    if len(plain) == len(kinds) and (type(value) not in kinds):
+        names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
+        raise ValueError(f"{where}: expected {names}, got {value!r}")
+    return value
+
+
+def _scalar(text: Any) -> Any:
+    """A text that is a whole or other number as that number."""
+    if isinstance(text, str) and re.fullmatch(r"-?\d+", text):
+        return int(text)
+    if isinstance(text, str) and re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
+        return float(text)
+    return text

@@ -1,0 +1,98 @@
+"""Accuracy of a smoothed classifier on a data set under attack, as ``rsmooth attack`` prints it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from rsmooth.attacks.base import Attack
+from rsmooth.data.convert import to_unit
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.evaluate.empirical import answers_under_attack
+from rsmooth.plumbing.progress import bar_options
+from rsmooth.records.log import ABSTAIN
+from rsmooth.smoothed import SmoothedClassifier
+
+
+@dataclass(frozen=True)
+class UnderAttack:
+    """What became of N images under an attack: the shares that g got right and abstained on."""
+
+    epsilon: float
+    accuracy: float
+    abstained: float
+    images: int
+
+    @property
+    def standard_error(self) -> float:
+        """Of the accuracy, as a share of N images drawn at random."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.images)
+
+    def record(self) -> dict[str, Any]:
+        """As plain values."""
+        values = asdict(self)
+        del values["images"]
+        return {**values, "standard_error": self.standard_error}
+
+
+def attack_data(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    attack: Attack | None,
+    *,
+    num_noise: int = 16,
+    n: int = 1000,
+    alpha: float = 1e-3,
+    seed: int = 0,
+    batch_size: int = 32,
+    progress: bool = False,
+) -> UnderAttack:
+    """Accuracy and abstentions of g on a data set under ``attack``, by PREDICT.
+
+        attack_data(g, splits.test, SmoothAdvPGD(epsilon=0.5, steps=20)).accuracy
+
+    batch_size: images attacked at once. Further arguments as in ``answers_under_attack``; ``seed``
+    decides the attack's noise too.
+    """
+    device, epsilon = next(g.parameters()).device, 0.0 if attack is None else attack.epsilon
+    generator = torch.Generator(device).manual_seed(seed)
+    right = abstained = 0
+    bar = bar_options(progress)
+    starts = range(0, len(data), batch_size)
+    with _seeded(seed, device):
+        for start in tqdm(starts, unit="batch", desc=f"epsilon {epsilon:.4g}", leave=False, **bar):
+            positions = list(range(start, min(start + batch_size, len(data))))
+            pixels, labels = data.batch(positions)
+            y = labels.to(device)
+            answers = answers_under_attack(
+                g,
+                to_unit(pixels).to(device),
+                y,
+                attack,
+                num_noise=num_noise,
+                n=n,
+                alpha=alpha,
+                seed=seed,
+                index=data.index[positions],
+                batch_size=num_noise * batch_size,
+                generator=generator,
+            )
+            right += int((answers == y).sum())
+            abstained += int((answers == ABSTAIN).sum())
+    total = len(data)
+    return UnderAttack(float(epsilon), right / total, abstained / total, total)
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within it the draws of attacks that take no generator, as foolbox's, depend on ``seed``."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield

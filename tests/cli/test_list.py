@@ -1,0 +1,54 @@
+"""``rsmooth list``: every entry with its line, plug-ins that are broken included."""
+
+from __future__ import annotations
+
+import pytest
+
+from rsmooth import registry
+from rsmooth.cli import main
+from rsmooth.cli.list import KINDS
+from tests.cli.helpers import error_of
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_entry_has_a_line_of_help(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", kind]) == 0
+    title, *lines = capsys.readouterr().out.strip("\n").split("\n")
+    assert title == f"{kind}:"
+    named = [line.split()[0] for line in lines if line[2] != " "]
+    assert named == getattr(registry, kind.upper()).names()
+    assert all(len(line) <= 100 for line in lines)
+
+
+def test_all_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert [line[:-1] for line in shown.splitlines() if line[0] != " "] == list(KINDS)
+    assert {"attacks", "trainers", "objectives", "models", "datasets", "noises"} == set(KINDS)
+
+
+def test_the_options_of_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "trainers", "smoothadv"]) == 0
+    assert "num_noise" in capsys.readouterr().out
+
+
+def test_a_broken_plug_in_does_not_hide_the_others(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Broken:
+        module, attr = "rsmooth_nowhere", "gone"
+
+        def load(self) -> None:
+            raise AttributeError("gone")
+
+    noises = KINDS["noises"]
+    monkeypatch.setattr(noises, "_plugins", lambda: {"broken": Broken()})
+    assert main(["list", "noises"]) == 0
+    shown = capsys.readouterr().out
+    assert "broken    cannot be loaded: AttributeError: gone" in shown
+    assert "uniform" in shown
+
+
+def test_what_cannot_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected one of attacks" in error_of(capsys, "list", "nope")
+    assert "got none; add --kind" in error_of(capsys, "list", "--name", "pgd")

@@ -1,0 +1,184 @@
+"""The entry point: what help costs, which verbs load torch, and how a program ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rsmooth import __version__
+from rsmooth.cli import main
+from rsmooth.cli.main import overview
+from rsmooth.cli.verbs import VERBS
+
+ROOT = Path(__file__).parents[2]
+
+
+# In a small process of its own: the peak memory of a child counts that of the process it was forked
+# from.
+COST = """
+import os, sys
+found = []
+for _ in range(3):
+    pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, *sys.argv[1:]])
+    _, status, used = os.wait4(pid, 0)
+    assert status == 0
+    found.append((used.ru_utime + used.ru_stime, used.ru_maxrss))
+print(*map(min, zip(*found)))
+"""
+
+
+def cost(*command: str) -> tuple[float, float]:
+    """Processor seconds and peak memory of a fresh interpreter, each the least of three runs."""
+    done = subprocess.run(
+        [sys.executable, "-c", COST, *command], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    seconds, memory = done.stdout.splitlines()[-1].split()
+    return float(seconds), float(memory)
+
+
+def test_help_and_version_cost_little_beside_torch() -> None:
+    seconds, memory = cost("-c", "import torch")
+    for option in ("--help", "--version"):
+        used = cost("-m", "rsmooth", option)
+        assert used[0] < seconds / 5, option
+        assert used[1] < memory / 10, option
+
+
+def loaded(*argv: str) -> set[str]:
+    """Which of the heavy modules a fresh interpreter has loaded after a command."""
+    program = (
+        "import sys\nfrom rsmooth.cli.main import main\ncode = 0\n"
+        "try: code = main(sys.argv[1:])\nexcept SystemExit as end: code = end.code\n"
+        "heavy = ('torch', 'scipy', 'matplotlib', 'jsonargparse', 'foolbox', 'sklearn')\n"
+        "print(code, *(name for name in heavy if name in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, *argv], capture_output=True, text=True, cwd=ROOT
+    )
+    code, *names = done.stdout.strip().splitlines()[-1].split()
+    assert code == "0", done.stdout + done.stderr
+    return set(names)
+
+
+def test_help_loads_nothing() -> None:
+    assert loaded("--help") == set()
+    assert loaded("--version") == set()
+
+
+@pytest.mark.parametrize("verb", VERBS.names())
+def test_the_help_of_a_verb_loads_no_torch(verb: str) -> None:
+    assert loaded(verb, "--help") <= {"jsonargparse", "scipy"}
+
+
+@pytest.mark.parametrize(
+    "kind", ["", "attacks", "trainers", "objectives", "models", "datasets", "noises"]
+)
+def test_lists_load_no_torch(kind: str) -> None:
+    assert loaded("list", *filter(None, [kind])) <= {"jsonargparse"}
+
+
+def test_verbs_that_work_on_records_load_no_torch(run: Path, tmp_path: Path) -> None:
+    assert loaded("plan", "--sigma", "0.25", "--radius", "0.5") <= {"jsonargparse", "scipy"}
+    assert loaded("plan", "--sigma", "0.25", "--log", str(run)) <= {"jsonargparse", "scipy"}
+    assert loaded("restate", str(run), "--alpha", "0.01") <= {"jsonargparse", "scipy"}
+    assert loaded("report", str(run)) <= {"jsonargparse", "scipy"}
+    drawn = loaded("report", str(run), "--out", str(tmp_path / "report"))
+    assert drawn <= {"jsonargparse", "scipy", "matplotlib"}
+
+
+def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == overview() + "\n"
+    lines = overview().splitlines()
+    assert max(map(len, lines)) <= 100
+    for name in VERBS.names():
+        [line] = [line for line in lines if line.startswith(f"  {name} ")]
+        assert " ".join(line.split()[1:]) in VERBS.describe(name)
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"rsmooth {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ([], "expected a verb, got none; there are attack, audit, certify, list"),
+        (["tran", "x"], "expected a registered verb, got 'tran'; did you mean 'train'"),
+        (["--hlep"], "expected a verb, got the option '--hlep'"),
+    ],
+)
+def test_what_is_no_verb(argv: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(argv) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(f"rsmooth: error: {said}")
+    assert text.endswith("; see rsmooth --help\n")
+    assert text.count("\n") == 1
+
+
+def test_a_plug_in_adds_a_verb(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def count(things: str, times: int = 2) -> None:
+        """Count things.
+
+        Args:
+            things: what to count
+            times: how often
+        """
+        print(things * times)
+
+    monkeypatch.setattr(VERBS, "_entries", dict(VERBS._entries))
+    VERBS.register("count", positionals=("things",))(count)
+    assert "count" in overview()
+    assert main(["count", "ab", "--times", "3"]) == 0
+    assert capsys.readouterr().out == "ababab\n"
+
+
+@pytest.mark.parametrize(("verb", "said"), [("train", "goes on from here"), ("plan", "stopped")])
+def test_an_interruption_is_one_line(
+    verb: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys.modules["rsmooth.cli.main"], "call", interrupted)
+    assert main([verb, *(["x"] if verb == "train" else []), "--sigma", "1"]) == 130
+    text = capsys.readouterr().err
+    assert text.startswith(f"rsmooth {verb}: stopped")
+    assert text.rstrip().endswith(said)
+
+
+def test_ctrl_c_reaches_a_verb_at_work(tmp_path: Path) -> None:
+    """The signal itself, to a process that trains; what it saved is gone on from."""
+    options = [
+        "--sigma",
+        "1",
+        "--model",
+        "mlp",
+        "--trainer.epochs",
+        "9999",
+        "--progress",
+        "false",
+    ]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rsmooth", "train", str(tmp_path / "run"), *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    try:
+        while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+            pass
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert said == "rsmooth train: stopped; the same command goes on from here\n"

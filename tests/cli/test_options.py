@@ -1,0 +1,56 @@
+"""Options that verbs share: which model, which images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rsmooth.cli.models import check_fits, output_file
+from rsmooth.cli.options import DataOptions, ModelOptions, RunOptions
+
+
+def test_one_model_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="or --checkpoint, got neither"):
+        ModelOptions().load((1, 8, 8))
+    with pytest.raises(ValueError, match="or --checkpoint, got both"):
+        ModelOptions(source=tmp_path, checkpoint=tmp_path).load((1, 8, 8))
+    with pytest.raises(ValueError, match="expected --sigma with --checkpoint only"):
+        ModelOptions(source=tmp_path, sigma=0.25).load((1, 8, 8))
+    with pytest.raises(ValueError, match="run rsmooth train first"):
+        RunOptions(source=tmp_path).load((1, 8, 8))
+
+
+def test_a_published_checkpoint_needs_noise_and_normalisation(tmp_path: Path) -> None:
+    for given in ({}, {"sigma": 0.25}, {"normalize": "none", "sigma": 1.0, "noise": "uniform"}):
+        with pytest.raises(ValueError, match="expected --sigma and --normalize beside"):
+            ModelOptions(checkpoint=tmp_path, **given).load((3, 32, 32))  # type: ignore[arg-type]
+
+
+def test_a_published_checkpoint_under_other_noise(tmp_path: Path) -> None:
+    import torch
+
+    from rsmooth import MODELS
+    from rsmooth.noise import Uniform
+
+    weights = MODELS.create("resnet20", num_classes=10, normalize="cifar10")[1].state_dict()
+    state = {f"1.{name}": tensor for name, tensor in weights.items()}
+    path = tmp_path / "checkpoint.pth.tar"
+    torch.save({"arch": "cifar_resnet20", "state_dict": state}, path)
+    noise = {"name": "uniform", "half_width": 0.5}
+    g = ModelOptions(checkpoint=path, normalize="cifar10", noise=noise).load((3, 32, 32))
+    assert g.noise == Uniform(0.5)
+    with pytest.raises(ValueError, match="expected images of 3 channels"):
+        check_fits(g, (1, 8, 8))
+
+
+def test_images_of_a_data_set() -> None:
+    assert len(DataOptions(dataset="digits", skip=10, max=3).choose(None)) == 3
+
+
+def test_a_file_that_could_not_be_written(tmp_path: Path) -> None:
+    assert output_file(None) is None
+    assert output_file(tmp_path / "new") == tmp_path / "new"
+    for path in (tmp_path, tmp_path / "no" / "folder"):
+        with pytest.raises(ValueError, match="make the folder first"):
+            output_file(path)

@@ -1,0 +1,29 @@
+"""Which images a verb works on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rsmooth.config.images import choose_images, load_split, load_splits
+
+
+def test_images_are_thinned_or_named() -> None:
+    whole = load_split("digits", "test")
+    thinned = choose_images("digits", None, split="test", skip=7, limit=3, only=None)
+    assert thinned.index.tolist() == whole.index.tolist()[::7][:3]
+    picked = whole.index.tolist()[3:1:-1]
+    named = choose_images("digits", None, split="test", skip=1, limit=None, only=picked)
+    assert named.index.tolist() == picked
+
+
+def test_what_cannot_be_chosen(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected a data set, got none"):
+        choose_images(None, tmp_path, split="test", skip=1, limit=None, only=None)
+    with pytest.raises(ValueError, match="expected split train, validation or test, got 'dev'"):
+        load_split("digits", "dev")
+    with pytest.raises(ValueError, match="skip and max of at least 1"):
+        choose_images("digits", None, split="test", skip=0, limit=None, only=None)
+    with pytest.raises(ValueError, match="export RSMOOTH_NOWHERE=PATH"):
+        load_splits({"name": "npz", "path": "$RSMOOTH_NOWHERE"})

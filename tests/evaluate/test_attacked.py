@@ -1,0 +1,45 @@
+"""Accuracy on a data set under attack: batches, abstentions, seeds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from rsmooth import ATTACKS
+from rsmooth.attacks import PGD
+from rsmooth.data import ImageData
+from rsmooth.evaluate import attack_data
+from tests.attacks.toys import base_labels, images, linear_net, smooth_net
+
+
+def test_a_data_set_is_attacked_in_batches_as_one() -> None:
+    g = linear_net(sigma=0.05).float()
+    pixels = (images(10) * 255).round().to(torch.uint8)
+    y = base_labels(g, pixels.float() / 255)
+    y[0] = 1 - y[0]
+    data = ImageData(pixels, y, torch.arange(10), 2, "toy", "test")
+    found = attack_data(g, data, None, n=100, batch_size=4)
+    assert found == attack_data(g, data, None, n=100, batch_size=10)
+    assert (found.epsilon, found.images) == (0.0, 10)
+    assert 0 < found.accuracy <= 0.9
+    assert found.accuracy + found.abstained <= 1.0
+    assert found.record()["standard_error"] == pytest.approx(
+        math.sqrt(found.accuracy * (1 - found.accuracy) / 10)
+    )
+    far = attack_data(g, data, PGD(epsilon=9.0, steps=5), n=100, num_noise=2, batch_size=4)
+    assert (far.epsilon, far.accuracy) == (9.0, 0.0)
+
+
+def test_the_draws_of_attacks_without_a_generator_depend_on_the_seed() -> None:
+    g = smooth_net(sigma=0.2).float()
+    pixels = (images(6) * 255).round().to(torch.uint8)
+    data = ImageData(
+        pixels, base_labels(g, pixels.float() / 255), torch.arange(6), 2, "toy", "test"
+    )
+    foolbox = ATTACKS.create("foolbox", attack="L2PGD", epsilon=0.2, options={"steps": 1})
+    before = torch.random.get_rng_state()
+    one, two = (attack_data(g, data, foolbox, n=30, num_noise=1, alpha=0.3) for _ in range(2))
+    assert one == two
+    assert torch.equal(before, torch.random.get_rng_state())

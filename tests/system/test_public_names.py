@@ -1,0 +1,91 @@
+"""What users import and call: every public name resolves, and their lines keep working."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import rsmooth
+from rsmooth import (
+    ATTACKS,
+    MODELS,
+    TRAINERS,
+    SmoothAdvPGD,
+    SmoothedClassifier,
+    Trainer,
+    certify,
+    predict,
+)
+from rsmooth.noise import Gaussian, Laplace, Uniform
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "rsmooth"
+STUBS = sorted(PACKAGE.rglob("__init__.pyi"))
+
+
+@pytest.mark.parametrize("stub", STUBS, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_every_name_of_a_stub_resolves(stub: Path) -> None:
+    package = importlib.import_module(".".join(stub.parent.relative_to(ROOT).parts))
+    names = {
+        alias.asname or alias.name
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert names <= set(dir(package))
+    for name in names:
+        assert getattr(package, name) is not None
+
+
+def test_every_package_has_a_stub_beside_it() -> None:
+    packages = {path.parent for path in PACKAGE.rglob("__init__.py")} - {PACKAGE / "cli"}
+    assert packages == {path.parent for path in STUBS}
+
+
+FORMS = """
+import rsmooth.certify as c
+from rsmooth import certify
+import rsmooth
+assert certify is c is rsmooth.certify
+assert c.read_log is rsmooth.records.read_log
+import rsmooth.certify.cohen as k
+assert k.certify is c.certify
+"""
+
+
+@pytest.mark.parametrize(
+    "first", ["", "import rsmooth.certify.cohen", "from rsmooth import predict"]
+)
+def test_certify_is_the_package_and_can_be_called(first: str) -> None:
+    subprocess.run([sys.executable, "-c", f"{first}\n{FORMS}"], check=True, cwd=ROOT)
+    options = inspect.signature(certify).parameters
+    assert {"g", "x", "n0", "n", "alpha", "mode", "labels", "seed"} <= set(options)
+
+
+def test_the_lines_that_users_write() -> None:
+    base = MODELS.create("small-cnn", num_classes=10, in_channels=1, width=4)
+    g = SmoothedClassifier(base, sigma=0.25, num_classes=10).eval()
+    x = torch.randint(0, 256, (4, 1, 8, 8), generator=torch.Generator().manual_seed(0)) / 255
+    y = torch.arange(4)
+    Trainer(attack=SmoothAdvPGD(epsilon=1.0, steps=1), num_noise=2, epochs=1, batch_size=4).fit(
+        g, (x, y), progress=False
+    )
+    assert SmoothAdvPGD(epsilon=0.5, steps=2)(g, x, y, num_noise=3).shape == x.shape
+    for noise, norm in ((Gaussian(0.25), "l2"), (Uniform(0.5), "l1"), (Laplace(0.2), "l1")):
+        smoothed = SmoothedClassifier(g.base, noise=noise, num_classes=10)
+        result = certify(smoothed, x, n0=10, n=100, alpha=1e-3, seed=0)
+        assert (result.norm, result.counts.shape) == (norm, (4, 10))
+        assert result.accuracy(y, radii=[0.25, 0.5]).shape == (2,)
+        assert rsmooth.records.certified_accuracy(result.to_log(y), 0.0) == result.accuracy(y)
+        assert predict(smoothed, x, n=100).label.shape == (4,)
+    with g.frozen_noise(seed=0, num_noise=8):
+        torch.testing.assert_close(g(x)[2:], g(x[2:]))
+    attack = ATTACKS.create("ddn", epsilon=0.5, steps=4)
+    assert TRAINERS.create("noise-then-perturb", attack=attack).attack == attack
