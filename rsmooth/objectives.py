@@ -1,8 +1,7 @@
-"""Objectives: how the log-probabilities of m noisy copies of an image become one loss for that
-image.
+"""Objectives: how the log-probabilities of the m noisy copies of an image become one loss.
 
-Both are pure functions of ``log_probs`` (B, m, K) and labels ``y`` (B,), and serve as an attack's
-objective and as a training loss alike. For m = 1 they are equal; for m > 1, smoothadv <= naive
+Both are pure functions of ``log_probs`` (B, m, K) and labels ``y`` (B,). They serve as an attack's
+objective and as a training loss alike. For m = 1 they are equal. For m > 1, smoothadv <= naive
 (Jensen's inequality).
 """
 
@@ -26,26 +25,38 @@ def _of_label(log_probs: Tensor, y: Tensor) -> Tensor:
 
 @OBJECTIVES.register("naive")
 def naive(log_probs: Tensor, y: Tensor) -> Tensor:
-    """Mean over the noise of -log F_y: the cross-entropy of the base classifier, averaged; (B, m,
-    K), (B,) -> (B,).
+    """Mean over the noise of -log F_y: the base classifier's cross-entropy, averaged.
 
-    What the published SmoothAdv code trains with, and what an expectation-over-transformation
-    attack climbs.
+        loss = naive(g.log_probs(x.unsqueeze(1) + noise), y)
+
+    log_probs: (B, m, K). y: labels (B,). Returns one loss per image, (B,).
+
+    The published SmoothAdv code trains with it. An attack of expectation over transformation climbs
+    it.
     """
     return -_of_label(log_probs, y).mean(dim=1)
 
 
 @OBJECTIVES.register("smoothadv")
 def smoothadv(log_probs: Tensor, y: Tensor) -> Tensor:
-    """-log of the mean over the noise of F_y: the cross-entropy of the smoothed classifier; (B, m,
-    K), (B,) -> (B,).
+    """-log of the mean over the noise of F_y: the smoothed classifier's cross-entropy.
 
-    Salman et al. 2019 (arXiv:1906.04584), eq. (6): the Monte-Carlo estimate of -log E[F(x +
-    noise)_y]. Computed as log m - logsumexp, which stays exact where all m probabilities underflow.
+        loss = smoothadv(g.log_probs(x.unsqueeze(1) + noise), y)
+
+    log_probs: (B, m, K). y: labels (B,). Returns one loss per image, (B,).
+
+    Salman et al. 2019 (arXiv:1906.04584), eq. 6: the Monte-Carlo estimate of -log E[F(x +
+    noise)_y]. It is computed as log m - logsumexp, which stays exact where all m probabilities
+    underflow.
     """
     return math.log(log_probs.shape[1]) - _of_label(log_probs, y).logsumexp(dim=1)
 
 
 def resolve_objective(objective: str | Objective) -> Objective:
-    """An objective given as a registered name or as the function itself."""
+    """An objective that is given as a registered name or as the function itself.
+
+        resolve_objective("smoothadv")(log_probs, y)
+
+    RegistryError for an unknown name.
+    """
     return OBJECTIVES.get(objective) if isinstance(objective, str) else objective

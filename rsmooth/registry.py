@@ -1,8 +1,8 @@
 """Names for the parts that users combine: attacks, trainers, objectives, models, data, noise.
 
-A registry maps a name, as a configuration file or the command line says it, to the object that it
-names. An entry's module is imported when the entry is first asked for. Other packages join through
-entry points of the registry's group, without a change here.
+A registry maps a name, from a configuration file or the command line, to an object. The module of
+an entry is imported when the entry is first asked for. Other packages join through entry points of
+the registry's group, without a change here.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ class Registry:
         attacks = Registry("attack", "rsmooth.attacks", home=("rsmooth.attacks", "ATTACKS"))
         attacks.create("ddn", epsilon=0.5, steps=4)
 
-    kind: what an entry is called in messages. group: of the entry points by which others join.
-    home: the package (or module) whose own entries these are, and the registry's name in it; None
-    where all entries are registered by hand.
+    kind: what an entry is called in messages.
+    group: of the entry points by which other packages join.
+    home: the package or module of our own entries, and the registry's name in it. None where all
+        entries are registered by hand.
     """
 
     def __init__(self, kind: str, group: str, home: tuple[str, str] | None = None) -> None:
@@ -68,7 +69,8 @@ class Registry:
         """The entry called ``name``; RegistryError with the close matches where there is none."""
         if name not in self._entries:
             if name in self._own:
-                import_module(self._own[name].module)  # which registers it
+                # The import registers it.
+                import_module(self._own[name].module)
             elif name in (plugins := self._plugins()):
                 self._entries[name] = plugins[name].load()
             else:
@@ -91,7 +93,7 @@ class Registry:
         return first_paragraph(self.get(name).__doc__ or "")
 
     def unknown(self, name: object) -> str:
-        """What to say of a name that is none: the close matches, or all names."""
+        """The message for a name that is not registered: the close matches, or all names."""
         close = difflib.get_close_matches(str(name), self.names(), n=3, cutoff=0.5)
         known = f"known: {', '.join(self.names())}"
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else known
@@ -104,7 +106,7 @@ class Registry:
         return f"Registry({self.kind!r}: {', '.join(self.names())})"
 
     def _is_own(self, entry: Callable[..., Any]) -> bool:
-        """Whether an entry is of the home package, whose names need not be looked up."""
+        """Whether an entry is one of the home package."""
         return self._home is not None and f"{entry.__module__}.".startswith(f"{self._home[0]}.")
 
     @cached_property
@@ -116,7 +118,13 @@ class Registry:
 
 
 class ModelRegistry(Registry):
-    """A registry whose products remember how they were built, so that a checkpoint can say it."""
+    """A registry whose models remember how they were built.
+
+        base = MODELS.create("resnet20", num_classes=10, normalize="cifar10")
+        base.architecture   # {"name": "resnet20", "options": {"num_classes": 10, ...}}
+
+    So a file of weights can say what they belong to.
+    """
 
     def create(self, name: str, /, **options: Any) -> Any:
         """Build the model and note name and options in its ``architecture`` attribute."""

@@ -74,17 +74,23 @@ class SmoothedClassifier(nn.Module):
         )
 
     def sample_noise(self, x: Tensor, m: int, generator: torch.Generator | None = None) -> Tensor:
-        """Noise for m copies of each image, never clamped: (B, C, H, W) -> (B, m, C, H, W)."""
+        """Noise for m copies of each image, never clamped: (B, C, H, W) -> (B, m, C, H, W).
+
+            noise = g.sample_noise(x, 64, torch.Generator().manual_seed(0))
+
+        generator: what draws it, on its own device; None is torch's own.
+        """
         device = generator.device if generator is not None else x.device
         empty = torch.empty((x.shape[0], m, *x.shape[1:]), device=device, dtype=x.dtype)
         drawn: Tensor = self.noise.fill(empty, generator)
         return drawn.to(x.device)
 
     def log_probs(self, points: Tensor) -> Tensor:
-        """Log-softmax of the base classifier at given points: (B, m, C, H, W) -> (B, m, K), at
-        least float32.
+        """Log-softmax of the base classifier at points: (B, m, C, H, W) -> (B, m, K).
 
-        A class count other than num_classes raises ValueError.
+            log_probs = g.log_probs(x.unsqueeze(1) + noise)
+
+        The result is at least float32. ValueError if the base answers another number of classes.
         """
         logits: Tensor = self.base(points.flatten(0, 1))
         if logits.ndim != 2 or logits.shape[1] != self.num_classes:
@@ -99,28 +105,31 @@ class SmoothedClassifier(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Give log G(x), the log of the mean softmax over num_noise copies: (B, C, H, W) -> (B, K).
 
-        Its cross-entropy is the SmoothAdv loss, so that every cross-entropy attack of every library
-        is a SmoothAdv attack on this module. The noise is fresh in every call, unless within
-        ``frozen_noise``.
+            F.cross_entropy(g(x), y)    # the SmoothAdv loss
+
+        So every cross-entropy attack of every library is a SmoothAdv attack on this module. The
+        noise is fresh in every call, unless within ``frozen_noise``.
         """
         m = self.num_noise
         if self._frozen_seed is None:
             noise = self.sample_noise(x, m)
-        else:  # the same for every image, so that no batching changes the function
+        else:
+            # The same for every image, so that no batch changes the function.
             generator = torch.Generator(device="cpu").manual_seed(self._frozen_seed)
             noise = self.sample_noise(x[:1], m, generator).expand(len(x), *[-1] * x.ndim)
         return self.log_probs(x.unsqueeze(1) + noise).logsumexp(dim=1) - math.log(m)
 
     @contextmanager
     def frozen_noise(self, seed: int, num_noise: int | None = None) -> Iterator[SmoothedClassifier]:
-        """Within this context ``forward`` is one deterministic function, for an outside attack.
+        """A context in which ``forward`` is one deterministic function, for an outside attack.
 
             with g.frozen_noise(seed=0, num_noise=8):
                 logits = g(x)
 
+        num_noise: replaces the module's own within the context; ValueError below 1.
+
         All images share one noise tensor (num_noise, C, H, W), drawn from ``seed``. So the answer
-        to an image does not depend on the batch that it comes in. num_noise replaces the module's
-        own for the time of the context; ValueError below 1.
+        to an image does not depend on its batch.
         """
         if num_noise is not None and num_noise < 1:
             raise ValueError(f"expected num_noise >= 1, got {num_noise}")
@@ -136,7 +145,9 @@ class SmoothedClassifier(nn.Module):
         return f"noise={self.noise!r}, num_classes={self.num_classes}, num_noise={self.num_noise}"
 
     def save(self, path: str | os.PathLike[str], **extra: Any) -> None:
-        """Write noise, architecture, normalisation and weights to one file, atomically.
+        """Write noise, architecture, normalisation and weights to one file, whole or not at all.
+
+            g.save("model.pt")
 
         extra: further plain values to keep beside them. The base must come from ``MODELS.create``,
         which notes the architecture; ValueError otherwise.
@@ -168,7 +179,10 @@ class SmoothedClassifier(nn.Module):
     ) -> SmoothedClassifier:
         """Read a file that ``save`` wrote.
 
-        ValueError for a file of another kind, or weights that do not fit.
+            g = SmoothedClassifier.load("model.pt", map_location="cuda")
+
+        map_location: the device of the classifier, which is in eval mode. ValueError for a file of
+        another kind, or weights that do not fit.
         """
         content = safe_load(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -176,7 +190,8 @@ class SmoothedClassifier(nn.Module):
                 f"expected a model written by SmoothedClassifier.save, got {path}; published "
                 "checkpoints are opened by rsmooth.models.load_checkpoint"
             )
-        if "sigma" in content:  # files of earlier versions know no other noise
+        # Files of earlier versions know no noise but Gaussian.
+        if "sigma" in content:
             content = {"noise": {"name": "gaussian", "sigma": content["sigma"]}, **content}
         needed = ("architecture", "noise", "num_classes", "num_noise", "state_dict")
         lacking = [key for key in needed if key not in content]

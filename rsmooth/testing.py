@@ -5,8 +5,8 @@
     def test_my_attack():
         check_attack(MyAttack(epsilon=0.5))
 
-Each check takes one ready-made part, runs for seconds on a CPU, and raises AssertionError with what
-was expected and what came. A check that passes does not show that a part does its work well.
+Each check takes one part, runs for seconds on a CPU, and raises AssertionError with what was
+expected and what it got. A check that passes does not show that a part does its work well.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ CLASSES = 3
 
 
 def check_attack(attack: Attack) -> None:
-    """A value that keeps epsilon and box, lowers the odds of the label, and leaves no trace."""
+    """An attack is a value, keeps epsilon and box, lowers the odds, and leaves the model as it was.
+
+        check_attack(MyAttack(epsilon=0.5))
+
+    attack: of any epsilon > 0. It is run on five small images.
+    """
     _check_value(attack)
     _expect(dataclasses.replace(attack, epsilon=0.25).epsilon == 0.25, "epsilon to be replaceable")
     g, x, y, noise = _attackable()
@@ -69,7 +74,12 @@ def check_attack(attack: Attack) -> None:
 
 
 def check_objective(objective: Objective) -> None:
-    """One finite loss per image, of that image alone, which gradients pass through."""
+    """An objective gives one finite loss per image, of that image alone, with gradients.
+
+        check_objective(my_objective)
+
+    objective: (log_probs (B, m, K), y (B,)) -> loss (B,).
+    """
     generator = torch.Generator().manual_seed(0)
     for m in (1, 3):
         logits = 3 * torch.randn(5, m, CLASSES, generator=generator, dtype=torch.float64)
@@ -85,7 +95,12 @@ def check_objective(objective: Objective) -> None:
 
 
 def check_model(model: nn.Module, shape: tuple[int, int, int] = (1, 8, 8)) -> None:
-    """Logits for images (C, H, W) = ``shape``, each on its own; gradients; a file and back."""
+    """A model answers each image on its own, has gradients, and can be saved and loaded.
+
+        check_model(MODELS.create("my-net", num_classes=10), shape=(3, 32, 32))
+
+    model: images (N, C, H, W) in [0, 1] -> logits (N, K). shape: (C, H, W) of images to try.
+    """
     x = torch.rand((4, *shape), generator=torch.Generator().manual_seed(0), requires_grad=True)
     logits = model.eval()(x)
     _expect(logits.ndim == 2 and len(logits) == 4, "logits (N, K)", logits)
@@ -102,7 +117,12 @@ def check_model(model: nn.Module, shape: tuple[int, int, int] = (1, 8, 8)) -> No
 
 
 def check_dataset(splits: DataSplits) -> None:
-    """Splits of one shape and set of classes, images at rest that batches can be made of."""
+    """The splits of a data set agree in shape and classes, give batches, and do not overlap.
+
+        check_dataset(load_dataset("my-data", root="data"))
+
+    splits: two images of each are read.
+    """
     present = [split for split in (splits.train, splits.validation, splits.test) if split]
     _expect(bool(present), "at least one split")
     for split in present:
@@ -118,10 +138,12 @@ def check_dataset(splits: DataSplits) -> None:
 
 
 def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None:
-    """It trains, leaves the classifier in eval mode, and resumes to the same bits.
+    """A trainer trains, leaves the classifier in eval mode, and resumes to the same bits.
 
-    g: what to train; None takes a small-cnn for three classes of 8x8 grey images. The trainer is
-    cut to two short epochs first.
+        check_trainer(MyTrainer(my_weight=1.0))
+
+    trainer: cut to two short epochs first.
+    g: what to train; None takes a small-cnn for three classes of 8x8 grey images.
     """
     short: dict[str, Any] = {"epochs": 2, "batch_size": max(12, trainer.num_noise)}
     short |= {"precision": "float32", "budget_seconds": None, "checkpoint_seconds": 1e-9}
@@ -143,9 +165,12 @@ def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None
 
 
 def check_noise(noise: NoiseDistribution) -> None:
-    """Radius and share are inverse, radii are rounded down, and all draws are of its distribution.
+    """A noise has radii that are rounded down, shares that are their inverse, and its own draws.
 
-    The draws are tested with a fixed seed; a right distribution fails with probability below 1e-5.
+        check_noise(MyNoise(0.25))
+
+    noise: of any scale > 0. The draws are tested with a fixed seed. A right distribution fails with
+    probability below 1e-5.
     """
     _check_value(noise)
     _expect(noise_of_record(noise.record()) == noise, "a record that can be read back", noise)

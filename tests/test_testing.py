@@ -1,4 +1,4 @@
-"""The checks for plug-in authors: every part of ours passes, and broken ones are told apart."""
+"""The checks for plug-in authors: every part of ours passes, and broken ones are reported."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Lax(Attack):
 @pytest.mark.parametrize(
     ("kind", "message"), [("shape", "images like those handed in"), ("weights", "weights as they")]
 )
-def test_an_attack_that_owes_something_is_told(kind: str, message: str) -> None:
+def test_an_attack_that_owes_something_is_reported(kind: str, message: str) -> None:
     with pytest.raises(AssertionError, match=f"expected {message}"):
         testing.check_attack(Lax(epsilon=0.5, kind=kind))
 
@@ -84,7 +84,9 @@ def test_an_attack_that_owes_something_is_told(kind: str, message: str) -> None:
         (lambda log_probs, y: log_probs.mean(dim=(1, 2)) / 0, "finite losses"),
     ],
 )
-def test_an_objective_that_is_none_is_told(objective: Callable[..., Tensor], message: str) -> None:
+def test_an_objective_that_is_none_is_reported(
+    objective: Callable[..., Tensor], message: str
+) -> None:
     with pytest.raises(AssertionError, match=f"expected .*{message}"):
         testing.check_objective(objective)
 
@@ -96,12 +98,12 @@ class Counting(nn.Module):
         return torch.stack([x.mean(dim=(1, 2, 3)), (x - x.mean(dim=0)).sum(dim=(1, 2, 3))], dim=1)
 
 
-def test_a_model_that_mixes_a_batch_is_told() -> None:
+def test_a_model_that_mixes_a_batch_is_reported() -> None:
     with pytest.raises(ValueError, match="answers each image on its own"):
         testing.check_model(Counting())
 
 
-def test_a_trainer_that_forgets_is_told() -> None:
+def test_a_trainer_that_forgets_is_reported() -> None:
     """Its own random numbers are no part of a checkpoint."""
     fresh = iter(range(10**6))
 
@@ -137,7 +139,7 @@ class Skewed(Gaussian):
 @pytest.mark.parametrize(
     ("kind", "message"), [(Proud, "radii that are rounded down"), (Skewed, "draws of the distri")]
 )
-def test_a_noise_that_promises_too_much_is_told(
+def test_a_noise_that_promises_too_much_is_reported(
     kind: type[Gaussian], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(NOISES._entries, kind.name, kind)
@@ -145,7 +147,7 @@ def test_a_noise_that_promises_too_much_is_told(
         testing.check_noise(kind(0.25))
 
 
-def test_splits_that_overlap_are_told() -> None:
+def test_splits_that_overlap_are_reported() -> None:
     splits = load_dataset("digits")
     broken = DataSplits(splits.train, splits.train, splits.test, 10, (1, 8, 8))
     with pytest.raises(AssertionError, match="validation images that are no training images"):

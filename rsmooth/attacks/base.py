@@ -1,6 +1,4 @@
-"""What every attack shares: the public call, the model as the attack sees it, the gradient loop's
-evaluation.
-"""
+"""What every attack shares: the public call, the model under attack, and the gradient."""
 
 from __future__ import annotations
 
@@ -22,28 +20,42 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 class Evaluation(NamedTuple):
-    """What a search learns at one point x_adv (B, C, H, W); the attack climbs the loss."""
+    """What a search learns at one point x_adv (B, C, H, W).
+
+        found = evaluate(x_adv)
+        delta = delta + step_size * unit(found.gradient)
+
+    The attack climbs the loss. The gradient of an image is that of its own loss.
+    """
 
     loss: Tensor  # (B,)
     log_probs: Tensor  # (B, m, K)
-    gradient: Tensor  # (B, C, H, W), of each image's loss
+    gradient: Tensor  # (B, C, H, W)
 
 
 Evaluate = Callable[[Tensor], Evaluation]
 
 
 class Problem(NamedTuple):
-    """One batch to attack, validated."""
+    """One batch to attack, validated.
+
+        x, y, bounds, generator = problem
+
+    bounds: the box of valid pixels; None for no box. generator: for random starts.
+    """
 
     x: Tensor  # (B, C, H, W)
     y: Tensor  # (B,)
-    bounds: Bounds | None  # the box of valid pixels
-    generator: torch.Generator | None  # for random starts
+    bounds: Bounds | None
+    generator: torch.Generator | None
 
 
 class Victim:
-    """A classifier under attack with the noise of the whole attack: x -> log-probabilities, NaN
-    noted per image.
+    """A classifier under attack, with the noise of the whole attack.
+
+        log_probs = victim.log_probs(x_adv)     # (B, C, H, W) -> (B, m, K)
+
+    healthy (B,): whether all answers for an image were numbers so far.
     """
 
     def __init__(self, g: SmoothedClassifier, noise: Tensor | None, batch: Tensor) -> None:
@@ -52,8 +64,9 @@ class Victim:
         self.healthy = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
 
     def log_probs(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) -> (B, m, K) under the attack's noise; without noise (the base classifier) m
-        is 1.
+        """Log-probabilities under the attack's noise: (B, C, H, W) -> (B, m, K).
+
+        The base classifier is attacked without noise; then m is 1.
         """
         points = x.unsqueeze(1)
         log_probs = self._g.log_probs(points if self._noise is None else points + self._noise)
@@ -65,18 +78,22 @@ class Victim:
 class Attack(ABC):
     """A search for a perturbation of norm <= epsilon that changes a classifier's answer.
 
+        attack = SmoothAdvPGD(epsilon=0.5, steps=20)
+        x_adv = attack(g, x, y, num_noise=64)
+
     epsilon: largest norm of the perturbation, >= 0, in [0, 1] pixel units.
-    target: what is attacked, the "base" classifier at the image itself or the "smoothed" one under
-    noise.
+    target: what is attacked: the "base" classifier at the image, or the "smoothed" one under noise.
     targeted: whether y names the class to reach instead of the class to leave.
 
-    An attack is a value: it holds neither a model nor sigma nor noise, and ``dataclasses.replace``
-    makes a variation. A subclass writes ``_perturb``; one that follows a gradient derives from
-    GradientAttack.
+    An attack is a value. It holds neither a model nor noise, and ``dataclasses.replace`` makes a
+    variation. A subclass writes ``_perturb``. One that follows a gradient derives from
+    GradientAttack. ValueError for options out of range.
     """
 
-    norm: ClassVar[str] = "l2"  # of epsilon
-    recordable: ClassVar[bool] = False  # whether its kernels may be recorded as a CUDA graph
+    # The norm that epsilon is measured in.
+    norm: ClassVar[str] = "l2"
+    # Whether the attack's kernels may be recorded as a CUDA graph.
+    recordable: ClassVar[bool] = False
 
     epsilon: float
     target: Literal["base", "smoothed"] = "base"
@@ -105,21 +122,22 @@ class Attack(ABC):
     ) -> Tensor:
         """Attacked images (B, C, H, W), detached, with the dtype and on the device of x.
 
+            x_adv = attack(g, x, y, num_noise=64)
+            x_adv = attack(g, x, y, noise=g.sample_noise(x, 64))
+
         x: images (B, C, H, W) within ``bounds``.
-        y: labels (B,), the classes to leave (targeted: to reach).
+        y: labels (B,), the classes to leave; of a targeted attack, those to reach.
         noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base
             target sees none.
-        num_noise: how many samples per image (m) to draw where no noise is given.
-        bounds: the box of valid pixels; None switches it off (x may then lie anywhere, e.g. noisy
-            points).
+        num_noise: samples per image (m) to draw where no noise is given.
+        bounds: the box of valid pixels. None switches it off, for points outside of any box.
         generator: source of the noise and of random starts; None is torch's own.
-        validate: False omits the checks that read values back from the device (ranges of x and y,
-            and the NaN check at the end); an image whose evaluation had a NaN then comes back as
-            NaN.
+        validate: False omits the checks that wait for the device: ranges of x and y, and NaN in the
+            result. An image whose evaluation had a NaN then comes back as NaN.
 
-        The model is in eval mode with frozen parameters meanwhile; modes and flags are restored,
-        also after an error. Raises ValueError for images, labels, noise or bounds out of range, and
-        for a model that returns NaN.
+        Meanwhile the model is in eval mode and its parameters are frozen. Both are restored, also
+        after an error. ValueError for images, labels, noise or bounds out of range, and for a model
+        that returns NaN.
         """
         _check_bounds(bounds)
         if validate:
@@ -130,14 +148,15 @@ class Attack(ABC):
         if len(x) == 0:
             return x.detach().clone()
         with torch.inference_mode(False), frozen(g):
-            # inference_mode(False) also turns gradients on; cloned, because autograd refuses
-            # inference-mode tensors
+            # inference_mode(False) also turns gradients on. Tensors made in inference mode are
+            # cloned, since autograd refuses them.
             problem = Problem(x.detach().clone(), y.clone(), bounds, generator)
             victim = Victim(g, noise, x)
             x_adv = self._perturb(victim, problem).detach()
             x_adv = x_adv.masked_fill(~victim.healthy.view(-1, 1, 1, 1), math.nan)
             if bounds is not None:
-                x_adv = x_adv.clamp(*bounds)  # against the last bit of x + delta; leaves NaN alone
+                # Against the last bit of x + delta; NaN is left alone.
+                x_adv = x_adv.clamp(*bounds)
         if validate:
             _check_finite(x_adv)
         return x_adv
@@ -158,9 +177,7 @@ class Attack(ABC):
         m: int,
         generator: torch.Generator | None,
     ) -> Tensor | None:
-        """The noise that this attack sees: the given one, a fresh draw, or none for the base
-        classifier.
-        """
+        """The noise that this attack sees: as given, or a fresh draw; the base sees none."""
         if noise is not None:
             if (
                 noise.ndim != 5
@@ -185,10 +202,16 @@ class Attack(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class GradientAttack(Attack):
-    """An attack that follows the gradient of an objective; a subclass writes one search loop.
+    """An attack that follows the gradient of an objective.
 
-    objective: a registered name or a function (log_probs (B, m, K), y (B,)) -> loss (B,). The
+        class OneStep(GradientAttack):
+            def _search(self, evaluate, problem):
+                return self.epsilon * l2.unit(evaluate(problem.x).gradient)
+
+    objective: a registered name, or a function (log_probs (B, m, K), y (B,)) -> loss (B,). The
         attack climbs it; a targeted attack descends it.
+
+    A subclass writes ``_search``, one loop, and is handed all else.
     """
 
     recordable: ClassVar[bool] = True
@@ -224,15 +247,18 @@ class GradientAttack(Attack):
         return problem.x + self._search(evaluate, problem)
 
     def _is_adversarial(self, log_probs: Tensor, y: Tensor) -> Tensor:
-        """Whether the majority of the noise samples votes as the attack wants: (B, m, K), (B,) ->
-        (B,) bool.
-        """
+        """Whether most noise samples vote as the attack wants: (B, m, K), (B,) -> bool (B,)."""
         reached = majority_vote(log_probs) == y
         return reached if self.targeted else ~reached
 
 
 def majority_vote(log_probs: Tensor) -> Tensor:
-    """The class that most noise samples vote for, the lowest one in a tie: (B, m, K) -> (B,)."""
+    """The class that most noise samples vote for: (B, m, K) -> (B,).
+
+        majority_vote(g.log_probs(x.unsqueeze(1) + noise))
+
+    In a tie it is the lowest class.
+    """
     classes = torch.arange(log_probs.shape[2], device=log_probs.device)
     votes = log_probs.argmax(dim=2, keepdim=True) == classes
     return votes.sum(dim=1).argmax(dim=1)
@@ -240,8 +266,12 @@ def majority_vote(log_probs: Tensor) -> Tensor:
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Within this context all submodules are in eval mode and no parameter asks for a gradient;
-    restored exactly.
+    """A context in which all parts of a module are in eval mode and ask for no gradient.
+
+        with frozen(g):
+            log_probs = g.log_probs(points)
+
+    Afterwards each part has its own mode again, and each parameter its own flag.
     """
     modes = [(part, part.training) for part in module.modules()]
     asking = [parameter for parameter in module.parameters() if parameter.requires_grad]
@@ -252,7 +282,8 @@ def frozen(module: nn.Module) -> Iterator[None]:
         yield
     finally:
         for part, training in modes:
-            part.training = training  # not train(): that would set the children too
+            # Not train(), which would set the children too.
+            part.training = training
         for parameter in asking:
             parameter.requires_grad_(True)
 
@@ -275,7 +306,6 @@ def _check_finite(x_adv: Tensor) -> None:
     if broken:
         raise ValueError(
             "expected finite logits and gradients from the base classifier, got NaN or infinity "
-            "for "
-            f"images {broken[:8]} of the batch ({len(broken)} of {len(x_adv)}); has training "
-            "diverged?"
+            f"for images {broken[:8]} of the batch ({len(broken)} of {len(x_adv)}); look at its "
+            "weights: training may have diverged"
         )

@@ -1,6 +1,4 @@
-"""Decoupled direction and norm: the smallest l2 perturbation, on the base or on the smoothed
-classifier.
-"""
+"""Decoupled direction and norm: a search for the smallest l2 perturbation."""
 
 from __future__ import annotations
 
@@ -22,24 +20,29 @@ Fallback = Literal["clean", "last"]
 @ATTACKS.register("ddn")
 @dataclass(frozen=True, kw_only=True)
 class DDN(GradientAttack):
-    """Decoupled direction and norm (Rony et al. 2019, arXiv:1811.09600, algorithm 1), then
-    projected to epsilon.
+    """Decoupled direction and norm: the smallest l2 perturbation within epsilon.
+
+        x_adv = DDN(epsilon=0.5, steps=20)(g, x, y)  # on the base classifier
+        x_adv = SmoothAdvDDN(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
 
     steps: number of gradient steps, >= 1.
-    gamma: each step multiplies the norm by 1 - gamma at an adversarial point, by 1 + gamma
-        elsewhere; in (0, 1).
-    init_norm: the first norm tried, > 0; None is epsilon.
-    quantize_levels: round each iterate to that many grey levels of the box (256 as published); None
-        does not round.
-    fallback: what an image gets for which no iterate was adversarial: "clean", the image itself, as
-        published, or "last", the last iterate.
+    gamma: in (0, 1). Each step multiplies the norm by 1 - gamma at an adversarial point, and by
+        1 + gamma elsewhere.
+    init_norm: the first norm tried, > 0, in [0, 1] pixel units; None is epsilon.
+    quantize_levels: grey levels that each iterate is rounded to (256 as published); None does not
+        round.
+    fallback: what an image gets where no iterate was adversarial: "clean" is the image itself, as
+        published; "last" is the last iterate.
 
-    Under noise, adversarial means that the majority of the samples votes so, and the direction is
-    the gradient of the objective (Salman et al. 2019, arXiv:1906.04584, section 2.2). The smallest
-    adversarial iterate is kept; the last one is never evaluated, and an image that is misclassified
-    already comes back unchanged, as published. The step length falls from 1 along a cosine towards
-    0.01 (under current PyTorch the published code skips the 1). Unlike there, rounding never leads
-    beyond epsilon. A gradient that vanishes is replaced by a fixed random direction.
+    Rony et al. 2019 (arXiv:1811.09600), algorithm 1; the result is projected to epsilon. Under
+    noise a point is adversarial if most samples vote so. The direction is the gradient of the
+    objective (Salman et al. 2019, arXiv:1906.04584, section 2.2).
+
+    As published, the smallest adversarial iterate is kept, and the last one is never evaluated. So
+    an image that is misclassified already comes back unchanged. The step length falls from 1 along
+    a cosine towards 0.01; under current PyTorch the published code skips the 1. Unlike there,
+    rounding never leads beyond epsilon. A gradient that vanishes is replaced by a fixed random
+    direction. ValueError for options out of range.
     """
 
     steps: int
@@ -129,7 +132,13 @@ def SmoothAdvDDN(  # noqa: N802 (a constructor)
     fallback: Fallback = "clean",
     targeted: bool = False,
 ) -> DDN:
-    """SmoothAdv-DDN: DDN on -log of the smoothed classifier's mean probability."""
+    """DDN on the smoothed classifier: SmoothAdv-DDN.
+
+        x_adv = SmoothAdvDDN(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
+
+    The options are those of ``DDN``. The direction is the gradient of -log of the mean probability
+    of the label under noise. Salman et al. 2019 (arXiv:1906.04584), section 2.2 and eq. 6.
+    """
     return DDN(
         target="smoothed",
         objective="smoothadv",
@@ -154,7 +163,12 @@ def NaiveDDN(  # noqa: N802 (a constructor)
     fallback: Fallback = "clean",
     targeted: bool = False,
 ) -> DDN:
-    """DDN along the gradient of the base classifier's cross-entropy averaged over the noise."""
+    """DDN on the base classifier's cross-entropy, averaged over the noise.
+
+        x_adv = NaiveDDN(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
+
+    The options are those of ``DDN``. A point is adversarial if most noise samples vote so.
+    """
     return DDN(
         target="smoothed",
         objective="naive",

@@ -1,5 +1,6 @@
-"""The l2 geometry that the attacks share: pure functions of tensors (B, C, H, W), one vector per
-image.
+"""The l2 geometry that the attacks share.
+
+All are pure functions of tensors (B, C, H, W), in which each image is one vector.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ def norms(v: Tensor) -> Tensor:
 
 
 def unit(v: Tensor, fallback: Tensor | None = None) -> Tensor:
-    """Each image divided by its l2 norm; a zero becomes ``fallback`` (unit vectors that broadcast),
-    else stays zero.
+    """Each image divided by its l2 norm.
 
-    Entries are scaled by the largest one first: gradients of a confident classifier are so small
-    that their squares underflow in float32, which must not pass for a zero gradient.
+    fallback: what a zero becomes, unit vectors that broadcast; None leaves it zero.
+
+    Entries are scaled by the largest one first. Gradients of a confident classifier are so small
+    that their squares underflow in float32. That must not pass for a zero gradient.
     """
     largest = v.abs().amax(dim=(1, 2, 3), keepdim=True)
     vanishes = largest == 0
@@ -44,8 +46,9 @@ def clamp_to_box(x: Tensor, delta: Tensor, bounds: Bounds | None) -> Tensor:
 
 
 def corner_distance(x: Tensor, bounds: Bounds | None) -> Tensor:
-    """The norm of the largest perturbation that the box allows: (B, C, H, W) -> (B, 1, 1, 1);
-    infinite without box.
+    """The norm of the largest perturbation that the box allows: (B, C, H, W) -> (B, 1, 1, 1).
+
+    Without a box it is infinite.
     """
     if bounds is None:
         return x.new_full((len(x), 1, 1, 1), torch.inf)
@@ -53,8 +56,9 @@ def corner_distance(x: Tensor, bounds: Bounds | None) -> Tensor:
 
 
 def quantize(x: Tensor, levels: int, bounds: Bounds) -> Tensor:
-    """Round to the nearest of ``levels`` evenly spaced values from the lower to the upper bound
-    (256: 8-bit images).
+    """Round to the nearest of ``levels`` evenly spaced values between the bounds.
+
+    256 levels are those of 8-bit images.
     """
     return _from_levels(_to_levels(x, levels, bounds).round(), levels, bounds)
 
@@ -64,9 +68,9 @@ def quantize_within(
 ) -> Tensor:
     """A perturbation of norm <= epsilon that puts x + delta on the grid of ``levels`` values.
 
-    Images whose nearest grid point leaves the ball are rounded towards x instead, which can only
-    shorten delta. A pixel of x that is off the grid stays where it is if no grid value lies between
-    it and its target.
+    Where the nearest grid point of an image leaves the ball, it is rounded towards x instead. That
+    can only shorten delta. A pixel of x off the grid may have no grid value between it and its
+    target; then it stays as it is.
     """
     nearest = quantize(x + delta, levels, bounds) - x
     place = _to_levels(x + delta, levels, bounds)
@@ -85,8 +89,9 @@ def _from_levels(place: Tensor, levels: int, bounds: Bounds) -> Tensor:
 
 
 def uniform_in_ball(like: Tensor, epsilon: float, generator: torch.Generator | None) -> Tensor:
-    """Perturbations drawn uniformly from the l2 ball: a Gaussian direction, a radius epsilon *
-    u^(1/d).
+    """Perturbations drawn uniformly from the l2 ball.
+
+    The direction is Gaussian, the length epsilon * u^(1/d) for d pixels and u uniform in [0, 1).
     """
     device = generator.device if generator is not None else like.device
     gaussian = torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(
@@ -99,12 +104,10 @@ def uniform_in_ball(like: Tensor, epsilon: float, generator: torch.Generator | N
 
 
 def plateau_direction(like: Tensor) -> Tensor:
-    """The unit vector (1, C, H, W) that stands in for a gradient that vanishes: random, but always
-    the same.
+    """The unit vector (1, C, H, W) that replaces a gradient that vanishes: random, always the same.
 
-    Drawn from a fixed seed on the CPU, so that a result depends neither on the other images of the
-    batch, nor on the device, nor on anyone's generator. It is kept, so that an attack copies
-    nothing to the device.
+    It is drawn from a fixed seed on the CPU. So a result depends on no other image of the batch, on
+    no device, and on nobody's generator. It is kept, so that no attack copies it to the device.
     """
     return _plateau_direction(like.shape[1:], like.device, like.dtype)
 

@@ -15,18 +15,20 @@ from rsmooth.registry import ATTACKS
 @ATTACKS.register("pgd")
 @dataclass(frozen=True, kw_only=True)
 class PGD(GradientAttack):
-    """Projected gradient descent in the l2 ball (Madry et al. 2018, arXiv:1706.06083): steps of
-    fixed length.
+    """Projected gradient descent in the l2 ball (Madry et al. 2018), in steps of fixed length.
+
+        x_adv = PGD(epsilon=0.5, steps=20)(g, x, y)  # on the base classifier
+        x_adv = SmoothAdvPGD(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
 
     steps: number of gradient steps, >= 1.
-    step_size: length of a step in pixel units; None is 2 * epsilon / steps.
+    step_size: length of a step, > 0, in [0, 1] pixel units; None is 2 * epsilon / steps.
     random_start: begin at a uniform point of the ball instead of at x.
 
-    With target "smoothed" and objective "smoothadv" this is SmoothAdv-PGD (Salman et al. 2019,
-    arXiv:1906.04584, section 2.2). The last iterate is returned. A gradient that vanishes is
-    replaced by a fixed random direction. Each step is clamped to the box first and then shortened
-    to epsilon, the order of the published code; foolbox does the reverse, which differs only where
-    a pixel meets the box.
+    arXiv:1706.06083. With target "smoothed" and objective "smoothadv" it is SmoothAdv-PGD (Salman
+    et al. 2019, arXiv:1906.04584, section 2.2). The last iterate is returned. A gradient that
+    vanishes is replaced by a fixed random direction. As in the published code, each step is first
+    clamped to the box and then shortened to epsilon. foolbox does the reverse, which differs only
+    where a pixel meets the box. ValueError for options out of range.
     """
 
     steps: int
@@ -64,8 +66,12 @@ def SmoothAdvPGD(  # noqa: N802 (a constructor)
     random_start: bool = False,
     targeted: bool = False,
 ) -> PGD:
-    """SmoothAdv-PGD: PGD on -log of the smoothed classifier's mean probability (Salman et al. 2019,
-    eq. 6).
+    """PGD on the smoothed classifier: SmoothAdv-PGD (Salman et al. 2019, eq. 6).
+
+        x_adv = SmoothAdvPGD(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
+
+    The options are those of ``PGD``. It climbs -log of the mean probability of the label under
+    noise (arXiv:1906.04584).
     """
     return PGD(
         target="smoothed",
@@ -87,8 +93,12 @@ def NaivePGD(  # noqa: N802 (a constructor)
     random_start: bool = False,
     targeted: bool = False,
 ) -> PGD:
-    """PGD on the base classifier's cross-entropy averaged over the noise: expectation over
-    transformation.
+    """PGD on the base classifier's cross-entropy, averaged over the noise.
+
+        x_adv = NaivePGD(epsilon=0.5, steps=20)(g, x, y, num_noise=64)
+
+    The options are those of ``PGD``. This is expectation over transformation (Athalye et al. 2018,
+    arXiv:1707.07397), with the noise as the transformation.
     """
     return PGD(
         target="smoothed",

@@ -24,15 +24,18 @@ def npz(
     validation: float = 0,
     seed: int = 0,
 ) -> DataSplits:
-    """An .npz file of x_train, y_train, x_test, y_test (Keras layout); an absent pair makes that
-    split None.
+    """An .npz file of x_train, y_train, x_test and y_test, as Keras lays them out.
 
-    Images: uint8 (N, H, W, C) or (N, H, W). Labels: integers (N,) or (N, 1). index is the position
-    in the file.
-    num_classes: by default the largest label of the file + 1. augment: by default for 32x32 colour
-    images.
-    validation: a count or fraction of the training images, chosen by seed. ValueError for another
-    layout; arrays of Python objects are refused, so that opening a file runs no code.
+        splits = load_dataset("npz", path="cifar10.npz", validation=5000)
+
+    path: of the file. Its images are uint8 (N, H, W, C) or (N, H, W), its labels integers (N,) or
+        (N, 1). A pair that is absent makes that split None.
+    num_classes: by default the largest label of the file + 1.
+    augment: as in ``DataSplits``; by default True for colour images of 32x32, else False.
+    validation: a count or fraction of the training images, chosen by seed.
+
+    index is the position in the file. ValueError for another layout. Arrays of Python objects are
+    refused, so that opening a file runs no code.
     """
     path = Path(path)
     arrays = {split: _read(path, split) for split in ("train", "test")}
@@ -99,8 +102,7 @@ def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
             f"expected x_{split} as uint8 (N, H, W, C) or (N, H, W), got {images.dtype} "
-            f"{images.shape} "
-            f"in {path}"
+            f"{images.shape} in {path}"
         )
     if not len(images):
         raise ValueError(
@@ -109,7 +111,6 @@ def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
         raise ValueError(
             f"expected x_{split} with channels last, got {images.shape} in {path}; transpose it "
-            "with "
-            ".transpose(0, 2, 3, 1)"
+            "with .transpose(0, 2, 3, 1)"
         )
     return channels_first(torch.from_numpy(images)), labels

@@ -15,10 +15,12 @@ from rsmooth.registry import DATASETS
 def cifar10(
     root: str | os.PathLike[str], download: bool = False, validation: float = 0, seed: int = 0
 ) -> DataSplits:
-    """CIFAR-10 from torchvision's folder layout; index is the official order.
+    """CIFAR-10 as torchvision keeps it; index is the official order.
 
-    root: the folder that holds cifar-10-batches-py. download: fetch it there if absent; otherwise
-    FileNotFoundError.
+        splits = load_dataset("cifar10", root="data", validation=5000)
+
+    root: the folder that holds cifar-10-batches-py.
+    download: fetch it there if it is absent; otherwise FileNotFoundError.
     validation: a count or fraction of the training images, chosen by seed.
     """
     train, held_out = carve_validation(_split(root, download, train=True), validation, seed)
@@ -27,9 +29,8 @@ def cifar10(
 
 
 def _split(root: str | os.PathLike[str], download: bool, *, train: bool) -> ImageData:
-    from torchvision import (
-        datasets,
-    )  # here, since it loads torch's compiler: seconds at every start
+    # Here, since it loads torch's compiler, which takes seconds.
+    from torchvision import datasets
 
     try:
         source = datasets.CIFAR10(root, train=train, download=download)

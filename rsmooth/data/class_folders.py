@@ -25,17 +25,21 @@ def folder(
     validation: float = 0,
     seed: int = 0,
 ) -> DataSplits:
-    """Image files in root/SPLIT/CLASS/: classes and files in alphabetical order, which is
-    ImageNet's published order.
+    """Image files in root/SPLIT/CLASS/, such as ImageNet's.
 
-    image_size: height and width after cropping. train, test: the splits' folders; one that is
-    absent is None (ImageNet's published results are on its ``val`` folder). validation: a count or
-    fraction of the training images, chosen by seed. FileNotFoundError if neither folder is there,
-    ValueError if they hold different classes.
+        splits = load_dataset("folder", root="imagenet", image_size=224)
+
+    root: the folder that holds the splits.
+    image_size: height and width after cropping, in pixels.
+    train, test: names of the splits' folders; one that is absent makes that split None. ImageNet's
+        published results are on its ``val`` folder.
+    validation: a count or fraction of the training images, chosen by seed.
+
+    Classes and files are in alphabetical order, which is ImageNet's published one.
+    FileNotFoundError if neither folder is there, ValueError if they hold different classes.
     """
-    from torchvision.datasets import (
-        ImageFolder,
-    )  # here, since it loads torch's compiler: seconds at every start
+    # Here, since it loads torch's compiler, which takes seconds.
+    from torchvision.datasets import ImageFolder
 
     root = Path(root)
     sources = {
@@ -50,8 +54,8 @@ def folder(
     if len({tuple(source.classes) for source in sources.values()}) != 1:
         raise ValueError(
             f"expected the same classes in {train} and {test} of {root}, got "
-            f"{' and '.join(str(len(source.classes)) for source in sources.values())} (names "
-            "count too)"
+            f"{' and '.join(str(len(source.classes)) for source in sources.values())}; give "
+            "their sub-folders the same names"
         )
     splits = {split: _split(root, source, split, image_size) for split, source in sources.items()}
     kept, held_out = splits.get("train"), None

@@ -16,11 +16,17 @@ from rsmooth.plumbing.tensors import check_images
 
 Convertible: TypeAlias = ImageData | tuple[Any, Any] | list[Any] | Dataset[Any]
 
-GRID_TOLERANCE = 1e-4  # in grey levels: what float32 rounding of k / 255 leaves, and more
+# In grey levels: what float32 rounding of k / 255 leaves, and more.
+GRID_TOLERANCE = 1e-4
 
 
 def to_unit(images: Tensor) -> Tensor:
-    """Images in use: uint8 -> float32 / 255; floating-point images pass through."""
+    """Images in use: float32 in [0, 1].
+
+        x = to_unit(splits.test.images)
+
+    images: uint8, which become uint8 / 255, or floating-point, which pass through.
+    """
     return images.float() / 255 if images.dtype == torch.uint8 else images
 
 
@@ -31,13 +37,16 @@ def as_image_data(data: Convertible, num_classes: int | None = None) -> ImageDat
 def as_image_data(
     data: Convertible | FolderData, num_classes: int | None = None
 ) -> ImageData | FolderData:
-    """ImageData from (images, labels) tensors or arrays, a TensorDataset, or any map-style Dataset
-    of (x, y).
+    """ImageData from tensors, arrays or a data set of pairs (x, y).
 
-    Images: uint8, or floating-point in [0, 1]; (N, C, H, W), (N, H, W, C) with 1 or 3 channels
-    last, or (N, H, W). Floating-point images on the 8-bit grid (to 1e-4 of a level) become uint8.
-    num_classes: by default the largest label + 1. The index is the position. ImageData and
-    FolderData pass through. ValueError for anything else.
+        data = as_image_data((x, y), num_classes=10)
+
+    data: (images, labels), a TensorDataset, or any map-style Dataset of pairs. Images are uint8, or
+        floating-point in [0, 1]; (N, C, H, W), (N, H, W, C) with 1 or 3 channels, or (N, H, W).
+    num_classes: by default the largest label + 1.
+
+    Floating-point images on the 8-bit grid (to 1e-4 of a level) become uint8. The index is the
+    position. ImageData and FolderData pass through. ValueError for anything else.
     """
     if isinstance(data, (ImageData, FolderData)):
         if num_classes not in (None, data.num_classes):
@@ -70,8 +79,7 @@ def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
         return images, torch.tensor([int(y) for _, y in pairs])
     raise ValueError(
         "expected ImageData, (images, labels), or a map-style data set of such pairs that is not "
-        "empty, "
-        f"got {type(data).__name__}"
+        f"empty, got {type(data).__name__}"
     )
 
 

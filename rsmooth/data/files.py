@@ -21,12 +21,17 @@ CROP_AREA, CROP_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
 @dataclass(frozen=True, eq=False)
 class FolderData:
-    """Images of one split, read from their files batch by batch; fields and methods as ImageData's,
-    but no images.
+    """Images of one split, read from their files batch by batch.
 
-    root: the folder that the paths start from. paths: one for each image. labels, index: int64
-    (N,). image_size: height and width of the batches' images, which are uint8 (B, 3, image_size,
-    image_size).
+        images, labels = load_dataset("folder", root="imagenet").test.batch([0, 1])
+
+    root: the folder that the paths start from.
+    paths: one per image.
+    labels, index: int64 (N,).
+    image_size: height and width S of the images of a batch, which are uint8 (B, 3, S, S).
+
+    Fields and methods are those of ImageData, but there are no ``images``. ValueError for fields
+    that do not fit together.
     """
 
     root: Path
@@ -51,15 +56,18 @@ class FolderData:
     ) -> tuple[Tensor, Tensor]:
         """Images uint8 (B, 3, S, S) and labels (B,) at the positions given.
 
+            images, labels = data.batch([0, 1])
+
+        generator: None, or one on the CPU.
+
         Without a generator each image is resized (shorter side 256 for S = 224) and cropped at the
-        centre, as the published results are evaluated; with one, a CPU generator, a random part of
-        it is resized and flipped with probability 1/2, as they are trained.
+        centre, as the published results are evaluated. With one, a random part of it is resized,
+        and flipped with probability 1/2, as they are trained.
         """
         positions = torch.as_tensor(positions, dtype=torch.int64)
         draws: list[Tensor | None] = [None] * len(positions)
-        if (
-            generator is not None
-        ):  # all at once: the result must not depend on the order in which threads run
+        if generator is not None:
+            # All at once, since the result must not depend on the order in which threads run.
             draws = list(
                 torch.rand(
                     len(positions), CROP_TRIES + 1, 4, generator=generator, dtype=torch.float64
@@ -88,11 +96,11 @@ class FolderData:
         )
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of SHA-256 over image_size and each file's path, content, label and
-        index.
+        """What names the images in records: 16 hexadecimal digits of SHA-256.
 
-        It reads every file: take the subset first. Pixels are what Pillow makes of the content; a
-        version of it that decodes or resizes otherwise goes unnoticed.
+        Over image_size, and the path, content, label and index of each file. It reads every file,
+        so take the subset first. Pixels are what Pillow makes of the content. A version of Pillow
+        that decodes or resizes otherwise goes unnoticed.
         """
         with ThreadPoolExecutor(_threads()) as pool:
             return self._digest(
@@ -103,8 +111,9 @@ class FolderData:
             )
 
     def listing(self) -> str:
-        """As ``fingerprint``, over sizes in place of contents: for training images, too many to
-        read at each start.
+        """As ``fingerprint``, over sizes in place of contents.
+
+        For training images, which are too many to read at each start.
         """
         return self._digest((self.root / path).stat().st_size for path in self.paths)
 
@@ -119,8 +128,7 @@ class FolderData:
     def __repr__(self) -> str:
         return (
             f"FolderData({self.name} {self.split}: {len(self)} files as (3, {self.image_size}, "
-            f"{self.image_size}), "
-            f"{self.num_classes} classes)"
+            f"{self.image_size}), {self.num_classes} classes)"
         )
 
 
@@ -130,9 +138,8 @@ def _threads() -> int:
 
 def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
     """One image as uint8 (3, size, size)."""
-    from torchvision.transforms import (
-        functional as transforms,
-    )  # here: it loads torch's compiler at every start
+    # Here, since it loads torch's compiler, which takes seconds.
+    from torchvision.transforms import functional as transforms
 
     try:
         with Image.open(file) as opened:
@@ -156,11 +163,12 @@ def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
 
 
 def _random_part(height: int, width: int, draw: Tensor) -> tuple[int, int, int, int]:
-    """Top, left, height and width of a random part: 8 to 100 % of the area, aspect ratio 3/4 to
-    4/3.
+    """Top, left, height and width of a random part of an image.
 
-    draw: uniform numbers (CROP_TRIES + 1, 4). If no try fits the image, the largest central square.
-    Szegedy et al. 2014 (arXiv:1409.4842), section 6.
+    draw: uniform numbers (CROP_TRIES + 1, 4).
+
+    The part has 8 to 100 % of the area and an aspect ratio of 3/4 to 4/3. If no try fits the image,
+    it is the largest central square. Szegedy et al. 2014 (arXiv:1409.4842), section 6.
     """
     low, high = math.log(CROP_RATIO[0]), math.log(CROP_RATIO[1])
     for area, ratio, down, right in draw[:CROP_TRIES].tolist():

@@ -14,12 +14,16 @@ TEST_IMAGES = 500
 
 @DATASETS.register("digits")
 def digits(validation: float = 0.1, seed: int = 0) -> DataSplits:
-    """Scikit-learn's 8x8 digits: the last 500 images are the test split, in their order.
+    """Scikit-learn's 8x8 digits; the last 500 images are the test split.
+
+        splits = load_dataset("digits", validation=200)
+
+    validation: a count or fraction of the 1,297 training images, chosen by seed.
 
     Grey levels 0..16 become round(level * 255 / 16). index is the position in scikit-learn's order.
-    validation: a count or fraction of the 1,297 training images, chosen by seed.
     """
-    from sklearn.datasets import load_digits  # here, for scikit-learn takes a second to import
+    # Here, since scikit-learn takes a second to import.
+    from sklearn.datasets import load_digits
 
     bunch = load_digits()
     images = torch.from_numpy(np.rint(bunch.images * 255 / 16).astype(np.uint8)).unsqueeze(1)

@@ -16,10 +16,16 @@ from rsmooth.plumbing.tensors import check_channels_first, check_images
 class ImageData:
     """Images of one split with their labels.
 
-    images: uint8 (N, C, H, W); float32 in [0, 1] only for images off the 8-bit grid. labels: int64
-    (N,) within 0..num_classes-1. index: int64 (N,), each image's position in the published order;
-    it stays with the image in every subset, is the idx of logs, and keys the noise. augment:
-    whether random crops and flips keep the labels true; None where the data set does not say.
+        test = load_dataset("digits").test
+        x, y = to_unit(test.images), test.labels
+
+    images: uint8 (N, C, H, W); float32 in [0, 1] only for images off the 8-bit grid.
+    labels: int64 (N,) within 0..num_classes-1.
+    index: int64 (N,), the position of each image in the published order. It stays with the image in
+        every subset, is the idx of logs, and keys the noise.
+    name, split: of the data set and its part, for records.
+    augment: whether random crops and flips keep the labels true; None where that is not known.
+
     ValueError for fields that do not fit together.
     """
 
@@ -35,9 +41,8 @@ class ImageData:
         if self.images.ndim != 4 or self.images.dtype not in (torch.uint8, torch.float32):
             raise ValueError(
                 "expected images (N, C, H, W) in uint8 (or float32 in [0, 1]), got "
-                f"{self.images.dtype} "
-                f"{tuple(self.images.shape)}; rsmooth.data.as_image_data converts arrays and data "
-                "sets"
+                f"{self.images.dtype} {tuple(self.images.shape)}; convert arrays and data sets "
+                "with rsmooth.data.as_image_data"
             )
         check_channels_first(self.images)
         if self.images.is_floating_point():
@@ -72,8 +77,9 @@ class ImageData:
         )
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of SHA-256 over shape, pixels, labels and index: names the data in
-        records.
+        """What names the images in records: 16 hexadecimal digits of SHA-256.
+
+        Over shape, pixels, labels and index.
         """
         digest = hashlib.sha256(f"{self.images.dtype} {tuple(self.images.shape)}".encode())
         for tensor in (self.images, self.labels, self.index):
@@ -83,14 +89,14 @@ class ImageData:
     def __repr__(self) -> str:
         return (
             f"ImageData({self.name} {self.split}: {len(self)} images "
-            f"{tuple(self.images.shape[1:])}, "
-            f"{self.num_classes} classes)"
+            f"{tuple(self.images.shape[1:])}, {self.num_classes} classes)"
         )
 
 
 def check_labels_and_index(labels: Tensor, index: Tensor, count: int, num_classes: int) -> None:
-    """Labels int64 (count,) within 0..num_classes-1, index int64 (count,) distinct and >= 0;
-    ValueError otherwise.
+    """ValueError unless labels and index fit that many images.
+
+    labels: int64 (count,) within 0..num_classes-1. index: int64 (count,), distinct and >= 0.
     """
     for name, values in (("labels", labels), ("index", index)):
         if values.dtype != torch.int64 or values.shape != (count,):
@@ -100,12 +106,10 @@ def check_labels_and_index(labels: Tensor, index: Tensor, count: int, num_classe
     if count and not (int(labels.min()) >= 0 and int(labels.max()) < num_classes):
         raise ValueError(
             f"expected labels within 0..{num_classes - 1}, got "
-            f"{int(labels.min())}..{int(labels.max())}; "
-            "check num_classes"
+            f"{int(labels.min())}..{int(labels.max())}; check num_classes"
         )
     if count and (int(index.min()) < 0 or len(torch.unique(index)) != count):
         raise ValueError(
-            "expected an index of distinct numbers >= 0, got negative or repeated ones; it names "
-            "each "
-            "image in logs and keys its noise"
+            "expected an index of distinct numbers >= 0, got negative or repeated ones; number "
+            "the images, for the index names them in logs and keys their noise"
         )

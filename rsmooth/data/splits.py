@@ -17,10 +17,13 @@ Split = TypeVar("Split", ImageData, FolderData)
 class DataSplits:
     """The splits of a data set; one that it does not have is None.
 
-    image_shape: (C, H, W). augment: whether the trainer should crop (4 pixels of padding) and flip
-    at random, handed on to the splits; False where that changes the label, None where nobody knows.
-    FolderData crops by itself. normalize: the normalisation that suits a model for this data set,
-    for ``MODELS.create(..., normalize=)``.
+        splits = DataSplits(train, None, test, num_classes=10, image_shape=(3, 32, 32))
+
+    image_shape: (C, H, W).
+    augment: whether random crops (4 pixels of padding) and flips keep the labels true; None where
+        that is not known. It is handed on to the splits. FolderData crops by itself.
+    normalize: the normalisation that suits a model for these images, a name of
+        ``rsmooth.models.NORMALIZATIONS``.
     """
 
     train: ImageData | FolderData | None
@@ -41,9 +44,10 @@ class DataSplits:
 def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split, Split | None]:
     """Training images split into (train, validation); both keep the published order.
 
-    validation: a count, or a fraction below 1; 0 for none. An image's place depends on seed and its
-    index alone, by SHA-256, so it is the same on every platform and in every version. ValueError if
-    no training image is left.
+    validation: a count, or a fraction below 1; 0 for none.
+
+    Where an image goes depends on seed and its index alone, by SHA-256. So it is the same on every
+    platform and in every version. ValueError if no training image is left.
     """
     count = round(validation * len(train)) if 0 < validation < 1 else int(validation)
     if not 0 <= count < max(len(train), 1) or (validation >= 1 and count != validation):
@@ -62,6 +66,11 @@ def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split,
 
 
 def load_dataset(name: str, **options: object) -> DataSplits:
-    """The splits of a registered data set; options as its function in this package takes them."""
+    """The splits of a registered data set.
+
+        splits = load_dataset("npz", path="cifar10.npz", validation=5000)
+
+    options: as the data set's own function takes them. RegistryError for an unknown name.
+    """
     splits: DataSplits = DATASETS.create(name, **options)
     return splits

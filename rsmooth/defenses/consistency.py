@@ -16,8 +16,10 @@ def consistency_penalty(
 ) -> Tensor:
     """How far the noisy copies of an image differ, and how unsure they are: (B, m, K) -> (B,).
 
-    consistency_weight * mean_i KL(Fbar || F_i) + entropy_weight * H(Fbar), with Fbar the mean of
-    the copies' probabilities F_i. Jeong and Shin 2020 (arXiv:2006.04062), eq. 9 and 10.
+        consistency_penalty(log_probs, consistency_weight=10.0, entropy_weight=0.5)
+
+    consistency_weight * mean_i KL(Fbar || F_i) + entropy_weight * H(Fbar), where Fbar is the mean
+    of the copies' probabilities F_i. Jeong and Shin 2020 (arXiv:2006.04062), eq. 9 and 10.
     """
     log_mean = log_probs.logsumexp(dim=1) - math.log(log_probs.shape[1])  # (B, K)
     mean = log_mean.exp()
@@ -33,8 +35,11 @@ class Consistency(Trainer):
 
         Consistency(num_noise=2, consistency_weight=20.0)
 
-    loss = L(x + noise) + ``consistency_penalty``. Published: two copies, weights 10 (20 at sigma
-    0.25) and 0.5. An attack may be given too, as in their combination with SmoothAdv.
+    num_noise: copies per image, >= 2.
+    consistency_weight, entropy_weight: as in ``consistency_penalty``.
+
+    loss = L(x + noise) + ``consistency_penalty``, arXiv:2006.04062. Published are two copies and
+    weights of 10 (20 at sigma 0.25) and 0.5. With an attack it is their combination with SmoothAdv.
     """
 
     num_noise: int = 2

@@ -1,4 +1,4 @@
-"""Named sets of Trainer options, kept as data: the YAML files of the folder presets."""
+"""Presets: named lists of a trainer's options, kept as the YAML files of the folder presets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ FOLDER = resources.files("rsmooth.defenses") / "presets"
 
 
 def preset_names() -> list[str]:
-    """The names of all presets."""
+    """The names of all presets, in alphabetical order.
+
+        preset_names()      # ["digits", "fast", "finetune", "paper"]
+
+    They are the values of ``rsmooth train --preset``.
+    """
     files = FOLDER.iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The options of a preset, as keyword arguments of any Trainer; an unknown name raises
-    ValueError.
+    """The options of a preset, as keyword arguments of any trainer.
+
+        trainer = SmoothAdv(**{**preset("fast"), "attack": SmoothAdvPGD(epsilon=0.5, steps=2)})
+
+    name: one of ``preset_names()``; ValueError otherwise.
     """
     if name not in preset_names():
         raise ValueError(f"expected a preset among {', '.join(preset_names())}, got {name!r}")

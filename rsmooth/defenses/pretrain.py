@@ -17,15 +17,20 @@ def init_from(
     num_classes: int,
     num_noise: int = 16,
 ) -> SmoothedClassifier:
-    """The classifier saved at ``path`` (by ``SmoothedClassifier.save``) with a fresh head of
-    num_classes outputs.
+    """A saved classifier with a fresh last layer, to be fine-tuned.
 
         g = init_from("runs/imagenet32/model.pt", sigma=0.25, num_classes=10)
+        Trainer(**preset("finetune")).fit(g, data.train)
 
-    All other weights and the normalisation are kept. sigma is shorthand for noise=Gaussian(sigma);
-    ValueError unless just one of them is given. Salman et al. 2019 (arXiv:1906.04584), section 4.2,
-    train on ImageNet at 32x32 with the same sigma and epsilon, and fine-tune like this;
-    ``preset("finetune")`` has the options.
+    path: what ``SmoothedClassifier.save`` wrote.
+    sigma: shorthand for noise=Gaussian(sigma).
+    noise: the distribution of the new classifier's noise, in [0, 1] pixel units.
+    num_classes: outputs of the new layer.
+    num_noise: noise copies that ``forward`` averages over.
+
+    All other weights and the normalisation are kept. So Salman et al. 2019 (arXiv:1906.04584),
+    section 4.2, fine-tune from ImageNet at 32x32, with the same sigma and epsilon. ValueError for a
+    file of another kind, and unless just one of sigma and noise is given.
     """
     pretrained = SmoothedClassifier.load(path)
     return SmoothedClassifier(

@@ -1,8 +1,8 @@
-"""Self-training: a teacher labels images that have no labels, and a student trains on them, too.
+"""Self-training: a teacher labels images that have no labels, and a student trains on them too.
 
-Carmon et al. 2019 (arXiv:1905.13736), as Salman et al. 2019 (arXiv:1906.04584), section 4.2, use
-it: whole batches of labelled and pseudo-labelled images take turns, each its own optimiser step,
-the latter's loss times ``weight``.
+Carmon et al. 2019 (arXiv:1905.13736), in the form of Salman et al. 2019 (arXiv:1906.04584), section
+4.2. Whole batches of labelled and pseudo-labelled images take turns. Each has its own optimiser
+steps. The loss of a pseudo-labelled batch is multiplied by ``weight``.
 """
 
 from __future__ import annotations
@@ -30,13 +30,18 @@ def pseudo_label(
     batch_size: int = 16,
     seed: int = 0,
 ) -> PseudoLabels:
-    """Label images (N, C, H, W), uint8 or in [0, 1], by the teacher's mean softmax over its
-    num_noise noisy copies.
+    """Label images by a teacher's mean softmax over its num_noise noisy copies.
 
-    soft: keep the class probabilities as targets, not only the most probable class. confidence:
-    leave out images whose most probable class has less than this probability; ValueError if none
-    remains. Labels that the images came with are not looked at. The noise is keyed by seed and
-    image, so batch_size changes nothing but the speed.
+        unlabelled = pseudo_label(teacher, images, confidence=0.8)
+        Trainer().fit(g, data.train, unlabelled=unlabelled)
+
+    images: (N, C, H, W), uint8 or in [0, 1]. Labels that they came with are ignored.
+    soft: keep the class probabilities as targets, and not only the most probable class.
+    confidence: leave out images whose most probable class has a smaller probability; ValueError if
+        none remains.
+    weight: what the loss of these images is multiplied by.
+    batch_size: images at a time. The noise is keyed by seed and image, so it changes the speed
+        alone.
     """
     if not isinstance(images, ImageData):
         images = as_image_data(
@@ -56,8 +61,7 @@ def pseudo_label(
     if not len(kept):
         raise ValueError(
             f"expected images that the teacher is sure of, got none of {len(images)} with a "
-            "probability "
-            f">= {confidence:g}; lower confidence"
+            f"probability >= {confidence:g}; lower confidence"
         )
     data = replace(images.subset(kept), labels=labels[kept], num_classes=teacher.num_classes)
     return PseudoLabels(data, probabilities[kept] if soft else None, weight)

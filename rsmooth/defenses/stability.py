@@ -1,4 +1,4 @@
-"""Stability training: the clean image learns the label, the answer under noise is to follow it."""
+"""Stability training: the clean image learns the label, and the noisy copies learn its answer."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from rsmooth.training.recipe import expected_loss
 def stability_penalty(clean: Tensor, noisy: Tensor) -> Tensor:
     """Cross-entropy from the clean answer to the noisy ones: (B, 1, K), (B, m, K) -> (B,).
 
-    The clean probabilities are a soft label, through which gradients flow as well. Li et al. 2019
-    (arXiv:1809.03113), section 4.2.
+        stability_penalty(batch.log_probs(x.unsqueeze(1)), batch.log_probs(points))
+
+    clean, noisy: log-probabilities. The clean probabilities are a soft label, through which
+    gradients flow as well. Li et al. 2019 (arXiv:1809.03113), section 4.2.
     """
     return -(clean.exp() * noisy).sum(dim=2).mean(dim=1)
 
@@ -29,8 +31,9 @@ class Stability(Trainer):
 
         Stability(stability_weight=2.0)
 
-    loss = L(F(x), y) + stability_weight * ``stability_penalty``. Clean and noisy images are two
-    passes, the clean one first, each normalised by its own batch statistics, as published.
+    loss = L(F(x), y) + stability_weight * ``stability_penalty``, arXiv:1809.03113. Clean and noisy
+    images are two passes, the clean one first. Each is normalised by its own batch statistics, as
+    published.
     """
 
     stability_weight: float = 2.0

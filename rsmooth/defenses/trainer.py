@@ -11,7 +11,7 @@ from torch import Tensor
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.guards import TrainingCollapsed as TrainingCollapsed
 from rsmooth.training.loop import Callback
-from rsmooth.training.loop import History as History
+from rsmooth.training.metrics import History as History
 from rsmooth.training.recipe import Recipe, TrainingData
 from rsmooth.training.setup import Wanted, train
 from rsmooth.training.sources import PseudoLabels as PseudoLabels
@@ -34,25 +34,26 @@ class Trainer(Recipe):
         progress: bool = True,
         callback: Callback | None = None,
     ) -> History:
-        """Train g's base classifier in place, on the device it lies on, and leave it in eval mode.
+        """Train the base classifier of g in place, on its device, and leave it in eval mode.
 
             history = Trainer(epochs=10).fit(g, data.train, validation=data.validation)
 
         train_data: ImageData, FolderData, a pair of tensors (x, y) or a data set of such pairs; x
-            uint8 or in [0, 1].
+            is uint8 or in [0, 1].
         validation: images for the noisy accuracy after each epoch, by which ``best.pt`` is chosen.
-        unlabelled: pseudo-labelled images whose batches alternate with the labelled ones.
-        extras: further columns of the training images by name, each (N, ...) in their order, which
-            the method finds in ``batch.extras``.
+        unlabelled: pseudo-labelled images, whose batches alternate with the labelled ones.
+        extras: further columns of the training images by name, each (N, ...) in their order. The
+            method finds them in ``batch.extras``.
         run_dir: folder for checkpoint.pt, metrics.jsonl, model.pt and best.pt. If it holds a
-            checkpoint of this very configuration the run goes on from there (resume=False starts
-            anew); of another one, or a damaged one: RecordError. Where another process is training
-            into it: LockedError, after a few seconds of waiting.
-        callback: called after every optimiser step with (epoch, step); raising ends the run.
+            checkpoint of this configuration, the run goes on from there.
+        resume: False starts anew, whatever the folder holds.
+        progress: whether a progress bar is shown.
+        callback: called after every optimiser step with (epoch, step); an error in it ends the run.
 
-        Returns the metrics of each epoch. Raises TrainingCollapsed when the loss is not finite or
-        the classifier has come to answer one class only. Under torchrun every process calls this
-        and takes its share of each batch.
+        Returns the metrics of each epoch. TrainingCollapsed where the loss is not finite, or the
+        classifier has come to answer one class only. RecordError for a checkpoint that is damaged,
+        or of another configuration. LockedError where another process trains into the folder.
+        Under torchrun every process calls this and takes its share of each batch.
         """
         wanted = Wanted(
             train_data, validation, unlabelled, extras, run_dir, resume, progress, callback

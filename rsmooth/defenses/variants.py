@@ -1,8 +1,7 @@
-"""The arms of the comparison side by side: Gaussian augmentation and four ways to join noise and
-attack.
+"""Gaussian augmentation, and four ways to join noise and attack, side by side.
 
-Each refuses an attack that would make it another arm. Orders (2) and (4) are the Trainer itself;
-what differs between them is whom the attack attacks.
+Each refuses an attack that would make it another arm. Orders (2) and (4) are the Trainer itself.
+They differ in the target of the attack.
 """
 
 from __future__ import annotations
@@ -24,15 +23,19 @@ def _require_target(trainer: Trainer, target: str) -> None:
     if trainer.attack is None or trainer.attack.target != target:
         raise ValueError(
             f"expected {type(trainer).__name__} to be given an attack with target={target!r}, got "
-            f"{got}; "
-            "target is an option of every attack; or take another trainer"
+            f"{got}; target is an option of every attack; or take another trainer"
         )
 
 
 @TRAINERS.register("gaussian")
 @dataclass(frozen=True, kw_only=True)
 class GaussianAugmentation(Trainer):
-    """Train on noisy images, no attack (Cohen et al. 2019, arXiv:1902.02918, section 3.3)."""
+    """Train on noisy images, without an attack (Cohen et al. 2019).
+
+        GaussianAugmentation(epochs=150)
+
+    The options are those of ``Trainer``. arXiv:1902.02918, section 3.3. ValueError for an attack.
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -46,12 +49,16 @@ class GaussianAugmentation(Trainer):
 @TRAINERS.register("perturb-beside-noise")
 @dataclass(frozen=True, kw_only=True)
 class PerturbBesideNoise(Trainer):
-    """Order (1): make f robust, and train it on noise beside that; the two never meet in one point.
+    """Order (1): attack f at the clean image, and train on noise beside that.
 
-    No code or formula of it is published; our reading is plain adversarial training of f next to
-    plain noise training: loss = w * CE(f(x_adv), y) + (1 - w) * L(x + noise), with x_adv from an
-    attack on f at the clean image, w = ``adversarial_weight``, L the training loss over the m noisy
-    copies. Both halves pass through f in one batch, so that batch norm sees the mixture.
+        PerturbBesideNoise(attack=PGD(epsilon=0.5, steps=4), adversarial_weight=0.5)
+
+    adversarial_weight: the share w of the adversarial half, in [0, 1].
+
+    loss = w * CE(f(x_adv), y) + (1 - w) * L(x + noise), where L is the training loss over the m
+    noisy copies. No code or formula of this order is published. Our reading is plain adversarial
+    training of f beside plain noise training. Both halves pass through f in one batch, so that
+    batch norm sees the mixture. ValueError without an attack of target "base".
     """
 
     adversarial_weight: float = 0.5
@@ -67,9 +74,7 @@ class PerturbBesideNoise(Trainer):
     def training_points(
         self, g: SmoothedClassifier, x: Tensor, y: Tensor, noise: Tensor, attack: Attack | None
     ) -> Tensor:
-        """The m noisy copies of the clean image, and after them its adversarial example without
-        noise; M = m + 1.
-        """
+        """The m noisy copies of the clean image, then its adversarial example; M = m + 1."""
         assert attack is not None
         return torch.cat(
             [x.unsqueeze(1) + noise, attack(g, x, y, validate=False).unsqueeze(1)], dim=1
@@ -83,7 +88,12 @@ class PerturbBesideNoise(Trainer):
 @TRAINERS.register("perturb-then-noise")
 @dataclass(frozen=True, kw_only=True)
 class PerturbThenNoise(Trainer):
-    """Order (2): attack f at the clean image, then add noise and train there."""
+    """Order (2): attack f at the clean image, then add noise and train there.
+
+        PerturbThenNoise(attack=PGD(epsilon=0.5, steps=4), num_noise=4)
+
+    The options are those of ``Trainer``. ValueError without an attack of target "base".
+    """
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,8 +105,11 @@ class PerturbThenNoise(Trainer):
 class NoiseThenPerturb(Trainer):
     """Order (3): add noise, then attack f around each noisy point and train there.
 
-    The noisy points lie outside [0, 1], so the attack has no box; apart from that one noise copy
-    makes it order (4).
+        NoiseThenPerturb(attack=PGD(epsilon=0.5, steps=4), num_noise=4)
+
+    The options are those of ``Trainer``. Noisy points may be outside of [0, 1], so the attack has
+    no box. Apart from that, with one noise copy it is order (4). ValueError without an attack of
+    target "base".
     """
 
     def __post_init__(self) -> None:
@@ -116,10 +129,12 @@ class NoiseThenPerturb(Trainer):
 @TRAINERS.register("smoothadv")
 @dataclass(frozen=True, kw_only=True)
 class SmoothAdv(Trainer):
-    """Order (4): attack the smoothed classifier on m noise samples, train on the same samples
-    around that point.
+    """Order (4): attack the smoothed classifier, then train on the noise that the attack saw.
 
-    Salman et al. 2019 (arXiv:1906.04584), algorithm 1.
+        SmoothAdv(attack=SmoothAdvPGD(epsilon=0.5, steps=4), num_noise=4)
+
+    The options are those of ``Trainer``. Salman et al. 2019 (arXiv:1906.04584), algorithm 1.
+    ValueError without an attack of target "smoothed".
     """
 
     def __post_init__(self) -> None:

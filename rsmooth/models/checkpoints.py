@@ -25,14 +25,15 @@ PUBLISHED_ARCHITECTURES = {
 
 
 def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
-    """Write ``obj`` with torch.save so that, whatever happens, ``path`` holds the old file or the
-    new one, whole.
+    """Write ``obj`` with torch.save, whole or not at all.
 
-    OSError that names ``path`` where the disk refuses.
+        atomic_save({"weights": net.state_dict()}, "weights.pt")
+
+    Whatever happens, ``path`` holds the old file or the new one. OSError that names ``path`` where
+    the disk refuses.
     """
-    content = (
-        io.BytesIO()
-    )  # on a file, torch answers a full disk with an error that does not say so
+    # In memory first: on a file, torch answers a full disk with an error that does not say so.
+    content = io.BytesIO()
     torch.save(obj, content)
     replace_file(path, content.getbuffer())
 
@@ -40,11 +41,14 @@ def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
 def safe_load(path: str | os.PathLike[str]) -> Any:
     """What torch.save wrote to a file, on the CPU, read without running code from it.
 
-    ValueError, with the likely reason, for a file that is damaged, of another kind, or holds more
-    than tensors and plain values; OSError as usual for one that is absent or must not be read. A
-    changed bit is found by the checksums that files since torch 1.6 hold; older ones have none.
+        content = safe_load("checkpoint.pth.tar")
+
+    ValueError, with the likely reason, for a file that is damaged or of another kind, or that holds
+    more than tensors and plain values. OSError as usual for one that is absent or must not be read.
+    A changed bit is found by the checksums in files since torch 1.6; older ones have none.
     """
-    with open(path, "rb"):  # what cannot be opened is no damage
+    # What cannot be opened is no damage.
+    with open(path, "rb"):
         pass
     try:
         _check_sums(path)
@@ -52,14 +56,14 @@ def safe_load(path: str | os.PathLike[str]) -> Any:
     except Exception as error:  # on bytes of another kind the unpickler fails in a dozen ways
         raise ValueError(
             f"expected a checkpoint of plain tensors and values, got {path}, which "
-            f"{_nature(Path(path))}; "
-            "download it again, or convert it with the code that wrote it"
+            f"{_nature(Path(path))}; download it again, or convert it with the code that wrote it"
         ) from error
 
 
 def _check_sums(path: str | os.PathLike[str]) -> None:
-    """zipfile.BadZipFile for an archive whose parts do not fit their CRC-32, which torch.load does
-    not look at.
+    """zipfile.BadZipFile for an archive whose parts do not fit their CRC-32.
+
+    torch.load does not look at it.
     """
     with open(path, "rb") as file:
         if file.read(4) != b"PK\x03\x04":
@@ -73,10 +77,12 @@ def _check_sums(path: str | os.PathLike[str]) -> None:
 
 
 def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: str) -> None:
-    """Load a state dict that must fit exactly: every key, every shape, finite values; else
-    ValueError, nothing loaded.
+    """Load a state dict that must fit exactly: every key, every shape, finite values.
 
-    source: where the weights come from, for the error.
+        load_weights(net, safe_load("weights.pt"), source="weights.pt")
+
+    source: where the weights come from, for the error. ValueError if they do not fit; then nothing
+    is loaded.
     """
     own = module.state_dict()
     missing = sorted(own.keys() - state_dict.keys())
@@ -113,25 +119,27 @@ def load_checkpoint(
     arch: str | None = None,
     num_classes: int | None = None,
 ) -> Classifier:
-    """A model in eval mode from a published checkpoint, a dict of epoch, arch, state_dict and
-    optimizer.
+    """A model in eval mode from a published checkpoint.
 
-    Cohen et al. 2019 and Salman et al. 2019 publish such files, and so do most methods after them.
-    normalize: must be said, for the file does not hold it: a name of NORMALIZATIONS, (mean, std),
-    (mean,) or None.
-    arch: a published or registered name, where the file names none or another. num_classes: checked
-    against the file. ValueError for a file of another kind, an unknown arch, weights that do not
-    fit.
+        base = load_checkpoint("checkpoint.pth.tar", normalize="cifar10", arch="resnet20")
+
+    normalize: a name of NORMALIZATIONS, (mean, std), (mean,) or None. It has to be given, since the
+        file does not hold it.
+    arch: a published or registered name, where the file names none or another.
+    num_classes: checked against the file.
+
+    Such a file is a dict of epoch, arch, state_dict and optimizer. Cohen et al. 2019
+    (arXiv:1902.02918) and Salman et al. 2019 (arXiv:1906.04584) publish them, and so do most
+    methods after them. ValueError for a file of another kind, an unknown arch, and weights that do
+    not fit.
     """
     if normalize == "unknown":
         raise ValueError(
-            'expected normalize=, for the file does not hold the constants; say "cifar10" (mean '
-            "and std: models of "
-            'Cohen et al., fine-tuned and self-trained ones), "cifar10-center" (mean only: '
-            "SmoothAdv models trained "
-            'from scratch), "imagenet" or "imagenet-center" likewise, (mean, std) of your own, or '
-            "None. Wrong "
-            "constants give no error but a poor accuracy: try it on some test images"
+            "expected normalize, got none; the file does not hold the constants, so give "
+            'normalize="cifar10" (mean and std: models of Cohen et al., fine-tuned and '
+            'self-trained ones), "cifar10-center" (mean only: SmoothAdv models trained from '
+            'scratch), "imagenet" or "imagenet-center" likewise, (mean, std) of your own, or None. '
+            "Wrong constants give no error but a poor accuracy: try them on some test images"
         )
     content = _read_published(Path(path))
     weights = {_net_key(name): tensor for name, tensor in content["state_dict"].items()}
@@ -140,8 +148,7 @@ def load_checkpoint(
     if num_classes not in (None, classes):
         raise ValueError(
             f"expected a model of {num_classes} classes, got {classes} in {path}; leave "
-            "num_classes out, "
-            "or exchange the last layer with rsmooth.models.replace_head"
+            "num_classes out, or exchange the last layer with rsmooth.models.replace_head"
         )
     model = MODELS.create(name, num_classes=classes, normalize=normalize)
     if not isinstance(model, Classifier):
@@ -159,8 +166,7 @@ def _read_published(path: Path) -> dict[str, Any]:
     if isinstance(content, dict) and "format" in content:
         raise ValueError(
             f"expected a published checkpoint, got {path} in the format {content['format']!r}; "
-            "open it "
-            "with SmoothedClassifier.load"
+            "open it with SmoothedClassifier.load"
         )
     if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
         found = (
@@ -182,9 +188,7 @@ def _nature(path: Path) -> str:
 
 
 def _net_key(name: str) -> str:
-    """A published key without the wrappers' prefixes: Sequential's ``1.`` and DataParallel's
-    ``module.``.
-    """
+    """A published key without the prefixes of Sequential (``1.``) and DataParallel."""
     while name.startswith(("1.", "module.")):
         name = name.split(".", 1)[1]
     return name
@@ -195,8 +199,7 @@ def _registered_name(arch: object, path: str | os.PathLike[str]) -> str:
     if name not in MODELS:
         raise ValueError(
             f"expected arch to be one of {', '.join(PUBLISHED_ARCHITECTURES)} or a registered "
-            "model, got "
-            f"{arch!r} for {path}; give arch="
+            f"model, got {arch!r} for {path}; give arch="
         )
     return name
 

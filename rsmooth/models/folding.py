@@ -1,9 +1,8 @@
-"""Batch norm folded into the convolution before it: the same function in eval mode, with fewer
-passes over memory.
+"""Batch norm folded into the convolution before it: the same function in eval mode, but faster.
 
-In eval mode batch norm is the affine map y -> a y + b with a = gamma / sqrt(var + eps) and b = beta
-- a mean, so that bn(conv(x; W, c)) = conv(x; a W, a c + b) (Jacob et al. 2018, arXiv:1712.05877,
-section 3.2).
+In eval mode batch norm is the affine map y -> a y + b, where a = gamma / sqrt(var + eps) and
+b = beta - a mean. So bn(conv(x; W, c)) = conv(x; a W, a c + b), with one pass over memory less.
+Jacob et al. 2018 (arXiv:1712.05877), section 3.2.
 """
 
 from __future__ import annotations
@@ -21,9 +20,7 @@ from rsmooth.models.normalize import Normalize
 
 
 class FoldedConv2d(nn.Conv2d):
-    """A convolution that holds, in its weight and bias, the batch norm that stood at the path
-    ``batchnorm``.
-    """
+    """A convolution whose weight and bias hold a batch norm too, that of path ``batchnorm``."""
 
     batchnorm: str
 
@@ -36,7 +33,7 @@ class _Pair(NamedTuple):
 
 
 class _Triple(NamedTuple):
-    """A folded convolution and the two layers that it stands for."""
+    """A folded convolution and the two layers that it replaces."""
 
     folded: FoldedConv2d
     convolution: nn.Conv2d
@@ -45,13 +42,14 @@ class _Triple(NamedTuple):
 
 @torch.no_grad()
 def fold_batchnorm(model: nn.Module) -> nn.Module:
-    """An eval-mode copy of the model with batch norm folded into convolutions; the same function up
-    to rounding.
+    """An eval-mode copy of a model with batch norm folded into its convolutions.
 
-    A Conv2d and a BatchNorm2d are folded where tracing shows that the one feeds the other and
-    nothing else; whatever cannot be traced stays as it is, and stays correct. The copy's parameters
-    need no gradient (its input's gradient works), it shares no memory with the model, and
-    ``refold`` brings it up to date.
+        fast = fold_batchnorm(base)     # the same function up to rounding
+        refold(fast, base)              # after a training step
+
+    A Conv2d and a BatchNorm2d are folded where tracing shows that the one feeds the other alone.
+    What cannot be traced stays as it is, and stays correct. The copy's parameters need no gradient,
+    while that of its input works. It shares no memory with the model.
     """
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     paths = Counter(id(layer) for _, layer in folded.named_modules(remove_duplicate=False))
@@ -59,9 +57,8 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
         convolution, batchnorm = _plain(
             folded.get_submodule(pair.convolution), folded.get_submodule(pair.batchnorm)
         )
-        if (
-            paths[id(convolution)] == paths[id(batchnorm)] == 1
-        ):  # by a second path it would be used as it was
+        # By a second path a layer would still be used as it was.
+        if paths[id(convolution)] == paths[id(batchnorm)] == 1:
             folded.set_submodule(pair.convolution, _with_bias(convolution, pair.batchnorm))
             folded.set_submodule(pair.batchnorm, nn.Identity().eval())
     refold(folded, model)
@@ -70,12 +67,15 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def refold(folded: nn.Module, model: nn.Module) -> None:
-    """Copy the model's present weights and statistics into the folded copy, in place.
+    """Copy the model's present weights and statistics into its folded copy, in place.
 
-    folded: what ``fold_batchnorm(model)`` returned; its dtype, device and memory format may differ
-    from the model's. No tensor is reallocated, so compiled code and captured graphs see the new
-    values. Layers of equal shape are computed together: a few kernels for each shape, not for each
-    layer.
+        refold(fast, base)
+
+    folded: what ``fold_batchnorm(model)`` returned. Its dtype, device and memory format may differ
+        from the model's.
+
+    No tensor is reallocated, so that compiled code and captured graphs see the new values. Layers
+    of equal shape are computed together, with a few kernels per shape instead of per layer.
     """
     sources = dict(model.named_modules())
     copies: list[tuple[Tensor, Tensor]] = []  # target, source
@@ -103,9 +103,7 @@ def refold(folded: nn.Module, model: nn.Module) -> None:
 
 
 def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
-    """Weights (L, O, I, k, k) and biases (L, O) of L equally shaped convolutions with their batch
-    norms folded in.
-    """
+    """Weights (L, O, I, k, k) and biases (L, O) of L folded convolutions of equal shape."""
     convolutions, batchnorms = [t.convolution for t in group], [t.batchnorm for t in group]
     mean = torch.stack([_present(layer.running_mean) for layer in batchnorms])
     scale = (
@@ -122,12 +120,10 @@ def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
 
 
 def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
-    """Convolutions and batch norms of an eval-mode model that can be folded, by tracing it or else
-    its children.
-    """
+    """Convolutions and batch norms of an eval-mode model that can be folded."""
     try:
         graph = _Tracer().trace(model)
-    # whatever a forward does that tracing cannot follow; then each child is looked at on its own
+    # Where tracing cannot follow what a forward does, each child is looked at on its own.
     except Exception:
         for name, child in model.named_children():
             yield from _find_pairs(child, f"{prefix}{name}.")
@@ -152,9 +148,7 @@ def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
 
 
 def _foldable(convolution: nn.Module, batchnorm: nn.Module) -> bool:
-    """Plain layers only: a subclass (parametrisation, quantisation) or a hook may compute something
-    else.
-    """
+    """Whether both layers are plain ones: a subclass or a hook may compute something else."""
     plain = type(convolution) is nn.Conv2d and type(batchnorm) is nn.BatchNorm2d
     hooked = any(
         layer._forward_hooks or layer._forward_pre_hooks for layer in (convolution, batchnorm)
@@ -163,7 +157,8 @@ def _foldable(convolution: nn.Module, batchnorm: nn.Module) -> bool:
 
 
 class _Tracer(fx.Tracer):
-    proxy_buffer_attributes = True  # so that a forward which reads statistics by itself is seen
+    # So that a forward which reads statistics by itself is seen.
+    proxy_buffer_attributes = True
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Normalize) or super().is_leaf_module(m, module_qualified_name)

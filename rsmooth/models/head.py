@@ -10,8 +10,10 @@ from torch import nn
 def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     """A copy of the model whose last linear layer is a fresh one with num_classes outputs.
 
-    The copy's ``architecture``, if it has one, says num_classes too. Salman et al. 2019
-    (arXiv:1906.04584), section 4.2, fine-tune so from ImageNet to CIFAR-10. ValueError for a model
+        base = replace_head(pretrained.base, num_classes=10)
+
+    The copy's ``architecture``, if it has one, records num_classes too. So Salman et al. 2019
+    (arXiv:1906.04584), section 4.2, fine-tune from ImageNet to CIFAR-10. ValueError for a model
     without a linear layer.
     """
     model = copy.deepcopy(model)

@@ -10,10 +10,15 @@ from rsmooth.registry import MODELS
 
 @MODELS.register("resnet50")
 def resnet50(num_classes: int = 1000, normalize: Normalization = None) -> Classifier:
-    """Torchvision's ResNet-50 with random weights, for 224x224 images; published under the same
-    name.
+    """Torchvision's ResNet-50 with random weights, for colour images of 224x224.
+
+        base = MODELS.create("resnet50", normalize="imagenet")
+
+    num_classes: logits per image. normalize: as in ``Classifier``. Published checkpoints have the
+    same name and layers. He et al. 2015 (arXiv:1512.03385).
     """
-    from torchvision import models  # here, since it loads torch's compiler: seconds at every start
+    # Here, since it loads torch's compiler, which takes seconds.
+    from torchvision import models
 
     net: nn.Module = models.resnet50(weights=None, num_classes=num_classes)
     return Classifier(net, normalize, in_channels=3)

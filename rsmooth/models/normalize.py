@@ -25,12 +25,15 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...] | None] | N
 
 
 class Normalize(nn.Module):
-    """(x - mean) / std for each channel: (N, C, H, W) -> (N, C, H, W); std=None subtracts the mean
-    only.
+    """The layer (x - mean) / std of each channel: (N, C, H, W) -> (N, C, H, W).
 
-    mean and std are numbers for all channels or one number per channel, in [0, 1] pixel units; they
-    are buffers, so they are saved with the model and move with it. ValueError for values that are
-    not finite or a std <= 0.
+        net = nn.Sequential(Normalize((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)), resnet)
+
+    mean, std: a number for all channels, or one per channel, in [0, 1] pixel units. std=None
+        subtracts the mean alone.
+
+    Both are buffers, so they are saved with the model and move with it. ValueError for values that
+    are not finite, and for a std <= 0.
     """
 
     mean: Tensor
@@ -53,7 +56,8 @@ class Normalize(nn.Module):
         return max(self.mean.shape[1], 1 if self.std is None else self.std.shape[1])
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] != self.channels != 1:  # broadcasting would make a colour image of a grey one
+        # Broadcasting would make a colour image of a grey one.
+        if x.shape[1] != self.channels != 1:
             raise ValueError(f"expected images of {self.channels} channels, got {tuple(x.shape)}")
         centred = x - self.mean
         return centred if self.std is None else centred / self.std
@@ -66,11 +70,17 @@ class Normalize(nn.Module):
 class Classifier(nn.Sequential):
     """Normalisation, then a network: images (N, C, H, W) in [0, 1] -> logits (N, K).
 
-    The network is layer 1 whether or not there is a normalisation, so the state dict's keys are
-    those of the published checkpoints (``1.conv1.weight``) and, beside them, the constants
+        base = Classifier(CifarResNet(20), normalize="cifar10", in_channels=3)
+
+    net: images (N, C, H, W) -> logits (N, K).
+    normalize: a name of NORMALIZATIONS, (mean, std), (mean,) or None.
+    in_channels: C, which the constants must fit; ValueError otherwise.
+    architecture: registry name and options, noted by ``MODELS.create``. They rebuild the model
+        from a file.
+
+    The network is layer 1 whether or not there is a normalisation. So the keys of the state dict
+    are those of the published checkpoints (``1.conv1.weight``). The constants are beside them
     (``0.mean``, ``0.std``).
-    architecture: registry name and options, noted by ``MODELS.create``; what rebuilds the model
-    from a file.
     """
 
     architecture: dict[str, Any] | None = None
@@ -80,8 +90,9 @@ class Classifier(nn.Sequential):
 
 
 def normalization_layer(normalize: Normalization, in_channels: int) -> nn.Module:
-    """The first layer for a name of NORMALIZATIONS, (mean, std), (mean,) or None; ValueError for
-    anything else.
+    """The first layer for a name of NORMALIZATIONS, (mean, std), (mean,) or None.
+
+    ValueError for anything else.
     """
     if isinstance(normalize, str):
         if normalize not in NORMALIZATIONS:
@@ -100,8 +111,7 @@ def normalization_layer(normalize: Normalization, in_channels: int) -> nn.Module
     if layer.channels not in (1, in_channels):
         raise ValueError(
             f"expected normalisation constants for {in_channels} channel(s), got "
-            f"{layer.channels}; give "
-            "(mean, std) of your own, or in_channels that fits"
+            f"{layer.channels}; give (mean, std) of your own, or in_channels that fits"
         )
     return layer
 

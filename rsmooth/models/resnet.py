@@ -1,8 +1,7 @@
-"""The CIFAR ResNets of 6n+2 layers (He et al. 2015, arXiv:1512.03385, section 4.2), as in the
-published checkpoints.
+"""The CIFAR ResNets of 6n + 2 layers, as in the published checkpoints.
 
-They differ from the original in the shortcut where the shape changes: a 1x1 convolution with batch
-norm, not padding.
+He et al. 2015 (arXiv:1512.03385), section 4.2. Where the shape changes, the shortcut of the
+checkpoints is a 1x1 convolution with batch norm, and not padding.
 """
 
 from __future__ import annotations
@@ -38,11 +37,14 @@ class BasicBlock(nn.Module):
 
 
 class CifarResNet(nn.Module):
-    """Three stages of basic blocks, of widths 16, 32, 64 and strides 1, 2, 2; global mean; linear.
+    """The network of a CIFAR ResNet: images (N, in_channels, H, W) -> logits (N, num_classes).
 
-    Images (N, in_channels, H, W) -> logits (N, num_classes), made for 32x32; any size from 4x4 on
-    works.
-    depth: 6n + 2 for n blocks a stage; ValueError otherwise.
+        net = CifarResNet(20, num_classes=10)
+
+    depth: 6n + 2 for n blocks per stage; ValueError otherwise.
+
+    Three stages of basic blocks with widths 16, 32, 64 and strides 1, 2, 2; then global mean and a
+    linear layer. Made for images of 32x32; any size from 4x4 on works.
     """
 
     def __init__(self, depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
@@ -68,8 +70,9 @@ class CifarResNet(nn.Module):
 
 
 def initialise_convolutions(module: nn.Module) -> None:
-    """Draw every convolution's weights from N(0, 2 / (k^2 c_out)) (He et al. 2015,
-    arXiv:1502.01852, equation 14).
+    """Draw the weights of every convolution from N(0, 2 / (k^2 c_out)).
+
+    He et al. 2015 (arXiv:1502.01852), eq. 14.
     """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
@@ -88,7 +91,12 @@ def _stage(in_width: int, width: int, blocks: int, stride: int) -> nn.Sequential
 def resnet8(
     num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3
 ) -> Classifier:
-    """CIFAR ResNet of 8 layers, 0.08 M parameters: for tests and quick runs on a CPU."""
+    """CIFAR ResNet of 8 layers, 0.08 M parameters: for tests and quick runs on a CPU.
+
+        base = MODELS.create("resnet8", num_classes=10, normalize="cifar10")
+
+    num_classes: logits per image. normalize: as in ``Classifier``. in_channels: of the images.
+    """
     return Classifier(CifarResNet(8, num_classes, in_channels), normalize, in_channels)
 
 
@@ -96,8 +104,12 @@ def resnet8(
 def resnet20(
     num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3
 ) -> Classifier:
-    """CIFAR ResNet of 20 layers, 0.27 M parameters, 41 M multiply-adds an image; published as
-    cifar_resnet20.
+    """CIFAR ResNet of 20 layers, 0.27 M parameters, 41 M multiply-adds per image.
+
+        base = MODELS.create("resnet20", num_classes=10, normalize="cifar10")
+
+    num_classes: logits per image. normalize: as in ``Classifier``. in_channels: of the images.
+    Published checkpoints call it cifar_resnet20.
     """
     return Classifier(CifarResNet(20, num_classes, in_channels), normalize, in_channels)
 
@@ -106,7 +118,11 @@ def resnet20(
 def resnet110(
     num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3
 ) -> Classifier:
-    """CIFAR ResNet of 110 layers, 1.7 M parameters, 253 M multiply-adds an image; published as
-    cifar_resnet110.
+    """CIFAR ResNet of 110 layers, 1.7 M parameters, 253 M multiply-adds per image.
+
+        base = MODELS.create("resnet110", num_classes=10, normalize="cifar10")
+
+    num_classes: logits per image. normalize: as in ``Classifier``. in_channels: of the images.
+    Published checkpoints call it cifar_resnet110.
     """
     return Classifier(CifarResNet(110, num_classes, in_channels), normalize, in_channels)

@@ -15,10 +15,13 @@ from rsmooth.registry import MODELS
 def small_cnn(
     num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3, width: int = 32
 ) -> Classifier:
-    """Three 3x3 convolutions with batch norm, 2x2 mean pooling, linear: for 8x8 digits and quick
-    CIFAR runs.
+    """Three convolutions with batch norm, mean pooling, linear: for digits and quick runs.
 
-    width: channels of the first layer; the others have twice as many. Any image size from 4x4 on.
+        base = MODELS.create("small-cnn", num_classes=10, in_channels=1)
+
+    num_classes: logits per image. normalize: as in ``Classifier``. in_channels: of the images,
+        which may have any size from 4x4 on.
+    width: channels of the first layer, >= 1; the others have twice as many.
     """
     if width < 1:
         raise ValueError(f"expected width >= 1, got {width}")
@@ -43,7 +46,11 @@ def mlp(
 ) -> Classifier:
     """Fully connected ReLU network on square images; hidden=() makes it a linear classifier.
 
-    hidden: widths of the hidden layers. image_size: height and width of the images.
+        base = MODELS.create("mlp", num_classes=10, image_size=8, hidden=(128,))
+
+    num_classes: logits per image. normalize: as in ``Classifier``. in_channels: of the images.
+    image_size: height and width of the images.
+    hidden: widths of the hidden layers.
     """
     widths = [in_channels * image_size**2, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]

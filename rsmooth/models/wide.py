@@ -23,11 +23,15 @@ class _Residual(nn.Module):
 def resnet9(
     num_classes: int = 10, normalize: Normalization = None, in_channels: int = 3, width: int = 64
 ) -> Classifier:
-    """Wide ResNet of 9 layers (64 to 256 channels) for 32x32 images: for GPUs, and quicker per
-    epoch than resnet110.
+    """Wide ResNet of 9 layers (64 to 256 channels) for 32x32 images: made for GPUs.
 
-    width: channels of the first layer, a multiple of 8 runs best; later stages have 2, 4 and 4
-    times as many.
+        base = MODELS.create("resnet9", num_classes=10, normalize="cifar10")
+
+    num_classes: logits per image. normalize: as in ``Classifier``. in_channels: of the images.
+    width: channels of the first layer, >= 1, best a multiple of 8. Later stages have 2, 4 and 4
+        times as many.
+
+    An epoch is quicker than that of resnet110.
     """
     if width < 1:
         raise ValueError(f"expected width >= 1, got {width}")

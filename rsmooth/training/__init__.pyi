@@ -1,6 +1,6 @@
 from .batch import Batch as Batch
 from .guards import TrainingCollapsed as TrainingCollapsed
-from .loop import History as History
+from .metrics import History as History
 from .recipe import Recipe as Recipe
 from .recipe import expected_loss as expected_loss
 from .sampling import EpochStart as EpochStart

@@ -1,6 +1,4 @@
-"""Random crops and flips on the device where the images already lie, each image's draw keyed by
-(epoch, image).
-"""
+"""Random crops and flips, on the device where the images are, keyed by epoch and image."""
 
 from __future__ import annotations
 
@@ -14,20 +12,23 @@ PADDING = 4
 
 
 def draw_crops(ids: Tensor, epoch: int, draws: Draws, visits: Tensor | None = None) -> Tensor:
-    """Where to crop each image and whether to flip it: stable numbers (B,) -> int64 (B, 3).
+    """Where to crop each image and whether to flip it: image ids (B,) -> int64 (B, 3).
 
-    An epoch's are best drawn at once, since the draw takes a GPU hundreds of kernels, of whatever
-    size.
+        images = crop_and_flip(images, draw_crops(ids, epoch, Draws(seed=0)))
+
+    visits: as in ``Draws``. Those of an epoch are best drawn at once: on a GPU a draw of any size
+    takes hundreds of kernels.
     """
     return draws.integers(ids, epoch, (2 * PADDING + 1, 2 * PADDING + 1, 2), visits)
 
 
 def crop_and_flip(images: Tensor, crops: Tensor) -> Tensor:
-    """Pad by 4 black pixels, crop at random to the old size, flip left-right with probability 1/2.
+    """Pad by 4 black pixels, crop to the old size, and flip left-right where ``crops`` says so.
 
-    images (B, C, H, W) of any dtype -> the same shape and dtype; crops (B, 3) from ``draw_crops``.
-    The augmentation with which Cohen et al. 2019 (arXiv:1902.02918) and Salman et al. 2019
-    (arXiv:1906.04584) train on CIFAR-10.
+    images: (B, C, H, W) of any dtype; shape and dtype stay. crops: (B, 3) from ``draw_crops``.
+
+    So Cohen et al. 2019 (arXiv:1902.02918) and Salman et al. 2019 (arXiv:1906.04584) train on
+    CIFAR-10.
     """
     batch, _, height, width = images.shape
     top, left, flip = crops.unbind(1)

@@ -1,4 +1,4 @@
-"""A moving average of the weights, which is what is validated and saved where it is wanted."""
+"""A moving average of the weights, which is then validated and saved in their place."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 class MovingAverage:
-    """average <- decay * average + (1 - decay) * weights after every step, buffers included.
+    """The average <- decay * average + (1 - decay) * weights after every step.
 
-    The first update copies. Polyak and Juditsky 1992 in the exponential form that the field uses.
+    Buffers are averaged too. The first update copies. It is the exponential form of Polyak and
+    Juditsky 1992.
     """
 
     def __init__(self, g: SmoothedClassifier, decay: float) -> None:
@@ -23,7 +24,7 @@ class MovingAverage:
         self.g = g.around(self._averaged.module)
 
     def update(self, base: nn.Module) -> None:
-        """Count the present weights in."""
+        """Add the present weights to the average."""
         self._averaged.update_parameters(base)
 
     def state(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""One mini-batch as a method sees it: everything that it may know, and nothing of the machinery."""
+"""One mini-batch as a method sees it: all that it may know, and nothing of the machinery."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from rsmooth.training.views import Views
 
 @dataclass(frozen=True)
 class When:
-    """Where in the run a step is: epoch from 0; progress in epochs, such as 2.25.
+    """Where in the run a step is.
 
-    Under a time budget the progress follows the seconds, and the epoch is still that of the data.
+    epoch: from 0. progress: in epochs, such as 2.25. Under a time budget it follows the seconds,
+    while the epoch stays that of the data.
     """
 
     epoch: int
@@ -36,8 +37,10 @@ class Batch:
             log_probs = batch.log_probs(x_adv.unsqueeze(1) + batch.noise)
             return smoothadv(log_probs, batch.y)
 
-    x: images (B, C, H, W) in [0, 1], augmented. targets: labels (B,) or class probabilities (B, K);
-    y: labels (B,), of probabilities the largest. ids (B,): what names each image.
+    x: images (B, C, H, W) in [0, 1], augmented.
+    targets: labels (B,), or class probabilities (B, K).
+    y: labels (B,); of class probabilities the most probable class.
+    ids: (B,), what names each image.
     noise: (B, m, C, H, W), drawn from ``distribution``, the same for attack and training points.
     extras: the columns that ``fit`` was given, by name, each (B, ...).
     attack: the trainer's, at its present epsilon; None without one.
@@ -81,10 +84,10 @@ class Batch:
 
     @property
     def g(self) -> SmoothedClassifier:
-        """The classifier in eval mode, its weights frozen: for attacks and whatever only looks.
+        """The classifier in eval mode with frozen weights, for attacks and for looking.
 
-        With fold_attack its batch norm is folded into the convolutions, anew after every
-        ``log_probs`` that has moved the running statistics.
+        With fold_attack its batch norm is folded into the convolutions. That is done anew after
+        every ``log_probs``, since it moves the running statistics.
         """
         return self.views.attacked()
 
@@ -96,6 +99,8 @@ class Batch:
     def log_probs(self, points: Tensor) -> Tensor:
         """One pass in train mode: points (B, M, C, H, W) -> log-probabilities (B, M, K).
 
+            log_probs = batch.log_probs(batch.x.unsqueeze(1) + batch.noise)
+
         Each call is a pass of its own, normalised by its own batch statistics. The metrics of the
         run (accuracy, predicted classes) are those of the first.
         """
@@ -105,8 +110,11 @@ class Batch:
         return log_probs
 
     def perturb(self, x: Tensor | None = None, **options: Any) -> Tensor:
-        """The images (or x) as the trainer's attack perturbs them; unchanged where there is none.
+        """The images as the trainer's attack perturbs them; unchanged where there is none.
 
+            x_adv = batch.perturb()
+
+        x: (B, C, H, W) to perturb in place of the batch's images.
         options: of the attack's call; the noise is that of the batch unless given.
         """
         x = self.x if x is None else x
@@ -115,10 +123,12 @@ class Batch:
         return self.attack(self.g, x, self.y, **{"noise": self.noise, "validate": False, **options})
 
     def uniform(self, purpose: str, count: int) -> Tensor:
-        """Uniform numbers in [0, 1) for each image: (B, count) float64, keyed.
+        """Uniform numbers in [0, 1) for each image: (B, count) float64.
 
-        They belong to (seed, purpose, image, epoch), whatever the batch or the number of processes,
-        so that resuming changes nothing. Another purpose gives other numbers.
+            share = batch.uniform("mixing", 1)
+
+        They are keyed by (seed, purpose, image, epoch), whatever the batch or the number of
+        processes. So resuming changes nothing. Another purpose gives other numbers.
         """
         return self.draws.uniform(self.ids, self.epoch, purpose, count)
 

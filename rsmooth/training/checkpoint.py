@@ -1,6 +1,4 @@
-"""A run's folder: the checkpoint it resumes from, its metrics, and orderly ends on Ctrl-C and
-SIGTERM.
-"""
+"""The folder of a run: its checkpoint and metrics, and orderly ends on Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
@@ -14,17 +12,19 @@ from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
 from rsmooth.models.checkpoints import atomic_save, safe_load
+from rsmooth.plumbing.difference import differences
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import remove_leftovers, replace_file
 
 FORMAT = "rsmooth-training-1"
-MISSING = "(nothing)"
 
 
 class RunFolder:
-    """checkpoint.pt and metrics.jsonl of one configuration; each is replaced whole or not at all.
+    """The checkpoint.pt and metrics.jsonl of one configuration.
 
     since: what holds for options that a checkpoint of an earlier version does not know.
+
+    Each file is replaced whole or not at all.
     """
 
     def __init__(
@@ -40,8 +40,9 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> dict[str, Any] | None:
-        """The state last saved, or None; RecordError if it is of another configuration, damaged, or
-        no checkpoint.
+        """The state last saved, or None.
+
+        RecordError for one of another configuration, a damaged one, and what is no checkpoint.
         """
         if not self.checkpoint.exists():
             return None
@@ -56,18 +57,20 @@ class RunFolder:
             and "precision" in state
         ):
             raise self.unusable("something else")
-        differing = _differences({**self._since, **state["config"]}, self.config)
+        differing = differences({**self._since, **state["config"]}, self.config)
         if differing:
+            changes = [f"{each.key} was {each.old!r} and is {each.new!r}" for each in differing]
             raise RecordError(
                 f"expected {self.path} to hold a run of this configuration, got another one: "
-                f"{'; '.join(differing)}. Choose another folder, or remove its checkpoint "
+                f"{'; '.join(changes)}. Choose another folder, or remove its checkpoint "
                 "(or resume=False) to start anew"
             )
         return state
 
     def tidy(self) -> None:
-        """Delete what a process that was killed while it was writing left here; for the only writer
-        to call.
+        """Delete what a process left here that was killed while writing.
+
+        Only for the process that alone writes into the folder.
         """
         remove_leftovers(self.path)
 
@@ -75,41 +78,29 @@ class RunFolder:
         """The error for a checkpoint that no run can go on from."""
         return RecordError(
             f"expected a training checkpoint in {self.checkpoint}, got {found}; restore it from a "
-            "copy, "
-            "choose another folder, or remove it (or resume=False) to start anew"
+            "copy, choose another folder, or remove it (or resume=False) to start anew"
         )
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state, and the history in it as metrics.jsonl."""
         atomic_save({"format": FORMAT, "config": self.config, **state}, self.checkpoint)
-        # Written whole from the checkpoint's own history: no row twice, none missing, whenever the
-        # run was killed.
+        # Whole, from the checkpoint's own history. So no row is there twice and none is missing,
+        # whenever the run was killed.
         rows = "".join(json.dumps(row) + "\n" for row in state["history"])
         replace_file(self.path / "metrics.jsonl", rows.encode(), sync=False)
 
 
-def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One line for each key whose values differ."""
-    lines = []
-    for key in sorted({*old, *new}):
-        before, now = old.get(key, MISSING), new.get(key, MISSING)
-        if isinstance(before, Mapping) and isinstance(now, Mapping):
-            lines += _differences(before, now, f"{prefix}{key}.")
-        elif before != now:
-            lines.append(f"{prefix}{key} was {before!r} and is {now!r}")
-    return lines
-
-
 class Interruption:
-    """Within this context Ctrl-C and SIGTERM only leave a note, so that the step under way can be
-    finished and saved.
+    """A context in which Ctrl-C and SIGTERM only leave a note.
 
-    A second signal acts at once. Outside the main thread signals cannot be caught, and nothing
-    changes.
+    received: the number of the signal; 0 for none.
+
+    So the step under way can be finished and saved. A second signal acts at once. Outside the main
+    thread signals cannot be caught, and nothing changes.
     """
 
     def __init__(self, active: bool) -> None:
-        self.received = 0  # the signal's number
+        self.received = 0
         self._active = active and threading.current_thread() is threading.main_thread()
         self._handlers: dict[int, Any] = {}
 

@@ -1,16 +1,25 @@
-"""A recipe in plain values: what two runs are compared by before one goes on from the other."""
+"""A run in plain values, by which two runs are compared before one goes on from the other."""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from rsmooth.attacks.base import Attack
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.noise.distributions import Gaussian
+from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.recipe import Recipe
 
 
 def describe(recipe: Recipe) -> dict[str, Any]:
-    """The options that decide a run's result, as plain values: what two runs are compared by."""
+    """The options of a recipe that decide the result of a run, as plain values."""
     options = {
         f.name: _plain(getattr(recipe, f.name))
         for f in fields(recipe)
@@ -18,6 +27,29 @@ def describe(recipe: Recipe) -> dict[str, Any]:
     }
     computes = {"computes": recipe.computes} if recipe.computes else {}
     return {"trainer": type(recipe).__name__, **computes, **options}
+
+
+def describe_run(
+    recipe: Recipe,
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    validation: ImageData | FolderData | None,
+    extras: Mapping[str, Tensor],
+) -> dict[str, Any]:
+    """The configuration of a run: its recipe, classifier and images, as plain values."""
+    gaussian = isinstance(g.noise, Gaussian)
+    config = {
+        **describe(recipe),
+        **({"sigma": g.sigma} if gaussian else {"noise": str(g.noise)}),
+        "classes": g.num_classes,
+        "data": _fingerprint(data),
+        "parameters": sum(parameter.numel() for parameter in g.parameters()),
+        "validation": None if validation is None else _fingerprint(validation),
+        "architecture": repr(getattr(g.base, "architecture", None)),
+    }
+    if extras:
+        config["extras"] = {name: _digest(column) for name, column in extras.items()}
+    return config
 
 
 def described_defaults(recipe: Recipe) -> dict[str, Any]:
@@ -40,3 +72,16 @@ def _plain(value: Any) -> Any:
     if callable(value):
         return f"{value.__module__}.{value.__qualname__}"
     return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)
+
+
+def _fingerprint(data: ImageData | FolderData) -> str:
+    """What names the images; of files, which are too many to read, it is the listing."""
+    return data.listing() if isinstance(data, FolderData) else data.fingerprint()
+
+
+def _digest(column: Tensor) -> str:
+    """What names a column of extras."""
+    content = column.detach().cpu().contiguous()
+    digest = hashlib.sha256(f"{content.dtype} {tuple(content.shape)}".encode())
+    digest.update(content.view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:16]

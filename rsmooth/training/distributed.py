@@ -1,12 +1,13 @@
 """Several processes, one training run: each takes its share of every mini-batch.
 
-Under ``torchrun`` the processes find one another through its environment variables; without it
-there is one process and nothing here communicates. Batches, learning rate and random draws are
-those of the whole run, whatever its number of processes, so the result is that of one process up to
-the order of sums. The exception is batch norm on CPUs, where each process normalises by the
-statistics of its own share (torch has a synchronised one for GPUs only, used there). A method's
-passes over one mini-batch lie within one forward pass of what is distributed, so that it may make
-as many as it likes.
+Under ``torchrun`` the processes find one another through its environment variables. Without it
+there is one process, and nothing here communicates.
+
+Batches, learning rate and random draws are those of the whole run, whatever its number of
+processes. So the result is that of one process, up to the order of sums. The exception is batch
+norm on CPUs, where each process normalises by the statistics of its own share: torch has a
+synchronised one for GPUs only. A method may make as many passes over a mini-batch as it likes,
+since all of them are one forward pass of what is distributed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from rsmooth.training.views import same_memory
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process' place among the processes of the run."""
+    """The place of this process among those of the run."""
 
     rank: int = 0
     size: int = 1
@@ -41,7 +42,7 @@ class Ranks:
         return self.rank == 0
 
     def share(self, positions: Tensor) -> Tensor:
-        """This process' part of a mini-batch; possibly empty."""
+        """The part of a mini-batch that is for this process; possibly empty."""
         return positions[self.rank :: self.size]
 
     def total(self, sums: Tensor) -> Tensor:
@@ -52,7 +53,7 @@ class Ranks:
         return sums
 
     def agree(self, value: float, device: torch.device) -> float:
-        """The first process' value, on every process."""
+        """The value of the first process, on every process."""
         if self.size == 1:
             return value
         box = torch.tensor([value], dtype=torch.float64, device=device)
@@ -60,7 +61,7 @@ class Ranks:
         return float(box)
 
     def share_object(self, value: Any) -> Any:
-        """The first process' value, any that can be pickled, on every process."""
+        """The value of the first process, any that can be pickled, on every process."""
         if self.size == 1:
             return value
         box = [value]
@@ -81,13 +82,15 @@ class Ranks:
         return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
-_turns = count()  # runs of this process, each of which needs addresses of its own
+# Numbers the runs of this process, each of which needs addresses of its own.
+_turns = count()
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[Ranks]:
-    """Join the other processes that torchrun started, if any; the group is left again if it was
-    made here.
+    """A context in which this process has joined the others that torchrun started, if any.
+
+    A process group that is made here is left again at the end.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 and not dist.is_initialized():
         yield Ranks()
@@ -106,8 +109,8 @@ def _initialise(backend: str) -> None:
     """Start torch's process group, with a store of its own for every run and every restart.
 
     torchrun may keep one store over restarts, and with it the addresses of processes that have
-    died, at which the new ones would knock. On several nodes restarts are not counted alike, and
-    the store is left as torch sets it up.
+    died. The new ones would wait for those. Several nodes do not count restarts alike; there the
+    store is left as torch sets it up.
     """
     store, rank, size = next(rendezvous("env://"))
     turn = next(_turns)

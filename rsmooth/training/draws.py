@@ -1,8 +1,8 @@
 """The random choices of a training run: order, crops, flips and noise.
 
 All are counter-based, keyed by (seed, purpose, image, epoch, copy). So they do not depend on the
-batch an image comes in, on the number of processes, or on whether the run was interrupted, and no
-generator state needs saving.
+batch of an image, on the number of processes, or on an interruption of the run. No state of a
+generator has to be saved.
 """
 
 from __future__ import annotations
@@ -26,8 +26,12 @@ LABELLED, UNLABELLED, VALIDATION = range(3)
 class Draws:
     """The draws for one stream of images.
 
-    ``visits`` (B,) says how often an image came before in the epoch, where it may come again; None
-    is 0 for all. Each visit has draws of its own.
+        noise = Draws(seed=0).noise(ids, epoch, 4, x.shape[1:], Gaussian(0.25))
+
+    seed: of the run. stream: LABELLED, UNLABELLED or VALIDATION.
+
+    ``visits`` (B,) counts how often an image came before in the epoch; None is 0 for all. Each
+    visit has draws of its own.
     """
 
     seed: int
@@ -43,7 +47,7 @@ class Draws:
         generator = self._generator(epoch, 3)
         uniform = torch.rand(len(ends), generator=generator, dtype=torch.float64)
         drawn = torch.searchsorted(ends, uniform * ends[-1], right=True)
-        # Rounding may reach the very end; there the last image of any weight is meant.
+        # Rounding may reach the very end, which means the last image of any weight.
         return drawn.clamp(max=int(torch.nonzero(weights)[-1]))
 
     def noise(
@@ -56,7 +60,7 @@ class Draws:
         visits: Tensor | None = None,
         purpose: str = "train-noise",
     ) -> Tensor:
-        """Noise for each copy of each image: image numbers (B,) -> (B, copies, C, H, W)."""
+        """Noise for each copy of each image: image ids (B,) -> (B, copies, C, H, W)."""
         whole = (len(ids), copies, *shape)
         if noise.scale_value == 0:
             return torch.zeros(whole, device=ids.device)
@@ -86,7 +90,7 @@ class Draws:
         return (high << 21 | low).double() * 2.0**-53
 
     def generator(self, epoch: int, number: int, visit: int = 0) -> torch.Generator:
-        """A CPU generator for one image in one epoch, for others' code that decodes and crops."""
+        """A CPU generator for one image in one epoch, for code that crops by a generator."""
         return self._generator(epoch, 2, number, *([visit] if visit else []))
 
     def _generator(self, *context: int) -> torch.Generator:

@@ -1,9 +1,9 @@
 """Training steps recorded as CUDA graphs: the same kernels, all launched at once.
 
-A step of a deep, narrow network is thousands of small kernels, and the host may need longer to
-launch them one by one than the GPU to run them. A recording is launched as a whole. It holds for
-one kind of call: the shapes of the tensors and the values of all else, which are baked into it;
-tensors are copied into its own before each launch.
+A step of a deep, narrow network is thousands of small kernels. To launch them one by one may take
+the host longer than the GPU needs to run them. A recording is launched as a whole. It holds for one
+kind of call: the shapes of the tensors, and the values of all else. Before each launch the tensors
+are copied into its own.
 """
 
 from __future__ import annotations
@@ -19,12 +19,14 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
-CALLS_BEFORE = 3  # of a kind as they are: buffers, handles and choices of kernels come into being
-KEPT = 4  # recordings at a time: whole and last batches, mini-batches of two sizes
+# Calls of a kind that are made as they are, while buffers, handles and choices of kernels form.
+CALLS_BEFORE = 3
+# Recordings at a time: whole and last batches, mini-batches of two sizes.
+KEPT = 4
 
 
 class Recorder(Protocol):
-    """How calls are run and recorded: on a CUDA stream of its own, or in a test's stand-in."""
+    """How calls are run and recorded: on a CUDA stream, or in a test without one."""
 
     def run(self, function: Callable[[], None]) -> None:
         """Call the function as it is."""
@@ -40,11 +42,10 @@ class _Recording:
 
 
 class Replayed:
-    """A function of tensors and constants, called as it is at first and from a recording once a
-    kind of call repeats.
+    """A function of tensors and constants that is recorded once a kind of call repeats.
 
-    function: launches work on the device and neither waits for it nor returns anything; whatever it
-    changes lies in tensors that keep their place, and it does the same for the same arguments.
+    function: launches work on the device, does not wait for it, and returns nothing. It changes
+        only tensors that keep their place, and does the same for the same arguments.
     recorder: None never records.
     """
 
@@ -56,7 +57,7 @@ class Replayed:
         self._recordings: OrderedDict[Any, _Recording] = OrderedDict()
 
     def __call__(self, *tensors: Tensor, **constants: Any) -> None:
-        """The function's work for these tensors; of a constant its repr tells the kind."""
+        """The function's work for these tensors; constants of one repr are of one kind."""
         if self._recorder is None:
             self._function(*tensors, **constants)
             return
@@ -73,7 +74,7 @@ class Replayed:
         recording.launch()
 
     def give_up(self, reason: str) -> None:
-        """Record nothing from now on; where a recording is under way, it fails with the reason."""
+        """Record nothing from now on; a recording under way fails with the reason."""
         if self._recorder is None or self._failed:
             return
         if self._recording:
@@ -108,16 +109,16 @@ class Replayed:
 
 
 class CudaRecorder:
-    """Records on a stream of its own, on which it also runs what is not recorded.
+    """Records on a stream of its own, and runs there what is not recorded.
 
-    Autograd ties a backward pass to the stream of its forward pass, so both kinds of call have to
+    Autograd ties a backward pass to the stream of its forward pass. So both kinds of call have to
     share one.
     """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        # of memory, shared by all recordings: they run one after the other and leave nothing
+        # A pool of memory for all recordings: they run one after the other and leave nothing.
         self._pool: Any = None
 
     def run(self, function: Callable[[], None]) -> None:

@@ -1,5 +1,6 @@
-"""Runs that went wrong are stopped with the likely cause and a remedy; risky settings are remarked
-on at the start.
+"""Runs that went wrong are stopped, with the likely cause and a remedy.
+
+Risky settings are remarked on at the start.
 """
 
 from __future__ import annotations
@@ -14,13 +15,24 @@ from torch import nn
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.training.recipe import Recipe
 
-ONE_CLASS = 0.99  # share of predictions that makes it the only class
-FEW_IMAGES = 32  # per optimiser step
-FEWEST = 20  # predictions that are judged; a handful may well be of one class by chance
+# The share of predictions that makes a class the only one.
+ONE_CLASS = 0.99
+# Images per optimiser step.
+FEW_IMAGES = 32
+# Predictions that are judged; fewer may be of one class by chance.
+FEWEST = 20
 
 
 class TrainingCollapsed(RuntimeError):  # noqa: N818 (says what happened)
-    """The loss is no longer finite, or the classifier answers one class whatever the image."""
+    """The loss is no longer finite, or the classifier answers one class whatever the image.
+
+        try:
+            trainer.fit(g, data.train)
+        except TrainingCollapsed as error:
+            print(error)
+
+    The message gives the likely cause, and what to change about this very trainer.
+    """
 
 
 def check_loss(total: float, recipe: Recipe, epoch: int) -> None:
@@ -33,15 +45,15 @@ def check_loss(total: float, recipe: Recipe, epoch: int) -> None:
 
 
 def check_weights(base: nn.Module, recipe: Recipe, epoch: int) -> None:
-    """TrainingCollapsed unless all weights are finite, so that no checkpoint is overwritten with
-    broken ones.
+    """TrainingCollapsed unless all weights are finite.
+
+    So no checkpoint is overwritten with broken ones.
     """
     weights = dict(base.named_parameters())
     if not weights:
         return
-    finite = torch.stack(
-        [weight.detach().isfinite().all() for weight in weights.values()]
-    ).tolist()  # one wait for all
+    # One tensor, so that the device is waited for once.
+    finite = torch.stack([weight.detach().isfinite().all() for weight in weights.values()]).tolist()
     broken = [name for name, fine in zip(weights, finite, strict=True) if not fine]
     if broken:
         raise TrainingCollapsed(
@@ -55,9 +67,10 @@ def check_collapse(
 ) -> None:
     """TrainingCollapsed if almost all predictions name one class while the labels do not.
 
-    predicted, labels: counts of each class (K,). Multi-noise runs of the published SmoothAdv grid
-    ended so; such a constant classifier certifies its class at every radius and so can score a
-    deceptive average certified radius.
+    predicted, labels: counts of each class (K,).
+
+    Runs of the published SmoothAdv grid with several noise copies ended so. Such a constant
+    classifier certifies its class at every radius. So its average certified radius can deceive.
     """
     total, truth = sum(predicted), sum(labels)
     if total < FEWEST or max(labels) >= 0.9 * truth:
@@ -65,10 +78,9 @@ def check_collapse(
     if max(predicted) >= ONE_CLASS * total:
         raise TrainingCollapsed(
             "expected predictions of several classes, got class "
-            f"{list(predicted).index(max(predicted))} for "
-            f"{max(predicted) / total:.1%} of the {where} images in epoch {epoch}; perturbations "
-            "or steps are too "
-            f"large for what the classifier has learnt: {_remedy(recipe)}"
+            f"{list(predicted).index(max(predicted))} for {max(predicted) / total:.1%} of the "
+            f"{where} images in epoch {epoch}; perturbations or steps are too large for what the "
+            f"classifier has learnt: {_remedy(recipe)}"
         )
 
 

@@ -14,14 +14,18 @@ from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import VALIDATION, Draws
 
-SUMS = (
-    4  # loss, right predictions, predictions, images; after them K predicted and K labelled classes
-)
+# Loss, right predictions, predictions, images. After them: K predicted and K labelled classes.
+SUMS = 4
 
 
 class Meter:
-    """Sums over the images of an epoch; nothing is fetched from the device until ``totals`` is
-    read.
+    """Sums over the images of an epoch.
+
+        meter = Meter(num_classes=10, device=device)
+        meter.add(losses, log_probs, y)
+        Totals(meter, ranks).accuracy
+
+    Nothing is fetched from the device until ``totals`` is read.
     """
 
     def __init__(self, num_classes: int, device: torch.device) -> None:
@@ -30,9 +34,9 @@ class Meter:
 
     @torch.no_grad()
     def add(self, losses: Tensor, log_probs: Tensor | None, y: Tensor) -> None:
-        """Count a mini-batch in: losses (B,), log_probs (B, M, K), labels (B,).
+        """Add a mini-batch: losses (B,), log_probs (B, M, K), labels (B,).
 
-        log_probs: None from a method that makes no pass of the classifier; then nothing is known
+        log_probs: None from a method that makes no pass of the classifier. Then nothing is known
         of its predictions.
         """
         self.totals[0] += losses.sum().double()
@@ -75,8 +79,9 @@ def evaluate(
     device: torch.device,
     ranks: Ranks,
 ) -> Totals:
-    """Predictions of the base classifier, in eval mode, at one noisy copy of each image; the noise
-    is fixed by seed.
+    """What the base classifier predicts in eval mode at one noisy copy of each image.
+
+    seed: of the noise, which is so the same in every epoch.
     """
     training = g.training
     g.eval()

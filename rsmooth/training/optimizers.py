@@ -23,8 +23,9 @@ def build_optimizer(
 ) -> Optimizer:
     """Torch's optimiser of that name in its fused form.
 
-    momentum: of SGD; the first beta of Adam and AdamW (Kingma and Ba 2015, arXiv:1412.6980;
-    Loshchilov and Hutter 2019, arXiv:1711.05101). nesterov: of SGD alone.
+    momentum: of SGD; the first beta of Adam and AdamW. nesterov: of SGD alone.
+
+    Kingma and Ba 2015 (arXiv:1412.6980), Loshchilov and Hutter 2019 (arXiv:1711.05101).
     """
     shared: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay, "fused": True}
     if name == "sgd":

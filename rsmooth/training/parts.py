@@ -9,14 +9,14 @@ from torch import nn
 
 
 def frozen_modules(base: nn.Module, names: Sequence[str]) -> list[nn.Module]:
-    """The sub-modules of these names; ValueError, with those there are, for an unknown one."""
+    """The sub-modules of these names; ValueError, which lists them, for an unknown one."""
     known = dict(base.named_modules())
     unknown = [name for name in names if name not in known or not name]
     if unknown:
         there = ", ".join(name for name, _ in base.named_children())
         raise ValueError(
             f"expected frozen_parts to name parts of the base classifier, got {unknown}; its "
-            f"parts are {there}, and theirs as in 1.conv1"
+            f"parts are {there}, and parts of those are named as in 1.conv1"
         )
     return [known[name] for name in names]
 
@@ -29,7 +29,7 @@ def unfrozen_parameters(base: nn.Module, names: Sequence[str]) -> list[nn.Parame
 
 @contextmanager
 def only_training(base: nn.Module, parameters: Iterable[nn.Parameter]) -> Iterator[None]:
-    """Within this context no other parameter of ``base`` asks for a gradient; then as before."""
+    """A context in which no other parameter of ``base`` asks for a gradient."""
     chosen = {id(own) for own in parameters}
     others = [own for own in base.parameters() if own.requires_grad and id(own) not in chosen]
     for own in others:

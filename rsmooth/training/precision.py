@@ -13,9 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 Precision = Literal["float32", "bfloat16", "auto"]
 
-# floating-point operations an image; below, casts cost what bfloat16 saves, and timing is noise
+# Floating-point operations per image; below, casts cost what bfloat16 saves, and timing is noise.
 SMALLEST_MODEL = 1e7
-WORTHWHILE = 1.2  # bfloat16 must be this many times faster, else the choice would be a coin toss
+# bfloat16 must be this many times faster, else the choice would be a coin toss.
+WORTHWHILE = 1.2
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -26,11 +27,12 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Precision:
-    """The precision asked for; "auto" becomes what trains a copy of ``base`` faster on images like
-    x (B, C, H, W).
+    """The precision asked for; "auto" becomes the one in which ``base`` trains faster.
 
-    A GPU is not timed: a few images are too few to keep it busy, and its matrix units are made for
-    bfloat16.
+    x: images (B, C, H, W) to time a copy of ``base`` on.
+
+    A GPU is not timed. Its matrix units are made for bfloat16, and a few images do not keep it
+    busy.
     """
     if precision != "auto":
         return precision
@@ -52,7 +54,8 @@ def _seconds(model: nn.Module, x: Tensor, precision: Precision, rounds: int = 3)
     """The least time for one forward and backward pass, after one to warm up."""
     times = []
     for _ in range(rounds + 1):
-        start = time.process_time()  # other programs on the machine do not disturb it
+        # Of this process alone, so that other programs do not disturb it.
+        start = time.process_time()
         with autocast(precision, x.device):
             output = model(x)
         output.float().square().mean().backward()

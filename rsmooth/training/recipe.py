@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -19,6 +18,7 @@ from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
 from rsmooth.training.optimizers import OptimizerName, build_optimizer
+from rsmooth.training.options import check_choices, check_numbers
 from rsmooth.training.parts import frozen_modules, unfrozen_parameters
 from rsmooth.training.precision import Precision
 from rsmooth.training.sampling import EpochStart
@@ -35,7 +35,7 @@ def _execution(default: Any) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train a smoothed classifier's base: by default on noise, at attacked points.
+    """How to train the base of a smoothed classifier: on noise, at attacked points.
 
         Trainer(attack=SmoothAdvPGD(epsilon=1.0, steps=4), num_noise=4, epochs=10)
 
@@ -51,7 +51,7 @@ class Recipe:
     the growth of epsilon, and how often the next epoch draws each image.
 
     attack: how training points are perturbed; None for noise alone.
-    num_noise: noise copies m per image, and so optimiser steps per batch; lr is not rescaled.
+    num_noise: noise copies m per image, and optimiser steps per batch; lr is not rescaled.
     train_loss: "naive", the mean cross-entropy over the copies (the published code), or
         "smoothadv", the cross-entropy of their mean probability (the paper's formula); or any
         function (B, m, K), (B,) -> (B,).
@@ -59,34 +59,35 @@ class Recipe:
     batch_size: images per batch over all processes, before it is cut into mini-batches.
     optimizer: "sgd", "adam" or "adamw".
     lr, weight_decay: of the optimiser; the decay acts on all parameters.
-    momentum: of SGD; the first beta of Adam and AdamW. nesterov: SGD's momentum looks ahead.
+    momentum: of SGD; the first beta of Adam and AdamW.
+    nesterov: whether SGD's momentum looks ahead.
     schedule: "step" (times lr_gamma every lr_step_epochs), "milestones" (times lr_gamma at each of
         lr_milestones), "one-cycle" (up over 30 % of the run, down to 0; lr is its peak) or "cosine"
         (down to 0).
-    warmup_epochs: over these the attack's epsilon grows linearly to its full value; 0: at once.
+    warmup_epochs: epochs in which the attack's epsilon grows linearly to its full value.
     warmup_per: whether epsilon grows from "epoch" to epoch, as published, or from "step" to step.
     clip_grad_norm: largest norm of the whole gradient; None leaves it alone.
     ema_decay: decay of a moving average of the weights, which is then validated and saved; None
         for none.
     frozen_parts: names of sub-modules of the base that neither train nor leave eval mode.
-    augment: random crop and flip; None means for images with colour. Image folders crop by
-        themselves.
+    augment: random crop and flip; None means as the data set says, or else for images with colour.
+        Image folders crop by themselves.
     seed: of order, crops, flips and noise (not of the weights that the classifier came with).
     precision: "float32", "bfloat16" (autocast; weights and log-probabilities stay float32), or
-        "auto": bfloat16 where a probe at the start finds it faster. What was chosen is recorded in
-        the metrics, and holds for a resumed run.
-    channels_last: lay the convolutions' weights out channels last during training, which CPUs and
-        GPUs prefer.
-    compile: run the base classifier through torch.compile, whose start takes minutes for a deep
-        network. Where there is no compiler, training warns and goes on without.
-    cuda_graphs: on one GPU, record a step's kernels and launch them at once, made for deep, narrow
-        networks. A method must then do the same for the same arguments; where it waits for the GPU,
-        or reads the epoch or the progress, training goes on without, and says so.
-    fold_attack: attack a copy with batch norm folded into the convolutions, refreshed at every
-        step; the same function up to rounding, in fewer passes over memory.
+        "auto": bfloat16 where a probe at the start finds it faster. The choice is recorded in the
+        metrics, and holds for a resumed run.
+    channels_last: whether the convolutions' weights are laid out channels last during training,
+        which CPUs and GPUs prefer.
+    compile: whether the base classifier runs through torch.compile. For a deep network its start
+        takes minutes. Where there is no compiler, training warns and goes on without.
+    cuda_graphs: whether one GPU records the kernels of a step and launches them at once. Made for
+        deep, narrow networks. A method must then do the same for the same arguments. Where it waits
+        for the GPU, or reads the epoch or the progress, training warns and goes on without.
+    fold_attack: whether the attack meets a copy with batch norm folded into the convolutions. It
+        is refreshed at every step, and is the same function up to rounding, but faster.
     budget_seconds: train for this long in place of ``epochs``; the schedules span it.
-    budget_clock: what the seconds are of: this process' CPU time ("process") or real time ("wall").
-    checkpoint_seconds: how often, at least, a run with a run_dir is saved within an epoch.
+    budget_clock: "process" counts the CPU time of this process, "wall" real time.
+    checkpoint_seconds: longest time within an epoch until a run with a run_dir is saved again.
     workers: processes that read image folders.
     tensorboard: write the metrics for TensorBoard too (needs the extra of that name).
     """
@@ -123,14 +124,16 @@ class Recipe:
     workers: int = _execution(4)
     tensorboard: bool = _execution(False)
 
-    soft_labels: ClassVar[bool] = True  # whether ``losses`` heeds class probabilities as targets
-    computes: ClassVar[str] = ""  # to be changed where a method comes to compute something else
+    # Whether ``losses`` heeds class probabilities as targets.
+    soft_labels: ClassVar[bool] = True
+    # To be changed where a method comes to compute something else.
+    computes: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         for name in ("lr_milestones", "frozen_parts"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        _check_numbers(self)
-        _check_choices(self)
+        check_numbers(self)
+        check_choices(self)
         if self.num_noise > self.batch_size:
             raise ValueError(
                 "expected num_noise <= batch_size (each batch is cut into num_noise "
@@ -148,8 +151,8 @@ class Recipe:
     def losses(self, batch: Batch) -> Tensor:
         """The loss of each image of a mini-batch, to be made small: (B,).
 
-        Here: one pass at ``training_points``, and ``loss`` of what comes out. A method with more
-        passes, with random draws or a schedule of its own overrides it; see ``Batch``.
+        Here: one pass at ``training_points``, and the ``loss`` of its log-probabilities. A method
+        with several passes, random draws or a schedule of its own overrides it; see ``Batch``.
         """
         points = self.training_points(batch.g, batch.x, batch.y, batch.noise, batch.attack)
         log_probs = batch.log_probs(points)
@@ -172,19 +175,20 @@ class Recipe:
         return resolve_objective(self.train_loss)(log_probs, y)
 
     def epsilon_at(self, progress: float) -> float:
-        """The attack's epsilon when so many epochs have passed (2.25: a quarter into the third)."""
+        """The attack's epsilon at a progress in epochs, such as 2.25, a quarter into the third."""
         if self.attack is None:
             return 0.0
         return warmed_up(self.attack.epsilon, progress, self.warmup_epochs, self.warmup_per)
 
     def trained_parameters(self, base: nn.Module) -> list[nn.Parameter]:
-        """The parameters that training changes: those that ask for a gradient, outside of
-        frozen_parts.
+        """The parameters that training changes.
+
+        Here: those that ask for a gradient and are outside of frozen_parts.
         """
         return unfrozen_parameters(base, self.frozen_parts)
 
     def set_modes(self, base: nn.Module) -> None:
-        """Put the base into train mode before a step, and what is to stay as it is into eval."""
+        """Put the base into train mode before a step, and its frozen_parts into eval mode."""
         base.train()
         for part in frozen_modules(base, self.frozen_parts):
             part.eval()
@@ -203,59 +207,18 @@ class Recipe:
     def sample_weights(self, start: EpochStart) -> Tensor | None:
         """How often the coming epoch draws each training image, relative to the others: (N,).
 
-        As many images are drawn as there are, with replacement; a weight of 0 leaves one out. None,
+        As many images are drawn as there are, with replacement. A weight of 0 leaves one out. None,
         as here, takes every image once.
         """
         return None
 
 
-def _check_numbers(recipe: Recipe) -> None:
-    for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
-        _check(recipe, name, lambda value: isinstance(value, int) and value >= 1, "an integer >= 1")
-    for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
-        _check(recipe, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")
-    for name in ("momentum", "weight_decay", "warmup_epochs", "workers"):
-        _check(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
-    _check(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
-    _check(
-        recipe,
-        "lr_milestones",
-        lambda value: list(value) == sorted({*value}) and all(epoch >= 1 for epoch in value),
-        "growing epochs >= 1",
-    )
-
-
-def _check_choices(recipe: Recipe) -> None:
-    for name, known in (
-        ("optimizer", ("sgd", "adam", "adamw")),
-        ("schedule", ("step", "milestones", "one-cycle", "cosine")),
-        ("warmup_per", ("epoch", "step")),
-        ("budget_clock", ("process", "wall")),
-        ("precision", ("float32", "bfloat16", "auto")),
-    ):
-        _check(recipe, name, known.__contains__, f"one of {', '.join(known)}")
-    if (recipe.schedule == "milestones") != bool(recipe.lr_milestones):
-        raise ValueError(
-            "expected lr_milestones with schedule='milestones' and with no other, got "
-            f"{recipe.lr_milestones} with {recipe.schedule!r}"
-        )
-    if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
-        raise ValueError(
-            "expected nesterov with optimizer='sgd' and a momentum > 0, got "
-            f"{recipe.optimizer!r} and {recipe.momentum}"
-        )
-
-
-def _check(recipe: Recipe, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
-    value = getattr(recipe, name)
-    if not holds(value):
-        raise ValueError(f"expected {name} to be {wanted}, got {value!r}")
-
-
 def expected_loss(loss: Callable[[Tensor], Tensor], targets: Tensor) -> Tensor:
     """A loss of labels, or its mean under class probabilities: targets (B,) or (B, K) -> (B,).
 
-    loss: labels (B,) -> losses (B,).
+        expected_loss(lambda y: naive(log_probs, y), batch.targets)
+
+    loss: labels (B,) -> losses (B,). targets: labels (B,) or class probabilities (B, K).
     """
     if targets.ndim == 1:
         return loss(targets)

@@ -36,7 +36,9 @@ class EpochStart:
                 right[seen.positions] = (votes == seen.y[:, None]).float().mean(dim=1).cpu()
             return right
 
-    epoch: from 0. count: number of training images. g: the classifier in eval mode.
+    epoch: from 0.
+    g: the classifier in eval mode.
+    count: number of training images.
     state: kept from epoch to epoch and in the checkpoint; plain values and tensors only.
     """
 
@@ -53,9 +55,10 @@ class EpochStart:
         return len(self.data)
 
     def images(self, *, copies: int = 1, batch_size: int = 256) -> Iterator[Looked]:
-        """All training images as they are (not augmented), with ``copies`` noise samples each.
+        """All training images as they are, not augmented, with ``copies`` noise samples each.
 
-        The noise is keyed by seed, epoch and image, and is not that of the training steps.
+        batch_size: images at a time. The noise is keyed by seed, epoch and image. It is not that of
+        the training steps.
         """
         for positions in torch.split(torch.arange(self.count), batch_size):
             images, y = self.data.batch(positions)
@@ -80,9 +83,10 @@ def check_weights(weights: Tensor, count: int) -> Tensor:
 
 
 def occurrences(positions: Tensor) -> Tensor:
-    """How often each position came before, (N,): the second time that an image is drawn is 1.
+    """How often each position came before: (N,) -> (N,).
 
-    So that its noise and its crop differ from those of the first time.
+    0 for the first time that an image is drawn, 1 for the second. So its noise and its crop differ
+    from those of the first time.
     """
     order = torch.argsort(positions, stable=True)
     ordered = positions[order]

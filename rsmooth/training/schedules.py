@@ -1,9 +1,8 @@
-"""What changes over the course of training: learning rate, attack budget, and how far along the run
-is.
+"""What changes over the course of training: learning rate, epsilon, and the time that is used.
 
-Everything here is a pure function of the progress, counted in epochs (2.25 = a quarter into the
-third epoch), so that a resumed run needs no scheduler state and a run on a time budget can stretch
-the same schedule over its seconds.
+Schedules are pure functions of the progress, counted in epochs: 2.25 is a quarter into the third
+epoch. So a resumed run needs no state of a scheduler. A run on a time budget can stretch the same
+schedule over its seconds.
 """
 
 from __future__ import annotations
@@ -43,10 +42,17 @@ def learning_rates(
 ) -> Callable[[float], float]:
     """The learning rate as a function of the progress in epochs.
 
-    "step": lr * lr_gamma ** (epoch // lr_step_epochs), as published. "milestones": times lr_gamma
-    at each of ``lr_milestones``. "one-cycle": up from lr/25 to lr over the first 30 % and down to
-    nearly 0 at the end (Smith and Topin 2019, arXiv:1708.07120). "cosine": half a cosine from lr to
-    0 (Loshchilov and Hutter 2017, arXiv:1608.03983). All are torch's schedulers, tabulated.
+        lr_at = learning_rates("step", lr=0.1, epochs=150, lr_step_epochs=50, lr_gamma=0.1)
+        lr_at(50.0)     # 0.01
+
+    schedule:
+        "step": lr * lr_gamma ** (epoch // lr_step_epochs), as published.
+        "milestones": times lr_gamma at each of ``lr_milestones``.
+        "one-cycle": up from lr / 25 to lr over the first 30 %, and down to nearly 0 at the end
+            (Smith and Topin 2019, arXiv:1708.07120).
+        "cosine": half a cosine from lr to 0 (Loshchilov and Hutter 2017, arXiv:1608.03983).
+
+    All are torch's schedulers, tabulated. ValueError for an unknown one.
     """
     by_epoch: dict[str, Build] = {
         "step": lambda sgd: StepLR(sgd, lr_step_epochs, lr_gamma),
@@ -82,11 +88,12 @@ def _tabulate(build: Build, lr: float, length: int) -> list[float]:
 
 
 def warmed_up(epsilon: float, progress: float, warmup_epochs: float, per: WarmUp) -> float:
-    """The attack's budget: it grows linearly to ``epsilon`` over ``warmup_epochs``.
+    """The attack's epsilon, which grows linearly to ``epsilon`` over ``warmup_epochs``.
 
-    per "epoch": min(epsilon, (epoch + 1) * epsilon / warmup_epochs) with the epoch from 0, as the
-    published SmoothAdv code has it; 0 or 1: no warm-up. per "step": with the progress within the
-    epoch, from 0.
+    per: "epoch" gives min(epsilon, (epoch + 1) * epsilon / warmup_epochs) with the epoch from 0, as
+        the published SmoothAdv code does. "step" counts the progress within the epoch too, from 0.
+
+    Below one epoch there is no warm-up.
     """
     if warmup_epochs < 1:
         return epsilon
@@ -95,11 +102,11 @@ def warmed_up(epsilon: float, progress: float, warmup_epochs: float, per: WarmUp
 
 
 class TrainingClock:
-    """Seconds spent on training steps; it stands still during validation and while a checkpoint is
-    written.
+    """Seconds spent on training steps, without validation and the writing of checkpoints.
 
-    "process" counts this process' CPU seconds over all its threads, which other programs on the
-    machine do not disturb; "wall" counts real time, the one to take where a GPU does the work.
+    kind: "process" counts the CPU seconds of this process over all its threads, which other
+        programs do not disturb. "wall" counts real time, for where a GPU does the work.
+    used: seconds of an earlier part of the run.
     """
 
     def __init__(self, kind: BudgetClock, used: float = 0.0) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -15,15 +14,15 @@ from torch import Tensor
 from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
-from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
 from rsmooth.training.checkpoint import Interruption, RunFolder
-from rsmooth.training.described import describe, described_defaults
+from rsmooth.training.described import describe_run, described_defaults
 from rsmooth.training.distributed import Ranks, joined, local_device
 from rsmooth.training.draws import Draws
-from rsmooth.training.loop import Callback, History, Job, Run
+from rsmooth.training.loop import Callback, Job, Run
+from rsmooth.training.metrics import History
 from rsmooth.training.parts import only_training
 from rsmooth.training.precision import Precision, resolve_precision
 from rsmooth.training.recipe import Recipe, TrainingData
@@ -65,7 +64,8 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
         _only_writer(folder, ranks),
         Interruption(folder is not None) as interruption,
     ):
-        torch.manual_seed(recipe.seed)  # for dropout and the like; all draws of our own are keyed
+        # For dropout and the like; all draws of our own are keyed.
+        torch.manual_seed(recipe.seed)
         if folder is not None and ranks.first:
             folder.tidy()
         saved = folder.load() if folder is not None and wanted.resume else None
@@ -150,11 +150,6 @@ def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderDat
     return images
 
 
-def _fingerprint(data: ImageData | FolderData) -> str:
-    """What names the images in a run's configuration; of files, too many to read, the listing."""
-    return data.listing() if isinstance(data, FolderData) else data.fingerprint()
-
-
 def _folder(
     wanted: Wanted,
     recipe: Recipe,
@@ -162,7 +157,7 @@ def _folder(
     data: ImageData | FolderData,
     held_out: ImageData | FolderData | None,
 ) -> RunFolder | None:
-    """The run's folder; ValueError at once where the model could not be saved at the end."""
+    """The folder of the run, if any; ValueError where the model could not be saved at its end."""
     if wanted.run_dir is None:
         return None
     architecture = getattr(g.base, "architecture", None)
@@ -172,33 +167,14 @@ def _folder(
             f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or "
             "leave run_dir out"
         )
-    gaussian = isinstance(g.noise, Gaussian)
-    config = {
-        **describe(recipe),
-        **({"sigma": g.sigma} if gaussian else {"noise": str(g.noise)}),
-        "classes": g.num_classes,
-        "data": _fingerprint(data),
-        "parameters": sum(parameter.numel() for parameter in g.parameters()),
-        "validation": None if held_out is None else _fingerprint(held_out),
-        "architecture": repr(architecture),
-    }
+    config = describe_run(recipe, g, data, held_out, wanted.extras or {})
     if wanted.unlabelled is not None:
         config["unlabelled"] = wanted.unlabelled.fingerprint()
-    if wanted.extras:
-        config["extras"] = {name: _digest(column) for name, column in wanted.extras.items()}
     return RunFolder(wanted.run_dir, config, since=described_defaults(recipe))
 
 
-def _digest(column: Tensor) -> str:
-    """What names a column in a run's configuration."""
-    content = column.detach().cpu().contiguous()
-    digest = hashlib.sha256(f"{content.dtype} {tuple(content.shape)}".encode())
-    digest.update(content.view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()[:16]
-
-
 def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
-    """Let the run go on from a checkpoint; RecordError, naming the file, if that is not whole."""
+    """Let the run go on from a checkpoint; RecordError, which names it, if it is not whole."""
     try:
         run.restore(state)
     except (LookupError, ValueError, TypeError, RuntimeError) as error:
@@ -206,7 +182,7 @@ def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
 
 
 def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManager[object]:
-    """Within it no other run writes into the folder; the processes of one run count as one."""
+    """A context in which no other run writes into the folder; the processes of one run may."""
     if folder is None or not ranks.first:
         return nullcontext()
     return FileLock(folder.checkpoint, patience=PATIENCE_SECONDS)
@@ -219,7 +195,7 @@ def _precision(
     ranks: Ranks,
     device: torch.device,
 ) -> Precision:
-    """The first process' choice, timed on a few images."""
+    """The choice of the first process, timed on a few images."""
     images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES)))
     chosen = resolve_precision(recipe.precision, g.base, to_unit(images.to(device)))
     return "bfloat16" if ranks.agree(float(chosen == "bfloat16"), device) else "float32"

@@ -19,11 +19,11 @@ from rsmooth.data.images import ImageData
 from rsmooth.training.augment import crop_and_flip, draw_crops
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.recipe import Recipe
-from rsmooth.training.sampling import occurrences
 
-# x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,)
+# x (B, C, H, W) float32 in [0, 1], targets (B,) or (B, K), ids (B,).
 Images = tuple[Tensor, Tensor, Tensor]
-Visits = Sequence[Tensor] | None  # as many as shares; see ``Draws``
+# As many as shares; see ``Draws``.
+Visits = Sequence[Tensor] | None
 
 
 class Source(Protocol):
@@ -46,7 +46,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Resident:
-    """Images kept on the device at rest (uint8), gathered and augmented there."""
+    """Images kept on the device in uint8, gathered and augmented there."""
 
     images: Tensor
     targets: Tensor
@@ -81,7 +81,7 @@ class Resident:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Images that ``workers`` processes read and crop while the device trains (ImageNet)."""
+    """Images that worker processes read and crop while the device trains, such as ImageNet's."""
 
     data: FolderData
     draws: Draws
@@ -110,7 +110,7 @@ class Streamed:
 
 
 class _Reader(Dataset[Images]):
-    """Item i is the i-th share; each image has a generator of its own, so batching changes none."""
+    """Item i is the i-th share; each image has its own generator, so batches change nothing."""
 
     def __init__(
         self,
@@ -163,9 +163,10 @@ def as_source(
 
 
 def crops(data: ImageData, augment: bool | None) -> bool:
-    """Whether to crop and flip: as the recipe says, else the data set, else images with colour.
+    """Whether to crop and flip.
 
-    A flipped digit is no digit.
+    As the recipe says, or else the data set, or else for images with colour: a flipped digit is no
+    digit.
     """
     if augment is not None:
         return augment
@@ -174,12 +175,14 @@ def crops(data: ImageData, augment: bool | None) -> bool:
 
 @dataclass(frozen=True)
 class PseudoLabels:
-    """Images with a teacher's answers.
+    """Images with the classes that a teacher gave them.
+
+        trainer.fit(g, data.train, unlabelled=pseudo_label(teacher, images, weight=0.5))
 
     data: the images; their labels are the teacher's most probable classes.
     probabilities: (N, K), the teacher's class probabilities, to train on the soft labels; None for
-    the hard ones.
-    weight: what the loss of a pseudo-labelled batch is multiplied by.
+        the hard ones.
+    weight: what the loss of a pseudo-labelled batch is multiplied by, > 0; ValueError otherwise.
     """
 
     data: ImageData
@@ -190,8 +193,7 @@ class PseudoLabels:
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(
                 f"expected a weight > 0, got {self.weight!r}; leave the images out instead of "
-                "weighting "
-                "them with 0"
+                "weighting them with 0"
             )
 
     def source(self, recipe: Recipe, device: torch.device) -> Resident:
@@ -213,56 +215,3 @@ class PseudoLabels:
         if self.probabilities is not None:
             digest.update(self.probabilities.cpu().contiguous().numpy().data)
         return digest.hexdigest()[:16]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One optimiser step: which source, and the positions of its images over all processes.
-
-    visits: how often each image came before in this epoch; None where it comes once.
-    """
-
-    source: int
-    positions: Tensor
-    visits: Tensor | None = None
-
-
-def plan_epoch(
-    sources: Sequence[Source],
-    epoch: int,
-    batch_size: int,
-    num_noise: int,
-    weights: Tensor | None = None,
-) -> list[Step]:
-    """The optimiser steps of an epoch, in order.
-
-    Every image of the first source comes once, in batches of ``batch_size``, each batch in
-    ``num_noise`` mini-batches of one step (the last ones may be smaller; none is dropped). With
-    weights (N,) as many are drawn in proportion to them, with replacement. Every further source
-    gives one batch after each.
-    """
-    count, draws = len(sources[0]), sources[0].draws
-    order = draws.order(count, epoch) if weights is None else draws.weighted(weights, epoch)
-    visits = None if weights is None else occurrences(order)
-    main = list(torch.split(torch.arange(count), batch_size))
-    turns = [[order[part] for part in main]]
-    turns += [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
-    steps = []
-    for number, turn in enumerate(zip(*turns, strict=True)):
-        for which, batch in enumerate(turn):
-            again = visits[main[number]] if visits is not None and which == 0 else None
-            steps += _mini_batches(which, batch, again, num_noise)
-    return steps
-
-
-def _mini_batches(which: int, batch: Tensor, visits: Tensor | None, num_noise: int) -> list[Step]:
-    parts = batch.tensor_split(num_noise)
-    again = [None] * num_noise if visits is None else list(visits.tensor_split(num_noise))
-    return [Step(which, part, seen) for part, seen in zip(parts, again, strict=True) if len(part)]
-
-
-def _enough(source: Source, epoch: int, count: int, batch_size: int) -> list[Tensor]:
-    """``count`` whole batches of a source: of this epoch's order, or of several if it is short."""
-    rounds = -(-count * batch_size // len(source))
-    orders = [source.draws.order(len(source), epoch * rounds + turn) for turn in range(rounds)]
-    return list(torch.split(torch.cat(orders)[: count * batch_size], batch_size))

@@ -46,11 +46,11 @@ class Stepper:
         self._losses = ranks.wrap(_Losses(recipe, base))
         self._recorder = self._choose_recorder()
         self._update = Replayed(self._work, self._recorder)
-        # Where a recorded step looks the learning rate up.
+        # From here a recorded step reads the learning rate.
         self._lr = torch.zeros((), dtype=torch.float32, device=self.device)
 
     def _choose_recorder(self) -> Recorder | None:
-        """On one GPU steps are recorded; several talk to one another, and some attacks wait."""
+        """What records the steps: only on one GPU, and not for an attack that waits for it."""
         attack = self.recipe.attack
         recordable = attack is None or attack.recordable
         on_gpu = self.device.type == "cuda" and self.ranks.size == 1
@@ -71,8 +71,8 @@ class Stepper:
     ) -> None:
         """Update the weights on one mini-batch; the tensors are as in ``Batch``.
 
-        scale: what the sum of the images' losses is multiplied by; 0 for images that only keep this
-        process in step with the others.
+        scale: what the sum of the images' losses is multiplied by. 0 is for images that only keep
+            this process in step with the others.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr if self._recorder is None else self._lr.fill_(lr)
@@ -106,7 +106,7 @@ class Stepper:
             self.meter.add(losses.detach(), batch.first_log_probs, batch.y)
 
     def _moving(self, what: str) -> When:
-        """Where the run is, for a method that asks; a recorded step would see it stand still."""
+        """Where the run is, for a method that asks; in a recorded step it would not move."""
         self._update.give_up(f"the method reads batch.{what}, which differs from step to step")
         return self.when
 
@@ -124,13 +124,13 @@ class _Losses(nn.Module):
 
 
 def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
-    """The attack with another budget; a new value, the old one stays as it is."""
+    """The attack with another epsilon; the given one stays as it is."""
     return None if attack is None else replace(attack, epsilon=epsilon)
 
 
 @contextmanager
 def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
-    """Within this context the convolutions' weights lie channels last, if asked for."""
+    """A context in which the convolutions' weights are channels last, if asked for."""
     if channels_last:
         base.to(memory_format=torch.channels_last)
     try:

@@ -17,11 +17,10 @@ def check_installed() -> None:
 
 
 class Board:
-    """Writes the numbers of each epoch as scalars into a folder that ``tensorboard --logdir``
-    shows.
+    """Writes the numbers of each epoch into a folder that ``tensorboard --logdir`` shows.
 
-    purge_from: the first epoch to be written; later ones that a run left there before it was killed
-    are hidden.
+    purge_from: the first epoch to be written. Later ones, which a run left before it was killed,
+        are hidden.
     """
 
     def __init__(self, folder: Path, purge_from: int) -> None:

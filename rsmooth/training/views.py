@@ -17,9 +17,11 @@ from rsmooth.training.precision import Precision, autocast
 class Views:
     """Two views that share g's weights.
 
-    g: the classifier in training. trained: its base as passes for the loss go through it, such as
-    compiled or with synchronised batch norm. fold: whether the eval-mode view has its batch norm
-    folded into the convolutions; otherwise it shares the weights' memory.
+    g: the classifier in training.
+    trained: its base as passes for the loss go through it, such as compiled.
+    base: the same without compilation, which a method is given.
+    fold: whether the eval-mode view has its batch norm folded into the convolutions. Otherwise it
+        shares the memory of the weights.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Views:
         return self._trained.log_probs(points)
 
     def touched(self) -> nn.Module:
-        """The base in train mode; whoever has it may move its statistics."""
+        """The base in train mode; who is given it may move its statistics."""
         self._stale = True
         return self.module
 
@@ -90,7 +92,7 @@ def same_memory(
 ) -> nn.Module:
     """A copy of the module tree around the very same parameters and buffers.
 
-    parameter: what stands for each parameter in the copy.
+    parameter: what each parameter becomes in the copy.
     """
     memo: dict[int, object] = {id(buffer): buffer for buffer in base.buffers()}
     memo |= {id(own): parameter(own) for own in base.parameters()}

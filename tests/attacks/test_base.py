@@ -1,6 +1,4 @@
-"""What every attack owes: checks, noise, modes, NaN, and the objective's gradient, shown on probes
-and on PGD.
-"""
+"""What every attack owes: checks, noise, modes, NaN, and the gradient of the objective."""
 
 import dataclasses
 
@@ -40,9 +38,7 @@ def probe(g, x, y, **options):
 
 @pytest.mark.parametrize("batch", [1, 3])
 def test_the_smoothadv_gradient_is_the_weighted_sum_of_the_paper(batch):
-    """Gradient = sum_i w_i grad(-log F_i) with w_i = F_i / sum_j F_j, sample by sample from the
-    base classifier.
-    """
+    """Gradient = sum_i w_i grad(-log F_i) with w_i = F_i / sum_j F_j, sample by sample."""
     g, x = smooth_net(sharpness=2.0), images(batch)
     y, noise = base_labels(g, x), draw(g, x, 4)
     seen = probe(g, x, y, target="smoothed", objective="smoothadv", noise=noise)

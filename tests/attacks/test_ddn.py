@@ -1,6 +1,4 @@
-"""DDN: the distance to a linear boundary, foolbox's DDN, and a second, plain implementation under
-noise.
-"""
+"""DDN: the distance to a linear boundary, foolbox's DDN, and a plain implementation under noise."""
 
 import dataclasses
 import math
@@ -20,9 +18,7 @@ EXACT = {"atol": 1e-10, "rtol": 0}
 
 
 def true_distance(g, x, y):
-    """The exact distance to the nearest boundary of a linear classifier: min over j of the margin /
-    |w_y - w_j|.
-    """
+    """The distance to the nearest linear boundary: min over j of the margin / |w_y - w_j|."""
     with torch.no_grad():
         logits, weight = g.base(x), g.base[1].weight
         gap = logits.gather(1, y[:, None]) - logits
@@ -71,9 +67,7 @@ def test_ddn_on_the_base_is_foolboxes(fb, init_norm, gamma, targeted, spread):
 
 
 def plain_ddn(g, x, y, noise, loss_of, *, epsilon, steps, gamma=0.05, init_norm=None, levels=None):
-    """DDN for one image x (C, H, W) with noise (m, C, H, W), step by step as the papers describe
-    it.
-    """
+    """DDN for one image x (C, H, W) with noise (m, C, H, W), step by step as in the papers."""
     worst = torch.maximum(x, 1 - x).norm()
     nu = epsilon if init_norm is None else init_norm
     delta, best = torch.zeros_like(x), None
@@ -114,9 +108,7 @@ def test_ddn_under_noise_agrees_with_a_plain_implementation(make, loss_of, optio
 
 
 def test_quantised_iterates_agree_with_a_plain_implementation():
-    """With an epsilon that the found norms stay below, so that projecting and rounding once more
-    change nothing.
-    """
+    """The found norms stay below epsilon, so that projecting and rounding again change nothing."""
     g, x = smooth_net(sharpness=1.5, sigma=0.3), images(6, low=0.0, high=1.0).mul(255).round() / 255
     y, noise = base_labels(g, x), draw(g, x, 3)
     ours = SmoothAdvDDN(epsilon=2.0, steps=12, init_norm=0.6, quantize_levels=256)(
@@ -166,9 +158,8 @@ def test_each_option_changes_the_result(options):
 def test_images_for_which_nothing_is_found_are_left_clean_or_get_the_last_iterate():
     g, x = linear_net(), images(4)
     y = base_labels(g, x)
-    g.base[1].bias.data[0] += torch.where(
-        y[0] == 0, 10.0, -10.0
-    )  # out of reach for the class of the first image
+    # Out of reach for the class of the first image.
+    g.base[1].bias.data[0] += torch.where(y[0] == 0, 10.0, -10.0)
     y = base_labels(g, x)
     clean, last = DDN(epsilon=0.3, steps=5), DDN(epsilon=0.3, steps=5, fallback="last")
     assert torch.equal(clean(g, x, y), x)

@@ -101,8 +101,9 @@ def test_quantize_within_keeps_the_nearest_grid_point_where_it_fits():
 
 
 def test_uniform_in_ball_fills_the_ball_evenly():
-    """In d dimensions (norm / epsilon)^d is uniform; the mean of 4000 draws misses 1/2 by 5 sigma
-    once in 10^6.
+    """In d dimensions (norm / epsilon)^d is uniform.
+
+    The mean of 4000 draws misses 1/2 by 5 sigma once in 10^6.
     """
     like = torch.zeros((4000, 1, 2, 2), dtype=torch.float64)
     points = l2.uniform_in_ball(like, 0.7, torch.Generator().manual_seed(0))

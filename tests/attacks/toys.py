@@ -7,9 +7,7 @@ from rsmooth.smoothed import SmoothedClassifier
 
 
 def smooth_net(shape=(3, 4, 4), classes=5, *, sigma=0.2, sharpness=1.0, seed=0):
-    """A two-layer tanh network with weights of a fixed seed: every gradient exists and none
-    vanishes.
-    """
+    """A two-layer tanh network of a fixed seed: every gradient exists and none vanishes."""
     generator = torch.Generator().manual_seed(seed)
     pixels = shape[0] * shape[1] * shape[2]
     base = nn.Sequential(
@@ -61,9 +59,7 @@ def length(delta):
 
 
 class Hole(nn.Module):
-    """A base classifier that returns NaN for images whose first pixel is above one half, a constant
-    elsewhere.
-    """
+    """A base classifier that is constant, but NaN where the first pixel is above one half."""
 
     def forward(self, x):
         logits = torch.stack([x.sum(dim=(1, 2, 3)), torch.zeros_like(x[:, 0, 0, 0])], dim=1)

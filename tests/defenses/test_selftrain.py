@@ -1,4 +1,4 @@
-"""Pre-training, self-training and presets."""
+"""Self-training: the teacher's labels, and what the student makes of them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from torch.nn.functional import cross_entropy
 
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData
-from rsmooth.defenses import PseudoLabels, Trainer, init_from, preset, preset_names, pseudo_label
+from rsmooth.defenses import PseudoLabels, Trainer, pseudo_label
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.draws import UNLABELLED, Draws
-from rsmooth.training.recipe import expected_loss
-from rsmooth.training.sources import as_source, plan_epoch
 from tests.training.helpers import CLASSES, classifier, images, trained, weights
 
 
@@ -24,21 +22,6 @@ def teacher():  # type: ignore[no-untyped-def]
     g = classifier()
     Trainer(epochs=15, batch_size=12, lr=0.1).fit(g, images(60), progress=False)
     return g
-
-
-def test_init_from_keeps_all_but_the_head(tmp_path: Path, teacher: Any) -> None:
-    teacher.save(tmp_path / "model.pt")
-    g = init_from(tmp_path / "model.pt", sigma=0.5, num_classes=5)
-    old, new = teacher.base.state_dict(), g.base.state_dict()
-    changed = [name for name in old if not torch.equal(old[name], new[name])]
-    assert len(changed) == 2  # weight and bias of the last layer
-    assert g.sigma == 0.5
-    assert new[changed[0]].shape[0] == 5
-    g.save(tmp_path / "tuned.pt")
-    same = init_from(tmp_path / "model.pt", sigma=0.25, num_classes=CLASSES)
-    assert not torch.equal(
-        same.base.state_dict()[changed[0]], old[changed[0]]
-    )  # fresh even for as many classes
 
 
 def test_pseudo_labels_are_the_teachers_mean_softmax(teacher: Any) -> None:
@@ -71,24 +54,8 @@ def test_confidence_leaves_out_doubtful_images(teacher: Any) -> None:
         pseudo_label(teacher, data, confidence=1.1)
 
 
-def test_labelled_and_pseudo_labelled_batches_take_turns() -> None:
-    labelled = as_source(images(20), Draws(0), device=torch.device("cpu"), augment=None, workers=0)
-    pseudo = PseudoLabels(images(7)).source(Trainer(), torch.device("cpu"))
-    steps = plan_epoch([labelled, pseudo], 0, 8, 2)
-    assert [step.source for step in steps] == [0, 0, 1, 1] * 3
-    assert [len(step.positions) for step in steps] == [4, 4, 4, 4, 4, 4, 4, 4, 2, 2, 4, 4]
-    used = torch.cat([step.positions for step in steps if step.source == 1])
-    assert torch.bincount(used, minlength=7).min() >= 24 // 7
-    others = torch.cat(
-        [step.positions for step in plan_epoch([labelled, pseudo], 1, 8, 2) if step.source == 1]
-    )
-    assert not torch.equal(used, others)
-
-
 def test_the_weight_scales_the_pseudo_labelled_steps_only() -> None:
-    """Without momentum and decay, on data of one batch: two plain SGD steps, the second of w times
-    the gradient.
-    """
+    """Without momentum and decay: two plain SGD steps, the second of w times the gradient."""
     data, extra = images(6), images(6, seed=3)
     options = {"epochs": 1, "batch_size": 6, "lr": 0.1, "momentum": 0.0, "weight_decay": 0.0}
     g, reference = classifier("mlp"), classifier("mlp")
@@ -103,21 +70,6 @@ def test_the_weight_scales_the_pseudo_labelled_steps_only() -> None:
             for parameter, gradient in zip(reference.base.parameters(), gradients, strict=True):
                 parameter -= 0.1 * gradient
     assert torch.allclose(weights(g), weights(reference), atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["naive", "smoothadv"])
-def test_soft_labels_are_the_expected_loss(kind: str) -> None:
-    logits = torch.randn(4, 1, CLASSES, generator=torch.Generator().manual_seed(0))
-    soft = torch.rand(4, CLASSES, generator=torch.Generator().manual_seed(1)).softmax(1)
-    loss = expected_loss(lambda y: Trainer(train_loss=kind).loss(logits.log_softmax(2), y), soft)
-    assert torch.allclose(loss, cross_entropy(logits[:, 0], soft, reduction="none"), atol=1e-6)
-    one_hot = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), CLASSES).float()
-    assert torch.allclose(
-        expected_loss(lambda y: Trainer().loss(logits.log_softmax(2), y), one_hot),
-        expected_loss(
-            lambda y: Trainer().loss(logits.log_softmax(2), y), torch.tensor([0, 1, 2, 0])
-        ),
-    )
 
 
 def test_soft_and_hard_labels_and_the_weight_matter_and_meet_attacks(teacher: Any) -> None:
@@ -150,22 +102,3 @@ def test_unlabelled_images_are_part_of_the_configuration(tmp_path: Path) -> None
         )
     with pytest.raises(ValueError, match="expected a weight > 0"):
         PseudoLabels(extra, weight=0.0)
-
-
-@pytest.mark.parametrize("name", preset_names())
-def test_presets_are_options_of_the_trainer(name: str) -> None:
-    trainer = Trainer(**preset(name))
-    assert all(getattr(trainer, option) == value for option, value in preset(name).items())
-
-
-def test_the_trainers_defaults_are_the_paper_preset() -> None:
-    paper, default = Trainer(**preset("paper")), Trainer()
-    differing = {name for name in preset("paper") if getattr(paper, name) != getattr(default, name)}
-    assert differing == {"augment", "precision"}
-
-
-def test_an_unknown_preset_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match="expected a preset among digits, fast, finetune, paper, got 'papr'"
-    ):
-        preset("papr")

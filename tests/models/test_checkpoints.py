@@ -1,6 +1,4 @@
-"""Files: whole or not at all, weights that fit or an error that says why not, and the published
-layout.
-"""
+"""Files: whole or not at all, weights that fit or the reason why not, the published layout."""
 
 import os
 import re
@@ -84,7 +82,7 @@ def test_the_choice_of_normalisation_matters(net, path):
 
 def test_normalize_must_be_said(net, path):
     with pytest.raises(
-        ValueError, match=r'expected normalize=, .*"cifar10" \(mean and std: .*"cifar10-center" '
+        ValueError, match=r'expected normalize, .*"cifar10" \(mean and std: .*"cifar10-center" '
     ):
         load_checkpoint(published(net, path))
 
@@ -370,9 +368,7 @@ def test_a_disk_that_takes_no_more_is_named_and_leaves_the_old_file(tmp_path):
 
 
 def test_the_bytes_are_on_disk_before_the_name(tmp_path, monkeypatch):
-    """Sync of the file, then the renaming, then sync of the folder: else a power cut can leave an
-    empty file.
-    """
+    """Sync file, rename, sync folder: else a power cut can leave an empty file."""
     events = []
     fsync, rename = os.fsync, os.replace
     monkeypatch.setattr(

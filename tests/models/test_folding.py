@@ -1,6 +1,4 @@
-"""Folded batch norm is the same function: for every model, for awkward modules, and after
-refreshing.
-"""
+"""Folded batch norm is the same function: for every model, awkward modules, after refreshing."""
 
 import copy
 
@@ -12,13 +10,11 @@ from rsmooth.models import fold_batchnorm, refold
 from rsmooth.models.folding import FoldedConv2d
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
-from tests.models.test_architectures import OWN, build
+from tests.models.helpers import OWN, build
 
 
 def randomise(model, seed=0):
-    """Batch norms as after training: random statistics and affine maps, near enough to 1 to keep
-    deep nets finite.
-    """
+    """Batch norms as after training: random values, near enough to 1 to keep deep nets finite."""
     generator = torch.Generator().manual_seed(seed)
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -42,8 +38,9 @@ def count(model, kind):
 
 
 def check_same_function(model, x, *, folds, rest=0):
-    """The folded copy agrees in value and input gradient, has folded so many pairs and left so many
-    batch norms.
+    """The folded copy agrees in value and input gradient.
+
+    It has folded that many pairs, and left that many batch norms.
     """
     model = randomise(model).double().eval()
     x = x.double()
@@ -199,9 +196,7 @@ def test_a_hook_keeps_its_layer():
 
 
 def test_untraceable_parents_have_their_children_folded():
-    """The smoothed classifier draws noise in its forward, which tracing cannot follow; its base
-    folds all the same.
-    """
+    """Tracing cannot follow the noise of a smoothed classifier; its base folds all the same."""
     g = SmoothedClassifier(randomise(build("resnet8")[0]).double(), sigma=0.5, num_classes=7).eval()
     folded = fold_batchnorm(g)
     assert isinstance(folded, SmoothedClassifier)

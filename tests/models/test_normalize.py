@@ -1,6 +1,4 @@
-"""Normalisation as the first layer: its arithmetic, its constants, its errors, and that it is
-saved.
-"""
+"""Normalisation as the first layer: arithmetic, constants, errors, and that it is saved."""
 
 import pytest
 import torch
@@ -8,6 +6,8 @@ from torch import nn
 
 from rsmooth.models import NORMALIZATIONS, Classifier, Normalize
 from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
+from tests.models.helpers import OWN, build
 
 MEAN, STD = (0.1, 0.5, 0.7), (0.2, 0.25, 0.5)
 
@@ -105,3 +105,29 @@ def test_images_of_another_number_of_channels_are_not_broadcast() -> None:
     with pytest.raises(ValueError, match="expected images of 3 channels, got"):
         Normalize((0.4, 0.5, 0.6))(torch.rand(2, 1, 8, 8))
     assert Normalize(0.5)(torch.rand(2, 3, 8, 8)).shape == (2, 3, 8, 8)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_model_builds_runs_and_differentiates(name):
+    model, x = build(name)
+    assert model(x).shape == (4, 7)
+    x.requires_grad_()
+    model.eval()(x).sum().backward()
+    assert torch.isfinite(x.grad).all()
+    assert x.grad.abs().sum() > 0
+    assert all(p.grad is not None for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_model_normalises_and_remembers_it(name, tmp_path):
+    """Also the round trip through a file: the same bits from a model built from it alone."""
+    model, x = build(name, normalize=(0.3, 0.6))
+    g = SmoothedClassifier(model, sigma=0.5, num_classes=7).eval()
+    g.save(tmp_path / "model.pt")
+    torch.manual_seed(99)
+    loaded = SmoothedClassifier.load(tmp_path / "model.pt")
+    assert loaded.base.architecture == model.architecture
+    assert loaded.base[0].mean.item() == pytest.approx(0.3)
+    with torch.no_grad():
+        assert torch.equal(loaded.base(x), model(x))
+        torch.testing.assert_close(model(x), model[1]((x - 0.3) / 0.6))

@@ -1,10 +1,9 @@
-"""A CUDA device that is not there: torch's fake tensors carry its name through the real code,
-without any values.
+"""A CUDA device that is not there: torch's fake tensors carry its name, but no values.
 
-An operation that mixes devices fails, and so does whatever would wait for the device to read a
-value back: ``.item()``, ``bool(tensor)``, ``.tolist()``, ``.cpu().numpy()``, ``nonzero``. Torch's
-backward pass wants a real device and is left out, gradients being zeros; the device "meta", which
-has values neither, is there to show that pass.
+An operation that mixes devices fails. So does what would wait for the device to read a value back:
+``.item()``, ``bool(tensor)``, ``.tolist()``, ``.cpu().numpy()``, ``nonzero``. Torch's backward pass
+needs a real device, so it is left out, and gradients are zeros. The device "meta", which has no
+values either, shows that pass.
 """
 
 from __future__ import annotations
@@ -87,7 +86,7 @@ def _replace_tensors(
 
 
 def _zero_gradients(loss: Tensor) -> None:
-    """Give every parameter that the loss hangs on a gradient."""
+    """Give every parameter that the loss depends on a gradient."""
     nodes, seen = [loss.grad_fn], set()
     while nodes:
         node = nodes.pop()
@@ -101,8 +100,9 @@ def _zero_gradients(loss: Tensor) -> None:
 
 
 class Transfers(TorchDispatchMode):
-    """Notes every copy between the CPU and another device: one from ordinary memory makes the host
-    wait.
+    """Notes every copy between the CPU and another device.
+
+    One from ordinary memory makes the host wait.
     """
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
-"""What only a GPU can show; every body runs on the CPU too, so that it is known to be a test when a
-GPU comes.
+"""What only a GPU can show.
+
+Every body runs on the CPU too, so that it is known to be a test before there is a GPU.
 """
 
 from __future__ import annotations
@@ -319,9 +320,7 @@ def test_a_certificate_says_whether_float32_was_rounded_to_tf32(device: torch.de
 
 
 def test_certificates_do_not_depend_on_the_batch(device: torch.device) -> None:
-    """In float32 a copy's logits may differ in the last bits from one batch size to another, but
-    hardly its vote.
-    """
+    """In float32 the batch size may change the last bits of the logits, but hardly a vote."""
     g, x = network().to(device), pictures(3).images
     counts = [
         certify(g, x, n=400, n0=40, batch_size=size, precision="float32", compile="never").counts
@@ -346,9 +345,7 @@ def test_a_pass_of_the_default_size_needs_little_memory(marked: None) -> None:
 def test_the_view_of_several_processes_trains_in_a_world_of_one(
     backend: str, tmp_path: Path
 ) -> None:
-    """DDP with synchronised batch norm on the GPU, as ``Ranks.wrap`` builds it, gives the plain
-    model's gradients.
-    """
+    """DDP with synchronised batch norm, as ``Ranks.wrap`` builds it, gives the plain gradients."""
     place = torch.device("cuda" if backend == "nccl" else "cpu")
     dist.init_process_group(backend, init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
     try:

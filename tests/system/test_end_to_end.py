@@ -1,6 +1,4 @@
-"""The lines that users write, from data to certified accuracy, in one piece; and the same numbers
-on a second run.
-"""
+"""The lines that users write, from data to certified accuracy, twice to the same numbers."""
 
 import numpy as np
 import pytest

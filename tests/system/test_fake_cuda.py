@@ -1,6 +1,4 @@
-"""The code on CUDA tensors, as far as it can be seen without a GPU: no mixed devices, and nobody
-waits for a value.
-"""
+"""The code on CUDA tensors without a GPU: no mixed devices, and nobody waits for a value."""
 
 from __future__ import annotations
 
@@ -53,8 +51,7 @@ def mode(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
 def place(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[torch.device]:
-    """The fake device, on which there is no backward pass, and the one without values, on which
-    there is.
+    """The fake device, which has no backward pass, and the one without values, which has it.
 
     Both lack a fused optimiser.
     """
@@ -142,9 +139,7 @@ def test_words_floats_and_integers_are_drawn_without_waiting(mode: FakeTensorMod
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("arithmetic", ["integer", "float"])
 def test_votes_are_counted_on_the_device(dtype: str, arithmetic: Any, mode: FakeTensorMode) -> None:
-    """Passes over the copies of two images: nothing is fetched, and nothing is sent after the first
-    lines.
-    """
+    """Passes over copies of two images: nothing is fetched, nothing sent after the first lines."""
     g = classifier()
     profile = Profile("cuda:0", "fake", dtype, batch=48, compiled="no")
     pool = VotePool(
@@ -198,9 +193,7 @@ def trainer(name: str, **options: Any) -> Trainer:
 
 @pytest.mark.parametrize("name", TRAINERS.own_names())
 def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device) -> None:
-    """Augmentation, noise, attack on the folded copy, update and metrics, from the epoch's second
-    step on.
-    """
+    """Augmentation, noise, attack on the folded copy, update, metrics, from the second step on."""
     g, chosen = classifier(place), trainer(name, clip_grad_norm=1.0)
     source = as_source(images(), Draws(0), device=place, augment=True, workers=0)
     stepper = Stepper(chosen, g, Ranks(), "bfloat16" if place == CUDA else "float32")

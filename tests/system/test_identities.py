@@ -1,6 +1,4 @@
-"""Identities across parts, in float64: two ways to the same number, taken from definitions and not
-from the code.
-"""
+"""Identities across parts, in float64: two ways to the same number, from definitions alone."""
 
 import math
 
@@ -76,11 +74,10 @@ def test_epsilon_zero_leaves_gaussian_augmentation(attack):
 
 
 def test_certified_radius_of_a_linear_classifier_stays_below_its_distance():
-    """For f(x) = sign(w.x + b), P(f(x + noise) = c) = Phi(distance / sigma), so the true radius is
-    the distance.
+    """For f(x) = sign(w.x + b) the true radius is the distance.
 
-    20 seeds at alpha = 0.05 on one image: more than 6 failures have probability below 4e-5 if each
-    has 5 %.
+    For P(f(x + noise) = c) = Phi(distance / sigma). 20 seeds at alpha = 0.05 on one image: more
+    than 6 failures have probability below 4e-5 if each has 5 %.
     """
     weight = torch.randn(12, generator=torch.Generator().manual_seed(3))
     linear = nn.Linear(12, 2)

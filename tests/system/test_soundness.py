@@ -1,6 +1,4 @@
-"""What makes certificates of others unsound, each tried here: the guarantee holds, and would not
-without the rule.
-"""
+"""What makes certificates of others unsound: here the guarantee holds, and would not otherwise."""
 
 from __future__ import annotations
 
@@ -27,8 +25,9 @@ TRUE_RADIUS = (PIXEL - LAST_OF_CLASS_0 - 0.5) / 255
 
 @pytest.fixture(scope="module")
 def hits() -> NDArray[np.int64]:
-    """Votes for class 1 among the first n = 1..64 copies of the pixel, for 100,000 images with
-    noise of their own.
+    """Votes for class 1 among the first n = 1..64 copies of the pixel.
+
+    For 100,000 images with noise of their own.
     """
     ids = torch.arange(STREAMS).repeat_interleave(LARGEST_N)
     samples = torch.arange(LARGEST_N).repeat(STREAMS)
@@ -61,9 +60,7 @@ def test_the_best_of_several_seeds_is_no_certificate(hits: NDArray[np.int64]) ->
 
 
 def test_the_bound_never_counts_the_votes_that_chose_the_class() -> None:
-    """ISS counts its pilot samples again in the final bound; here it draws all n afresh, whatever
-    the pilot's size.
-    """
+    """ISS counts its pilot samples again in the final bound; here it draws all n afresh."""
     g, x = small_net(), images(6)
     small, large = certify(g, x, n0=11, n=200), certify(g, x, n0=300, n=200)
     assert torch.equal(small.counts, large.counts)
@@ -72,9 +69,7 @@ def test_the_bound_never_counts_the_votes_that_chose_the_class() -> None:
 
 
 def test_equal_images_have_noise_of_their_own() -> None:
-    """Noise shared between images makes their failures fall together, and nothing can be said of
-    their number.
-    """
+    """Noise that images share makes them fail together; then nothing is known of their number."""
     g, x = half_space(), images(1).repeat(40, 1, 1, 1)
     counts = certify(g, x, n=1000, index=torch.arange(40)).counts[:, 1].double()
     share = float(counts.mean()) / 1000

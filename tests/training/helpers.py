@@ -15,9 +15,7 @@ CLASSES = 3
 
 
 def images(count: int = 24, channels: int = 1, size: int = 8, seed: int = 0) -> ImageData:
-    """Noise images whose class brightens one horizontal third; their stable numbers are not their
-    positions.
-    """
+    """Noise images, one third brightened by class; their ids are not their positions."""
     generator = torch.Generator().manual_seed(seed)
     labels = torch.arange(count) % CLASSES
     pixels = torch.randint(0, 128, (count, channels, size, size), generator=generator)

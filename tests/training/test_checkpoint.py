@@ -1,6 +1,4 @@
-"""A run that is stopped, however rudely, and resumed is the run that was never stopped, bit for
-bit.
-"""
+"""A run that is stopped and resumed is the run that was never stopped, bit for bit."""
 
 from __future__ import annotations
 
@@ -88,9 +86,8 @@ def test_resumed_in_the_midst_of_an_epoch_equals_unbroken_bitwise(
 ) -> None:
     with pytest.raises(Stop):
         run(tmp_path, stop_at(step))
-    assert (tmp_path / "checkpoint.pt").exists() == (
-        step > 1
-    )  # the callback stops the step before its checkpoint
+    # The callback stops the step before its checkpoint.
+    assert (tmp_path / "checkpoint.pt").exists() == (step > 1)
     assert torch.equal(run(tmp_path), unbroken[0])
     assert rows(tmp_path) == rows(unbroken[1])
 
@@ -239,33 +236,3 @@ def test_two_runs_do_not_train_into_one_folder(
     assert len(refused) == 1
     assert torch.equal(run(tmp_path, epochs=1), whole)
     assert not list(tmp_path.glob("*.lock"))
-
-
-def test_a_model_that_could_not_be_saved_is_refused_at_once(tmp_path: Path) -> None:
-    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), nn.Linear(64, 3)), 0.25, 3)
-    with pytest.raises(
-        ValueError, match=r"expected a base classifier from MODELS.create to keep in"
-    ):
-        Trainer().fit(g, images(), run_dir=tmp_path)
-
-
-def test_tensorboard_that_is_not_installed_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(
-        ImportError, match=r"expected the package tensorboard .* install rsmooth\[tensorboard\]"
-    ):
-        Trainer(tensorboard=True)
-
-
-def test_tensorboard_gets_the_metrics(tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    trainer = Trainer(epochs=2, batch_size=24, tensorboard=True)
-    history = trainer.fit(classifier(), images(), run_dir=tmp_path, progress=False)
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert [event.value for event in events.Scalars("train_loss")] == pytest.approx(
-        [row["train_loss"] for row in history]
-    )
-    with pytest.raises(ValueError, match="expected a run_dir for tensorboard=True"):
-        trainer.fit(classifier(), images())

@@ -9,19 +9,21 @@ import pytest
 import torch
 
 from rsmooth.defenses import Stability, Trainer
+from rsmooth.noise import Uniform
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.training.described import ADDED, describe, described_defaults
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.described import ADDED, describe, describe_run, described_defaults
 from tests.training.helpers import classifier, images, weights
 
 OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 12, "lr": 0.05, "precision": "float32"}
 
 
 def test_what_changes_the_result_is_in_and_the_rest_is_not() -> None:
-    told = describe(Trainer())
-    assert told["trainer"] == "Trainer"
-    assert told["lr"] == 0.1
-    assert not {"workers", "tensorboard", "cuda_graphs", "checkpoint_seconds"} & set(told)
-    assert described_defaults(Trainer()) == {name: told[name] for name in ADDED}
+    described = describe(Trainer())
+    assert described["trainer"] == "Trainer"
+    assert described["lr"] == 0.1
+    assert not {"workers", "tensorboard", "cuda_graphs", "checkpoint_seconds"} & set(described)
+    assert described_defaults(Trainer()) == {name: described[name] for name in ADDED}
 
 
 def begin(folder: Path, trainer: Trainer) -> None:
@@ -59,3 +61,21 @@ def test_nor_a_method_that_computes_something_else_since(tmp_path: Path) -> None
     begin(tmp_path, Stability(**OPTIONS, checkpoint_seconds=1e-9))
     with pytest.raises(RecordError, match=r"computes was .* and is 'clean and noisy images in two"):
         Stability(**OPTIONS).fit(classifier(), images(), run_dir=tmp_path)
+
+
+def test_a_run_is_named_by_its_noise_images_and_extras() -> None:
+    g, data, column = classifier(), images(), torch.arange(24)
+    described = describe_run(Trainer(), g, data, None, {})
+    assert described["sigma"] == 0.25
+    assert described["classes"] == 3
+    assert described["data"] == data.fingerprint()
+    assert described["validation"] is None
+    assert "extras" not in described
+    uniform = SmoothedClassifier(g.base, noise=Uniform(0.5), num_classes=3)
+    assert describe_run(Trainer(), uniform, data, data, {})["noise"] == str(Uniform(0.5))
+    digests = [
+        describe_run(Trainer(), g, data, data, {"column": each})["extras"]["column"]
+        for each in (column, column.clone(), column.float(), column.flip(0), column[:, None])
+    ]
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 4

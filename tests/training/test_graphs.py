@@ -18,9 +18,7 @@ from tests.training.helpers import classifier, images, trained
 
 
 class StandIn:
-    """What a CUDA graph does to Python: the recorded call's arguments are fixed, and a replay hands
-    over nothing.
-    """
+    """What a CUDA graph does to Python: arguments are fixed, and a replay hands over nothing."""
 
     def __init__(self, broken: bool = False) -> None:
         self.log: list[str] = []
@@ -95,8 +93,9 @@ OPTIONS: dict[str, Any] = {
 
 
 def test_recorded_training_is_the_same_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A growing epsilon, a falling rate, mini-batches of two sizes, metrics: bit for bit (rates are
-    powers of 2).
+    """A growing epsilon, a falling rate, mini-batches of two sizes, metrics: bit for bit.
+
+    The rates are powers of 2.
     """
     plain = trained(Trainer(**OPTIONS))
     recorder = StandIn()

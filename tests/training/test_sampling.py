@@ -11,47 +11,14 @@ from torch import Tensor
 
 from rsmooth.defenses import Trainer
 from rsmooth.training import Batch, EpochStart
-from rsmooth.training.draws import Draws
 from rsmooth.training.sampling import check_weights, occurrences
-from rsmooth.training.sources import plan_epoch
 from tests.training.helpers import classifier, images
 
 OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 12, "lr": 0.05, "precision": "float32"}
 
 
-def test_images_are_drawn_in_proportion() -> None:
-    """20,000 draws among 4 images: each share within 5 standard errors (false alarm below 3e-6)."""
-    weights = torch.tensor([1.0, 0.0, 2.0, 5.0]).repeat(5000)
-    drawn = Draws(3).weighted(weights, 0)
-    shares = torch.bincount(drawn % 4, minlength=4).double() / len(drawn)
-    expected = torch.tensor([1, 0, 2, 5]) / 8
-    error = (expected * (1 - expected) / len(drawn)).sqrt()
-    assert shares[1] == 0
-    assert bool(((shares - expected).abs() <= 5 * error).all())
-    assert not torch.equal(drawn, Draws(3).weighted(weights, 1))
-    assert torch.equal(drawn, Draws(3).weighted(weights, 0))
-
-
 def test_occurrences_count_who_came_before() -> None:
     assert occurrences(torch.tensor([4, 2, 4, 4, 2, 0])).tolist() == [0, 0, 1, 2, 1, 0]
-
-
-class Fake:
-    """A source of 9 images."""
-
-    draws, weight = Draws(0), 1.0
-
-    def __len__(self) -> int:
-        return 9
-
-
-def test_a_weighted_plan_has_as_many_images_and_says_who_comes_again() -> None:
-    plan = plan_epoch([Fake()], 0, 4, 2, torch.ones(9))  # type: ignore[list-item]
-    positions = torch.cat([step.positions for step in plan])
-    assert len(positions) == 9
-    visits = torch.cat([step.visits for step in plan if step.visits is not None])
-    assert torch.equal(visits, occurrences(positions))
-    assert all(step.visits is None for step in plan_epoch([Fake()], 0, 4, 2))  # type: ignore[list-item]
 
 
 def test_the_same_image_twice_gets_noise_and_crops_twice() -> None:

@@ -1,4 +1,4 @@
-"""Order, crops, flips and noise: keyed by image and epoch, whatever batch an image comes in."""
+"""Sources: the same images and crops, whatever the batches and workers."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ from torch import Tensor
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData, load_dataset
 from rsmooth.defenses import Trainer
-from rsmooth.noise.distributions import Gaussian
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
-from rsmooth.training.augment import crop_and_flip, draw_crops
-from rsmooth.training.draws import LABELLED, UNLABELLED, Draws
+from rsmooth.training.draws import Draws
 from rsmooth.training.sources import as_source
 from tests.training.helpers import images, weights
 
@@ -39,50 +37,6 @@ def test_augmented_images_do_not_depend_on_the_batches(size: int) -> None:
     whole = gathered(data, [torch.arange(24)])
     split = gathered(data, list(torch.split(torch.randperm(24), size)))
     assert all(torch.equal(a, b) for a, b in zip(whole, split, strict=True))
-
-
-def test_noise_does_not_depend_on_the_batches_or_on_the_number_of_copies() -> None:
-    ids, shape = torch.tensor([3, 900, 17, 5]), torch.Size((1, 4, 4))
-    whole = Draws(0).noise(ids, 2, 3, shape, Gaussian(0.5))
-    assert torch.equal(Draws(0).noise(ids[2:3], 2, 3, shape, Gaussian(0.5)), whole[2:3])
-    assert torch.equal(Draws(0).noise(ids, 2, 1, shape, Gaussian(0.5)), whole[:, :1])
-    assert torch.allclose(Draws(0).noise(ids, 2, 3, shape, Gaussian(1.0)), 2 * whole)
-
-
-def test_every_draw_has_its_own_seed_stream_and_epoch() -> None:
-    ids, shape = torch.arange(4), torch.Size((1, 4, 4))
-    draws = [
-        Draws(0).noise(ids, 0, 2, shape, Gaussian(1.0)),
-        Draws(0).noise(ids, 1, 2, shape, Gaussian(1.0)),
-        Draws(1).noise(ids, 0, 2, shape, Gaussian(1.0)),
-        Draws(0, UNLABELLED).noise(ids, 0, 2, shape, Gaussian(1.0)),
-    ]
-    flat = torch.stack([copy for noise in draws for copy in noise.flatten(0, 1).flatten(1)])
-    assert flat.unique(dim=0).shape == flat.shape
-    assert Draws(0, LABELLED) == Draws(0)
-
-
-def test_crop_and_flip_is_a_crop_and_a_flip_of_the_padded_image() -> None:
-    data = images(channels=3)
-    out = crop_and_flip(data.images, draw_crops(data.index, 1, Draws(0)))
-    padded = torch.nn.functional.pad(data.images, (4, 4, 4, 4))
-    seen = set()
-    for before, after in zip(padded, out, strict=True):
-        found = [
-            (top, left, flip)
-            for top in range(9)
-            for left in range(9)
-            for flip in (0, 1)
-            if torch.equal(after, _flip(before[:, top : top + 8, left : left + 8], flip))
-        ]
-        assert found
-        seen.update(found)
-    assert {flip for _, _, flip in seen} == {0, 1}
-    assert min(len({top for top, _, _ in seen}), len({left for _, left, _ in seen})) >= 6
-
-
-def _flip(image: Tensor, flip: int) -> Tensor:
-    return image.flip(2) if flip else image
 
 
 def test_images_without_colour_are_left_alone_unless_asked() -> None:

@@ -30,19 +30,22 @@ if TYPE_CHECKING:
 @ATTACKS.register("foolbox")
 @dataclass(frozen=True, kw_only=True)
 class FoolboxAttack(Attack):
-    """Any attack of foolbox (Rauber et al. 2020), e.g. attack="L2PGD" with options={"steps": 20}.
+    """Any attack of foolbox (Rauber et al. 2020) by the name of its class, such as "L2PGD".
+
+        attack = FoolboxAttack(attack="L2PGD", options={"steps": 20}, epsilon=0.5)
+        x_adv = dataclasses.replace(attack, target="smoothed")(g, x, y, num_noise=64)
 
     attack: the name of a class in foolbox.attacks, or a foolbox attack itself.
     options: keyword arguments of the class, where attack is a name.
-    fallback: what an image gets for which foolbox reports no success: "clean", the image itself, or
-        "last", what the attack returned. None is "clean" for foolbox's minimisation attacks (DDN,
+    fallback: what an image gets where foolbox reports no success: "clean" is the image itself,
+        "last" what the attack returned. None is "clean" for foolbox's minimisation attacks (DDN,
         Carlini-Wagner, DeepFool, ...) and "last" for its attacks of fixed epsilon (PGD, ...).
 
-    epsilon is measured in the norm of the foolbox attack (l-infinity for LinfPGD). foolbox sees log
-    G under noise that is fixed for the whole attack, so that its cross-entropy is the SmoothAdv
-    objective; with target "base", log F. The perturbation is clipped to epsilon. Without bounds the
-    box is widened so far that it cannot bind. Random starts are drawn by foolbox from torch's own
-    generator.
+    epsilon is measured in the norm of the foolbox attack, such as l-infinity for LinfPGD. foolbox
+    sees log G under noise that is fixed for the whole attack. So its cross-entropy is the SmoothAdv
+    objective. With target "base" it sees log F. The perturbation is clipped to epsilon. Without
+    bounds the box is widened so far that it cannot bind. foolbox draws random starts from torch's
+    own generator. ValueError for an unknown attack or option.
     """
 
     attack: str | TheirAttack
@@ -56,16 +59,13 @@ class FoolboxAttack(Attack):
         self._resolve()
 
     def _resolve(self) -> TheirAttack:
-        """The foolbox attack; ValueError for an unknown name, or options beside an attack that is
-        built already.
-        """
+        """The foolbox attack; ValueError for an unknown name or option."""
         fb = _import_foolbox()
         if not isinstance(self.attack, str):
             if self.options:
                 raise ValueError(
                     "expected options only with the name of a foolbox attack, got "
-                    f"{dict(self.options)!r} "
-                    f"with {self.attack!r}; set them in its constructor"
+                    f"{dict(self.options)!r} with {self.attack!r}; set them in its constructor"
                 )
             return self.attack
         names = [name for name, entry in vars(fb.attacks).items() if isinstance(entry, type)]
@@ -105,9 +105,7 @@ class FoolboxAttack(Attack):
 
 
 class _LogG(nn.Module):
-    """log G of a victim under its noise: (B, C, H, W) -> (B, K), for the batch that the noise
-    belongs to.
-    """
+    """log G of a victim: (B, C, H, W) -> (B, K), for the one batch that its noise is for."""
 
     def __init__(self, victim: Victim, batch: int) -> None:
         super().__init__()
@@ -118,20 +116,23 @@ class _LogG(nn.Module):
         if len(x) != self._batch:
             raise ValueError(
                 f"expected a foolbox attack that evaluates all {self._batch} images at once, "
-                "since each "
-                f"has its own noise, got a call with {len(x)}; attack the images one by one"
+                f"since each has its own noise, got a call with {len(x)}; attack the images one by "
+                "one"
             )
         log_probs = self._victim.log_probs(x)
         return log_probs.logsumexp(dim=1) - math.log(log_probs.shape[1])
 
 
 def to_foolbox(g: SmoothedClassifier, bounds: Bounds = (0.0, 1.0)) -> SmoothedModel:
-    """A smoothed classifier as a foolbox model that returns log G, on g's own device; for any
-    attack of foolbox.
+    """A smoothed classifier as a foolbox model that returns log G, on g's own device.
 
-    The noise is fresh in each call: within ``g.frozen_noise(seed)`` an attack sees one
-    deterministic function, which is what its searches and success flags presume. Put g in eval mode
-    first.
+        with g.eval().frozen_noise(seed=0, num_noise=64):
+            _, clipped, success = foolbox.attacks.L2PGD()(to_foolbox(g), x, y, epsilons=0.5)
+
+    bounds: the box of valid pixels.
+
+    The noise is fresh in each call. Within ``g.frozen_noise`` an attack sees one deterministic
+    function. Its searches and success flags presume that. Put g in eval mode first.
     """
     _import_foolbox()
     from rsmooth.attacks.foreign.foolbox_side import SmoothedModel
@@ -140,12 +141,15 @@ def to_foolbox(g: SmoothedClassifier, bounds: Bounds = (0.0, 1.0)) -> SmoothedMo
 
 
 def to_foolbox_attack(attack: Attack, *, num_noise: int = 1, seed: int = 0) -> OurAttack:
-    """Our attack as a foolbox attack of fixed epsilon: called as (model, images, labels or
-    criterion, epsilons=...).
+    """Our attack as a foolbox attack of fixed epsilon.
 
-    foolbox's epsilons replace the attack's own, its criterion decides whether the attack is
-    targeted. On a model from ``to_foolbox`` our attack draws num_noise samples from ``seed``, the
-    same for all epsilons; any other foolbox model is attacked as a base classifier.
+        attack = to_foolbox_attack(SmoothAdvPGD(epsilon=0.5, steps=20), num_noise=64)
+        _, clipped, success = attack(to_foolbox(g), x, y, epsilons=[0.25, 0.5])
+
+    num_noise: samples per image, drawn from ``seed``, the same for all epsilons.
+
+    foolbox's epsilons replace the attack's own. foolbox's criterion decides whether the attack is
+    targeted. A foolbox model that is not from ``to_foolbox`` is attacked as a base classifier.
     """
     _import_foolbox()
     from rsmooth.attacks.foreign.foolbox_side import OurAttack

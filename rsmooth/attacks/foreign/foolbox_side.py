@@ -1,5 +1,6 @@
-"""Our classifiers and attacks as foolbox sees them; imports foolbox, and is itself imported only on
-use.
+"""Our classifiers and attacks as foolbox sees them.
+
+This module imports foolbox, and is itself imported only on use.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class SmoothedModel(PyTorchModel):  # type: ignore[misc]
         """Refused with ValueError: sigma is in the pixel units of g."""
         raise ValueError(
             "expected images in the units of the smoothed classifier, within "
-            f"{tuple(self.bounds)}, "
-            f"got a request for bounds {tuple(bounds)}; rescale the images instead"
+            f"{tuple(self.bounds)}, got a request for bounds {tuple(bounds)}; rescale the images "
+            "instead"
         )
 
 
@@ -63,9 +64,7 @@ class OurAttack(FixedEpsilonAttack):  # type: ignore[misc]
     def run(
         self, model: Model, inputs: Tensor, criterion: Criterion | Tensor, *, epsilon: float
     ) -> Tensor:
-        """The attacked images for foolbox's base class, which has validated the call and has no
-        further options.
-        """
+        """The attacked images; foolbox's base class has validated the call."""
         x, restore = ep.astensor_(inputs)
         g = self._classifier(model, x.raw)
         targeted = isinstance(criterion, TargetedMisclassification)
@@ -85,9 +84,7 @@ class OurAttack(FixedEpsilonAttack):  # type: ignore[misc]
 
     @staticmethod
     def _classifier(model: Model, x: Tensor) -> SmoothedClassifier:
-        """The classifier behind a model of ``to_foolbox``; any other model becomes the base of one
-        without noise.
-        """
+        """The classifier behind a model of ``to_foolbox``, or one without noise around another."""
         if isinstance(model, SmoothedModel):
             return model.smoothed
         module = _Callable(model).eval()

@@ -1,6 +1,4 @@
-"""A run that ends at any write, killed or refused by the disk, goes on to the same weights, bit for
-bit.
-"""
+"""A run that ends at any write, killed or refused by the disk, goes on to the same bits."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from tests.training.helpers import classifier, images, weights
 
 ROOT = Path(__file__).parents[2]
 POINTS = ("before-write", "mid-write", "before-rename", "after-rename")
-# Two epochs of two steps, saved after each step and each epoch: the fourth checkpoint lies within
+# Two epochs of two steps, saved after each step and each epoch: the fourth checkpoint is within
 # the second epoch.
 WRITES = [
     ("checkpoint.pt", 1),
@@ -39,7 +37,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 import torch._dynamo  # which every optimiser loads
-from tests.training.test_crashes import DEATHS, run
+from tests.training.test_checkpoint_crashes import DEATHS, run
 for number, (point, turn) in enumerate(DEATHS):
     child = os.fork()  # one import for all deaths; before any work, so no threads
     if child == 0:

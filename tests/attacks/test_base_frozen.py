@@ -1,6 +1,4 @@
-"""An attack leaves the model as it was: modes, flags, gradients and statistics, also after an
-error.
-"""
+"""An attack leaves the model as it was: modes, flags, gradients, statistics, also on errors."""
 
 import pytest
 import torch

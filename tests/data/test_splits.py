@@ -1,0 +1,48 @@
+"""Splits: the validation images carved from the training images, and the registered names."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rsmooth.data import load_dataset
+from rsmooth.registry import DATASETS
+from tests.data.helpers import check_splits
+
+
+def test_the_list_is_complete():
+    own = [
+        name for name in DATASETS.names() if DATASETS.get(name).__module__.startswith("rsmooth.")
+    ]
+    assert own == ["cifar10", "digits", "folder", "npz"]
+
+
+@pytest.mark.parametrize(
+    ("validation", "count"), [(0, 0), (200, 200), (0.5, 648), (1, 1), (1296, 1296)]
+)
+def test_validation_is_a_count_or_a_fraction(validation, count):
+    splits = load_dataset("digits", validation=validation)
+    assert len(check_splits(splits, 1297)) == count
+    assert (splits.validation is None) == (count == 0)
+    assert len(splits.test) == 500
+
+
+def test_validation_depends_on_seed_and_index_alone():
+    held_out = [
+        set(load_dataset("digits", validation=v, seed=s).validation.index.tolist())
+        for v, s in ((100, 0), (200, 0), (100, 1))
+    ]
+    assert held_out[0] < held_out[1], "a larger validation split holds the smaller one"
+    assert len(held_out[0] & held_out[2]) < 40  # 7.7 expected, hypergeometric: P(>= 40) < 1e-15
+
+
+@pytest.mark.parametrize("validation", [-1, 1297, 5000, 1.5, 0.9999])
+def test_validation_must_leave_training_images(validation):
+    with pytest.raises(
+        ValueError,
+        match=re.escape(
+            f"expected validation as a count below 1297 or a fraction below 1, got {validation}"
+        ),
+    ):
+        load_dataset("digits", validation=validation)

@@ -1,0 +1,25 @@
+"""Fine-tuning: the saved classifier is kept, but for its last layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from rsmooth.defenses import init_from
+from tests.training.helpers import CLASSES, classifier
+
+
+def test_init_from_keeps_all_but_the_head(tmp_path: Path) -> None:
+    teacher = classifier()
+    teacher.save(tmp_path / "model.pt")
+    g = init_from(tmp_path / "model.pt", sigma=0.5, num_classes=5)
+    old, new = teacher.base.state_dict(), g.base.state_dict()
+    changed = [name for name in old if not torch.equal(old[name], new[name])]
+    assert len(changed) == 2  # weight and bias of the last layer
+    assert g.sigma == 0.5
+    assert new[changed[0]].shape[0] == 5
+    g.save(tmp_path / "tuned.pt")
+    # Fresh even for as many classes.
+    same = init_from(tmp_path / "model.pt", sigma=0.25, num_classes=CLASSES)
+    assert not torch.equal(same.base.state_dict()[changed[0]], old[changed[0]])

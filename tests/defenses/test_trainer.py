@@ -1,0 +1,73 @@
+"""The Trainer: it learns with every method, and its attack warms up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from rsmooth.attacks import DDN
+from rsmooth.attacks.base import Attack, Problem, Victim
+from rsmooth.defenses import PseudoLabels, Trainer
+from rsmooth.registry import TRAINERS
+from tests.training.helpers import build, classifier, images, trained
+
+SHORT = {"epochs": 2, "batch_size": 10, "warmup_epochs": 0, "lr": 0.05}
+
+
+@pytest.mark.parametrize("name", TRAINERS.own_names())
+def test_every_registered_trainer_learns(name: str) -> None:
+    """Against an attack that is too weak to prevent it."""
+    chosen = build(name, epochs=12, batch_size=12, lr=0.1, warmup_epochs=0)
+    if chosen.attack is not None:
+        chosen = replace(chosen, attack=replace(chosen.attack, epsilon=0.1))
+    g = classifier()
+    history = chosen.fit(g, images(), progress=False)
+    assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+    assert not g.training
+
+
+SEEN: list[tuple[float, Tensor]] = []
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spy(Attack):
+    """Notes its budget and the images, and perturbs nothing."""
+
+    def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
+        SEEN.append((self.epsilon, problem.x))
+        return problem.x
+
+
+def test_the_attacks_budget_warms_up_and_the_attack_itself_stays_as_it_is() -> None:
+    SEEN.clear()
+    attack = Spy(epsilon=1.0)
+    history = Trainer(attack=attack, epochs=5, batch_size=24, warmup_epochs=4).fit(
+        classifier(), images(), progress=False
+    )
+    assert [epsilon for epsilon, _ in SEEN] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert [row["epsilon"] for row in history] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert attack.epsilon == 1.0
+
+
+@pytest.mark.parametrize(
+    "attack", [DDN(epsilon=0.3, steps=2), DDN(epsilon=0.3, steps=2, target="smoothed")]
+)
+def test_ddn_trains_too(attack: Attack) -> None:
+    assert trained(Trainer(attack=attack, num_noise=2, **SHORT)).isfinite().all()
+
+
+def test_fit_returns_the_metrics_of_each_epoch_and_leaves_eval_mode() -> None:
+    g = classifier()
+    history = Trainer(**SHORT).fit(g, images(), progress=False)
+    assert [row["epoch"] for row in history] == [0, 1]
+    assert {"train_loss", "train_accuracy", "lr", "epsilon", "seconds"} <= set(history[0])
+    assert not g.training
+
+
+def test_extras_and_unlabelled_images_do_not_go_together() -> None:
+    extras = {"weight": torch.ones(24)}
+    with pytest.raises(ValueError, match=r"expected extras or unlabelled images, got both .weight"):
+        Trainer().fit(classifier(), images(), extras=extras, unlabelled=PseudoLabels(images(6)))

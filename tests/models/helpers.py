@@ -1,0 +1,42 @@
+"""Registered models that are small enough for a test."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rsmooth.registry import MODELS
+
+# Options that make an entry small enough for a test; an entry not named here is built with none.
+SMALL = {
+    "resnet110": {"in_channels": 1},
+    "mlp": {"in_channels": 1, "image_size": 16},
+    "resnet50": {},
+    "resnet9": {"in_channels": 1, "width": 8},
+}
+
+
+OWN = MODELS.own_names()
+
+
+def build(name, **options):
+    options = {**SMALL.get(name, {"in_channels": 1}), "num_classes": 7, **options}
+    torch.manual_seed(0)
+    channels = options.get("in_channels", 3)
+    return MODELS.create(name, **options), torch.rand(4, channels, 16, 16)
+
+
+def count_multiply_adds(model, x):
+    total = 0
+
+    def count(layer, _, out):
+        nonlocal total
+        weights_per_output = layer.weight.numel() // layer.weight.shape[0]
+        total += out.numel() * weights_per_output
+
+    for layer in model.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            layer.register_forward_hook(count)
+    with torch.no_grad():
+        model.eval()(x)
+    return total

@@ -1,0 +1,38 @@
+"""Small networks: each option has its effect."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rsmooth.registry import MODELS
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "value"),
+    [
+        ("small-cnn", "width", 8),
+        ("mlp", "hidden", (5, 6)),
+        ("small-cnn", "in_channels", 2),
+        ("mlp", "image_size", 4),
+        ("small-cnn", "num_classes", 3),
+        ("mlp", "num_classes", 3),
+    ],
+)
+def test_each_option_changes_the_model(name, option, value):
+    sizes = [
+        [tuple(p.shape) for p in MODELS.create(name, **options).parameters()]
+        for options in ({}, {option: value})
+    ]
+    assert sizes[0] != sizes[1]
+
+
+def test_mlp_without_hidden_layers_is_linear():
+    model = MODELS.create("mlp", num_classes=3, in_channels=1, image_size=4, hidden=())
+    x, y = torch.rand(2, 1, 1, 4, 4)
+    torch.testing.assert_close(model((x + y) / 2), (model(x) + model(y)) / 2)
+
+
+def test_a_width_below_one_is_refused():
+    with pytest.raises(ValueError, match="expected width >= 1, got 0"):
+        MODELS.create("small-cnn", width=0)

@@ -1,0 +1,82 @@
+"""The feed: what each step is given, alone and among several processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rsmooth.defenses import PseudoLabels, Trainer
+from rsmooth.noise.distributions import Gaussian
+from rsmooth.training.distributed import Ranks
+from rsmooth.training.draws import Draws
+from rsmooth.training.feed import Feed
+from rsmooth.training.sources import as_source
+from tests.training.helpers import images
+
+CPU = torch.device("cpu")
+TRAINER = Trainer(batch_size=8, num_noise=2)
+
+
+def feed(ranks: Ranks, extras: dict[str, Tensor] | None = None, trainer: Trainer = TRAINER) -> Feed:
+    data = images(10)
+    sources: list[Any] = [as_source(data, Draws(0), device=CPU, augment=None, workers=0)]
+    sources.append(PseudoLabels(images(6, seed=1), weight=0.5).source(trainer, CPU))
+    return Feed(trainer, data, sources, extras or {}, Gaussian(0.25), ranks, CPU)
+
+
+def test_a_step_is_given_its_images_noise_extras_and_scale() -> None:
+    data, column = images(10), torch.arange(10.0)
+    fed = feed(Ranks(), {"column": column})
+    plan = fed.plan(1)
+    given = list(fed.steps(plan, 1))
+    assert len(given) == len(plan)
+    for step, one in zip(plan, given, strict=True):
+        assert len(one.x) == len(step.positions)
+        assert one.scale == [1.0, 0.5][step.source] / len(step.positions)
+        noise = one.draws.noise(one.ids, 1, 2, one.x.shape[1:], Gaussian(0.25))
+        assert torch.equal(one.noise, noise)
+        if step.source == 0:
+            assert torch.equal(one.x, data.images[step.positions].float() / 255)
+            assert torch.equal(one.targets, data.labels[step.positions])
+            assert torch.equal(one.extras["column"], column[step.positions])
+
+
+def test_steps_from_the_middle_are_those_of_the_whole_epoch() -> None:
+    fed = feed(Ranks())
+    plan = fed.plan(0)
+    whole = list(fed.steps(plan, 0))
+    rest = list(fed.steps(plan[3:], 0))
+    for one, other in zip(whole[3:], rest, strict=True):
+        assert torch.equal(one.ids, other.ids)
+        assert torch.equal(one.noise, other.noise)
+
+
+def test_processes_share_a_step_and_an_empty_share_weighs_nothing() -> None:
+    """The last batch has one image per mini-batch, so that the second process has none."""
+    whole = feed(Ranks())
+    plan = whole.plan(0)
+    parts = [list(feed(Ranks(rank, 2)).steps(plan, 0)) for rank in (0, 1)]
+    empty = 0
+    for one, first, second in zip(whole.steps(plan, 0), *parts, strict=True):
+        if second.scale == 0.0:
+            empty += 1
+            assert len(first.ids) == len(second.ids) == 1
+            assert torch.equal(first.ids, one.ids)
+        else:
+            together = torch.cat([first.ids, second.ids])
+            assert torch.equal(together.sort().values, one.ids.sort().values)
+        assert first.scale == 2 * one.scale
+    assert empty == 2
+
+
+def test_the_state_is_the_sampling() -> None:
+    fed, other = feed(Ranks()), feed(Ranks())
+    assert fed.state() == {"weights": None, "state": {}}
+    weights = torch.zeros(10)
+    weights[4] = 1.0
+    other.restore({"weights": weights, "state": {"seen": 3}})
+    assert other.state()["state"] == {"seen": 3}
+    drawn = torch.cat([step.positions for step in other.plan(0) if step.source == 0])
+    assert drawn.tolist() == [4] * 10

@@ -1,0 +1,128 @@
+"""The training loop: equal to a plain one, no image lost, budgets, validation."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from rsmooth.attacks import SmoothAdvPGD
+from rsmooth.defenses import Trainer
+from rsmooth.noise.distributions import Gaussian
+from rsmooth.training.draws import Draws
+from tests.training.helpers import classifier, images, trained, weights
+
+ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
+
+
+def test_equals_a_plain_loop_written_from_the_published_recipe() -> None:
+    """One order, one noise tensor for attack and loss, m steps per batch, decay on all weights."""
+    trainer = Trainer(
+        attack=ATTACK,
+        num_noise=2,
+        epochs=3,
+        batch_size=10,
+        lr=0.05,
+        lr_step_epochs=2,
+        warmup_epochs=2,
+    )
+    data, g = images(), classifier()
+    base, draws = g.base.train(), Draws(0)
+    sgd = torch.optim.SGD(base.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4)
+    for epoch in range(3):
+        sgd.param_groups[0]["lr"] = [0.05, 0.05, 0.005][epoch]
+        attack = SmoothAdvPGD(epsilon=[0.25, 0.5, 0.5][epoch], steps=2)
+        for positions in draws.order(24, epoch).split(10):
+            for half in positions.tensor_split(2):
+                x, y = data.images[half].float() / 255, data.labels[half]
+                noise = draws.noise(data.index[half], epoch, 2, x.shape[1:], Gaussian(0.25))
+                x_adv = attack(g, x, y, noise=noise)
+                loss = cross_entropy(
+                    base((x_adv.unsqueeze(1) + noise).flatten(0, 1)), y.repeat_interleave(2)
+                )
+                sgd.zero_grad()
+                loss.backward()
+                sgd.step()
+    assert torch.allclose(trained(trainer), weights(g), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("count", "batch_size", "m", "steps"),
+    [(24, 8, 1, 3), (24, 8, 2, 6), (10, 4, 3, 8), (5, 4, 4, 5)],
+)
+def test_m_steps_per_batch_and_no_image_dropped(
+    count: int, batch_size: int, m: int, steps: int
+) -> None:
+    calls: list[tuple[int, int]] = []
+    trainer = Trainer(num_noise=m, epochs=2, batch_size=batch_size, lr=0.01)
+    history = trainer.fit(
+        classifier(), images(count), progress=False, callback=lambda *at: calls.append(at)
+    )
+    assert calls == [(epoch, step + 1) for epoch in range(2) for step in range(steps)]
+    assert [(row["images"], row["steps"]) for row in history] == [(count, steps)] * 2
+
+
+def test_a_time_budget_ends_training_and_stretches_the_schedules_over_it() -> None:
+    trainer = Trainer(
+        attack=ATTACK,
+        budget_seconds=0.4,
+        epochs=10,
+        warmup_epochs=5,
+        batch_size=12,
+        lr=0.1,
+        schedule="one-cycle",
+    )
+    history = trainer.fit(classifier(), images(), progress=False)
+    assert 0.4 <= history[-1]["seconds"] < 1.4  # one step more than the budget, generously
+    assert history[0]["epsilon"] < history[-1]["epsilon"] == 0.5
+    assert history[-1]["lr"] < 0.01 < max(row["lr"] for row in history)
+
+
+@pytest.mark.parametrize("options", [{}, {"budget_seconds": 0.3}])
+def test_progress_in_a_file_is_a_line_at_each_end(
+    options: dict[str, float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Trainer(epochs=30, batch_size=24, **options).fit(classifier("mlp"), images())
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("%")[0].strip() for line in lines] == ["0", "100"]
+    assert "accuracy=" in lines[1]
+
+
+def test_a_wall_clock_budget_counts_waiting_too() -> None:
+    import time
+
+    trainer = Trainer(budget_seconds=0.2, budget_clock="wall", batch_size=12)
+    history = trainer.fit(
+        classifier(), images(), progress=False, callback=lambda *_: time.sleep(0.05)
+    )
+    assert sum(row["steps"] for row in history) <= 5
+
+
+def test_validation_is_noisy_accuracy_and_best_is_kept(tmp_path: Any) -> None:
+    from rsmooth.smoothed import SmoothedClassifier
+
+    g, data = classifier(), images(30, seed=1)
+    history = Trainer(epochs=6, batch_size=12, lr=0.1).fit(
+        g, images(), validation=data, run_dir=tmp_path, progress=False
+    )
+    noise = Draws(0, 2).noise(data.index, 0, 1, data.images.shape[1:], Gaussian(0.25))
+    last = SmoothedClassifier.load(tmp_path / "model.pt")
+    right = (
+        (last.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels)
+        .float()
+        .mean()
+    )
+    assert math.isclose(float(right), history[-1]["validation_accuracy"], abs_tol=1e-6)
+    best = SmoothedClassifier.load(tmp_path / "best.pt")
+    right = (
+        (best.log_probs(data.images.float()[:, None] / 255 + noise).argmax(2)[:, 0] == data.labels)
+        .float()
+        .mean()
+    )
+    assert math.isclose(
+        float(right), max(row["validation_accuracy"] for row in history), abs_tol=1e-6
+    )
+    assert torch.equal(weights(last), weights(g))

@@ -1,0 +1,74 @@
+"""The recipe: every option has its effect, and soft labels are the expected loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from rsmooth.attacks import SmoothAdvPGD
+from rsmooth.defenses import Trainer
+from rsmooth.training.recipe import expected_loss
+from tests.training.helpers import CLASSES, trained
+
+
+@pytest.mark.parametrize("kind", ["naive", "smoothadv"])
+def test_soft_labels_are_the_expected_loss(kind: str) -> None:
+    logits = torch.randn(4, 1, CLASSES, generator=torch.Generator().manual_seed(0))
+    soft = torch.rand(4, CLASSES, generator=torch.Generator().manual_seed(1)).softmax(1)
+    loss = expected_loss(lambda y: Trainer(train_loss=kind).loss(logits.log_softmax(2), y), soft)
+    assert torch.allclose(loss, cross_entropy(logits[:, 0], soft, reduction="none"), atol=1e-6)
+    one_hot = torch.nn.functional.one_hot(torch.tensor([0, 1, 2, 0]), CLASSES).float()
+    assert torch.allclose(
+        expected_loss(lambda y: Trainer().loss(logits.log_softmax(2), y), one_hot),
+        expected_loss(
+            lambda y: Trainer().loss(logits.log_softmax(2), y), torch.tensor([0, 1, 2, 0])
+        ),
+    )
+
+
+ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
+
+
+OPTIONS = {
+    "attack": None,
+    "num_noise": 1,
+    "train_loss": "smoothadv",
+    "epochs": 3,
+    "batch_size": 8,
+    "lr": 0.02,
+    "momentum": 0.5,
+    "weight_decay": 0.1,
+    "schedule": "one-cycle",
+    "lr_step_epochs": 2,
+    "lr_gamma": 0.5,
+    "warmup_epochs": 3,
+    "clip_grad_norm": 0.01,
+    "augment": True,
+    "seed": 1,
+    "precision": "bfloat16",
+    "budget_seconds": 0.3,
+}
+
+
+BASELINE: dict[str, Any] = {
+    "attack": ATTACK,
+    "num_noise": 2,
+    "epochs": 2,
+    "batch_size": 12,
+    "lr": 0.05,
+    "lr_step_epochs": 1,
+    "warmup_epochs": 1,
+}
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_every_option_changes_the_result(name: str) -> None:
+    assert not torch.allclose(
+        trained(Trainer(**{**BASELINE, name: OPTIONS[name]})),
+        trained(Trainer(**BASELINE)),
+        rtol=1e-6,
+        atol=1e-8,
+    )
