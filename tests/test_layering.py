@@ -56,43 +56,7 @@ NO_TORCH = (
 # Modules that need no test of their own: others run them, or they hold one value.
 UNTESTED = {"__main__", "_version"}
 # Modules whose test is still elsewhere. Temporary: move the tests, and take the name out.
-NO_MIRROR: set[str] = {
-    "attacks.foreign.foolbox_side",
-    "cli.argv",
-    "cli.audit",
-    "cli.images",
-    "cli.listing",
-    "cli.main",
-    "cli.options",
-    "cli.plan",
-    "cli.runs",
-    "cli.values",
-    "data.arrays",
-    "data.cifar",
-    "data.files",
-    "data.handwritten",
-    "data.splits",
-    "defenses.consistency",
-    "defenses.preset_files",
-    "defenses.pretrain",
-    "defenses.stability",
-    "defenses.trainer",
-    "models.head",
-    "models.imagenet",
-    "models.resnet",
-    "models.small",
-    "models.wide",
-    "registry",
-    "training.augment",
-    "training.compilation",
-    "training.draws",
-    "training.loop",
-    "training.meter",
-    "training.precision",
-    "training.recipe",
-    "training.steps",
-    "training.tensorboard",
-}
+NO_MIRROR: set[str] = set()
 
 
 def dotted(path: Path) -> str:

@@ -120,11 +120,3 @@ def _initialise(backend: str) -> None:
     elif turn:
         store = PrefixStore(f"run {turn}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size)
-
-
-def local_device(device: torch.device) -> torch.device:
-    """The device of this process: under torchrun each takes the GPU of its own number."""
-    if device.type == "cuda" and "LOCAL_RANK" in os.environ:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    return device

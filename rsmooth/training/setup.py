@@ -15,11 +15,12 @@ from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
+from rsmooth.plumbing.parallel import local_device
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
 from rsmooth.training.checkpoint import Interruption, RunFolder
 from rsmooth.training.described import describe_run, described_defaults
-from rsmooth.training.distributed import Ranks, joined, local_device
+from rsmooth.training.distributed import Ranks, joined
 from rsmooth.training.draws import Draws
 from rsmooth.training.loop import Callback, Job, Run
 from rsmooth.training.metrics import History

@@ -20,7 +20,7 @@ import torch
 from rsmooth._version import __version__
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.restate import check_extension
-from rsmooth.certify.run.shards import Shards, agree, profile_of, rank_and_world
+from rsmooth.certify.run.shards import Shards, agree, profile_of
 from rsmooth.certify.run.stream import Event, certify_positions, open_task
 from rsmooth.certify.run.workers import certify_with_workers, check_portable
 from rsmooth.certify.settings import CertifySettings
@@ -33,6 +33,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
+from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog

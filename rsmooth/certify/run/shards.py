@@ -15,7 +15,6 @@ from rsmooth.certify.votes.network import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
 from rsmooth.plumbing.locking import FileLock
-from rsmooth.plumbing.parallel import rank_and_world as rank_and_world
 from rsmooth.records.files import read_log, write_log
 from rsmooth.records.journal import Entry, JournalContents, check_configuration, parse_journal
 from rsmooth.records.log import CertificationLog

@@ -14,7 +14,8 @@ from rsmooth.certify import (
     certify_dataset,
     read_log,
 )
-from rsmooth.certify.run.shards import Shards, agree, profile_of, rank_and_world
+from rsmooth.certify.run.shards import Shards, agree, profile_of
+from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import FileLock
