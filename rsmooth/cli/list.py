@@ -1,4 +1,4 @@
-"""``rsmooth list``: the registered names, each with one line, and an entry's options."""
+"""``rsmooth list``: the registered names with a line each, and the options of an entry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ KINDS: dict[str, Registry] = {
 
 @VERBS.register("list", positionals=("kind", "name"))
 def list_entries(kind: str | None = None, name: str | None = None) -> None:
-    """List what can be chosen by name, plug-ins included, or the options of one entry.
+    """List what can be chosen by name, including plug-ins, or the options of one entry.
 
     Args:
         kind: attacks, trainers, objectives, models, datasets or noises; default: all of them

@@ -28,14 +28,16 @@ def predict(
     batch_size: int = 64,
     out: Path | None = None,
 ) -> None:
-    """Predict with the smoothed classifier: the class that g returns with probability 1 - alpha, or
-    an abstention.
+    """Predict the class of images with the smoothed classifier, or abstain.
+
+    A prediction differs from the true answer of g with probability at most alpha.
 
     Args:
         images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place
             of a data set
-        seed: seed of the noise; whoever knows it can choose an image for which the answer is wrong
-        batch_size: images handed over at once
+        seed: seed of the noise. Keep it secret from whoever chooses the images: who knows it can
+            find an image with a wrong answer
+        batch_size: images that are predicted at once
         out: a CSV file for the predictions; default: print them
     """
     from rsmooth.certify.cohen import predict as predict_images
@@ -43,7 +45,7 @@ def predict(
     from rsmooth.records.log import ABSTAIN
 
     if batch_size < 1:
-        raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+        raise ValueError(f"expected batch_size >= 1, got {batch_size}; use e.g. --batch_size 64")
     output_file(out)
     names, pixels, index, labels = _read(images, data, model.source)
     g = model.load(tuple(pixels.shape[1:]))
@@ -79,7 +81,8 @@ def _read(
             "expected either image files or a data set with its split, skip and max, got both; "
             "leave one out"
         )
-    if files:  # their noise depends on the content, not on the place in the command
+    if files:
+        # Their noise depends on the content, not on the place in the command.
         return (*read_images(files), None, None)
     chosen = data.choose(source)
     pixels, labels = chosen.batch(list(range(len(chosen))))
@@ -87,8 +90,9 @@ def _read(
 
 
 def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
-    """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that
-    differ.
+    """Names and uint8 pixels (N, C, H, W) of image files and of arrays of images.
+
+    ValueError for a file without images, and for images of several sizes.
     """
     import numpy as np
     import torch

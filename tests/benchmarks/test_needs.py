@@ -156,7 +156,7 @@ def test_an_arm_whose_needs_are_neither_finished_nor_chosen_is_refused(
 ) -> None:
     assert main(["run", str(file), "--only", "both", "alone", "--out", str(tmp_path)]) == 2
     assert (
-        "that both needs to be finished or run with it, got before, tuned neither"
+        "that both needs to be finished or chosen, got before, tuned, neither"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "alone").exists()
