@@ -1,6 +1,8 @@
 """From a spec to an object: options are checked against the signature of the entry.
 
-create(ATTACKS, {"name": "pgd", "epsilon": "64/255", "steps": 4})
+    create(ATTACKS, {"name": "pgd", "epsilon": "64/255", "steps": 4})
+
+A spec is a registered name, or a mapping of the name and its options.
 """
 
 from __future__ import annotations
