@@ -25,7 +25,7 @@ def list_entries(kind: str | None = None, name: str | None = None) -> None:
         name: an entry of that kind, to see its options
     """
     if kind is not None and kind not in KINDS:
-        raise ValueError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"expected one of {', '.join(KINDS)}, got {kind!r}; name one, or none")
     if name is not None:
         if kind is None:
             raise ValueError(f"expected a kind beside the name {name!r}, got none; add --kind")

@@ -102,7 +102,7 @@ def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
     for path in files:
         if not path.is_file():
             found = "a folder" if path.is_dir() else "not there"
-            raise ValueError(f"expected an image file, got {path}, which is {found}")
+            raise ValueError(f"expected an image file, got {path}, which is {found}; name a file")
         array = _read_arrays(path) if path.suffix == ".npz" else _read_picture(path)
         array = array[..., None] if array.ndim == 3 else array
         if (
@@ -113,7 +113,7 @@ def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
         ):
             raise ValueError(
                 f"expected 8-bit images (N, H, W, C) or (N, H, W) of 1 or 3 channels in {path}, "
-                f"got {array.dtype} {array.shape}"
+                f"got {array.dtype} {array.shape}; convert them"
             )
         arrays.append(array)
         names += (
@@ -121,7 +121,8 @@ def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
         )
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) != 1:
-        raise ValueError(f"expected images of one size, got {', '.join(map(str, sorted(shapes)))}")
+        found = ", ".join(map(str, sorted(shapes)))
+        raise ValueError(f"expected images of one size, got {found}; predict each size by itself")
     return names, torch.from_numpy(np.concatenate(arrays).transpose(0, 3, 1, 2).copy())
 
 
@@ -135,7 +136,8 @@ def _read_arrays(path: Path) -> NDArray[Any]:
             array: NDArray[Any] = content[key]
     except (ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"expected an .npz file with an array of images, got {path}: {error}"
+            f"expected an .npz file with an array of images, got {path}, which has none ({error}); "
+            "save it again with np.savez(path, images=images)"
         ) from None
     return array
 
@@ -160,7 +162,7 @@ def _read_picture(path: Path) -> NDArray[Any]:
             return np.asarray(picture)[None]
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(
-            f"expected an image in {path}, got a file that cannot be read: {error}"
+            f"expected an image in {path}, got a file that cannot be read ({error}); save it again"
         ) from None
 
 

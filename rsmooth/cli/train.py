@@ -144,7 +144,9 @@ def train(
     target = pick_device(device)
     splits = load_splits(dataset)
     if splits.train is None:
-        raise ValueError(f"expected a data set with training images, got {dataset!r} without any")
+        raise ValueError(
+            f"expected a data set with training images, got {dataset!r} without any; choose another"
+        )
     built = build_trainer(trainer, attack, seed, preset)
     g = _starting_point(model, init_from, splits, drawn, seed).to(target)
     check_fits(g, splits.image_shape)

@@ -49,11 +49,13 @@ def read_config(run: Path) -> dict[str, Any]:
         config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"expected YAML in {run / CONFIG}, got what cannot be read so: {error}"
+            f"expected YAML in {run / CONFIG}, got what cannot be read so ({error}); repair the "
+            "file, or name another run folder"
         ) from None
     if not isinstance(config, dict):
         raise ValueError(
-            f"expected a mapping of options in {run / CONFIG}, got {type(config).__name__}"
+            f"expected a mapping of options in {run / CONFIG}, got {type(config).__name__}; repair "
+            "the file, or name another run folder"
         )
     return config
 

@@ -35,7 +35,10 @@ def choose_images(
     """
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     if skip < 1 or (limit is not None and limit < 1):
-        raise ValueError(f"expected skip and max of at least 1, got skip={skip} and max={limit}")
+        raise ValueError(
+            f"expected skip and max of at least 1, got skip={skip} and max={limit}; leave them out "
+            "for all images"
+        )
     if only is None:
         return data.subset(list(range(0, len(data), skip))[:limit])
     if skip != 1 or limit is not None:
@@ -47,10 +50,12 @@ def choose_images(
     if missing:
         raise ValueError(
             f"expected images of the {data.split} split of {data.name}, got {missing}, which it "
-            "lacks"
+            "lacks; name others"
         )
     if not only or len(set(only)) < len(only):
-        raise ValueError(f"expected at least one image and each once, got {list(only)}")
+        raise ValueError(
+            f"expected at least one image and each once, got {list(only)}; name each once"
+        )
     return data.subset([place[index] for index in only])
 
 
@@ -80,10 +85,12 @@ def load_splits(dataset: Spec) -> DataSplits:
 def load_split(dataset: Spec, split: str) -> ImageData | FolderData:
     """One split of a data set; ValueError where it is empty or unknown."""
     if split not in ("train", "validation", "test"):
-        raise ValueError(f"expected split train, validation or test, got {split!r}")
+        raise ValueError(f"expected split train, validation or test, got {split!r}; choose one")
     data: ImageData | FolderData | None = getattr(load_splits(dataset), split)
     if data is None or len(data) == 0:
-        raise ValueError(f"expected a {split} split, got a data set {dataset!r} without one")
+        raise ValueError(
+            f"expected a {split} split, got a data set {dataset!r} without one; choose another"
+        )
     return data
 
 

@@ -177,7 +177,8 @@ def _check(
         raise ValueError("expected at least one image, got an empty batch; add images")
     if attack is not None and attack.targeted:
         raise ValueError(
-            f"expected an untargeted attack, since y are the true labels, got {attack!r}"
+            f"expected an untargeted attack, since y are the true labels, got {attack!r}; set "
+            "targeted=False"
         )
     if num_noise < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")
