@@ -1,3 +1,1 @@
-"""The comparison harness: presets, a resumable runner, ablations, and reports beside the published
-tables.
-"""
+"""The comparison harness: presets, a resumable runner, ablations, reports with published tables."""

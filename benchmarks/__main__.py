@@ -1,8 +1,7 @@
-"""``python -m benchmarks run | ablate | report | train-speed | certify-speed | certify-samples |
-noise-cost``.
+"""The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
-Plain argparse, and nothing here imports foolbox or jsonargparse: the harness runs on machines
-without them.
+Further ones measure: train-speed, certify-speed, certify-samples, noise-cost. Nothing here imports
+foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
 from __future__ import annotations
@@ -21,22 +20,27 @@ from rsmooth.plumbing.values import pixel_values
 MEASUREMENTS = {
     "train-speed": (
         "benchmarks.train_speed",
-        "images a second in training, ours beside a plain loop",
+        "images per second in training, ours and a plain loop",
     ),
     "certify-speed": (
         "benchmarks.certify_speed",
-        "samples a second in certification, ours beside the plain loop",
+        "samples per second in certification, ours and the plain loop",
     ),
-    "certify-samples": ("benchmarks.certify_samples", "samples that each certification mode needs"),
-    "noise-cost": ("benchmarks.noise_cost", "what exact noise costs beside a forward pass"),
+    "certify-samples": (
+        "benchmarks.certify_samples",
+        "samples that each mode of certification needs",
+    ),
+    "noise-cost": ("benchmarks.noise_cost", "time of exact noise, relative to a forward pass"),
 }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command of the harness; 0 when all went well, 2 after an error, 3 when an arm failed,
-    130 when stopped.
+    """Run one command of the harness, and return the exit status.
 
-    A measurement's options are its own module's: ``python -m benchmarks train-speed --help``.
+        main(["run", "digits", "--jobs", "2"])
+
+    0: all went well; 2: an error; 3: an arm failed; 130: stopped. Each measurement has options of
+    its own: ``python -m benchmarks train-speed --help``.
     """
     arguments = sys.argv[1:] if argv is None else argv
     if arguments and arguments[0] in MEASUREMENTS:
@@ -52,7 +56,7 @@ def _command(options: argparse.Namespace) -> int:
     try:
         return _report(options) if options.command == "report" else _run(options)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("stopped; the same command goes on from here") from None
+        raise KeyboardInterrupt("stopped; the same command continues from here") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m benchmarks", description="The comparison harness of rsmooth."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train and certify the arms of a preset, then report")
+    run = commands.add_parser("run", help="train, certify and compare the arms of a preset")
     run.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     _add_run_options(run)
     ablate = commands.add_parser("ablate", help="vary one thing about a preset's SmoothAdv arm")
@@ -72,16 +76,16 @@ def _parser() -> argparse.ArgumentParser:
         "folders", nargs="+", type=Path, help="run folders, folders of runs, or published logs"
     )
     report.add_argument(
-        "--radii", type=float, nargs="+", help="default: what the preset, or the sigma, asks for"
+        "--radii", type=float, nargs="+", help="radii of the tables; default: chosen from the data"
     )
     report.add_argument("--linf", nargs="+", help="linf radii of a further table, e.g. 2/255")
     report.add_argument(
-        "--dimension", type=int, help="values of an image, for --linf where a log does not say it"
+        "--dimension", type=int, help="values per image, for --linf and logs that do not record it"
     )
     report.add_argument("--title", default="Report")
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
     report.add_argument(
-        "--reference", help="published tables to print beside: cifar10, imagenet or none"
+        "--reference", help="published tables for comparison: cifar10, imagenet or none"
     )
     for name, (_, text) in MEASUREMENTS.items():
         commands.add_parser(name, help=text, add_help=False)
@@ -91,16 +95,20 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder of the runs (default: runs/NAME)")
     parser.add_argument("--jobs", type=int, help="arms at a time (default: the preset's)")
-    parser.add_argument("--only", nargs="+", metavar="ARM", help="just these arms")
+    parser.add_argument("--only", nargs="+", metavar="ARM", help="only these arms")
     parser.add_argument(
-        "--max_seconds", type=float, help="stop at a checkpoint after this long; run again to go on"
+        "--max_seconds",
+        type=float,
+        help="stop at a checkpoint after this time; run again to continue",
     )
     parser.add_argument(
         "--data", type=Path, help="the preset's data, in place of its environment variable"
     )
     parser.add_argument("--device", help="cpu, cuda or auto (default: auto)")
     parser.add_argument(
-        "--tiny", action="store_true", help="sizes that take seconds: does everything run here?"
+        "--tiny",
+        action="store_true",
+        help="sizes that take seconds, to see whether everything runs",
     )
 
 
@@ -115,7 +123,7 @@ def _run(options: argparse.Namespace) -> int:
         print(f"{name} failed: {output}", file=sys.stderr)
     if outcome.stopped:
         print(
-            f"stopped before the end of {', '.join(outcome.stopped)}; the same command goes on",
+            f"stopped before the end of {', '.join(outcome.stopped)}; the same command continues",
             file=sys.stderr,
         )
     certified = [
@@ -148,7 +156,8 @@ def _preset(options: argparse.Namespace) -> Any:
     if options.data is not None:
         if preset.data is None:
             raise ValueError(
-                f"expected --data with a preset that reads files, got it with {preset.name}"
+                f"expected --data with a preset that reads files, got it with "
+                f"{preset.name}; leave it out"
             )
         os.environ[preset.data] = str(options.data.resolve())
     return select_arms(preset, options.only)

@@ -1,9 +1,7 @@
-"""One arm in its own process: train, certify, say what it cost. ``python -m benchmarks.arm
-FOLDER``.
+"""One arm in its own process: train, certify, record the cost. ``python -m benchmarks.arm FOLDER``.
 
-The runner has written the arm's options into FOLDER/arm.yaml. Whatever is finished is not done
-again; when the time is up the process stops like one that is interrupted, and all that checkpoint
-and journal hold stays.
+The runner writes the options of the arm into FOLDER/arm.yaml. What is finished is not done again.
+When the time is up, the process stops as if interrupted, and keeps its checkpoint and its journal.
 """
 
 from __future__ import annotations
@@ -33,20 +31,19 @@ STOPPED = exits.STOPPED
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the arm of a folder; 0 when it is finished, 130 when it was stopped, 2 after an error."""
+    """Run the arm of a folder; return 0 when finished, 130 when stopped, 2 after an error."""
     parser = argparse.ArgumentParser(prog="benchmarks.arm")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--seconds", type=float, help="stop after so long")
-    parser.add_argument("--command", help="what the user typed, for the record")
+    parser.add_argument("--seconds", type=float, help="stop after this time")
+    parser.add_argument("--command", help="the command line of the user, for the provenance")
     options = parser.parse_args(argv)
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # a shell's background jobs inherit it ignored
+    # The background jobs of a shell inherit an ignored SIGINT.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGALRM):
         signal.signal(number, _interrupt)
     if options.seconds is not None:
         signal.setitimer(signal.ITIMER_REAL, max(options.seconds, 0.01))
-    # In good order when the runner is gone, so that its successor finds nobody at work.
+    # End when the runner has ended, so that its successor finds no other process at work.
     end_with_parent(_interrupt)
     try:
         return exits.run(lambda: run_arm(options.folder, options.command), options.folder.name)
@@ -58,8 +55,11 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def run_arm(folder: Path, command: str | None = None) -> None:
-    """Train and certify the arm of ``folder`` and write its summary; the arms that it needs lie
-    beside it.
+    """Train and certify the arm of ``folder``, and write its summary.
+
+        run_arm(Path("runs/digits/smoothadv"))
+
+    The folders of the arms that it needs are beside it.
     """
     import torch
 
@@ -88,7 +88,7 @@ def run_arm(folder: Path, command: str | None = None) -> None:
 
 
 def stage_seconds(folder: Path) -> dict[str, dict[str, float]]:
-    """Wall-clock and processor seconds of each stage, added up over all the calls that it took."""
+    """Wall-clock and processor seconds per stage, summed over all calls."""
     total: dict[str, dict[str, float]] = {}
     for line in (folder / TIMES).read_text(encoding="utf-8").splitlines():
         entry = json.loads(line)
@@ -99,13 +99,13 @@ def stage_seconds(folder: Path) -> dict[str, dict[str, float]]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write a file so that it is either the old one or the new one, whatever happens."""
+    """Write a JSON file; after a crash it is either the old or the new one."""
     replace_file(path, f"{json.dumps(content, indent=1)}\n".encode())
 
 
 @contextmanager
 def _stage(folder: Path, name: str, state: dict[str, Any]) -> Iterator[None]:
-    """Say what is being done, for the runner's bars, and note what it cost, however it ends."""
+    """A context that records its stage for the progress bars, and its cost, however it ends."""
     write_json(folder / STATE, {"stage": name, **state})
     wall, cpu = time.perf_counter(), _cpu_seconds()
     try:
@@ -121,7 +121,7 @@ def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
     from rsmooth.config.parts import build_trainer
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what a trainer remarks on, it remarks on when it trains
+        warnings.simplefilter("ignore")  # the trainer warns when it trains
         trainer = build_trainer(asked["trainer"], asked.get("attack"), asked.get("seed", 0))
     if trainer.budget_seconds is not None:
         return {"unit": "s", "total": round(trainer.budget_seconds)}

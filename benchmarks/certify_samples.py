@@ -1,10 +1,8 @@
-"""How many samples each certification mode needs, on trained models, and what accuracy it certifies
-with them.
+"""The samples that each mode of certification needs on trained models, and its certified accuracy.
 
-``python -m benchmarks certify-samples`` trains the digits preset's Gaussian and SmoothAdv arms at
-several sigmas, or takes run folders (``--runs``), draws n votes an image once, and lets every mode
-read the same votes up to where it would have stopped: a mode sees a prefix of the stream that the
-fixed mode sees, so this is what each would have done.
+``python -m benchmarks certify-samples`` trains the Gaussian and SmoothAdv arms of the digits preset
+at several sigmas, or takes run folders (``--runs``). It draws n votes per image once. Every mode
+reads the same votes, up to the sample at which it stops. So the result is that of a run of its own.
 """
 
 from __future__ import annotations
@@ -38,9 +36,7 @@ TOLERANCE = 0.02  # of the anytime mode, in units of sigma
 
 @dataclass(frozen=True)
 class Stream:
-    """The votes of N images: the class tested (N,), and its hits (N, L) among the first looks[l]
-    samples.
-    """
+    """The votes of N images: the tested class (N,), and its hits (N, L) after looks[l] samples."""
 
     tested: NDArray[np.int64]
     looks: tuple[int, ...]
@@ -76,7 +72,10 @@ def _models(options: argparse.Namespace) -> Iterator[tuple[str, SmoothedClassifi
                 None, run, split="test", skip=options.skip, limit=options.images, only=None
             )
             if not isinstance(data, ImageData):
-                raise ValueError(f"expected runs on images in memory, got {run} on an image folder")
+                raise ValueError(
+                    f"expected runs on images in memory, got {run} on an image "
+                    "folder; choose others"
+                )
             yield run.name, SmoothedClassifier.load(run / "model.pt"), data
         return
     splits = load_dataset("digits", validation=0.2)
@@ -109,7 +108,7 @@ def _train(
 def _modes(
     sigma: float, options: argparse.Namespace
 ) -> list[tuple[str, StoppingRule, tuple[float, ...]]]:
-    """Name, rule and the radii at which each mode's accuracy is read."""
+    """Name and rule of each mode, and the radii at which its accuracy is read."""
     grid = tuple(float(radius) for radius in np.arange(0.0, 3.0 * sigma + 1e-9, options.step))
 
     def rule(mode: str, **option: object) -> StoppingRule:
@@ -164,7 +163,7 @@ def _compare(
 
 
 def _decide(rule: StoppingRule, stream: Stream) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Radius, -1 for an abstention, and samples of each image under a rule."""
+    """The radius of each image under a rule, or -1 for an abstention, and its samples."""
     columns = [stream.looks.index(look) for look in rule.looks]
     radius, samples = np.empty(len(stream.tested)), np.empty(len(stream.tested), dtype=np.int64)
     for row, hits in enumerate(stream.hits[:, columns].tolist()):
@@ -176,7 +175,7 @@ def _decide(rule: StoppingRule, stream: Stream) -> tuple[NDArray[np.float64], ND
 
 
 def _reader(looks: Sequence[int]) -> Procedure:
-    """An algorithm that selects a class as CERTIFY does and notes its hits at all looks."""
+    """A procedure that selects a class as CERTIFY does, and records its hits at all looks."""
     selection = (yield VoteRequest("select", N0))[:-1]
     tested, hits = int(selection.argmax()), []
     for look in looks:
@@ -220,18 +219,14 @@ def _table(
     rows: list[dict[str, object]], made: dict[str, object], options: argparse.Namespace
 ) -> str:
     lines = [
-        f"Samples of each mode, at most n={options.n:,}, alpha={options.alpha:g}, on votes of one "
-        "stream "
-        f"({made['cpu']}, {made['date']}, commit {made['commit']}). Mean samples ± standard error "
-        "over the "
-        "images: a few that lie next to the radius asked for take most of them. Accuracy is "
-        "certified accuracy; "
-        "the largest difference is that over all radii of the mode, in standard errors of the "
-        "fixed one.",
+        f"Samples per image of each mode, at most n={options.n:,}, alpha={options.alpha:g}, on the "
+        f"same votes ({made['cpu']}, {made['date']}, commit {made['commit']}). Mean samples ± "
+        "standard error over the images: a few images with a radius near the one in question take "
+        "most samples. The largest difference in certified accuracy is over all radii of the mode, "
+        "in standard errors of the fixed one.",
         "",
         "| model | sigma | mode | images | mean samples | median | fewer by | largest difference "
-        "to fixed | "
-        "in standard errors |",
+        "to fixed | in standard errors |",
         "|---|---:|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
@@ -242,8 +237,9 @@ def _table(
         lines.append(
             f"| {row['model']} | {row['sigma']:g} | {row['mode']} | {row['images']} | "
             f"{row['mean_samples']:,.0f} ± {row['mean_samples_error']:,.0f} | "
-            f"{row['median_samples']:,.0f} | "
-            f"{row['saving']:.1f}x | " + " | ".join(worst if len(gaps) else ["", ""]) + " |"
+            f"{row['median_samples']:,.0f} | {row['saving']:.1f}x | "
+            + " | ".join(worst if len(gaps) else ["", ""])
+            + " |"
         )
     return "\n".join(lines)
 
@@ -255,20 +251,20 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--runs", nargs="+", type=Path, help="run folders; default: trains on the digits"
-    )
-    parser.add_argument("--sigmas", nargs="+", type=float, default=[0.25, 0.5], help="to train at")
-    parser.add_argument("--epochs", type=int, default=20, help="to train for")
-    parser.add_argument(
-        "--images", type=int, default=100, help="so many test images; of the digits, evenly spread"
+        "--runs", nargs="+", type=Path, help="run folders; default: train on the digits"
     )
     parser.add_argument(
-        "--skip", type=int, default=1, help="of a run's test images, take 0, skip, 2*skip, ..."
+        "--sigmas", nargs="+", type=float, default=[0.25, 0.5], help="noise of the trained models"
+    )
+    parser.add_argument("--epochs", type=int, default=20, help="epochs of training")
+    parser.add_argument("--images", type=int, default=100, help="number of test images")
+    parser.add_argument(
+        "--skip", type=int, default=1, help="of the test images of a run, take 0, skip, 2*skip, ..."
     )
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--alpha", type=float, default=1e-3)
     parser.add_argument(
-        "--step", type=float, default=0.25, help="of the radius grid, in pixel units"
+        "--step", type=float, default=0.25, help="step of the radius grid, in [0,1] pixel units"
     )
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")

@@ -1,10 +1,10 @@
-"""Noisy images a second in certification: ours beside the plain loop that the published code runs.
+"""Noisy images per second in certification: ours and the plain loop of the published code.
 
 ``python -m benchmarks certify-speed`` times both in turns on the same images at the same n. The
-plain loop takes one image at a time, float32, batches of 1000, and counts on the host after each;
-ours is what ``certify_dataset`` runs. Start-up (imports of the workers, compilation) is given
-apart, since it does not grow with the run. The weights are
-random: they change no timing.
+plain loop takes one image at a time, in float32 and batches of 1000, and counts votes on the host
+after each batch. Ours is what ``certify_dataset`` runs. Start-up (imports of the workers,
+compilation) has a column of its own, since it does not grow with the run. The weights are random,
+which changes no timing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ SIGMA = 0.25
 
 @dataclass(frozen=True)
 class Way:
-    """One way to execute our engine; compiled: as the numerics profile says it."""
+    """One way to run our certification; compiled: as in the numerics profile."""
 
     name: str
     precision: str
@@ -51,7 +51,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Rate:
-    """Noisy images a second once under way, and the seconds before."""
+    """Noisy images per second after start-up, and the seconds of start-up."""
 
     samples_per_second: float
     startup_seconds: float
@@ -77,9 +77,8 @@ def main(argv: list[str] | None = None) -> int:
             images_a_second(g.base, data.images.shape[1:]) if _on_gpu(options) else None
         )
         table = _table(result, options)
-        _write(
-            options.out, result, table
-        )  # after each turn, so that a time limit costs only what is missing
+        # After each turn, so that a time limit costs no more than the last one.
+        _write(options.out, result, table)
     print(table)
     return 0
 
@@ -141,9 +140,7 @@ def _on_gpu(options: argparse.Namespace) -> bool:
 def _open(
     g: SmoothedClassifier, data: ImageData, options: argparse.Namespace
 ) -> tuple[dict[Way, tuple[VotePool, float]], dict[str, str]]:
-    """Each way's pool, compiled and recorded, with the seconds that it took; and what became of
-    ways that fail here.
-    """
+    """The pool of each way with its start-up seconds, and the errors of ways that fail here."""
     pools: dict[Way, tuple[VotePool, float]] = {}
     failed: dict[str, str] = {}
     for way in _ways(options):
@@ -184,9 +181,7 @@ def _settings(way: Way, options: argparse.Namespace) -> CertifySettings:
 
 @torch.no_grad()
 def _plain_loop(g: SmoothedClassifier, data: ImageData, n: int) -> Iterator[Event]:
-    """The published loop: one image, batches of 1000 copies, the votes fetched and counted after
-    each batch.
-    """
+    """The published loop: one image at a time, batches of 1000 copies, votes counted after each."""
     device = next(g.parameters()).device
     while True:
         for row in range(len(data)):
@@ -212,9 +207,7 @@ def _our_loop(
 
 
 def _rate(loop: Iterator[Event], seconds: float, workers: int) -> Rate:
-    """Votes over ``seconds`` seconds, counted from when every worker has had time for its first
-    rounds.
-    """
+    """Votes per second over ``seconds`` seconds, after the first rounds of every worker."""
     start = time.perf_counter()
     skip = 8 * workers  # rounds grow from one pass to a second's worth
     begin, drawn = 0.0, 0
@@ -229,7 +222,9 @@ def _rate(loop: Iterator[Event], seconds: float, workers: int) -> Rate:
         if now - begin >= seconds:
             loop.close()  # type: ignore[attr-defined]
             return Rate(drawn / (now - begin), begin - start)
-    raise RuntimeError("expected a run longer than the time to measure; raise --n")
+    raise RuntimeError(
+        f"expected a run of more than {seconds:g} s, got one that ended before; raise --n"
+    )
 
 
 def _result(
@@ -276,12 +271,10 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
     assert isinstance(made, dict)
     lines = [
         f"Certification speed, {options.model} on {options.device}: noisy images/s at "
-        f"n={options.n:,} (median of "
-        f"{len(plain)} turns; {made['gpu'] if floor else made['cpu']}, {made['cores']} cores, "
-        "torch "
+        f"n={options.n:,} (median of {len(plain)} turns; "
+        f"{made['gpu'] if floor else made['cpu']}, {made['cores']} cores, torch "
         f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of "
-        "the machine "
-        f"{result['load']:.1f}, so compare the ratios)",
+        f"the machine {result['load']:.1f}, so compare the ratios)",
         "",
         "| way | processes | samples/s | ratio to the plain loop | start-up (s) |"
         + (" share of the best |" * bool(floor)),
@@ -293,9 +286,8 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
         share = f" {row['samples_per_second'] / floor:.1%} |" if floor else ""
         lines.append(
             f"| {row['way']} | {row['workers']} | {row['samples_per_second']:,.0f} | "
-            f"{row['ratio']:.2f}x "
-            f"({min(row['ratios']):.2f}-{max(row['ratios']):.2f}) | {row['startup_seconds']:.1f} "
-            f"|{share}"
+            f"{row['ratio']:.2f}x ({min(row['ratios']):.2f}-{max(row['ratios']):.2f}) | "
+            f"{row['startup_seconds']:.1f} |{share}"
         )
     if floor:
         lines += [
@@ -316,20 +308,16 @@ def _parser() -> argparse.ArgumentParser:
         "--model", default="resnet20", help="a registry name: resnet20, resnet110, resnet50"
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--n", type=int, default=100_000, help="samples an image")
-    parser.add_argument(
-        "--seconds", type=float, default=8.0, help="that each way is timed in each turn"
-    )
+    parser.add_argument("--n", type=int, default=100_000, help="samples per image")
+    parser.add_argument("--seconds", type=float, default=8.0, help="seconds per way and turn")
     parser.add_argument("--repeats", type=int, default=3, help="turns; the median counts")
     parser.add_argument(
-        "--batch", type=int, help="noisy images in a pass of ours; default: what the engine chooses"
+        "--batch", type=int, help="noisy images per pass of ours; default: chosen automatically"
     )
     parser.add_argument(
         "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes on a CPU"
     )
-    parser.add_argument(
-        "--threads", type=int, help="of the plain loop and of one process; default: torch's"
-    )
+    parser.add_argument("--threads", type=int, help="threads per process; default: those of torch")
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

@@ -1,9 +1,8 @@
-"""What exact noise costs beside a forward pass: sampling, adding and converting, timed in turns
-with the network.
+"""The time of exact noise (sampling, adding, converting), relative to a forward pass.
 
-``python -m benchmarks.noise_cost`` measures the grid sampler (with NumPy's and with compiled Philox
-words) and plain ``torch.randn`` against a batch-norm-folded bfloat16 channels-last network, on one
-thread, and prints each share.
+``python -m benchmarks noise-cost`` measures the grid sampler, with NumPy's and with compiled Philox
+words, and plain ``torch.randn``. The network has folded batch norm, bfloat16 weights and
+channels-last memory, and runs on one thread. Noise and network take turns.
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ Step = Callable[[], Tensor]
 
 @dataclass(frozen=True)
 class Row:
-    """Images a second of one noise and of the network in the same rounds; share: noise time /
-    network time.
-    """
+    """Images per second of one noise and of the network; share: noise time / network time."""
 
     name: str
     noise_rate: float
@@ -59,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _noises(images: Tensor) -> list[tuple[str, Step]]:
-    """A list in which the grid's steps come twice: before and after the kernels were compiled."""
+    """Name and step of each noise; the grid comes twice, before and after compilation."""
 
     def randn() -> Tensor:
         return images / 255 + 0.25 * torch.randn(images.shape, device=images.device)
@@ -99,7 +96,7 @@ def _network(model: str, images: Tensor) -> Step:
 
 
 def _measure(name: str, noise: Step, network: Step, batch: int, rounds: int) -> Row:
-    """Medians over rounds, in each of which both take their turn: both meet the same load."""
+    """Medians over rounds; noise and network take turns, so that both meet the same load."""
     for step in (noise, network, noise, network):
         step()
     times = [(_seconds(noise, 8), _seconds(network, 2)) for _ in range(rounds)]

@@ -1,5 +1,8 @@
-"""Presets: a list of arms as YAML data, each arm the options of ``rsmooth train`` and ``rsmooth
-certify``.
+"""Presets: lists of arms as YAML data.
+
+    load_preset("digits").arms[0].train["trainer"]
+
+Each arm has the options of ``rsmooth train`` and of ``rsmooth certify``.
 """
 
 from __future__ import annotations
@@ -19,10 +22,10 @@ _MODELS = ("init_from", "teacher")  # the options of training that name a traine
 
 @dataclass(frozen=True)
 class Arm:
-    """One run: its name, and the options of the two verbs that make it.
+    """One configuration of a comparison: its name, and the options of the two verbs that run it.
 
     train: init_from and teacher may be ``{arm: NAME}``, the model of another arm. certify: None for
-    an arm that only trains, for others to build on; it has no row in a report.
+    an arm that is trained only for others; it has no row in a report.
     """
 
     name: str
@@ -31,31 +34,29 @@ class Arm:
 
     @property
     def needs(self) -> list[str]:
-        """The arms whose models this one trains with; they have to be finished before it starts."""
+        """The arms whose models this one needs; they must be finished before it starts."""
         models = [self.train.get(option) for option in _MODELS]
         return [model["arm"] for model in models if isinstance(model, Mapping)]
 
     def train_options(self, runs: Path) -> dict[str, Any]:
-        """The options of training, with the arms that they name as their folders below ``runs``."""
+        """The options of training, with the folders below ``runs`` in place of arms."""
         return {
             key: runs / value["arm"] if key in _MODELS and isinstance(value, Mapping) else value
             for key, value in self.train.items()
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """What the runner writes beside the run, and compares on a resume."""
+        """The options as the runner writes them, and compares them on a resume."""
         return {"train": self.train, "certify": self.certify}
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Arms that belong together; one that needs another stands below it.
+    """Arms that belong together; one that needs another comes after it.
 
-    report: ``radii``, ``linf`` radii and, where published numbers exist, ``reference``: as of
-    ``report_runs``.
-    threads: of each arm's process; None leaves them to torch. jobs: arms at a time.
-    ablate_from: the arm that an ablation varies. data: the environment variable with the data's
-    path, if it needs one.
+    report: options of ``report_runs``: ``radii``, ``linf`` and ``reference``. threads: of the
+    process of each arm; None: those of torch. jobs: arms at a time. ablate_from: the arm that an
+    ablation varies. data: the environment variable with the path of the data, if it needs one.
     """
 
     name: str
@@ -69,18 +70,19 @@ class Preset:
 
 
 def preset_names() -> list[str]:
-    """The presets that are shipped."""
+    """The names of the shipped presets."""
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 def load_preset(
     name: str, *, tiny: bool = False, changes: Mapping[str, Any] | None = None
 ) -> Preset:
-    """A shipped preset, or a YAML file of one's own; ``tiny`` puts sizes in that take seconds.
+    """A shipped preset, or one from a YAML file; ``tiny`` takes sizes that run in seconds.
 
-    changes: {"train": {...}, "certify": {...}} for every arm; as the tiny sizes they leave out a
-    verb that the arm leaves out. ValueError for an unknown preset, an unknown key, or an arm that
-    needs one which is not above it.
+        load_preset("digits", changes={"train": {"device": "cpu"}})
+
+    changes: options {"train": {...}, "certify": {...}} for every arm that has the verb. ValueError
+    for an unknown preset, an unknown key, or an arm that needs one which does not come before it.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.exists():
@@ -123,7 +125,7 @@ def load_preset(
 
 
 def select_arms(preset: Preset, names: list[str] | None) -> Preset:
-    """The preset with only the arms of these names; None means all. ValueError for others."""
+    """The preset with only the named arms, or all for None; ValueError for unknown ones."""
     if names is None:
         return preset
     known = {arm.name: arm for arm in preset.arms}
@@ -136,21 +138,23 @@ def select_arms(preset: Preset, names: list[str] | None) -> Preset:
 
 
 def ablation_names() -> list[str]:
-    """The ready-made ablations."""
+    """The names of the shipped ablations."""
     return list(yaml.safe_load(ABLATIONS.read_text(encoding="utf-8")))
 
 
 def ablation(preset: Preset, what: str) -> Preset:
-    """A preset that varies one thing about the arm ``ablate_from`` of another one.
+    """A preset that varies one thing about the arm ``ablate_from`` of another preset.
 
-    what: a shipped ablation, or a YAML file with ``title`` and ``arms``, each arm the options in
-    which it differs. ValueError for an unknown ablation, or a preset that names no arm to vary.
+        ablation(load_preset("digits"), "order")
+
+    what: a shipped ablation, or a YAML file with ``title`` and ``arms``; each arm has the options
+    in which it differs. ValueError for an unknown ablation, or a preset that names no arm to vary.
     """
     name, content = _ablation(what)
     base = next((arm for arm in preset.arms if arm.name == preset.ablate_from), None)
     if base is None:
         raise ValueError(
-            f"expected a preset that names the arm to vary (ablate_from), got {preset.name}"
+            f"expected a preset that names the arm to vary, got {preset.name}; add ablate_from: ARM"
         )
     arms = []
     for arm, change in content["arms"].items():
@@ -173,7 +177,7 @@ def ablation(preset: Preset, what: str) -> Preset:
 
 
 def _ablation(what: str) -> tuple[str, dict[str, Any]]:
-    """Name, and title and arms, of a shipped ablation or of a YAML file."""
+    """Name and content of a shipped ablation or of a YAML file."""
     if not what.endswith((".yaml", ".yml")):
         shipped = yaml.safe_load(ABLATIONS.read_text(encoding="utf-8"))
         if what not in shipped:
@@ -202,7 +206,7 @@ def _ablation(what: str) -> tuple[str, dict[str, Any]]:
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``change`` laid over it, mapping by mapping; a null replaces what was there."""
+    """``base`` changed by ``change``, mapping by mapping; a null replaces the old value."""
     merged = dict(base)
     for key, value in change.items():
         old = merged.get(key)
@@ -218,8 +222,7 @@ def _check_needs(arm: Arm, above: list[str]) -> None:
     if missing:
         raise ValueError(
             f"expected the arms that {arm.name} needs above it, got {', '.join(missing)} "
-            "elsewhere; "
-            f"above it stand {', '.join(above) or 'none'}"
+            f"elsewhere (above it: {', '.join(above) or 'none'}); change the order"
         )
 
 

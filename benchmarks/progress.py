@@ -1,6 +1,4 @@
-"""How far the arms are, read from the files that they write: a bar with time left for each arm at
-work.
-"""
+"""Progress of the arms, read from the files that they write."""
 
 from __future__ import annotations
 
@@ -19,8 +17,9 @@ Bar = Any  # tqdm is generic in its type stubs only
 
 
 class Progress:
-    """One bar over all arms and one for each arm at work; without a terminal, a line an arm every
-    half minute.
+    """One bar for all arms and one for each running arm, with the time left.
+
+    Without a terminal: a line per arm every half minute.
     """
 
     def __init__(self, arms: int, finished: int) -> None:
@@ -38,7 +37,7 @@ class Progress:
         self._said = time.monotonic()
 
     def show(self, folders: dict[str, Path]) -> None:
-        """Bring the bars of the arms at work up to date."""
+        """Update the bars of the running arms."""
         if not self._terminal:
             self._say(folders)
             return
@@ -66,7 +65,7 @@ class Progress:
             bar.update(done - bar.n)
 
     def _say(self, folders: dict[str, Path]) -> None:
-        """A line for each arm at work, now and then."""
+        """Print a line for each running arm, every half minute."""
         if time.monotonic() - self._said < LINE_SECONDS:
             return
         self._said = time.monotonic()
@@ -77,7 +76,7 @@ class Progress:
                 print(f"{name}: {stage}, {unit} {done:g} of {total:g}", file=sys.stderr, flush=True)
 
     def settle(self, name: str, finished: bool) -> None:
-        """An arm has ended."""
+        """Close the bar of an arm that has ended."""
         self._drop(name)
         if finished:
             self._all.update(1)
@@ -87,7 +86,7 @@ class Progress:
             )
 
     def close(self) -> None:
-        """Take all bars down."""
+        """Close all bars."""
         for name in list(self._bars):
             self._drop(name)
         self._all.close()
@@ -102,8 +101,11 @@ class Progress:
 
 
 def stage_progress(folder: Path) -> tuple[str, str, float, float] | None:
-    """(stage, unit, done, total) of an arm at work: epochs or seconds of training, or images; None
-    before its first.
+    """(stage, unit, done, total) of a running arm, or None before its first stage.
+
+        stage_progress(Path("runs/digits/smoothadv"))  # ("train", "epoch", 3, 40)
+
+    The unit of training is "epoch" or "s", that of certification "image".
     """
     state = _read_json(folder / STATE)
     if not state:
@@ -118,7 +120,7 @@ def stage_progress(folder: Path) -> tuple[str, str, float, float] | None:
 
 
 def _seconds_trained(path: Path) -> float:
-    """As the last finished epoch has it."""
+    """The seconds of training up to the last finished epoch."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
@@ -127,7 +129,7 @@ def _seconds_trained(path: Path) -> float:
 
 
 def _count(path: Path, mark: bytes) -> int:
-    """Lines with ``mark`` in a file that another process appends to."""
+    """The lines with ``mark`` in a file that another process appends to."""
     try:
         return sum(mark in line for line in path.read_bytes().splitlines())
     except FileNotFoundError:

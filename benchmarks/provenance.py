@@ -1,4 +1,4 @@
-"""What a measurement needs beside its figures: machine, versions, commit, command, date."""
+"""The provenance of a measurement: machine, versions, commit, command, date."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from typing import Any
 
 
 def provenance(seeds: dict[str, int] | None = None, command: str | None = None) -> dict[str, Any]:
-    """Everything about this process that its figures depend on; no host names and no paths.
+    """What the figures of this process depend on, without host names and paths.
 
-    command: what the user typed, where that is not what this process was started with.
+        provenance({"train": 0})["commit"]
+
+    command: the command line of the user, where this process was started with another one.
     """
     import torch
 
@@ -38,13 +40,14 @@ def provenance(seeds: dict[str, int] | None = None, command: str | None = None) 
 
 
 def this_command() -> str:
-    """The harness' command line as it was typed, with folders' names in place of their paths."""
+    """The command line of the harness, with the names of files in place of their paths."""
     return " ".join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])])
 
 
 def git_commit() -> str:
-    """The commit of the code, with "+changes" where the tree differs from it; "unknown" outside a
-    checkout.
+    """The commit of the code, or "unknown" outside a checkout.
+
+    It ends with "+changes" where tracked files differ from the commit.
     """
 
     def git(*arguments: str) -> str:
@@ -66,9 +69,7 @@ def git_commit() -> str:
 
 
 def cpu_model() -> str:
-    """The processor as the system names it, with the bf16 instructions that decide about its speed
-    here.
-    """
+    """The name of the processor, and its bf16 instructions, on which speed here depends."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:

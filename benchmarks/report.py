@@ -1,6 +1,4 @@
-"""Our runs beside the published tables, radius by radius, with what is measured here and what is
-quoted told apart.
-"""
+"""Reports of our runs with the published tables, where rows are marked as measured or quoted."""
 
 from __future__ import annotations
 
@@ -28,9 +26,9 @@ from rsmooth.report import (
 )
 
 PROTOCOLS = {"cifar10": 20, "imagenet": 100}
-"""Every how-many-eth test image the published logs certify."""
+"""Published logs certify every k-th test image, with this k."""
 VALUES = {"cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}
-"""Values of an image, by which published linf figures are at l2 radii."""
+"""Values per image, by which published linf figures become l2 radii."""
 
 
 def report_runs(
@@ -44,13 +42,14 @@ def report_runs(
     linf: Sequence[float] | None = None,
     dimension: int | None = None,
 ) -> str:
-    """Compose the report of run folders or logs, print-ready; with ``out`` its files are written
-    there.
+    """The report of run folders or logs as Markdown; its files go to ``out``.
+
+        report_runs([Path("runs/digits/smoothadv")], title="Digits", radii=[0.25, 0.5])
 
     reference: "cifar10" or "imagenet" adds the published rows for the same subset of images; None
-    or "none" adds none. linf, dimension: as of ``rsmooth.report.report``; the published linf rows
-    of those radii are set beside ours.
-    brief: return the table alone and the names of the files. ValueError for an unknown reference.
+    or "none" adds none. linf, dimension: as in ``rsmooth.report.report``; the published linf rows
+    at those radii are added too. brief: return only the tables and the names of the files.
+    ValueError for an unknown reference.
     """
     made = report(
         list(folders),
@@ -79,8 +78,9 @@ def report_runs(
 
 
 def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """Run folders among ``paths`` and directly below them, and logs as they are; ValueError where
-    there is none.
+    """The logs and run folders of ``paths``, and the run folders directly below them.
+
+    ValueError where there is none.
     """
     found: list[Path] = []
     for path in paths:
@@ -95,14 +95,15 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     if not found:
         raise ValueError(
             f"expected run folders or logs in {', '.join(map(str, paths))}, got none with "
-            "certificates"
+            "certificates; run rsmooth certify first"
         )
     return found
 
 
 def _comparable(made: Report, reference: str | None) -> list[Quoted]:
-    """The published rows on as many images at the sigmas of our runs; all subsets where ours is
-    none of theirs.
+    """The published rows at the sigmas of our runs, on the same subset of images.
+
+    They are rows on all subsets where ours is none of the published ones.
     """
     if reference in (None, "none"):
         return []
@@ -117,15 +118,13 @@ def _comparable(made: Report, reference: str | None) -> list[Quoted]:
 
 
 def _published_kind(made: Report) -> Table | None:
-    """Our table of what the published ones state, l2 radii by smoothing; None where no run does."""
+    """Our table of probabilistic l2 certificates, as published ones are; None without such runs."""
     group = made.group("l2", "probabilistic")
     return None if group is None else group.table
 
 
 def _subset(runs: Sequence[Run], reference: str) -> int | None:
-    """How many images all runs share with the published protocol: 500 of every 20th, or all; None
-    for other subsets.
-    """
+    """The number of images, if all runs are on a published subset: every k-th image, or all."""
     stride = PROTOCOLS[reference]
     for run in runs:
         strided = bool((run.log.idx % stride == 0).all())
@@ -136,7 +135,7 @@ def _subset(runs: Sequence[Run], reference: str) -> int | None:
 
 
 def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
-    """Our l2 table and the published rows; nothing where no run of ours states l2 radii."""
+    """The section with our l2 rows and the published ones; empty where we have no l2 radii."""
     table = _published_kind(made)
     if table is None:
         return ""
@@ -144,23 +143,23 @@ def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     sizes = sorted({row.images for row in quoted if row.images is not None})
     subset = _subset(made.runs, reference)
     if subset is None or subset not in sizes:
-        told = "Ours are on other images than any published table: read across with care."
+        note = "Ours are on other images than any published table: compare with care."
     else:
-        told = (
-            f"All rows that state it are on {subset:,} images of the test set, ours on the "
-            "same ones."
+        note = (
+            f"All rows that state their images are on {subset:,} images of the test set, "
+            "ours on the same ones."
         )
     shown = with_curves(quoted, radii)
     if len(shown) < len(quoted):
-        told += (
+        note += (
             f" {len(quoted) - len(shown)} published rows without certified accuracies at these "
-            "radii are in beside_published.csv alone."
+            "radii are only in beside_published.csv."
         )
     header = ["", "method", "σ", "images", *(f"{radius:g}" for radius in radii), "ACR", "table"]
     lines = [
         "## Beside the published tables",
         "",
-        f"{told} Radii are l2. Rows marked measured were computed here from our own records; rows "
+        f"{note} Radii are l2. Rows marked measured were computed here from our own records; rows "
         "marked quoted are others' figures (benchmarks/reference/), and their networks, epochs and "
         "hardware differ from ours.",
         "",
@@ -173,9 +172,7 @@ def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
 
 
 def _beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
-    """Our linf accuracies and the published ones at the same radii; nothing where none are
-    published.
-    """
+    """The section with our linf accuracies and the published ones at the same radii, if any."""
     tables = [group.linf for group in made.groups if group.linf is not None]
     if not tables:
         return ""
@@ -214,8 +211,9 @@ def _beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> s
 
 
 def _at_l2(row: Quoted, radii: Sequence[float]) -> list[str]:
-    """The published accuracies at 0 and at l2 radii, which published linf tables round to five
-    decimals.
+    """The published accuracies at 0 and at l2 radii.
+
+    Published linf tables round the radii to five decimals.
     """
     found = [
         next(
@@ -240,7 +238,7 @@ def _at_linf(
 
 
 def _accuracies(row: Row) -> list[str]:
-    """In percent; certified ones in brackets where the row is not sound."""
+    """Accuracies in percent; certified ones in brackets where the row is not sound."""
     cells = [f"{100 * value:.1f}" for value in row.accuracy]
     return cells if row.sound else [cells[0], *(f"({cell})" for cell in cells[1:])]
 
@@ -250,7 +248,7 @@ def _known(value: float | None) -> str:
 
 
 def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted]:
-    """The published rows that say a certified accuracy at one of the radii above 0."""
+    """The published rows with a certified accuracy at one of the radii above 0."""
     return [
         row
         for row in quoted
@@ -320,7 +318,7 @@ def _write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
 
 
 def _training_time(folder: Path) -> TrainingTime | None:
-    """What training an arm cost, start-up included, as the harness measured it; None elsewhere."""
+    """The training time of an arm with start-up, as the harness measured it; else None."""
     path = folder / SUMMARY
     if not path.is_file():
         return None
@@ -330,7 +328,8 @@ def _training_time(folder: Path) -> TrainingTime | None:
         wall, cpu = float(spent["wall"]), spent.get("cpu")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(
-            f"expected seconds.train.wall in {path}, got {type(error).__name__}: {error}"
+            f"expected seconds.train.wall in {path}, got {type(error).__name__}: {error}; run the "
+            "arm again"
         ) from None
     if not math.isfinite(wall):
         return None
@@ -339,9 +338,7 @@ def _training_time(folder: Path) -> TrainingTime | None:
 
 
 def _budget_is_cpu(summary: dict[str, Any]) -> bool:
-    """Whether a run was trained for so many CPU seconds, which is what a budget counts unless it
-    says otherwise.
-    """
+    """Whether a run was trained for a budget of CPU seconds, the default clock of a budget."""
     trainer = summary.get("train", {}).get("trainer")
     if not isinstance(trainer, dict) or trainer.get("budget_seconds") is None:
         return False
@@ -349,7 +346,7 @@ def _budget_is_cpu(summary: dict[str, Any]) -> bool:
 
 
 def _machines(folders: Sequence[Path]) -> str:
-    """On what the runs were made, where they say so: one line for each different answer."""
+    """The section with the machines of the runs: a line per machine."""
     origins: dict[str, list[str]] = {}
     for folder in folders:
         path = folder / SUMMARY
@@ -370,6 +367,5 @@ def _machine(made: dict[str, Any]) -> str:
     where = made["gpu"] or f"{made['cpu']}, {made['threads']} of {made['cores']} threads"
     return (
         f"{where}; Python {made['python']}, {versions}; commit {made['commit']}; "
-        f"`{made['command']}`; "
-        f"{made['date'][:10]}"
+        f"`{made['command']}`; {made['date'][:10]}"
     )

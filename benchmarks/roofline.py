@@ -1,4 +1,4 @@
-"""How fast a GPU could run a network at best, by the traffic and the arithmetic of its layers."""
+"""The best speed of a network on a GPU, from the memory traffic and arithmetic of its layers."""
 
 from __future__ import annotations
 
@@ -11,17 +11,16 @@ from torch import Tensor, nn
 
 from rsmooth.models import fold_batchnorm
 
-BYTES_A_SECOND, FLOP_A_SECOND = (
-    4.3e12,
-    790e12,
-)  # of an H200, as others measured: copies; bfloat16 products
+# Of an H200, as others measured: copies, and bfloat16 products.
+BYTES_A_SECOND, FLOP_A_SECOND = 4.3e12, 790e12
 VALUE_BYTES = 2
 
 
 @dataclass
 class _Layer:
-    """What one image costs in one layer, with batch norm, ReLU and the sum with a shortcut computed
-    on the way out.
+    """The cost of one image in one layer.
+
+    Batch norm, ReLU and the sum with a shortcut cost nothing more: they are part of the layer.
     """
 
     bytes: float
@@ -29,12 +28,12 @@ class _Layer:
 
 
 def images_a_second(base: nn.Module, shape: Sequence[int]) -> float:
-    """Images (C, H, W) a second at which each layer is held up by memory or by arithmetic alone, on
-    an H200.
+    """Images (C, H, W) per second on an H200, if only memory or arithmetic limits each layer.
 
-    In bfloat16 every convolution and linear layer reads its input and writes its output once; one
-    that ends a residual block reads the shortcut too. Weights stay in the cache and are not
-    counted.
+        images_a_second(MODELS.create("resnet20", num_classes=10), (3, 32, 32))
+
+    Every convolution and linear layer reads its input and writes its output once, in bfloat16; one
+    that ends a residual block also reads the shortcut. Weights stay in the cache and do not count.
     """
     net, layers = fold_batchnorm(base).cpu(), list[_Layer]()
 

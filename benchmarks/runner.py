@@ -1,7 +1,7 @@
-"""Run the arms of a preset in processes of their own, several at a time; skip what is finished,
-resume the rest.
+"""The runner: it runs the arms of a preset in processes of their own, several at a time.
 
-An arm that needs the model of another one starts when that one is finished.
+Finished arms are skipped, others are resumed. An arm that needs the model of another one starts
+when that one is finished.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ POLL_SECONDS = 0.2
 
 @dataclass
 class Running:
-    """An arm at work: its process and the open file that takes its output."""
+    """A running arm: its folder and its process."""
 
     arm: Arm
     folder: Path
@@ -38,9 +38,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Outcome:
-    """Which arms are finished, which the time limit stopped, and which failed (with the end of
-    their output).
-    """
+    """The arms that finished, that the time limit stopped, and that failed (with their output)."""
 
     finished: list[str]
     stopped: list[str]
@@ -50,12 +48,14 @@ class Outcome:
 def run(
     preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: float | None = None
 ) -> Outcome:
-    """Run all arms of ``preset`` below ``out``; each has the folder of its name.
+    """Run all arms of ``preset`` below ``out``, each in the folder of its name.
 
-    jobs: arms at a time; default: what the preset asks for. max_seconds: no new arm starts and the
-    running ones stop at a checkpoint when so much time is over; the same call goes on later.
-    ValueError for a folder that holds an arm of the same name with other options, or an arm that
-    needs one which is neither finished nor to be run.
+        run(load_preset("digits"), Path("runs/digits"), max_seconds=520).stopped
+
+    jobs: arms at a time; default: that of the preset. max_seconds: after this time no arm starts,
+    and the running ones stop at a checkpoint; the same call continues later. ValueError for a
+    folder that holds an arm of the same name with other options, and for an arm that needs one
+    which is neither finished nor to be run.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     outcome = Outcome([], [], {})
@@ -90,7 +90,7 @@ def run(
 
 
 def is_finished(folder: Path) -> bool:
-    """Whether the arm of a folder is trained, certified and summed up."""
+    """Whether the arm of a folder has its summary, which it writes last."""
     return (folder / SUMMARY).exists()
 
 
@@ -100,10 +100,9 @@ def _check_needs(preset: Preset, out: Path) -> None:
         missing = [name for name in arm.needs if name not in chosen and not is_finished(out / name)]
         if missing and not is_finished(out / arm.name):
             raise ValueError(
-                f"expected the arms that {arm.name} needs to be finished or run with it, got "
-                f"{', '.join(missing)} neither; run {'it' if len(missing) == 1 else 'them'} "
-                "first, or "
-                "too (--only takes several)"
+                f"expected the arms that {arm.name} needs to be finished or chosen, got "
+                f"{', '.join(missing)}, neither finished nor chosen; add "
+                f"{'it' if len(missing) == 1 else 'them'} to --only"
             )
 
 
@@ -115,7 +114,7 @@ def _next(waiting: list[Arm], out: Path) -> Arm | None:
 
 
 def _settle_waiting(waiting: list[Arm], outcome: Outcome) -> None:
-    """Arms that never started: failed where one that they need has failed, stopped otherwise."""
+    """Settle arms that never started: failed if an arm that they need failed, else stopped."""
     for arm in waiting:
         broken = [name for name in arm.needs if name in outcome.failed]
         if broken:
@@ -178,8 +177,10 @@ def _settle(item: Running, outcome: Outcome) -> None:
 
 
 def _end(running: list[Running]) -> None:
-    """Stop what still runs, as Ctrl-C would: each process saves the step under way. They have
-    sessions of their own, so that a Ctrl-C in the terminal reaches each of them once, from here.
+    """Stop the arms that still run, as Ctrl-C would; each saves the current step.
+
+    They have sessions of their own, so that a Ctrl-C in the terminal reaches each of them once,
+    from here.
     """
     for item in running:
         item.process.send_signal(signal.SIGINT)

@@ -1,10 +1,9 @@
-"""Images a second in training: ours beside a plain loop, alternately in one run, for Gaussian and
-for SmoothAdv.
+"""Images per second in training, ours and a plain loop, for Gaussian training and SmoothAdv.
 
-The plain loop is what the published training scripts do: float32, a DataLoader with worker
+The plain loop is that of the published training scripts: float32, a DataLoader with worker
 processes that decode, crop and flip one image at a time, noise from torch.randn, and ``.item()`` of
-loss and accuracy after every step. Both take the same batches, the same number of attack steps and
-noise samples, and as many optimiser steps.
+loss and accuracy after every step. Both take turns in one run, with the same batches, attack steps,
+noise samples and optimiser steps.
 """
 
 from __future__ import annotations
@@ -32,9 +31,7 @@ SIGMA, EPSILON, STEPS, CLASSES = 0.25, 0.5, 2, 10
 
 
 class Pictures(Dataset[tuple[Tensor, int]]):
-    """Images as torchvision hands them out: one PIL image at a time, cropped, flipped, turned into
-    a tensor.
-    """
+    """Images by torchvision: one PIL image at a time, cropped, flipped and made a tensor."""
 
     def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
         from torchvision import transforms
@@ -78,7 +75,8 @@ def main(argv: list[str] | None = None) -> int:
             for way, graphs in ways.items():
                 ours[way].append(our_rate(images, labels, name, m, options, device, graphs))
         rows += [_row(name, m, way, plain, rates) for way, rates in ours.items()]
-        if options.out:  # after each method, so that a time limit costs only what is missing
+        # After each method, so that a time limit costs no more than the last one.
+        if options.out:
             content = {
                 "options": {k: v for k, v in vars(options).items() if k != "out"},
                 "rows": rows,
@@ -90,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _row(method: str, m: int, way: str, plain: list[float], ours: list[float]) -> dict[str, object]:
-    """What the table shows of one way to train, beside all rates that it comes from."""
+    """The row of one way to train: medians, their ratio, and all rates."""
     medians = statistics.median(plain), statistics.median(ours)
     return {
         "method": method,
@@ -111,7 +109,7 @@ def plain_rate(
     options: argparse.Namespace,
     device: torch.device,
 ) -> float:
-    """Images a second of the plain loop, after its first ``warmup`` batches."""
+    """Images per second of the plain loop, after its first ``warmup`` batches."""
     torch.manual_seed(0)
     model = (
         MODELS.create(options.model, num_classes=CLASSES, normalize="cifar10").to(device).train()
@@ -138,7 +136,7 @@ def plain_rate(
 def _plain_step(
     model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, method: str, m: int
 ) -> tuple[float, float]:
-    """One mini-batch, each image m times, as the published scripts do it."""
+    """One step on a mini-batch with each image m times, as in the published scripts."""
     copies, targets = x.repeat_interleave(m, 0), y.repeat_interleave(m)
     noise = SIGMA * torch.randn_like(copies)
     if method == "smoothadv":
@@ -152,9 +150,7 @@ def _plain_step(
 
 
 def _plain_attack(model: nn.Module, x: Tensor, y: Tensor, noise: Tensor, m: int) -> Tensor:
-    """PGD on the smoothed classifier: (B, C, H, W) -> the same; weights without gradients, batch
-    norm in eval mode.
-    """
+    """PGD on the smoothed classifier: (B, C, H, W) -> (B, C, H, W), batch norm in eval mode."""
     model.eval().requires_grad_(False)
     delta = torch.zeros_like(x, requires_grad=True)
     for _ in range(STEPS):
@@ -180,9 +176,7 @@ def our_rate(
     device: torch.device,
     graphs: bool = False,
 ) -> float:
-    """Images a second of the Trainer, after its first ``warmup`` batches; start-up and probes are
-    not counted.
-    """
+    """Images per second of the Trainer, after its first ``warmup`` batches."""
     torch.manual_seed(0)
     base = MODELS.create(options.model, num_classes=CLASSES, normalize="cifar10").to(device)
     data = ImageData(
@@ -247,8 +241,7 @@ def _table(rows: list[dict[str, object]], model: str, device: torch.device) -> s
     ]
     lines += [
         f"| {row['method']} | {row['num_noise']} | {row['way']} | {row['plain']:,.0f} | "
-        f"{row['ours']:,.0f} | "
-        f"{row['ratio']:.2f}x |"
+        f"{row['ours']:,.0f} | {row['ratio']:.2f}x |"
         for row in rows
     ]
     return "\n".join(lines)
@@ -262,24 +255,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=4, help="batches that are timed")
+    parser.add_argument("--steps", type=int, default=4, help="timed batches")
     parser.add_argument(
         "--warmup",
         type=int,
         default=1,
-        help="batches before them; on a GPU at least 5, since steps are recorded",
+        help="batches before the timed ones; on a GPU at least 5, since steps are recorded",
     )
     parser.add_argument(
-        "--repeats", type=int, default=3, help="of each loop, in turn; the median counts"
+        "--repeats", type=int, default=3, help="turns of each loop; the median counts"
     )
     parser.add_argument(
         "--num_noise", type=int, default=2, help="noise samples m of the SmoothAdv arm"
     )
-    parser.add_argument("--workers", type=int, default=2, help="of the plain loop's DataLoader")
-    parser.add_argument("--threads", type=int, help="of both loops; default: torch's")
     parser.add_argument(
-        "--precision", default="auto", choices=["auto", "float32", "bfloat16"], help="of ours"
+        "--workers", type=int, default=2, help="worker processes of the plain DataLoader"
     )
+    parser.add_argument(
+        "--threads", type=int, help="threads of both loops; default: those of torch"
+    )
+    parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true", help="compile ours")
     parser.add_argument("--device")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")

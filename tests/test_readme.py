@@ -2,11 +2,13 @@
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from rsmooth import ATTACKS
+from rsmooth import ATTACKS, NOISES, TRAINERS
 from rsmooth.cli.main import parse
 from rsmooth.cli.verbs import VERBS
 
@@ -23,13 +25,16 @@ def commands() -> list[str]:
     return [line for line in lines if line]
 
 
-@pytest.mark.parametrize("code", blocks("python"), ids=["library", "attack"])
+@pytest.mark.parametrize("code", blocks("python"), ids=["library", "records", "attack", "method"])
 def test_python_blocks_run(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    module = ModuleType("readme")  # a real one, so that its classes can be pickled
+    monkeypatch.setitem(sys.modules, "readme", module)
     try:
-        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+        exec(compile(code, "README.md", "exec"), module.__dict__)
     finally:
         ATTACKS._entries.pop("sign", None)
+        TRAINERS._entries.pop("clean-and-noisy", None)
 
 
 def test_commands_are_understood():
@@ -47,6 +52,24 @@ def test_commands_are_understood():
             parse(arguments[0], arguments[1:])
             seen.add(arguments[0])
     assert seen == set(VERBS.names()), "every verb is shown"
+
+
+def test_tables_name_what_is_registered():
+    """Every own attack, trainer and noise is in its table, and nothing else."""
+    sections = {
+        title: re.findall(r"^\|(.*)\|$", text, flags=re.MULTILINE)
+        for title, text in re.findall(r"^### (.*?)\n(.*?)(?=^##)", README, re.DOTALL | re.MULTILINE)
+    }
+    for title, registry, column in (("Training methods", TRAINERS, 2), ("Attacks", ATTACKS, 1)):
+        cells = [row.split("|")[column] for row in sections[title][2:]]
+        assert sorted(re.findall(r"`([\w-]+)`", " ".join(cells))) == registry.own_names()
+    assert all(f"--noise {name}" in README for name in NOISES.own_names() if name != "gaussian")
+
+
+def test_lines_are_short():
+    """But for commands, tables and the links in them."""
+    lines = re.sub(r"^```sh\n.*?^```$", "", README, flags=re.DOTALL | re.MULTILINE).splitlines()
+    assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
 
 
 def test_linked_files_exist():

@@ -1,8 +1,9 @@
-"""The published tables as data, one CSV a table, each row with its source; no number here was
-measured by us.
+"""The published tables as data, one CSV file per table; none of these numbers was measured here.
+
+    find("cifar10", images=500, sigmas=[0.25])
 
 Columns: dataset, kind (run, envelope, ...), method, run (P10 m4 e255 = PGD, 10 steps, m = 4,
-epsilon 255/256; D = DDN), sigma, images (how many test images the row speaks of; empty where the
+epsilon 255/256; D = DDN), sigma, images (the number of test images; empty where the
 source does not say), runs (how many the envelope is over), acr, abstained (percent), note, source;
 all further columns are radii with certified accuracies in percent.
 """
@@ -32,8 +33,9 @@ _NAMED = (
 
 @dataclass(frozen=True)
 class Quoted:
-    """One published row. accuracy: percent by radius; acr, sigma, images, abstained: None where it
-    does not say.
+    """One published row.
+
+    accuracy: percent by radius. acr, sigma, images, abstained: None where the source does not say.
     """
 
     table: str
@@ -56,7 +58,7 @@ class Quoted:
 
 
 def table_names() -> list[str]:
-    """The tables that are shipped, without their ending."""
+    """The names of the shipped tables."""
     return sorted(path.stem for path in FOLDER.glob("*.csv"))
 
 
@@ -71,7 +73,9 @@ def read_table(name: str) -> list[Quoted]:
         rows = csv.DictReader(stream)
         missing = [column for column in _NAMED if column not in (rows.fieldnames or ())]
         if missing:
-            raise ValueError(f"expected the columns {', '.join(missing)} in {path}")
+            raise ValueError(
+                f"expected the columns {', '.join(missing)} in {path}, got none; add them"
+            )
         return [_quoted(name, row) for row in rows]
 
 
@@ -84,8 +88,10 @@ def find(
 ) -> list[Quoted]:
     """The published rows for a data set, from all tables or some.
 
-    images: only rows on so many images (None: any). sigmas: only rows of these, and those that span
-    several.
+        find("cifar10", images=500, sigmas=[0.25])
+
+    images: only rows on this number of images, or an unknown one (None: any). sigmas: only rows at
+    these, and rows over several sigmas.
     """
     rows = [
         row

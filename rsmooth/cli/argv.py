@@ -1,5 +1,6 @@
-"""The short forms of the command line, written out as options, so that every one of them is a YAML
-key as well.
+"""The short forms of the command line, written out as options.
+
+So every one of them is a YAML key as well.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from collections.abc import Iterable, Sequence
 def expand(
     tokens: Sequence[str], positionals: Sequence[str], parts: Iterable[str] = ()
 ) -> list[str]:
-    """``RUN --dataset digits`` -> ``--source RUN --dataset.name digits``.
+    """The tokens of a command line with their short forms written out.
 
-    positionals: the options that may be given bare, first of all; a star takes all that follow.
-    parts: options that name a registered entry, so that ``--trainer smoothadv --trainer.epochs 3``
-    sets name and options apart.
+        expand(["RUN", "--dataset", "digits"], ["source"], ["dataset"])
+        # ["--source", "RUN", "--dataset.name", "digits"]
+
+    positionals: the options whose names may be left out, at the start of the command; one with a
+    star takes all values that follow.
+    parts: options that name a registered entry. ``--trainer smoothadv --trainer.epochs 3`` sets
+    its name and one of its options.
     """
     bare = next((i for i, token in enumerate(tokens) if token.startswith("-")), len(tokens))
     return [*_named(positionals, list(tokens[:bare])), *_parted(tokens[bare:], parts)]
@@ -31,7 +36,7 @@ def _named(positionals: Sequence[str], values: list[str]) -> list[str]:
             values = []
         else:
             named += [f"--{name}", values.pop(0)]
-    return named + values  # what is left over is the parser's to refuse
+    return named + values  # the parser refuses what is left over
 
 
 def _parted(tokens: Sequence[str], parts: Iterable[str]) -> list[str]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rsmooth.evaluate.attacked import UnderAttack
 
 DEFAULT_ATTACK: Spec = {"name": "pgd"}
-# Of attacks that have them.
+# For attacks that have such options.
 DEFAULT_OPTIONS = {"steps": 20, "target": "smoothed", "objective": "smoothadv"}
 
 
@@ -39,16 +39,17 @@ def attack(
     out: Path | None = None,
     progress: bool = True,
 ) -> None:
-    """Attack the smoothed classifier at several epsilons and print its empirical accuracy; an
-    abstention is wrong.
+    """Attack the smoothed classifier at several epsilons, and print its empirical accuracy.
+
+    An abstention counts as wrong.
 
     Args:
-        images: attack just the images of these indices
-        attack: the attack and its options, all but epsilon (see rsmooth list attacks); where it has
-            them, steps is 20 and g is attacked with the smoothadv objective
-        epsilons: norms of the perturbation in [0,1] pixel units, e.g. 0.25,128/255
+        images: attack only the images with these indices
+        attack: the attack and its options except epsilon (see rsmooth list attacks). Attacks that
+            have such options take 20 steps on g, with the smoothadv objective
+        epsilons: largest norms of the perturbation, in [0,1] pixel units, e.g. 0.25,128/255
         num_noise: noise samples that the attack averages over
-        seed: seed of the attack's and the predictions' noise
+        seed: seed of the noise of the attack and of the predictions
         batch_size: images attacked at once
         out: the file for the figures; default: attack.json in the run folder
         progress: show a progress bar
@@ -106,7 +107,8 @@ def _check(epsilons: Sequence[float], num_noise: int, batch_size: int) -> None:
     if not epsilons or min(epsilons) < 0 or num_noise < 1 or batch_size < 1:
         raise ValueError(
             "expected at least one epsilon, none below 0, and num_noise and batch_size of at least "
-            f"1, got epsilons={list(epsilons)}, num_noise={num_noise} and batch_size={batch_size}"
+            f"1, got epsilons={list(epsilons)}, num_noise={num_noise} and "
+            f"batch_size={batch_size}; use e.g. --epsilons 0.25,0.5"
         )
 
 
@@ -115,13 +117,14 @@ def _beside(source: Path | None) -> Path | None:
 
 
 def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any]]:
-    """Name and options of the attack, and the verb's defaults where it has such options; refused
-    before any work.
+    """Name and options of the attack, with the verb's defaults for the options that it has.
+
+    An attack that cannot be built is refused here, before any work.
     """
     name, options = split_spec(attack, "attack")
     if "epsilon" in options:
         raise ValueError(
-            "expected epsilons=0.25,0.5 beside the attack, got epsilon within it; move it there"
+            "expected epsilon outside the attack, got epsilon within it; use --epsilons 0.25,0.5"
         )
     defaults = {
         key: value for key, value in DEFAULT_OPTIONS.items() if accepts(ATTACKS.get(name), key)

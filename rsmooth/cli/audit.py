@@ -1,4 +1,4 @@
-"""``rsmooth audit``: attack what was certified, and say whether the certificates stand."""
+"""``rsmooth audit``: attack certified images, and report contradicted certificates."""
 
 from __future__ import annotations
 
@@ -29,18 +29,21 @@ def audit(
     seed: int = 1,
     progress: bool = True,
 ) -> None:
-    """Attack the certified images of a run folder around their radius: contradictions, and the gap
-    to the attacks.
+    """Attack the certified images of a run folder, within their radius and beyond it.
+
+    An attack within the radius that changes the answer contradicts the certificate. Attacks beyond
+    it measure how tight the certificates are.
 
     Args:
         source: a run folder with a model and its certificates
         dataset: what was certified; default: what the run was trained on
         split: the split that was certified
         max: audit at most this many of the certified images
-        factors: multiples of each image's certified radius to attack at
+        factors: the epsilons of the attacks, as multiples of each image's certified radius
         steps: steps of the SmoothAdv-PGD attack
         num_noise: noise samples that the attack averages over
-        seed: seed of the attack's and the predictions' noise, another than the certificates'
+        seed: seed of the noise of the attack and of the predictions; it must differ from the seed
+            of the certificates
         progress: show a progress bar
     """
     from rsmooth.cli.models import load_own

@@ -26,15 +26,16 @@ def certify(
     out: Path | None = None,
     progress: bool = True,
 ) -> None:
-    """Certify images with a journal that survives any interruption; the same command goes on where
-    it stopped.
+    """Certify images, into a journal that survives any interruption.
+
+    The same command continues where it stopped.
 
     Args:
-        images: certify just the images of these indices
-        workers: one-thread worker processes on a CPU
-        extends: an earlier record of mode fixed, to which these samples, of another seed, will be
-            added (rsmooth restate --append). Its numerics are taken over; what could not be added
-            is refused before the first vote
+        images: certify only the images with these indices
+        workers: worker processes on a CPU, of one thread each
+        extends: an earlier record of mode fixed, whose images get further samples of another seed;
+            rsmooth restate --append adds them up. The numerics are those of the earlier record.
+            Samples that could not be added are refused before the first vote
         out: the journal to write; default: certificates.jsonl in the run folder
         progress: show a progress bar
     """
@@ -52,7 +53,7 @@ def certify(
     log = certify_dataset(
         g, chosen, journal, settings, workers=workers, progress=progress, extends=earlier
     )
-    if len(log) < len(chosen):  # a rank under torchrun; the last to finish speaks for all
+    if len(log) < len(chosen):  # a rank under torchrun; only the last to finish prints
         return
     clean = 100 * certified_accuracy(log, [0.0])[0]
     print(
@@ -72,8 +73,8 @@ def _in_new_words(
         return model, settings
     arithmetic = EARLIER_WORDS[name]
     warnings.warn(
-        f"--noise {name} is now called --arithmetic {arithmetic}; the next release accepts that "
-        "word alone",
+        f"--noise {name} is now called --arithmetic {arithmetic}; the next release accepts only "
+        "that word",
         FutureWarning,
         stacklevel=2,
     )
@@ -82,12 +83,12 @@ def _in_new_words(
 
 def _journal(source: Path | None, out: Path | None) -> Path:
     if out is not None and out.suffix != ".jsonl":
-        raise ValueError(f"expected the journal as a file that ends in .jsonl, got {out}")
+        raise ValueError(f"expected a journal that ends in .jsonl, got {out}; rename it")
     if out is not None:
         return out
     if source is None or not source.is_dir():
         raise ValueError(
-            f"expected --out FILE.jsonl, since {source or 'a checkpoint'} is no run folder to "
-            "write to"
+            f"expected a run folder to write to, got {source or 'a checkpoint'}; add --out "
+            "FILE.jsonl"
         )
     return source / CERTIFICATES

@@ -1,4 +1,4 @@
-"""``rsmooth list``: the registered names, each with one line, and an entry's options."""
+"""``rsmooth list``: the registered names with a line each, and the options of an entry."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KINDS: dict[str, Registry] = {
 
 @VERBS.register("list", positionals=("kind", "name"))
 def list_entries(kind: str | None = None, name: str | None = None) -> None:
-    """List what can be chosen by name, plug-ins included, or the options of one entry.
+    """List what can be chosen by name, including plug-ins, or the options of one entry.
 
     Args:
         kind: attacks, trainers, objectives, models, datasets or noises; default: all of them
         name: an entry of that kind, to see its options
     """
     if kind is not None and kind not in KINDS:
-        raise ValueError(f"expected one of {', '.join(KINDS)}, got {kind!r}")
+        raise ValueError(f"expected one of {', '.join(KINDS)}, got {kind!r}; name one, or none")
     if name is not None:
         if kind is None:
             raise ValueError(f"expected a kind beside the name {name!r}, got none; add --kind")

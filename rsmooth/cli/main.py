@@ -1,7 +1,6 @@
-"""Entry point: the verb that is called is imported, parsed and run; its errors are one line.
+"""Entry point: it imports, parses and runs one verb, whose errors are one line.
 
-Nothing else is imported, so that ``rsmooth --help`` answers at once: its summaries are read from
-source.
+No other verb is imported. So ``rsmooth --help`` answers at once: it reads summaries from source.
 """
 
 from __future__ import annotations
@@ -28,11 +27,13 @@ a first run:
   rsmooth report runs/first
 
 rsmooth VERB --help shows the options of a verb; each is also a YAML key (--config run.yaml)."""
-RESUMES = "stopped; the same command goes on from here"
+RESUMES = "stopped; the same command continues from here"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; 0 when it went well, 2 after an error in what was asked, 130 when interrupted.
+    """Run one verb, and return the exit status: 0, 2 after an error, 130 when interrupted.
+
+        main(["certify", "runs/first", "--n", "1000"])
 
     An error of ours is one line on stderr; RSMOOTH_DEBUG=1 shows its traceback.
     """
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """The options of a verb by name, as its command line says them; SystemExit where it cannot."""
+    """The options of a verb from its command line, by name; SystemExit for wrong ones."""
     from rsmooth.cli.parsing import parts_of, verb_parser
 
     verb = VERBS.get(name)
@@ -104,5 +105,5 @@ def _unknown(name: str) -> str:
     if not name:
         return f"expected a verb, got none; there are {', '.join(VERBS.names())}"
     if name.startswith("-"):
-        return f"expected a verb, got the option {name!r}; options stand behind the verb"
+        return f"expected a verb, got the option {name!r}; options come after the verb"
     return VERBS.unknown(name)

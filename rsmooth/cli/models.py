@@ -1,4 +1,4 @@
-"""Opening the model that a verb works on: of a run folder, of a file, or as published."""
+"""The model that a verb works on: from a run folder, a model file or a published checkpoint."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def load_own(
     source: Path | None, weights: str, device: str, shape: tuple[int, ...]
 ) -> SmoothedClassifier:
-    """The model of a run folder or file of ours, on its device; ValueError where there is none.
+    """The model of a run folder or model file of ours, on its device.
 
-    Or where it does not take images of this shape (C, H, W).
+    ValueError where there is none, or one that does not take images of this shape (C, H, W).
     """
     from rsmooth.smoothed import SmoothedClassifier
 
@@ -57,8 +57,9 @@ def load_published(
 
 
 def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
-    """ValueError unless g's base classifier takes images (C, H, W) and answers with as many classes
-    as g has.
+    """Raise ValueError unless the base classifier of g takes images of this shape (C, H, W).
+
+    It must also give as many logits as g has classes.
     """
     import torch
 
@@ -76,7 +77,7 @@ def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
 
 
 def output_file(path: Path | None) -> Path | None:
-    """A file to write at the end of long work; ValueError now if it could not be written then."""
+    """A file to write at the end of long work; ValueError if that will not be possible."""
     if path is not None and (
         path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)
     ):

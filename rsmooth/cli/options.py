@@ -1,4 +1,4 @@
-"""Options that verbs share: which model, which images, how to predict. One home for their help."""
+"""Options that verbs share, with their help: which model, which images, how to predict."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """A model of ours.
+    """A model that rsmooth trained.
 
-    source: a run folder, or a model file of ours
-    weights: last or best weights of the run folder
+    source: a run folder, or a model file that rsmooth saved
+    weights: last or best, of the run folder
     device: cpu, cuda, or auto
     """
 
@@ -38,13 +38,14 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(RunOptions):
-    """A model of ours, or a published checkpoint.
+    """A model that rsmooth trained, or a published checkpoint.
 
-    checkpoint: a published checkpoint.pth.tar in place of a run folder
-    normalize: its normalisation: cifar10, cifar10-center, imagenet, imagenet-center or none
-    sigma: the sigma of the Gaussian noise to smooth it with
-    noise: other noise to smooth it with, e.g. uniform with --noise.half_width 0.5 (see rsmooth list
-        noises)
+    checkpoint: a published checkpoint.pth.tar, in place of a run folder
+    normalize: normalisation of the checkpoint: cifar10, cifar10-center, imagenet, imagenet-center
+        or none
+    sigma: standard deviation of the Gaussian noise that smooths the checkpoint
+    noise: other noise that smooths the checkpoint, e.g. uniform with --noise.half_width 0.5 (see
+        rsmooth list noises)
     """
 
     checkpoint: Path | None = None
@@ -72,7 +73,7 @@ class ModelOptions(RunOptions):
         if given and self.source is not None:
             raise ValueError(
                 f"expected --{' and --'.join(given)} with --checkpoint only, got it with "
-                f"{self.source}; a model of ours carries its own"
+                f"{self.source}; a trained model has its own"
             )
 
     def _check_published(self) -> None:
@@ -94,10 +95,10 @@ class ModelOptions(RunOptions):
 class DataOptions:
     """Images of a data set.
 
-    dataset: which data set; default: what the run was trained on
+    dataset: the data set; default: the one that the run was trained on
     split: test, validation or train
-    skip: take images 0, skip, 2*skip, ... (20 for CIFAR-10 and 100 for ImageNet are customary)
-    max: take at most this many of them
+    skip: take images 0, skip, 2*skip, ... (published logs: 20 for CIFAR-10, 100 for ImageNet)
+    max: take at most this many images
     """
 
     dataset: Spec | None = None
@@ -108,7 +109,7 @@ class DataOptions:
     def choose(
         self, source: Path | None, only: Sequence[int] | None = None
     ) -> ImageData | FolderData:
-        """The images; source: the run folder that may name the data set; only: their indices."""
+        """The chosen images. source: a run folder that may name the data set; only: indices."""
         return choose_images(
             self.dataset, source, split=self.split, skip=self.skip, limit=self.max, only=only
         )
@@ -116,7 +117,7 @@ class DataOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class PredictionOptions:
-    """How g is asked for an answer (PREDICT of Cohen et al. 2019).
+    """The options of a prediction of g (PREDICT of Cohen et al. 2019).
 
     n: noise samples per prediction
     alpha: failure probability of each prediction

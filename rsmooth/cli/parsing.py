@@ -1,4 +1,4 @@
-"""The parser of one verb. Its refusals are one line, with close matches, as every other error."""
+"""The parser of one verb, whose errors are one line with close matches."""
 
 from __future__ import annotations
 
@@ -29,9 +29,10 @@ _READERS: list[tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = [
 ]
 
 
-_FRAMES = [  # of jsonargparse's messages, and how we say it
+# Messages of jsonargparse, and our words for them.
+_FRAMES = [
     (r"the following arguments are required: (.*)", r"expected \1, got none"),
-    (r"argument (--[\w.]+): expected one argument", r"expected a value behind \1, got none"),
+    (r"argument (--[\w.]+): expected one argument", r"expected a value after \1, got none"),
     (r"Problems parsing config: (.*)", r"expected YAML in --config, got \1"),
     (r"Unexpected config: (.*)", r"expected a mapping of options in --config, got \1"),
     (
@@ -115,10 +116,10 @@ def parts_of(verb: Callable[..., Any]) -> list[str]:
 
 
 def explain(message: str, options: list[str]) -> str:
-    """What jsonargparse complains of in one line; an unknown option comes with the closest ones.
+    """A message of jsonargparse as one line, with the closest options for an unknown one.
 
-    Why a value was refused is said by the types of ``rsmooth.plumbing.values``; only the frame
-    around it is jsonargparse's.
+    The types of ``rsmooth.plumbing.values`` say why they refuse a value. Only the words around that
+    are jsonargparse's.
     """
     unknown = re.match(r"unrecognized arguments: ((\S+).*)|Option '(.*)' is not accepted", message)
     if unknown:

@@ -1,4 +1,4 @@
-"""``rsmooth plan``: what n samples can show, what a radius needs, and how long it will take."""
+"""``rsmooth plan``: what n samples can show, what a radius needs, and how long that takes."""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ def plan(
     rate: float | None = None,
     log: Path | None = None,
 ) -> None:
-    """Plan a certification before it is run: samples needed, radii within reach, hours to expect.
+    """Plan a certification: samples that a radius needs, largest radius, expected time.
 
     Args:
         sigma: standard deviation of the noise in [0,1] pixel units
         alpha: failure probability per image
-        n: noise samples per image for the estimate
-        n0: noise samples per image for choosing the class
+        n: noise samples per image that estimate the probability
+        n0: noise samples per image that select the class
         images: how many images will be certified
-        radius: a wanted radius: how many samples does it need?
-        radii: radii that mode grid would decide; needs log
-        tolerance: what mode anytime may give away; needs log
+        radius: a radius, to see how many samples it needs
+        radii: the radii of mode grid, to see how many samples it would draw; needs log
+        tolerance: the tolerance of mode anytime, to see how many samples it would draw; needs log
         rate: measured samples per second; default: that of log
-        log: an earlier run folder or journal, for its rate and for what the sequential modes would
-            have drawn
+        log: an earlier run folder or journal, for its rate and its votes
     """
     from rsmooth.certify.proof.planning import plan as work_out
 
     if log is None and (radii is not None or tolerance is not None):
         raise ValueError(
-            "expected --log beside --radii or --tolerance, since what the sequential modes draw "
-            "depends on the model's votes, got none; name an earlier run folder"
+            "expected --log beside --radii or --tolerance, since the samples of a sequential mode "
+            "depend on the votes, got none; name an earlier run folder"
         )
     shares = None
     if log is not None:

@@ -28,14 +28,16 @@ def predict(
     batch_size: int = 64,
     out: Path | None = None,
 ) -> None:
-    """Predict with the smoothed classifier: the class that g returns with probability 1 - alpha, or
-    an abstention.
+    """Predict the class of images with the smoothed classifier, or abstain.
+
+    A prediction differs from the true answer of g with probability at most alpha.
 
     Args:
         images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place
             of a data set
-        seed: seed of the noise; whoever knows it can choose an image for which the answer is wrong
-        batch_size: images handed over at once
+        seed: seed of the noise. Keep it secret from whoever chooses the images: who knows it can
+            find an image with a wrong answer
+        batch_size: images that are predicted at once
         out: a CSV file for the predictions; default: print them
     """
     from rsmooth.certify.cohen import predict as predict_images
@@ -43,7 +45,7 @@ def predict(
     from rsmooth.records.log import ABSTAIN
 
     if batch_size < 1:
-        raise ValueError(f"expected batch_size >= 1, got {batch_size}")
+        raise ValueError(f"expected batch_size >= 1, got {batch_size}; use e.g. --batch_size 64")
     output_file(out)
     names, pixels, index, labels = _read(images, data, model.source)
     g = model.load(tuple(pixels.shape[1:]))
@@ -79,7 +81,8 @@ def _read(
             "expected either image files or a data set with its split, skip and max, got both; "
             "leave one out"
         )
-    if files:  # their noise depends on the content, not on the place in the command
+    if files:
+        # Their noise depends on the content, not on the place in the command.
         return (*read_images(files), None, None)
     chosen = data.choose(source)
     pixels, labels = chosen.batch(list(range(len(chosen))))
@@ -87,8 +90,9 @@ def _read(
 
 
 def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
-    """Image files and arrays of images as one uint8 tensor (N, C, H, W); ValueError for sizes that
-    differ.
+    """Names and uint8 pixels (N, C, H, W) of image files and of arrays of images.
+
+    ValueError for a file without images, and for images of several sizes.
     """
     import numpy as np
     import torch
@@ -98,7 +102,7 @@ def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
     for path in files:
         if not path.is_file():
             found = "a folder" if path.is_dir() else "not there"
-            raise ValueError(f"expected an image file, got {path}, which is {found}")
+            raise ValueError(f"expected an image file, got {path}, which is {found}; name a file")
         array = _read_arrays(path) if path.suffix == ".npz" else _read_picture(path)
         array = array[..., None] if array.ndim == 3 else array
         if (
@@ -109,7 +113,7 @@ def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
         ):
             raise ValueError(
                 f"expected 8-bit images (N, H, W, C) or (N, H, W) of 1 or 3 channels in {path}, "
-                f"got {array.dtype} {array.shape}"
+                f"got {array.dtype} {array.shape}; convert them"
             )
         arrays.append(array)
         names += (
@@ -117,7 +121,8 @@ def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
         )
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) != 1:
-        raise ValueError(f"expected images of one size, got {', '.join(map(str, sorted(shapes)))}")
+        found = ", ".join(map(str, sorted(shapes)))
+        raise ValueError(f"expected images of one size, got {found}; predict each size by itself")
     return names, torch.from_numpy(np.concatenate(arrays).transpose(0, 3, 1, 2).copy())
 
 
@@ -131,7 +136,8 @@ def _read_arrays(path: Path) -> NDArray[Any]:
             array: NDArray[Any] = content[key]
     except (ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
-            f"expected an .npz file with an array of images, got {path}: {error}"
+            f"expected an .npz file with an array of images, got {path}, which has none ({error}); "
+            "save it again with np.savez(path, images=images)"
         ) from None
     return array
 
@@ -156,7 +162,7 @@ def _read_picture(path: Path) -> NDArray[Any]:
             return np.asarray(picture)[None]
     except (UnidentifiedImageError, OSError) as error:
         raise ValueError(
-            f"expected an image in {path}, got a file that cannot be read: {error}"
+            f"expected an image in {path}, got a file that cannot be read ({error}); save it again"
         ) from None
 
 

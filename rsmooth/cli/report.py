@@ -1,4 +1,4 @@
-"""``rsmooth report``: run folders and published logs side by side, from their records alone."""
+"""``rsmooth report``: run folders and published logs side by side, from their records only."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ def report(
     title: str = "Certified accuracy",
     out: Path | None = None,
 ) -> None:
-    """Compare run folders, journals and published logs: table, differences, provenance, warnings,
-    curves.
+    """Compare run folders, journals and published logs.
+
+    A report has tables, paired differences, curves, provenance and caveats, for each norm and kind
+    of certificate.
 
     Args:
-        logs: what to compare; the first is the baseline of the differences
-        names: their names in the report; default: what tells the paths apart
-        radii: l2 radii of the table, e.g. 0.25,0.5; default: what suits the data
-        linf: linf radii of a further table, e.g. 2/255,4/255 (for l1 read the l2 table)
-        dimension: values of an image, C*H*W, for --linf where a log does not say it; 3072 for
+        logs: the records to compare; the first is the baseline of the differences
+        names: names of the records in the report; default: the parts in which their paths differ
+        radii: radii of the tables, e.g. 0.25,0.5; default: chosen from the data
+        linf: linf radii of a further table, e.g. 2/255,4/255
+        dimension: values per image, C*H*W, for --linf and logs that do not record it; 3072 for
             CIFAR-10
         title: of the document and of its figures
         out: folder for report.md, report.csv, report.tex and the curves; default: print only
@@ -35,7 +37,7 @@ def report(
 
     if not logs:
         raise ValueError(
-            "expected at least one run folder or log, got none; give them behind the verb"
+            "expected at least one run folder or log, got none; name them after the verb"
         )
     made = compose(
         list(logs),

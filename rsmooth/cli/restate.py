@@ -26,22 +26,23 @@ def restate(
     radii: Sequence[float] | None = None,
     out: Path | None = None,
 ) -> None:
-    """State anew what stored votes show: at another alpha, for several images jointly, with more
-    samples.
+    """Compute new certificates from stored votes, without the model.
+
+    They may have another alpha, hold for several images together, or use more samples.
 
     Args:
-        source: a run folder or journal with votes that were drawn in mode fixed; it is not changed
-        alpha: failure probability per image, chosen without regard to the votes; of all statements
-            together with --statements, of both tests together with --looked true; default: that of
-            the run
-        statements: how many certificates shall hold together (Bonferroni), a number or all; radii
-            need no share
+        source: a run folder or journal with votes of mode fixed; it is not changed
+        alpha: failure probability per image, chosen without a look at the votes. With --statements
+            it is that of all statements together, with --looked true that of both tests together;
+            default: that of the run
+        statements: how many certificates are to hold together (Bonferroni), a number or all; all
+            radii of an image count as one
         append: a run folder or journal with further samples of the same images (see rsmooth certify
             --extends)
-        looked: whether the results of source were known when it was decided to draw those; their
-            number must not depend on the results either way
-        radii: l2 radii of the printed table, e.g. 0.25,0.5; default: what suits the data
-        out: a new file.tsv for the certificates, with what they were derived from beside it;
+        looked: were any results of source known when the further samples were decided on? In either
+            case their number must not depend on the results
+        radii: radii of the printed table, e.g. 0.25,0.5; default: chosen from the data
+        out: a new file.tsv for the certificates, beside which file.tsv.json records their sources;
             default: print only
     """
     from rsmooth.records.files import read_log, write_log
@@ -49,20 +50,18 @@ def restate(
     if (append is None) != (looked is None):
         raise ValueError(
             "expected --append and --looked together, got one of them; add --looked true if any "
-            "result "
-            "of the run was known when the further samples were decided on, else --looked false"
+            "result of the run was known when the further samples were decided on, else "
+            "--looked false"
         )
     if alpha is None and statements is None and append is None:
         raise ValueError(
-            "expected --alpha, --statements or --append, got none of them; the statement would "
-            "stay as "
-            "it is (see rsmooth report)"
+            "expected --alpha, --statements or --append, got none of them, which would change "
+            "nothing; add one, or see rsmooth report"
         )
     if looked and statements is not None:
         raise ValueError(
-            "expected --statements without --looked true, got both; the first test has spent its "
-            "alpha "
-            "image by image, and cannot be made joint afterwards"
+            "expected --statements without --looked true, got both; leave one out, since the "
+            "first test has spent its alpha image by image and cannot be made joint afterwards"
         )
     path = None if out is None else _new_table(out)
     log = read_log(source)
@@ -111,11 +110,12 @@ def _count(statements: int | str | None) -> int:
 
 
 def _new_table(out: Path) -> Path:
-    """``out``, unless something stands there, or is going to: the table that certify writes beside
-    a journal.
+    """``out``; ValueError for a file that exists, or that rsmooth certify will write.
+
+    Certify writes such a table beside its journal.
     """
     if out.suffix != ".tsv":
-        raise ValueError(f"expected the table as a file that ends in .tsv, got {out}")
+        raise ValueError(f"expected a table that ends in .tsv, got {out}; rename it")
     if out.exists() or out.with_name(out.name + ".json").exists():
         raise ValueError(f"expected a new file, got {out}, which is there already; name another")
     shards = out.parent.glob(f"{glob.escape(out.stem)}.rank*.jsonl")
@@ -143,7 +143,7 @@ def _identified(source: Path) -> list[dict[str, str]]:
 def _before_and_after(
     before: CertificationLog, after: CertificationLog, radii: list[float] | None
 ) -> str:
-    """Certified accuracy and ACR of both in lines, and at which failure probability they hold."""
+    """Certified accuracy and ACR before and after, with their failure probability."""
     from rsmooth.records.metrics import average_certified_radius, certified_accuracy
     from rsmooth.report.runs import Run, default_radii
 
@@ -166,24 +166,23 @@ def _before_and_after(
         made = log.provenance
         lines.append(
             f"{name:<12}{cells}{average_certified_radius(log):9.4f}   n={made['n']}, "
-            f"alpha={made['alpha']:.4g} an image"
+            f"alpha={made['alpha']:.4g} per image"
         )
-    told = after.provenance
-    together = told.get("statements", 1)
+    stated = after.provenance
+    together = stated.get("statements", 1)
     if together > 1:
         chosen = "" if together >= len(after) else " chosen without regard to the votes"
         lines.append(
             f"Any {together} certificates{chosen} hold together, each at all radii up to its own, "
-            "but for a "
-            f"probability of at most {together * told['alpha']:.4g}."
+            f"but for a probability of at most {together * stated['alpha']:.4g}."
         )
-    if "looked" in told:
+    if "looked" in stated:
         lines.append(
             "Both tests of an image together fail with probability at most "
-            f"{told['alpha_spent']:.4g}, if the "
-            "number of further samples did not depend on the results."
-            if told["looked"]
-            else "The samples count as one, if the further ones were decided on before any result "
-            "was seen."
+            f"{stated['alpha_spent']:.4g}, if the number of further samples did not depend on the "
+            "results."
+            if stated["looked"]
+            else "All samples count as one sample, if the further ones were decided on before any "
+            "result was seen."
         )
     return "\n".join(lines)

@@ -1,8 +1,8 @@
-"""The options of a verb, read from its signature and docstrings; and a call with them by name.
+"""The options of a verb, read from its signature and docstrings, and a call with them by name.
 
-A parameter that is a dataclass stands for all of its fields, so that options which verbs share are
-declared, described and checked in one place. Of one name the parameter of the verb itself counts,
-then the field of the first dataclass that has it.
+A parameter that is a dataclass makes each of its fields an option. So options that verbs share are
+declared, described and checked in one place. Where several have the same name, the verb's own
+parameter counts, then the field of the first dataclass.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ READ_AS: dict[Any, Any] = {
     Sequence[str]: Names,
     Sequence[Path]: Paths,
 }
-"""By which type the parser reads an annotation: types that refuse a value in our own words."""
+"""The type by which the parser reads an annotation; its refusals are in our own words."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,10 @@ class Option:
 
 
 def options_of(verb: Callable[..., Any]) -> list[Option]:
-    """All options of a verb, in the order of its parameters."""
+    """All options of a verb, in the order of its parameters.
+
+    [option.name for option in options_of(certify)]
+    """
     hints, own = typing.get_type_hints(verb), inspect.signature(verb).parameters
     found: dict[str, Option] = {}
     plain = {name for name in own if not dataclasses.is_dataclass(hints[name])}
@@ -69,7 +72,7 @@ def options_of(verb: Callable[..., Any]) -> list[Option]:
 
 
 def call(verb: Callable[..., Any], given: Mapping[str, Any]) -> Any:
-    """Call a verb with its options by name, as the command line and YAML files say them.
+    """Call a verb with its options by name, as in a command line or a YAML file.
 
         call(certify, {"source": Path("runs/a"), "n": 1000, "mode": "radius", "radius": 0.5})
 
@@ -102,7 +105,7 @@ def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Opti
         name for name, option in options.items() if option.default is REQUIRED and name not in given
     ]
     if missing:
-        raise ValueError(f"expected {' and '.join(missing)}, got none; say what to use")
+        raise ValueError(f"expected {' and '.join(missing)}, got none; add it")
 
 
 def described(documents: Sequence[str], names: set[str]) -> dict[str, str]:

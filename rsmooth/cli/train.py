@@ -29,13 +29,13 @@ GAUSSIAN: Spec = {"name": "gaussian"}
 
 @dataclass(frozen=True, kw_only=True)
 class SelfTraining:
-    """Further images, which a teacher labels.
+    """Further training images, which a teacher labels.
 
-    unlabelled: a data set whose training images a teacher labels, to train on as well
+    unlabelled: a data set whose training images a teacher labels, for training on them as well
     teacher: the model (run folder or file) that labels them
     unlabelled_weight: weight of the loss of pseudo-labelled batches
-    soft_labels: train on the teacher's probabilities instead of its answers
-    confidence: leave out unlabelled images of which the teacher is less sure than this
+    soft_labels: train on the probabilities of the teacher, not on its answers
+    confidence: leave out unlabelled images with a smaller confidence of the teacher
     """
 
     unlabelled: Spec | None = None
@@ -45,7 +45,7 @@ class SelfTraining:
     confidence: float = 0.0
 
     def config(self) -> dict[str, Any]:
-        """These options for config.yaml; nothing where there are no such images."""
+        """These options for config.yaml; none where there are no unlabelled images."""
         if self.unlabelled is None:
             return {}
         return {**asdict(self), "teacher": _text(self.teacher)}
@@ -109,21 +109,23 @@ def train(
     device: str = "auto",
     progress: bool = True,
 ) -> None:
-    """Train a smoothed classifier and keep everything about it in a run folder; resumes what was
-    interrupted.
+    """Train a smoothed classifier into a run folder.
+
+    The same command continues a training that was interrupted.
 
     Args:
         run: the folder for configuration, metrics, checkpoint and model
         sigma: standard deviation of Gaussian noise in [0,1] pixel units, e.g. 0.25 or 64/255
         noise: other noise, e.g. uniform with --noise.half_width 0.5 (see rsmooth list noises)
-        dataset: what to train on; options as dataset.root=... (see rsmooth list datasets)
+        dataset: the training data; options as --dataset.root=... (see rsmooth list datasets)
         model: the base classifier (see rsmooth list models); default: small-cnn
-        trainer: how noise, attack and loss are joined (see rsmooth list trainers)
-        attack: the attack that the trainer trains against (see rsmooth list attacks)
-        preset: trainer options kept as data (paper, fast, finetune, digits), below those of trainer
-        init_from: start from a trained model (run folder or file) with a fresh head, in place of a
-            new model
-        seed: seeds the initial weights and the trainer
+        trainer: the training method (see rsmooth list trainers)
+        attack: the attack that training defends against (see rsmooth list attacks)
+        preset: named options of the trainer (paper, fast, finetune, digits); those of --trainer
+            come first
+        init_from: a trained model (run folder or file) to start from with a fresh head, in place of
+            a new model
+        seed: seed of the initial weights and of the trainer
         device: cpu, cuda, or auto
         progress: show a progress bar
     """
@@ -142,7 +144,9 @@ def train(
     target = pick_device(device)
     splits = load_splits(dataset)
     if splits.train is None:
-        raise ValueError(f"expected a data set with training images, got {dataset!r} without any")
+        raise ValueError(
+            f"expected a data set with training images, got {dataset!r} without any; choose another"
+        )
     built = build_trainer(trainer, attack, seed, preset)
     g = _starting_point(model, init_from, splits, drawn, seed).to(target)
     check_fits(g, splits.image_shape)

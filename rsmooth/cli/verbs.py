@@ -1,4 +1,4 @@
-"""The verbs of the command line, found like every other registered entry: without importing them.
+"""The verbs of the command line, registered beside their definition and found without an import.
 
     @VERBS.register("merge", positionals=("source", "others*"))
     def merge(source: Path, others: list[Path], out: Path | None = None) -> None:
@@ -9,8 +9,8 @@
             ...
         '''
 
-That is all a verb needs, here or in a plug-in (entry points ``rsmooth.verbs``): the first
-sentence of the docstring is its summary, the parameters are its options and YAML keys.
+A verb needs no more, here or in a plug-in (entry points ``rsmooth.verbs``). The first paragraph of
+the docstring is its summary; the parameters are its options and YAML keys.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ T = TypeVar("T", bound=Callable[..., Any])
 class Manner:
     """How a verb is called.
 
-    positionals: options that may be given bare, in this order; one with a star takes all the rest.
-    resumes: whether the same command goes on with what was interrupted.
+    positionals: options whose names may be left out, in this order; one with a star takes all the
+    rest. resumes: whether the same command continues what was interrupted.
     """
 
     positionals: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class VerbRegistry(Registry):
     def register(
         self, name: str, *, positionals: tuple[str, ...] = (), resumes: bool = False
     ) -> Callable[[T], T]:
-        """A decorator that enters a function as the verb ``name``; see ``Manner``."""
+        """A decorator that registers a function as the verb ``name``; see ``Manner``."""
         enter = super().register(name)
 
         def note(function: T) -> T:

@@ -1,6 +1,4 @@
-"""The run folder: where a verb leaves what the next one needs, and what says that both speak of the
-same run.
-"""
+"""The run folder: the files that one verb writes for the next, and the configuration of the run."""
 
 from __future__ import annotations
 
@@ -18,8 +16,11 @@ TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
 
 
 def claim(run: Path, config: dict[str, Any]) -> None:
-    """Make ``run`` the folder of this configuration; ValueError if it holds a run with another one,
-    or of none.
+    """Make ``run`` the folder of this configuration.
+
+        claim(Path("runs/a"), {"sigma": 0.25, "trainer": "gaussian"})
+
+    ValueError if the folder holds a run of another configuration, or models without one.
     """
     path = run / CONFIG
     if path.exists():
@@ -36,23 +37,25 @@ def claim(run: Path, config: dict[str, Any]) -> None:
     if foreign:
         raise ValueError(
             f"expected a new folder, or that of a run, got {run}, which holds "
-            f"{', '.join(foreign)} but no "
-            f"{CONFIG}; name a new folder, so that nothing there is overwritten"
+            f"{', '.join(foreign)} but no {CONFIG}; name a new folder, so that nothing there is "
+            "overwritten"
         )
     replace_file(path, yaml.safe_dump(config, sort_keys=False).encode())
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The configuration that a run folder was made with; ValueError where it is no mapping."""
+    """The configuration of a run folder; ValueError where it is no mapping."""
     try:
         config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"expected YAML in {run / CONFIG}, got what cannot be read so: {error}"
+            f"expected YAML in {run / CONFIG}, got what cannot be read so ({error}); repair the "
+            "file, or name another run folder"
         ) from None
     if not isinstance(config, dict):
         raise ValueError(
-            f"expected a mapping of options in {run / CONFIG}, got {type(config).__name__}"
+            f"expected a mapping of options in {run / CONFIG}, got {type(config).__name__}; repair "
+            "the file, or name another run folder"
         )
     return config
 
@@ -60,18 +63,21 @@ def read_config(run: Path) -> dict[str, Any]:
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Each value in which two configurations differ, in words.
 
-    A part's bare name is the same as a mapping of just the name, and null as a missing key.
+        differing({"sigma": 0.25}, {"sigma": 0.5})  # ["sigma = 0.5 where it has 0.25"]
+
+    The name of a part equals a mapping of only that name. Null equals a missing key.
     """
     found = differences(old, new, bare_names=True, none_is_absent=True)
     return [f"{each.key} = {each.new!r} where it has {each.old!r}" for each in found]
 
 
 def model_path(source: Path, weights: str) -> Path:
-    """The model file in a run folder (``weights`` last or best), or the file itself; ValueError
-    where there is none.
+    """The model file in a run folder, of the last or the best weights, or the file itself.
+
+    ValueError where there is none.
     """
     if weights not in ("last", "best"):
-        raise ValueError(f"expected weights last or best, got {weights!r}")
+        raise ValueError(f"expected weights last or best, got {weights!r}; choose one of them")
     path = source / (MODEL if weights == "last" else BEST) if source.is_dir() else source
     if not path.exists():
         raise ValueError(

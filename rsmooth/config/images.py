@@ -1,4 +1,4 @@
-"""Which images a verb works on: a split of a data set, thinned as the published protocols do."""
+"""The images that a verb works on: a split of a data set, or every k-th image of it."""
 
 from __future__ import annotations
 
@@ -26,15 +26,19 @@ def choose_images(
     limit: int | None,
     only: Sequence[int] | None,
 ) -> ImageData | FolderData:
-    """Images 0, skip, 2*skip, ... of a split, at most ``limit`` of them, or just those of index
-    ``only``.
+    """Images 0, skip, 2*skip, ... of a split, at most ``limit``, or those with indices ``only``.
 
-    dataset None means the one that the run folder ``source`` was trained on. ValueError for a split
+        choose_images("digits", None, split="test", skip=20, limit=500, only=None)
+
+    dataset None: the data set that the run folder ``source`` was trained on. ValueError for a split
     or an index that the data set does not have.
     """
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     if skip < 1 or (limit is not None and limit < 1):
-        raise ValueError(f"expected skip and max of at least 1, got skip={skip} and max={limit}")
+        raise ValueError(
+            f"expected skip and max of at least 1, got skip={skip} and max={limit}; leave them out "
+            "for all images"
+        )
     if only is None:
         return data.subset(list(range(0, len(data), skip))[:limit])
     if skip != 1 or limit is not None:
@@ -46,17 +50,21 @@ def choose_images(
     if missing:
         raise ValueError(
             f"expected images of the {data.split} split of {data.name}, got {missing}, which it "
-            "lacks"
+            "lacks; name others"
         )
     if not only or len(set(only)) < len(only):
-        raise ValueError(f"expected at least one image and each once, got {list(only)}")
+        raise ValueError(
+            f"expected at least one image and each once, got {list(only)}; name each once"
+        )
     return data.subset([place[index] for index in only])
 
 
 def load_splits(dataset: Spec) -> DataSplits:
-    """The data set of a spec; $NAME in an option is the environment variable NAME, so that a path
-    need not be said.
+    """The data set of a spec.
 
+        load_splits({"name": "npz", "path": "$RSMOOTH_CIFAR10"})
+
+    $NAME in an option is the environment variable NAME. So a configuration need not hold the path.
     ValueError for a variable that is not set.
     """
     name, options = split_spec(dataset, DATASETS.kind)
@@ -67,9 +75,8 @@ def load_splits(dataset: Spec) -> DataSplits:
     for key, value in expanded.items():
         if isinstance(value, str) and value.startswith("$"):
             raise ValueError(
-                f"expected the environment variable {value} to be set, since option {key} of data "
-                "set "
-                f"{name!r} names it; export {value[1:]}=PATH"
+                f"expected the environment variable {value}, which option {key} of data set "
+                f"{name!r} names, got none; export {value[1:]}=PATH"
             )
     splits: DataSplits = create(DATASETS, {"name": name, **expanded})
     return splits
@@ -78,10 +85,12 @@ def load_splits(dataset: Spec) -> DataSplits:
 def load_split(dataset: Spec, split: str) -> ImageData | FolderData:
     """One split of a data set; ValueError where it is empty or unknown."""
     if split not in ("train", "validation", "test"):
-        raise ValueError(f"expected split train, validation or test, got {split!r}")
+        raise ValueError(f"expected split train, validation or test, got {split!r}; choose one")
     data: ImageData | FolderData | None = getattr(load_splits(dataset), split)
     if data is None or len(data) == 0:
-        raise ValueError(f"expected a {split} split, got a data set {dataset!r} without one")
+        raise ValueError(
+            f"expected a {split} split, got a data set {dataset!r} without one; choose another"
+        )
     return data
 
 
@@ -91,7 +100,7 @@ def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:
 
 
 def trained_on(source: Path | None) -> Spec:
-    """The data set that a run folder was trained on; ValueError where that is not known."""
+    """The data set that a run folder was trained on; ValueError where it is not recorded."""
     if source is None or not (source / CONFIG).exists():
         raise ValueError(
             f"expected a data set, got none, and {source or 'nothing else'} is no run folder that "

@@ -14,9 +14,12 @@ if TYPE_CHECKING:
 
 
 def build_noise(sigma: float | None, noise: Spec | None) -> NoiseDistribution:
-    """The noise of a spec, or Gaussian noise of a sigma; ValueError unless just one is given.
+    """The noise of a spec, or Gaussian noise of a sigma.
 
-    No noise at all, a scale of 0, is refused as well.
+        build_noise(0.25, None)  # Gaussian(0.25)
+        build_noise(None, {"name": "uniform", "half_width": 0.5})
+
+    ValueError unless exactly one is given, and for noise of scale 0.
     """
     if (sigma is None) == (noise is None):
         raise ValueError(
@@ -34,14 +37,17 @@ def build_noise(sigma: float | None, noise: Spec | None) -> NoiseDistribution:
 
 
 def noise_config(noise: NoiseDistribution) -> dict[str, Any]:
-    """How a configuration says a noise: Gaussian noise by its sigma alone, as it always did."""
+    """The entry of a noise in a configuration; for Gaussian noise that is its sigma."""
     record = noise.record()
     return {"sigma": record["sigma"]} if record["name"] == "gaussian" else {"noise": record}
 
 
 def build_model(model: Spec, splits: DataSplits) -> Any:
-    """The base classifier of a spec, told the data's classes, shape and normalisation where the
-    spec is silent.
+    """The base classifier of a spec.
+
+        build_model({"name": "small-cnn", "width": 16}, splits)
+
+    What the spec leaves out comes from the data: number of classes, image shape, normalisation.
     """
     name, options = split_spec(model, MODELS.kind)
     known = {
@@ -50,19 +56,22 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
         "image_size": splits.image_shape[-1],
         "normalize": splits.normalize,
     }
-    told = {
+    from_data = {
         key: value
         for key, value in known.items()
         if accepts(MODELS.get(name), key) and key not in options
     }
-    return create(MODELS, {"name": name, **options}, **told)
+    return create(MODELS, {"name": name, **options}, **from_data)
 
 
 def build_trainer(
     trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None
 ) -> Trainer:
-    """The trainer of a spec, given the attack of another; its options go over the preset's and over
-    ``seed``.
+    """The trainer of a spec, with the attack of another spec.
+
+        build_trainer("smoothadv", {"name": "pgd", "epsilon": 0.5, "steps": 2}, seed=0)
+
+    Options of the spec come before those of ``preset``, and these before ``seed``.
     """
     from rsmooth.defenses.preset_files import preset as preset_options
 

@@ -1,7 +1,8 @@
-"""From a spec to an object: options checked against the entry's own signature, then handed to its
-registry.
+"""From a spec to an object: options are checked against the signature of the entry.
 
     create(ATTACKS, {"name": "pgd", "epsilon": "64/255", "steps": 4})
+
+A spec is a registered name, or a mapping of the name and its options.
 """
 
 from __future__ import annotations
@@ -38,11 +39,12 @@ def split_spec(spec: Spec, kind: str) -> tuple[str, dict[str, Any]]:
 
 
 def create(registry: Registry, spec: Spec, **fixed: Any) -> Any:
-    """The entry that ``spec`` names, built with its options; those in ``fixed`` come from the
-    caller.
+    """The entry that ``spec`` names, built with its options and those of the caller (``fixed``).
 
-    An unknown name raises RegistryError; an option that the entry does not have, lacks, or of the
-    wrong type, ValueError.
+        create(ATTACKS, {"name": "pgd", "epsilon": "64/255", "steps": 4})
+
+    RegistryError for an unknown name. ValueError for an unknown option, a missing one, or one of
+    the wrong type.
     """
     name, options = split_spec(spec, registry.kind)
     entry, owner = registry.get(name), f"{registry.kind} {name!r}"
@@ -73,8 +75,9 @@ def accepts(entry: Any, option: str) -> bool:
 
 
 def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str, Any]:
-    """``options`` with numbers read as the entry's annotations ask; ValueError names what does not
-    fit.
+    """``options`` with numbers of the types that the entry's annotations ask for.
+
+    ValueError names the option that does not fit.
     """
     hints = _hints(entry)
     for key in options:
@@ -90,7 +93,7 @@ def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str
 
 
 def describe_options(entry: Any) -> list[tuple[str, str, str]]:
-    """(name, type, default) of each option of a callable; an empty default marks a required one."""
+    """(name, type, default) of each option of a callable; a required one has an empty default."""
     rows = []
     for parameter in inspect.signature(entry).parameters.values():
         if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
@@ -105,29 +108,28 @@ def describe_options(entry: Any) -> list[tuple[str, str, str]]:
 
 def _hints(entry: Any) -> dict[str, Any]:
     try:
-        fields = dataclasses.is_dataclass(
-            entry
-        )  # whose inherited annotations belong to other modules than __init__
+        # Inherited fields of a dataclass have annotations of other modules than __init__ has.
+        fields = dataclasses.is_dataclass(entry)
         return typing.get_type_hints(
             entry.__init__ if inspect.isclass(entry) and not fields else entry
         )
-    except (NameError, TypeError, AttributeError):  # a plug-in's annotations need not resolve here
+    except (NameError, TypeError, AttributeError):  # annotations of a plug-in may not resolve
         return {}
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:
-    """A YAML scalar as the annotation asks: 64/255 or 1e-3 to float, 3 to int or float; others as
-    they are.
+    """A YAML scalar as the annotation asks: 64/255 or 1e-3 as float, 3 as int or float.
+
+    Other values stay as they are.
     """
-    if isinstance(value, dict):  # options within an option, of which no annotation tells the types
+    if isinstance(value, dict):  # options within an option have no annotations
         return {key: _scalar(item) for key, item in value.items()}
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
     if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
         return value
-    if (
-        hint is None and isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value)
-    ):  # behind **options
+    fraction = isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value)
+    if hint is None and fraction:  # an option that **options takes
         return float(pixel_value(value))
     if isinstance(value, str) and str not in kinds and float in kinds:
         try:
@@ -153,7 +155,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
 
 
 def _scalar(text: Any) -> Any:
-    """A text that is a whole or other number as that number."""
+    """A text that is a number, as that number."""
     if isinstance(text, str) and re.fullmatch(r"-?\d+", text):
         return int(text)
     if isinstance(text, str) and re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):

@@ -1,4 +1,4 @@
-"""Attacks against what a smoothed classifier answers and against what was certified."""
+"""Attacks against the answers of a smoothed classifier and against its certificates."""
 
 import lazy_loader as lazy
 

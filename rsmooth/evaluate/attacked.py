@@ -23,7 +23,7 @@ from rsmooth.smoothed import SmoothedClassifier
 
 @dataclass(frozen=True)
 class UnderAttack:
-    """What became of N images under an attack: the shares that g got right and abstained on."""
+    """N images under an attack: the shares that g classified correctly and abstained on."""
 
     epsilon: float
     accuracy: float
@@ -32,11 +32,11 @@ class UnderAttack:
 
     @property
     def standard_error(self) -> float:
-        """Of the accuracy, as a share of N images drawn at random."""
+        """The standard error of the accuracy, for N images drawn at random."""
         return math.sqrt(self.accuracy * (1 - self.accuracy) / self.images)
 
     def record(self) -> dict[str, Any]:
-        """As plain values."""
+        """The figures as plain values, for JSON."""
         values = asdict(self)
         del values["images"]
         return {**values, "standard_error": self.standard_error}
@@ -59,7 +59,7 @@ def attack_data(
         attack_data(g, splits.test, SmoothAdvPGD(epsilon=0.5, steps=20)).accuracy
 
     batch_size: images attacked at once. Further arguments as in ``answers_under_attack``; ``seed``
-    decides the attack's noise too.
+    also decides the noise of the attack.
     """
     device, epsilon = next(g.parameters()).device, 0.0 if attack is None else attack.epsilon
     generator = torch.Generator(device).manual_seed(seed)
@@ -92,7 +92,7 @@ def attack_data(
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Within it the draws of attacks that take no generator, as foolbox's, depend on ``seed``."""
+    """A context in which ``seed`` decides the draws of attacks without a generator (foolbox)."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

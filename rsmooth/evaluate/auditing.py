@@ -1,7 +1,7 @@
-"""Attacking what was certified: certificates must stand, and the gap to the attacks says how tight
-they are.
+"""An audit of certificates: attacks on certified images, within their radius and beyond it.
 
-It stands above both certification and attacks, neither of which knows of the other.
+Within the radius no attack may change the answer. Beyond it, the smallest successful attack shows
+how tight the certificates are.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Audit:
-    """What attacks did to N certified images, at F multiples of each image's certified radius.
+    """Attacks on N certified images, at F multiples of each image's certified radius.
 
     idx, label (certified class), radius: (N,). factors (F,). distance (N, F): l2 norm of the
-    perturbation after rounding to 8 bits; predicted (N, F): what g answers there, ABSTAIN where the
-    votes do not tell. alpha: the chance that an image's certificate or one of its predictions is
-    wrong, added up.
+    perturbation after rounding to 8 bits. predicted (N, F): the answer of g there, or ABSTAIN.
+    alpha: a bound on the probability that the certificate of an image, or one of its predictions,
+    is wrong.
     """
 
     idx: NDArray[np.int64]
@@ -65,18 +65,14 @@ class Audit:
 
     @property
     def p_value(self) -> float:
-        """The chance of so many contradictions or more if every certificate and prediction keeps
-        its alpha.
-        """
+        """The probability of that many contradictions or more, if each statement keeps alpha."""
         return float(
             stats.binom.sf(int(self.contradictions.sum()) - 1, len(self.idx), min(1.0, self.alpha))
         )
 
     @property
     def attacked_radius(self) -> Floats:
-        """The smallest distance (N,) at which an attack changed the answer, infinity where none
-        did.
-        """
+        """The smallest distance (N,) at which an attack changed the answer; infinity for none."""
         smallest: Floats = np.where(self.changed, self.distance, np.inf).min(axis=1, initial=np.inf)
         return smallest
 
@@ -87,9 +83,8 @@ class Audit:
         multiples = ", ".join(f"{factor:g}" for factor in self.factors)
         lines = [
             f"{len(self.idx)} certified images attacked at {multiples} times their radius",
-            f"contradicted certificates: {int(self.contradictions.sum())} (chance of as many or "
-            "more if each "
-            f"statement keeps its alpha: {self.p_value:.3g})",
+            f"contradicted certificates: {int(self.contradictions.sum())} (probability of that "
+            f"many or more if each statement keeps its alpha: {self.p_value:.3g})",
             *(
                 f"answer changed at {factor:g} x radius: {share:.1%}"
                 for factor, share in zip(self.factors, self.changed.mean(axis=0), strict=True)
@@ -98,8 +93,7 @@ class Audit:
         if broken.any():
             lines.append(
                 "smallest successful attack over certified radius, median: "
-                f"{np.median(gap[broken]):.2f} "
-                f"({int(broken.sum())} images)"
+                f"{np.median(gap[broken]):.2f} ({int(broken.sum())} images)"
             )
         return "\n".join(lines)
 
@@ -118,23 +112,23 @@ def audit(
     limit: int | None = None,
     progress: bool = False,
 ) -> Audit:
-    """Attack the images of ``log`` with a positive radius by SmoothAdv-PGD and ask g about the
-    result.
+    """Attack the certified images of ``log`` by SmoothAdv-PGD, and predict the attacked images.
 
-    factors: multiples of the certified radius to attack at; steps, num_noise: of the attack; n,
-    alpha, seed: of the prediction at the attacked image, whose noise must not be that of the
-    certificates. The attacked image is rounded to 8 bits, as the certificates speak of such images,
-    and its distance is measured after that. limit: at most this many images, the first of the log;
-    None for all. ValueError for a log without certified images, without noise or
+        audit(g, splits.test, read_log("runs/a"), factors=(0.5, 1.0, 1.5)).contradictions.sum()
+
+    factors: epsilons of the attacks, as multiples of the certified radius. steps, num_noise: of the
+    attack. n, alpha, seed: of the prediction at the attacked image; the seed must not be that of
+    the certificates. limit: at most this many images, the first of the log; None for all.
+    The attacked image is rounded to 8 bits, since certificates hold for such images, and its
+    distance is measured after that. ValueError for a log without certified images, without noise or
     alpha, of another model, or of another norm than l2, and for the seed of the certificates.
     """
     _check(g, log, factors, seed, limit)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
-    precision: Precision = log.provenance.get("numerics", {}).get(
-        "dtype", "auto"
-    )  # certificates are of that network
+    # Certificates hold for the network as it was executed.
+    precision: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")
     distance, predicted = np.zeros((2, len(certified), len(factors)))
     generator = torch.Generator().manual_seed(seed)
     for row, at in enumerate(tqdm(certified, unit="image", desc="audit", **bar_options(progress))):
@@ -202,25 +196,31 @@ def _check(
     limit: int | None,
 ) -> None:
     if not len(factors) or min(factors) <= 0:
-        raise ValueError(f"expected factors > 0, got {list(factors)}")
+        raise ValueError(f"expected factors > 0, got {list(factors)}; use e.g. 0.5, 1.0, 1.5")
     if limit is not None and limit < 1:
         raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
     if not (log.radius > 0).any():
-        raise ValueError("expected a log with certified images, got none with a radius above 0")
+        raise ValueError(
+            "expected a log with certified images, got none with a radius above 0; choose "
+            "another log"
+        )
     _check_statement(log)
     noise = required_noise(log.provenance)
     if noise != g.noise:
-        raise ValueError(f"expected the model of the log, under {noise}, got {g.noise}")
+        raise ValueError(
+            f"expected the model of the log, under {noise}, got {g.noise}; load the model that was "
+            "certified"
+        )
     hashed = log.provenance.get("model", {}).get("hash", model_hash(g))
     if hashed != model_hash(g):
         raise ValueError(
-            f"expected the model of the log, {hashed}, got {model_hash(g)}; "
-            "its weights have changed since"
+            f"expected the model of the log, {hashed}, got {model_hash(g)}, whose weights differ; "
+            "load the model that was certified"
         )
     if seed in log.provenance.get("seeds", [log.provenance.get("seed")]):
         raise ValueError(
-            f"expected another seed than the certificates', got {seed}; the audit needs noise of "
-            "its own"
+            f"expected another seed than that of the certificates, got {seed}; the audit needs "
+            "noise of its own, so choose another"
         )
 
 
@@ -228,8 +228,8 @@ def _check_statement(log: CertificationLog) -> None:
     """ValueError unless the log holds probabilistic l2 certificates under a known noise."""
     if "alpha" not in log.provenance or "noise" not in upgraded(log.provenance):
         raise ValueError(
-            "expected a log that knows its noise and alpha, got a bare table; audit one of our "
-            "records"
+            "expected a log that records its noise and alpha, got a table without them; audit a "
+            "run folder or a journal"
         )
     norm = Statement.of(log.provenance).norm
     if norm != "l2":

@@ -1,8 +1,7 @@
-"""How a smoothed classifier fares under attack: empirical accuracy and the smallest epsilon that
-succeeds.
+"""A smoothed classifier under attack: empirical accuracy, and the smallest epsilon that succeeds.
 
-Empirical figures, without a statistical guarantee: the votes are few and a stronger attack may
-exist. The guarantee is the matter of rsmooth.certify.
+These figures carry no guarantee: the votes are few, and a stronger attack may exist. Guarantees
+come from rsmooth.certify.
 """
 
 from __future__ import annotations
@@ -34,16 +33,17 @@ def answers_under_attack(
     batch_size: int = 256,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """What g answers to images (B, C, H, W) of labels y (B,) after ``attack``: labels (B,).
+    """The answers of g (B,) to images (B, C, H, W) of labels y (B,) after ``attack``.
 
         answers = answers_under_attack(g, x, y, SmoothAdvPGD(epsilon=0.5, steps=20), num_noise=64)
 
-    Each image is attacked once, with num_noise samples; without an attack it stays as it is. alpha
-    None: g answers by majority of n fresh noise samples, without abstention (the lowest label in a
-    tie). Otherwise by PREDICT (Cohen et al. 2019, section 3.1): ABSTAIN = -1 where the votes do not
-    tell; its noise depends on seed and on the image's ``index``, as in ``predict``.
-    batch_size: most noisy copies in one pass through the base classifier (or num_noise, where that
-    is more). Raises ValueError for an empty batch, a targeted attack, or NaN logits.
+    Each image is attacked once, with num_noise samples; attack None leaves it as it is.
+    alpha None: g answers by the majority of n fresh noise samples, without abstention (the lowest
+    label in a tie). Otherwise g answers by PREDICT (Cohen et al. 2019, section 3.1), with ABSTAIN =
+    -1 for votes that do not decide; its noise depends on ``seed`` and on the ``index`` of the
+    image, as in ``predict``. batch_size: the most noisy copies per pass through the base
+    classifier, or num_noise, where that is more. ValueError for an empty batch, a targeted
+    attack, or NaN logits.
     """
     _check(g, x, y, attack, num_noise, n, batch_size)
     answers = []
@@ -74,7 +74,9 @@ def empirical_accuracy(
     batch_size: int = 256,
     generator: torch.Generator | None = None,
 ) -> float:
-    """The fraction of images (B, C, H, W) that g still classifies as y (B,) after ``attack``.
+    """The share of images (B, C, H, W) that g still classifies as y (B,) after ``attack``.
+
+        empirical_accuracy(g, x, y, SmoothAdvPGD(epsilon=0.5, steps=20), num_noise=64)
 
     Votes, arguments and errors as in ``answers_under_attack``; an abstention is wrong. The
     experiment of Salman et al. 2019 (arXiv:1906.04584), section 4.3.
@@ -106,12 +108,13 @@ def attack_radius(
     batch_size: int = 256,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """For each image the smallest of ``epsilons`` at which the attack changes g's answer: (B, C, H,
-    W) -> (B,) float64.
+    """The smallest of ``epsilons`` at which the attack changes the answer of g, per image.
 
-    0.0 for an image that g misclassifies already, infinity for one that withstands them all. The
-    attack's own epsilon is replaced by each of ``epsilons``; votes and arguments as in
-    ``empirical_accuracy``.
+        attack_radius(g, x, y, SmoothAdvPGD(epsilon=1.0, steps=20), [0.25, 0.5, 1.0], num_noise=64)
+
+    Images (B, C, H, W) -> radii (B,) in float64: 0.0 for an image that g misclassifies without an
+    attack, infinity for one that no attack changes. Each of ``epsilons`` replaces the epsilon of
+    the attack. Votes and arguments are those of ``empirical_accuracy``.
     """
     _check(g, x, y, attack, num_noise, n, batch_size)
     radius = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
@@ -134,8 +137,9 @@ def attack_radius(
 def _vote(
     g: SmoothedClassifier, x: Tensor, n: int, batch_size: int, generator: torch.Generator | None
 ) -> Tensor:
-    """The class that most of n noise samples vote for: (B, C, H, W) -> (B,); NaN logits raise
-    ValueError.
+    """The class that most of n noise samples vote for: (B, C, H, W) -> (B,).
+
+    ValueError for NaN logits.
     """
     counts = torch.zeros(len(x), g.num_classes, dtype=torch.int64, device=x.device)
     classes = torch.arange(g.num_classes, device=x.device)
@@ -144,8 +148,8 @@ def _vote(
             log_probs = g.log_probs(x.unsqueeze(1) + g.sample_noise(x, len(part), generator))
             if log_probs.isnan().any():
                 raise ValueError(
-                    "expected finite logits from the base classifier, got NaN; has training "
-                    "diverged?"
+                    "expected finite logits from the base classifier, got NaN; train it again, "
+                    "with a smaller learning rate"
                 )
             counts += (log_probs.argmax(dim=2, keepdim=True) == classes).sum(dim=1)
     return counts.argmax(dim=1)
@@ -170,10 +174,11 @@ def _check(
     check_images(x)
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:
-        raise ValueError("expected at least one image, got an empty batch")
+        raise ValueError("expected at least one image, got an empty batch; add images")
     if attack is not None and attack.targeted:
         raise ValueError(
-            f"expected an untargeted attack, since y are the true labels, got {attack!r}"
+            f"expected an untargeted attack, since y are the true labels, got {attack!r}; set "
+            "targeted=False"
         )
     if num_noise < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")

@@ -1,6 +1,4 @@
-"""The published tables: they parse, their numbers are possible, and a report reads every one of
-them.
-"""
+"""The published tables: they parse, their numbers are possible, and reports read all of them."""
 
 from __future__ import annotations
 
@@ -39,9 +37,7 @@ def test_certified_accuracy_falls_with_the_radius_and_stays_below_its_cap(name: 
 
 
 def test_average_certified_radius_is_no_less_than_the_steps_of_its_accuracies() -> None:
-    """ACR is the integral of the accuracy curve, which a sum over the grid's right ends bounds from
-    below.
-    """
+    """ACR is the integral of the accuracy curve; sums over a grid bound it on both sides."""
     compared = 0
     for name in table_names():
         for row in read_table(name):

@@ -104,9 +104,7 @@ def test_lists_are_written_with_commas(run: Path, tmp_path: Path) -> None:
 def test_a_published_checkpoint_from_file_to_certificates(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Keys of either wrapper; the file, not the few images' labels, says how many classes there
-    are.
-    """
+    """Keys of either wrapper; the number of classes is that of the file, not of the labels."""
     import torch
 
     from rsmooth import MODELS

@@ -140,7 +140,7 @@ def test_a_plug_in_adds_a_verb(
     assert capsys.readouterr().out == "ababab\n"
 
 
-@pytest.mark.parametrize(("verb", "said"), [("train", "goes on from here"), ("plan", "stopped")])
+@pytest.mark.parametrize(("verb", "said"), [("train", "continues from here"), ("plan", "stopped")])
 def test_an_interruption_is_one_line(
     verb: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,4 +181,4 @@ def test_ctrl_c_reaches_a_verb_at_work(tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == 130, said
-    assert said == "rsmooth train: stopped; the same command goes on from here\n"
+    assert said == "rsmooth train: stopped; the same command continues from here\n"

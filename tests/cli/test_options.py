@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rsmooth.cli.models import check_fits, output_file
+from rsmooth.cli.models import check_fits
 from rsmooth.cli.options import DataOptions, ModelOptions, RunOptions
 
 
@@ -46,11 +46,3 @@ def test_a_published_checkpoint_under_other_noise(tmp_path: Path) -> None:
 
 def test_images_of_a_data_set() -> None:
     assert len(DataOptions(dataset="digits", skip=10, max=3).choose(None)) == 3
-
-
-def test_a_file_that_could_not_be_written(tmp_path: Path) -> None:
-    assert output_file(None) is None
-    assert output_file(tmp_path / "new") == tmp_path / "new"
-    for path in (tmp_path, tmp_path / "no" / "folder"):
-        with pytest.raises(ValueError, match="make the folder first"):
-            output_file(path)

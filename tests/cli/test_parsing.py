@@ -66,7 +66,7 @@ def test_the_parser_refuses_what_is_no_number(capsys: pytest.CaptureFixture[str]
     ("argv", "said"),
     [
         (["train", "--sigma", "1"], "expected run, got none"),
-        (["train", "x", "--sigma"], "expected a value behind --sigma, got none"),
+        (["train", "x", "--sigma"], "expected a value after --sigma, got none"),
         (["train", "x", "--sig", "1"], "did you mean --sigma"),
         (
             ["train", "x", "--sigma.x", "1"],

@@ -1,4 +1,4 @@
-"""``rsmooth report`` and ``rsmooth plan``: what is made of records, without a model."""
+"""``rsmooth report``: runs and published logs side by side."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from rsmooth.cli import main
-from tests.cli.helpers import error_of
 
 
 def test_report_sets_runs_and_published_logs_side_by_side(
@@ -38,7 +37,3 @@ def test_report_sets_runs_and_published_logs_side_by_side(
     assert {"report.md", "report.csv", "curves.png"} <= {
         p.name for p in (tmp_path / "report").iterdir()
     }
-
-
-def test_a_plan_of_sequential_modes_needs_votes(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "expected --log beside" in error_of(capsys, "plan", "--sigma", "1", "--radii", "0.5")

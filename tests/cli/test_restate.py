@@ -1,6 +1,4 @@
-"""``rsmooth restate``: what stored votes show is printed and written as new files, or refused with
-the reason.
-"""
+"""``rsmooth restate``: new certificates from stored votes, and what is refused."""
 
 from __future__ import annotations
 
@@ -280,9 +278,7 @@ def test_no_record_is_ever_overwritten(
 def test_a_run_is_extended_from_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """certify, certify --extends, restate: the votes of both runs, and a refusal before work that
-    would be in vain.
-    """
+    """certify, certify --extends, restate: the votes of both runs, and an early refusal."""
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     base = MODELS.create("small-cnn", num_classes=10, in_channels=1, width=4)

@@ -1,4 +1,4 @@
-"""``rsmooth train``: the run folder, what it goes on from, and what is refused before any work."""
+"""``rsmooth train``: the run folder, what it continues from, and what is refused at the start."""
 
 from __future__ import annotations
 

@@ -20,9 +20,7 @@ from tests.attacks.toys import Hole, base_labels, images, linear_net, smooth_net
 
 
 def halfspace(batch=40):
-    """Images, labels and exact distances; the noise is far too small to blur the boundary for these
-    votes.
-    """
+    """Images, labels and exact distances; the noise is too small to change any vote."""
     g, x = linear_net(sigma=1e-6), images(batch)
     with torch.no_grad():
         logits, weight = g.base(x), g.base[1].weight
@@ -51,9 +49,9 @@ def test_empirical_accuracy_is_the_fraction_beyond_epsilon():
 
 
 def test_the_vote_is_the_majority_of_n_fresh_samples():
-    """Two thirds of the noise lands on class 1; one sample errs on a third of 300 images, 200
-    samples on none.
+    """Two thirds of the noise vote for class 1: one sample errs on a third of the images.
 
+    200 samples err on none of the 300 images.
     False alarms: a vote of 200 errs on one image with probability 4e-7; the share of a single vote
     misses 1/3 by 0.1, 3.7 of its standard deviations, with probability 2e-4. The seed is fixed.
     """

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from rsmooth.cli import main
+from tests.cli.helpers import TINY
 
 ROOT = Path(__file__).parents[2]
 TORCHRUN = [
@@ -99,6 +100,14 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     images = (draw.integers(0, 128, (17, 8, 8)) + 60 * labels[:, None, None]).astype(np.uint8)
     np.savez(path, x_train=images, y_train=labels, x_test=images[:5], y_test=labels[:5])
     return path
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A trained run folder on the digits."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert main(["train", str(folder), "--sigma", "0.25", *TINY]) == 0
+    return folder
 
 
 def rank_of(process: Path) -> str | None:

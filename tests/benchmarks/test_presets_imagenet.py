@@ -1,6 +1,4 @@
-"""The ImageNet preset on a generated folder of 224x224 pictures: ResNet-50, one SmoothAdv arm, to
-the certificates.
-"""
+"""The ImageNet preset on generated 224x224 pictures: one SmoothAdv arm, up to its certificates."""
 
 from __future__ import annotations
 

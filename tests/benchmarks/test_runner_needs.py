@@ -1,6 +1,4 @@
-"""Arms that build on others: started when those are finished, told their folders, refused where
-they are missing.
-"""
+"""Arms that need others: they start when those are finished, and are refused without them."""
 
 from __future__ import annotations
 
@@ -55,7 +53,7 @@ def preset(file: Path) -> Preset:
 
 @dataclass
 class Process:
-    """Stands in for an arm's process: it ends at the second look, with this exit status."""
+    """In place of the process of an arm: it ends at the second look, with this exit status."""
 
     folder: Path
     events: list[str]
@@ -81,8 +79,9 @@ class Process:
 
 @dataclass
 class Office:
-    """Stands in for ``runner._start`` and notes what starts and ends; ``codes`` are exit statuses
-    other than 0.
+    """In place of ``runner._start``: it records what starts and ends.
+
+    codes: exit statuses other than 0.
     """
 
     codes: dict[str, int] = field(default_factory=dict)
@@ -156,7 +155,7 @@ def test_an_arm_whose_needs_are_neither_finished_nor_chosen_is_refused(
 ) -> None:
     assert main(["run", str(file), "--only", "both", "alone", "--out", str(tmp_path)]) == 2
     assert (
-        "that both needs to be finished or run with it, got before, tuned neither"
+        "that both needs to be finished or chosen, got before, tuned, neither"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "alone").exists()

@@ -1,0 +1,41 @@
+"""Certification speed, in sizes that take seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import certify_speed
+from benchmarks.certify_speed import Rate, Way, _rate, main
+
+
+def test_both_loops_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Compiled ways and workers take longer to start than the rest.
+    ways = [Way("float32", "float32", "no", 1), Way("broken", "float9", "no", 1)]
+    monkeypatch.setattr(certify_speed, "_ways", lambda _: ways)
+    stem = tmp_path / "speed"
+    tiny = ["--device", "cpu", "--seconds", "0.02", "--repeats", "1", "--batch", "8", "--n", "100"]
+    assert main(["--model", "resnet8", *tiny, "--out", str(stem)]) == 0
+    shown = capsys.readouterr().out
+    assert "broken failed: " in shown  # and the others are measured all the same
+    assert "| plain loop, float32, batch 1000 | 1 |" in shown
+    content = json.loads(Path(f"{stem}.json").read_text())
+    assert set(content["failed"]) == {"broken"}
+    [row] = content["rows"]
+    assert row["ratio"] == pytest.approx(
+        row["samples_per_second"] / content["plain_samples_per_second"]
+    )
+
+
+def test_start_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight rounds per worker are start-up; a clock by hand gives one second per event."""
+    now = iter(range(100))
+    monkeypatch.setattr(certify_speed.time, "perf_counter", lambda: float(next(now)))
+    loop = (("round", {"samples": 10}) for _ in range(50))
+    assert _rate(loop, 5.0, 1) == Rate(10.0, 8.0)
+    with pytest.raises(RuntimeError, match="raise --n"):
+        _rate(iter([("round", {"samples": 10})]), 5.0, 1)

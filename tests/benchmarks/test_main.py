@@ -1,0 +1,71 @@
+"""The commands of the harness: options, measurements, errors and exit statuses."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import __main__ as module
+from benchmarks import runner
+from benchmarks.__main__ import MEASUREMENTS, main
+from benchmarks.runner import Outcome
+
+
+def test_mistakes_on_the_command_line_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "digit"]) == 2
+    assert capsys.readouterr().err.startswith("benchmarks: error: expected a preset, got 'digit'")
+    assert main(["run", "digits", "--data", "x"]) == 2
+    assert "expected --data with a preset that reads files" in capsys.readouterr().err
+    assert main(["ablate", "order", "--base", "digits", "--only", "nobody"]) == 2
+    assert "expected arms of digits-order" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", sorted(MEASUREMENTS))
+def test_a_measurement_has_help_of_its_own(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([command, "--help"])
+    assert f"benchmarks {command}" in capsys.readouterr().out
+
+
+def test_a_measurement_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[list[str]] = []
+    stub = SimpleNamespace(main=given.append)
+    monkeypatch.setitem(sys.modules, "benchmarks.noise_cost", stub)  # type: ignore[arg-type]
+    assert main(["noise-cost", "--rounds", "1"]) == 0
+    assert given == [["--rounds", "1"]]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "said"),
+    [
+        (Outcome([], ["smoothadv"], {}), 130, "stopped before the end of smoothadv"),
+        (Outcome([], [], {"gaussian": "exit status 1"}), 3, "gaussian failed: exit status 1"),
+    ],
+)
+def test_the_status_says_what_became_of_the_arms(
+    outcome: Outcome,
+    status: int,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(runner, "run", lambda *_, **__: outcome)
+    assert main(["run", "digits", "--out", str(tmp_path)]) == status
+    assert said in capsys.readouterr().err
+
+
+def test_an_interruption_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_run", interrupted)
+    assert main(["run", "digits"]) == 130
+    assert capsys.readouterr().err == "benchmarks: stopped; the same command continues from here\n"

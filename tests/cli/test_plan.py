@@ -1,0 +1,39 @@
+"""``rsmooth plan``: samples, radii and hours, without a model."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from scipy import stats
+
+from rsmooth.cli import main
+from tests.cli.helpers import error_of
+
+
+def test_a_plan_says_what_n_samples_can_certify(capsys: pytest.CaptureFixture[str]) -> None:
+    """Unanimous votes give p >= alpha^(1/n), and so the largest radius."""
+    assert main(["plan", "--sigma", "0.5", "--n", "1000", "--rate", "2000"]) == 0
+    shown = capsys.readouterr().out
+    largest = 0.5 * float(stats.norm.ppf(0.001 ** (1 / 1000)))
+    assert any(abs(float(number) - largest) < 1e-3 for number in re.findall(r"\d+\.\d+", shown)), (
+        shown
+    )
+
+
+def test_a_run_gives_the_rate_and_the_votes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["plan", "--sigma", "0.25", "--n", "1000", "--log", str(run), "--radii", "0.1,0.2"]
+    assert main(asked) == 0
+    assert "grid" in capsys.readouterr().out
+
+
+def test_a_plan_of_sequential_modes_needs_votes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "expected --log beside" in error_of(capsys, "plan", "--sigma", "1", "--radii", "0.5")
+
+
+def test_a_published_table_has_no_votes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "sigma_0.25"
+    table.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.457\t1\t0:00:14\n")
+    said = error_of(capsys, "plan", "--sigma", "0.25", "--log", str(table))
+    assert "expected a record with vote counts" in said
