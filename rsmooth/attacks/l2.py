@@ -41,7 +41,7 @@ def project(delta: Tensor, epsilon: float) -> Tensor:
 
 
 def clamp_to_box(x: Tensor, delta: Tensor, bounds: Bounds | None) -> Tensor:
-    """The nearest perturbation for which x + delta lies within ``bounds``; None means no box."""
+    """The nearest perturbation for which x + delta is within ``bounds``; None means no box."""
     return delta if bounds is None else (x + delta).clamp(*bounds) - x
 
 

@@ -105,7 +105,7 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 def _at_rest(images: Tensor) -> Tensor:
-    """Images (N, C, H, W) in uint8 if they lie on its grid, else float32."""
+    """Images (N, C, H, W) in uint8 if they are on its grid, else float32."""
     if images.ndim == 3 or (
         images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3)
     ):

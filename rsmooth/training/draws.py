@@ -74,7 +74,7 @@ class Draws:
     def integers(
         self, ids: Tensor, epoch: int, bounds: tuple[int, ...], visits: Tensor | None = None
     ) -> Tensor:
-        """Uniform integers: column j lies in 0..bounds[j]-1; (B,) -> (B, len(bounds)) int64."""
+        """Uniform integers: column j is in 0..bounds[j]-1; (B,) -> (B, len(bounds)) int64."""
         key = derive_key(self.seed, "augment", self.stream, epoch, 1)
         first = torch.zeros_like(ids) if visits is None else visits * len(bounds)
         columns = [uniform_integers(key, ids, first + j, bound) for j, bound in enumerate(bounds)]

@@ -39,7 +39,8 @@ class Given(NamedTuple):
 class Feed:
     """The images of a run, epoch by epoch.
 
-    data: the training images as they lie at rest. sources: of them, the labelled ones first.
+    data: the labelled training images as they are at rest.
+    sources: of training images, those of ``data`` first.
     extras: further columns of the training images, by name.
     """
 

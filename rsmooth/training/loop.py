@@ -38,8 +38,9 @@ LOOK_EVERY = 50
 class Job:
     """What a run is made of: recipe, classifier, data, and where and how it is carried out.
 
-    data: the labelled training images as they are at rest. sources: of training images, these
-        first. extras: further columns of them, by name.
+    data: the labelled training images as they are at rest.
+    sources: of training images, those of ``data`` first.
+    extras: further columns of the images of ``data``, by name.
     folder: None for a run that leaves no files.
     """
 
@@ -98,7 +99,7 @@ class Run:
         return Board(self.folder.path / "tensorboard", purge_from=self.course.epoch)
 
     def _train_epoch(self, bar: tqdm[Any]) -> None:
-        """The epoch's steps from the course's on, or as many as the budget allows."""
+        """The steps of the epoch from the present one on, or as many as the time budget allows."""
         course, budget = self.course, self.recipe.budget_seconds
         with course.clock.running():
             if course.step == 0:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 def check_numbers(recipe: Any) -> None:
-    """ValueError unless every number of a recipe lies in its range."""
+    """ValueError unless every number of a recipe is in its range."""
     for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
         _check(recipe, name, lambda value: isinstance(value, int) and value >= 1, "an integer >= 1")
     for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):

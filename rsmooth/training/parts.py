@@ -22,7 +22,7 @@ def frozen_modules(base: nn.Module, names: Sequence[str]) -> list[nn.Module]:
 
 
 def unfrozen_parameters(base: nn.Module, names: Sequence[str]) -> list[nn.Parameter]:
-    """The parameters that ask for a gradient and lie outside the parts of these names."""
+    """The parameters that ask for a gradient and are outside the parts of these names."""
     frozen = {id(own) for part in frozen_modules(base, names) for own in part.parameters()}
     return [own for own in base.parameters() if own.requires_grad and id(own) not in frozen]
 

@@ -124,7 +124,7 @@ class Recipe:
     workers: int = _execution(4)
     tensorboard: bool = _execution(False)
 
-    # Whether ``losses`` heeds class probabilities as targets.
+    # Whether ``losses`` takes class probabilities as targets.
     soft_labels: ClassVar[bool] = True
     # To be changed where a method comes to compute something else.
     computes: ClassVar[str] = ""

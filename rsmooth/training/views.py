@@ -68,7 +68,7 @@ class Views:
 
 
 class _Cast(SmoothedClassifier):
-    """A smoothed classifier whose passes run in a precision, whoever asks for them."""
+    """A smoothed classifier whose passes all run in one precision."""
 
     def __init__(
         self, g: SmoothedClassifier, base: nn.Module, precision: Precision, device: torch.device
