@@ -15,10 +15,10 @@ from rsmooth.certify import (
     read_log,
 )
 from rsmooth.certify.run.shards import Shards, agree, profile_of
-from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import FileLock
+from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.records.journal import Journal
 from tests.certify.nets import small_net
 from tests.certify.recorded import SETTINGS, seven
