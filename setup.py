@@ -43,7 +43,7 @@ setup(
             "pytest-timeout",
             "pytest-xdist",
             "hypothesis>=6.100",
-            "ruff>=0.6",
+            "ruff>=0.17,<0.18",
             "mypy>=1.11",
             "mpmath>=1.3",
             "python-flint>=0.6",

@@ -165,11 +165,11 @@ def train(
 
 
 def _summarise(run: Path, epoch: dict[str, Any], images: str) -> None:
-    accuracy = epoch.get("validation_accuracy", epoch["train_accuracy"])
-    print(
-        f"trained {run}: accuracy under noise {100 * float(accuracy):.1f} % on the {images} "
-        f"images; see rsmooth certify {run}"
-    )
+    accuracy = epoch.get("validation_accuracy", epoch.get("train_accuracy"))
+    reached = ""
+    if accuracy is not None:  # a method may train without a single answer of the classifier
+        reached = f"accuracy under noise {100 * float(accuracy):.1f} % on the {images} images; "
+    print(f"trained {run}: {reached}see rsmooth certify {run}")
 
 
 def _starting_point(

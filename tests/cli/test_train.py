@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from rsmooth.cli import main
+from rsmooth.cli.train import _summarise
 from tests.cli.helpers import CERTIFY, TINY, error_of
 
 
@@ -254,3 +255,11 @@ def test_risky_settings_are_remarked_on_in_one_line(
     shown = capsys.readouterr().err
     assert shown.startswith("rsmooth train: warning: num_noise=16 makes as many optimiser steps ")
     assert shown.count("\n") == 1
+
+
+def test_a_method_without_answers_is_summed_up_without_accuracy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as a denoiser, which never asks the classifier."""
+    _summarise(tmp_path, {"train_loss": 0.5}, "training")
+    assert capsys.readouterr().out == f"trained {tmp_path}: see rsmooth certify {tmp_path}\n"

@@ -49,7 +49,7 @@ TRAIN = [
     "--trainer.num_noise",
     "2",
     "--trainer.epochs",
-    "24",
+    "60",
     "--trainer.batch_size",
     "4",
     "--trainer.lr",
