@@ -153,7 +153,7 @@ def test_a_number_is_the_sigma_of_gaussian_noise():
 
 @pytest.mark.parametrize("record", [{}, {"name": "pink"}, {"name": 3}, {"sigma": 0.5}])
 def test_a_record_of_no_known_noise_is_refused(record):
-    with pytest.raises(ValueError, match="expected a noise among gaussian, laplace, uniform"):
+    with pytest.raises(ValueError, match=r"expected a noise among gaussian, laplace,.* uniform"):
         noise_of_record(record)
 
 
