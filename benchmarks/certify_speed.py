@@ -28,7 +28,8 @@ from benchmarks.roofline import images_a_second
 from rsmooth.certify import CertifySettings
 from rsmooth.certify.run.stream import Event, certify_positions
 from rsmooth.certify.run.workers import certify_with_workers
-from rsmooth.certify.votes.network import FixedBatchNetwork, pass_seconds
+from rsmooth.certify.votes.choice import pass_seconds
+from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.schedule import open_pool

@@ -1,8 +1,7 @@
-"""Reports of our runs with the published tables, where rows are marked as measured or quoted."""
+"""Reports of our runs: the tables of the library, the published rows, the machines."""
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 from collections.abc import Sequence
@@ -10,25 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arm import SUMMARY
-from benchmarks.reference import Quoted, find
-from rsmooth.records.norms import linf_to_l2
-from rsmooth.report import (
-    Report,
-    Row,
-    Run,
-    Table,
-    TrainingTime,
-    md_row,
-    md_rule,
-    pixel_fraction,
-    report,
-    to_markdown,
-)
-
-PROTOCOLS = {"cifar10": 20, "imagenet": 100}
-"""Published logs certify every k-th test image, with this k."""
-VALUES = {"cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}
-"""Values per image, by which published linf figures become l2 radii."""
+from benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
+from rsmooth.report import TrainingTime, report, to_markdown
 
 
 def report_runs(
@@ -60,15 +42,15 @@ def report_runs(
         training=[_training_time(folder) for folder in folders],
     )
     further = [_machines(folders)]
-    quoted = _comparable(made, reference)
+    quoted = comparable(made, reference)
     if reference is not None and reference != "none":
-        further += [_beside(made, quoted, reference), _beside_at_linf(made, quoted, reference)]
+        further += [beside(made, quoted, reference), beside_at_linf(made, quoted, reference)]
     further = [section for section in further if section]
     if out is not None:
         made = made.write(out, further)
-        table = _published_kind(made)
+        table = published_kind(made)
         if quoted and table is not None:
-            _write_csv(table, quoted, out / "beside_published.csv")
+            write_csv(table, quoted, out / "beside_published.csv")
     if not brief:
         return "\n".join([*made.sections, *further])
     tables = "\n".join(to_markdown(group.table) for group in made.groups)
@@ -98,223 +80,6 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
             "certificates; run rsmooth certify first"
         )
     return found
-
-
-def _comparable(made: Report, reference: str | None) -> list[Quoted]:
-    """The published rows at the sigmas of our runs, on the same subset of images.
-
-    They are rows on all subsets where ours is none of the published ones.
-    """
-    if reference in (None, "none"):
-        return []
-    assert reference is not None
-    if reference not in PROTOCOLS:
-        raise ValueError(
-            f"expected reference to be one of {', '.join(PROTOCOLS)} or none, got {reference!r}"
-        )
-    sigmas = {run.sigma for run in made.runs if run.sigma is not None}
-    images = _subset(made.runs, reference)
-    return find(reference, images=images, sigmas=sorted(sigmas) if sigmas else None)
-
-
-def _published_kind(made: Report) -> Table | None:
-    """Our table of probabilistic l2 certificates, as published ones are; None without such runs."""
-    group = made.group("l2", "probabilistic")
-    return None if group is None else group.table
-
-
-def _subset(runs: Sequence[Run], reference: str) -> int | None:
-    """The number of images, if all runs are on a published subset: every k-th image, or all."""
-    stride = PROTOCOLS[reference]
-    for run in runs:
-        strided = bool((run.log.idx % stride == 0).all())
-        whole = len(run.log) == int(run.log.idx.max()) + 1
-        if not (strided or whole) or len(run.log) != len(runs[0].log):
-            return None
-    return len(runs[0].log)
-
-
-def _beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
-    """The section with our l2 rows and the published ones; empty where we have no l2 radii."""
-    table = _published_kind(made)
-    if table is None:
-        return ""
-    radii = (0.0, *table.radii)
-    sizes = sorted({row.images for row in quoted if row.images is not None})
-    subset = _subset(made.runs, reference)
-    if subset is None or subset not in sizes:
-        note = "Ours are on other images than any published table: compare with care."
-    else:
-        note = (
-            f"All rows that state their images are on {subset:,} images of the test set, "
-            "ours on the same ones."
-        )
-    shown = with_curves(quoted, radii)
-    if len(shown) < len(quoted):
-        note += (
-            f" {len(quoted) - len(shown)} published rows without certified accuracies at these "
-            "radii are only in beside_published.csv."
-        )
-    header = ["", "method", "σ", "images", *(f"{radius:g}" for radius in radii), "ACR", "table"]
-    lines = [
-        "## Beside the published tables",
-        "",
-        f"{note} Radii are l2. Rows marked measured were computed here from our own records; rows "
-        "marked quoted are others' figures (benchmarks/reference/), and their networks, epochs and "
-        "hardware differ from ours.",
-        "",
-        md_row(*header),
-        md_rule(len(header), names=2),
-    ]
-    lines += [_measured(row) for row in table.rows if row.name != "constant classifier"]
-    lines += [_quoted(row, radii) for row in shown]
-    return "\n".join(lines) + "\n"
-
-
-def _beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
-    """The section with our linf accuracies and the published ones at the same radii, if any."""
-    tables = [group.linf for group in made.groups if group.linf is not None]
-    if not tables:
-        return ""
-    epsilons = tables[0].epsilons
-    radii = [linf_to_l2(epsilon, VALUES[reference]) for epsilon in epsilons]
-    theirs = [
-        _at_linf("quoted", row.label, "", row.sigma, row.images, cells, row.table)
-        for row in quoted
-        if row.kind.startswith("linf") and any((cells := _at_l2(row, radii))[1:])
-    ]
-    if not theirs:
-        return ""
-    ours = [
-        _at_linf(
-            "measured",
-            row.name,
-            f"{found.table.norm}, {found.table.kind}",
-            row.sigma,
-            row.images,
-            _accuracies(row),
-            "",
-        )
-        for found in tables
-        for row in found.table.rows
-        if row.name != "constant classifier"
-    ]
-    names = [f"linf {pixel_fraction(epsilon)}" for epsilon in epsilons]
-    columns = ["", "method", "certificate", "σ", "images", "clean", *names, "table"]
-    header = [
-        "## Beside the published linf figures",
-        "",
-        md_row(*columns),
-        md_rule(len(columns), names=3),
-    ]
-    return "\n".join([*header, *ours, *theirs]) + "\n"
-
-
-def _at_l2(row: Quoted, radii: Sequence[float]) -> list[str]:
-    """The published accuracies at 0 and at l2 radii.
-
-    Published linf tables round the radii to five decimals.
-    """
-    found = [
-        next(
-            (percent for radius, percent in row.accuracy.items() if abs(radius - wanted) < 5e-5),
-            None,
-        )
-        for wanted in (0.0, *radii)
-    ]
-    return ["" if percent is None else f"{percent:g}" for percent in found]
-
-
-def _at_linf(
-    origin: str,
-    name: str,
-    certificate: str,
-    sigma: float | None,
-    images: int | None,
-    cells: Sequence[str],
-    table: str,
-) -> str:
-    return md_row(origin, name, certificate, _known(sigma), str(images or ""), *cells, table)
-
-
-def _accuracies(row: Row) -> list[str]:
-    """Accuracies in percent; certified ones in brackets where the row is not sound."""
-    cells = [f"{100 * value:.1f}" for value in row.accuracy]
-    return cells if row.sound else [cells[0], *(f"({cell})" for cell in cells[1:])]
-
-
-def _known(value: float | None) -> str:
-    return "" if value is None else f"{value:g}"
-
-
-def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted]:
-    """The published rows with a certified accuracy at one of the radii above 0."""
-    return [
-        row
-        for row in quoted
-        if any(radius > 0 and radius in row.accuracy for radius in radii)
-        and "not certified" not in row.note
-    ]
-
-
-def _measured(row: Row) -> str:
-    acr = "" if row.acr is None else f"{row.acr:.3f}"
-    size = str(row.images or "")
-    return md_row("measured", row.name, _known(row.sigma), size, *_accuracies(row), acr, "")
-
-
-def _quoted(row: Quoted, radii: Sequence[float]) -> str:
-    cells = [f"{row.accuracy[radius]:g}" if radius in row.accuracy else "" for radius in radii]
-    acr = "" if row.acr is None else f"{row.acr:.3f}"
-    note = f", {row.note}" if row.note else ""
-    label = row.label if len(row.label) < 60 else row.method
-    name, size = f"{label} ({row.kind}{note})", str(row.images or "")
-    return md_row("quoted", name, _known(row.sigma), size, *cells, acr, row.table)
-
-
-def _write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
-    """Measured and quoted rows of l2 radii in one file, in percent, with the source of each."""
-    radii = (0.0, *table.radii)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(
-            [
-                "origin",
-                "method",
-                "kind",
-                "sigma",
-                "images",
-                *(f"{radius:g}" for radius in radii),
-                "acr",
-                "source",
-            ]
-        )
-        for ours in table.rows:
-            writer.writerow(
-                [
-                    "measured",
-                    ours.name,
-                    "run",
-                    ours.sigma,
-                    ours.images,
-                    *(f"{100 * value:.2f}" for value in ours.accuracy),
-                    ours.acr,
-                    "this run",
-                ]
-            )
-        for row in quoted:
-            writer.writerow(
-                [
-                    "quoted",
-                    row.label,
-                    row.kind,
-                    row.sigma,
-                    row.images,
-                    *(row.accuracy.get(radius, "") for radius in radii),
-                    row.acr,
-                    f"{row.table}: {row.source}",
-                ]
-            )
 
 
 def _training_time(folder: Path) -> TrainingTime | None:

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from rsmooth.attacks import DDN, SmoothAdvPGD
 from rsmooth.certify import CertifySettings, certify, certify_dataset
-from rsmooth.certify.votes.network import FixedBatchNetwork, Profile
+from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
+from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import open_pool
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer

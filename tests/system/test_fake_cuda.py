@@ -13,9 +13,10 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from rsmooth.attacks import DDN, PGD, Attack
-from rsmooth.certify.votes.network import FixedBatchNetwork, Profile
+from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
+from rsmooth.certify.votes.profile import Profile
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
 from rsmooth.noise import GridSampler, derive_key, gaussian, grid, philox_words, uniform_integers

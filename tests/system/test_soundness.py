@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from rsmooth.certify import certify
 from rsmooth.certify.proof.bounds import radius_from_counts
-from rsmooth.certify.votes.network import FixedBatchNetwork, Profile
+from rsmooth.certify.votes.network import FixedBatchNetwork
+from rsmooth.certify.votes.profile import Profile
 from rsmooth.noise import GridSampler, derive_key
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import half_space, images, small_net

@@ -24,10 +24,11 @@ from rsmooth.certify.run.shards import Shards, agree, profile_of
 from rsmooth.certify.run.stream import Event, certify_positions, open_task
 from rsmooth.certify.run.workers import certify_with_workers, check_portable
 from rsmooth.certify.settings import CertifySettings
+from rsmooth.certify.votes.choice import pass_seconds
 from rsmooth.certify.votes.images import stored_images
-from rsmooth.certify.votes.network import pass_seconds, recall_profile
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
+from rsmooth.certify.votes.profile import recall_profile
 from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData

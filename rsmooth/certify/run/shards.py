@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rsmooth.certify.votes.network import Profile
+from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
 from rsmooth.plumbing.locking import FileLock

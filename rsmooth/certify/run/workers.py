@@ -22,8 +22,8 @@ import torch
 
 from rsmooth.certify.run.stream import Event, certify_positions
 from rsmooth.certify.settings import CertifySettings
-from rsmooth.certify.votes.network import Profile
 from rsmooth.certify.votes.noisy import noisy_images
+from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData

@@ -20,14 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmooth.certify.settings import Execution
-from rsmooth.certify.votes.network import (
-    FixedBatchNetwork,
-    Profile,
-    check_images_apart,
-    choose_network,
-)
+from rsmooth.certify.votes.choice import choose_network
+from rsmooth.certify.votes.network import FixedBatchNetwork, check_images_apart
 from rsmooth.certify.votes.noisy import NoisyImages
 from rsmooth.certify.votes.pool import Slice, VotePool
+from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.noise.grid import expect_noise
 from rsmooth.smoothed import SmoothedClassifier

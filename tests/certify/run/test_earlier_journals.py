@@ -22,7 +22,7 @@ from rsmooth.certify import (
     certify_dataset,
     recertify,
 )
-from rsmooth.certify.votes import network
+from rsmooth.certify.votes import profile
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.data import ImageData
 from rsmooth.plumbing.errors import RecordError
@@ -73,7 +73,7 @@ def arithmetic(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture
 def folder(arithmetic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The earlier journal, as though this machine and this torch had written it."""
-    monkeypatch.setattr(network, "_processor", lambda: "a processor")
+    monkeypatch.setattr(profile, "_processor", lambda: "a processor")
     contents = parse_journal(FIXTURES / f"before-{arithmetic}.jsonl")
     assert contents.header is not None
     numerics = {**contents.header["numerics"], "torch": torch.__version__}

@@ -14,7 +14,7 @@ from rsmooth.certify import (
 )
 from rsmooth.certify.run import dataset, workers
 from rsmooth.certify.run.workers import certify_with_workers, check_portable
-from rsmooth.certify.votes.network import Profile
+from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.requests import VoteRequest
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.smoothed import SmoothedClassifier

@@ -1,41 +1,18 @@
-"""How the base classifier is executed: profiles, probes and fall-backs."""
+"""The base classifier as it is executed: votes, the record of its precision, images apart."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from rsmooth.certify import CertifySettings, certify, certify_dataset
-from rsmooth.certify.votes import network as numerics
-from rsmooth.certify.votes.network import FixedBatchNetwork, Profile, choose_network, default_batch
-from rsmooth.data import ImageData
-from rsmooth.plumbing.errors import RecordError
+from rsmooth.certify import CertifySettings, certify
+from rsmooth.certify.votes.choice import choose_network
 from rsmooth.smoothed import SmoothedClassifier
-from tests.certify.nets import images, sensitive, small_net
+from tests.certify.nets import images, small_net
 from tests.certify.votes.pools import SHAPE, make_pool
-
-
-def choose(samples: float = 1e9, **options: Any) -> Profile:
-    return choose_network(small_net(), SHAPE, CertifySettings(n=100, **options), samples).profile
-
-
-def fake_timing(
-    monkeypatch: pytest.MonkeyPatch, seconds: dict[tuple[str, str], float]
-) -> list[tuple[str, str]]:
-    """Let a pass take the given seconds by (dtype, compiled); returns what was timed."""
-    asked: list[tuple[str, str]] = []
-
-    def timed(network: FixedBatchNetwork, shape: torch.Size) -> float:
-        asked.append((network.profile.dtype, network.profile.compiled))
-        return seconds[asked[-1]]
-
-    monkeypatch.setattr(numerics, "pass_seconds", timed)
-    monkeypatch.setattr(numerics, "_has_fast_bfloat16", lambda device: True)
-    return asked
 
 
 def test_votes_are_the_argmax_of_the_base_classifier() -> None:
@@ -45,58 +22,6 @@ def test_votes_are_the_argmax_of_the_base_classifier() -> None:
     assert torch.equal(network(points), g.base(points).argmax(1))
     assert network.profile.dtype == "float32"
     assert network.profile.compiled == "no"
-
-
-def test_short_run_is_plain_float32_and_a_long_one_takes_what_is_faster(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    times = {
-        ("float32", "no"): 1.0,
-        ("bfloat16", "no"): 0.5,
-        ("bfloat16", "inductor"): 0.3,
-        ("float32", "inductor"): 0.8,
-    }
-    asked = fake_timing(monkeypatch, times)
-    monkeypatch.setattr(torch, "compile", lambda net, **_: net)
-    assert choose(samples=100).dtype == "float32"
-    assert asked == [("float32", "no")]
-    assert (choose().dtype, choose().compiled) == ("bfloat16", "inductor")
-    assert (choose(compile="never").dtype, choose(compile="never").compiled) == ("bfloat16", "no")
-    assert (choose(precision="float32").dtype, choose(precision="float32").compiled) == (
-        "float32",
-        "inductor",
-    )
-    assert choose(precision="float32", compile="never").dtype == "float32"
-    times["bfloat16", "no"] = 0.95
-    assert choose(compile="never").dtype == "float32", "a gain within the noise of the timing"
-
-
-def test_missing_compiler_is_passed_over_unless_compiling_was_asked_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def broken(*_: Any, **__: Any) -> Any:
-        raise RuntimeError("no compiler found")
-
-    fake_timing(monkeypatch, {("float32", "no"): 1.0})
-    monkeypatch.setattr(torch, "compile", broken)
-    assert choose(precision="float32").compiled == "no"
-    with pytest.raises(RuntimeError, match="no compiler"):
-        choose(precision="float32", compile="always")
-
-
-def test_layer_without_the_dtype_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
-    class OnlyFloat32(nn.Linear):
-        def forward(self, z: torch.Tensor) -> torch.Tensor:
-            if z.dtype != torch.float32:
-                raise RuntimeError("not implemented for this type")
-            return super().forward(z)
-
-    monkeypatch.setattr(numerics, "_has_fast_bfloat16", lambda device: True)
-    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), OnlyFloat32(16, 3)), 0.25, 3)
-    assert (
-        choose_network(g, SHAPE, CertifySettings(n=100, compile="never"), 1e12).profile.dtype
-        == "float32"
-    )
 
 
 def test_precision_changes_the_function_and_the_record() -> None:
@@ -114,13 +39,6 @@ def test_precision_changes_the_function_and_the_record() -> None:
     assert torch.allclose(logits["float32"], logits["bfloat16"], atol=0.2)
 
 
-def test_default_batch_follows_the_size_of_the_images() -> None:
-    assert default_batch(torch.Size((3, 32, 32)), on_gpu=False) == 128
-    assert default_batch(torch.Size((1, 8, 8)), on_gpu=False) == 1024
-    assert default_batch(torch.Size((3, 224, 224)), on_gpu=False) == 4
-    assert default_batch(torch.Size((3, 32, 32)), on_gpu=True) == 4096
-
-
 def test_callers_switches_do_not_change_what_is_executed(monkeypatch: pytest.MonkeyPatch) -> None:
     g = small_net()
     points = torch.rand(64, *SHAPE, generator=torch.Generator().manual_seed(0))
@@ -133,29 +51,6 @@ def test_callers_switches_do_not_change_what_is_executed(monkeypatch: pytest.Mon
         network(points)
     assert set(seen) == {(torch.float32, False)}
     assert torch.backends.cudnn.benchmark
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_the_precision_of_matrix_products_is_recorded_and_the_workers_too(
-    workers: int, tmp_path: Path
-) -> None:
-    data = ImageData(
-        images(2), torch.zeros(2, dtype=torch.int64), torch.arange(2), 4, "random", "test"
-    )
-    torch.set_float32_matmul_precision("medium")
-    try:
-        log = certify_dataset(
-            sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False
-        )
-    finally:
-        torch.set_float32_matmul_precision("highest")
-    assert log.provenance["numerics"]["float32_matmul"] == "medium"
-    assert log.counts is not None
-    assert log.counts[:, 3].tolist() == [20, 20], "expected the network to see the setting"
-    with pytest.raises(RecordError, match="float32_matmul"):
-        certify_dataset(
-            sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False
-        )
 
 
 @pytest.mark.parametrize(

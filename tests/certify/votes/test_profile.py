@@ -1,0 +1,44 @@
+"""How the base classifier is executed, as a value: batches, and what a record holds and refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsmooth.certify import CertifySettings, certify_dataset
+from rsmooth.certify.votes.profile import default_batch
+from rsmooth.data import ImageData
+from rsmooth.plumbing.errors import RecordError
+from tests.certify.nets import images, sensitive
+
+
+def test_default_batch_follows_the_size_of_the_images() -> None:
+    assert default_batch(torch.Size((3, 32, 32)), on_gpu=False) == 128
+    assert default_batch(torch.Size((1, 8, 8)), on_gpu=False) == 1024
+    assert default_batch(torch.Size((3, 224, 224)), on_gpu=False) == 4
+    assert default_batch(torch.Size((3, 32, 32)), on_gpu=True) == 4096
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_precision_of_matrix_products_is_recorded_and_the_workers_too(
+    workers: int, tmp_path: Path
+) -> None:
+    data = ImageData(
+        images(2), torch.zeros(2, dtype=torch.int64), torch.arange(2), 4, "random", "test"
+    )
+    torch.set_float32_matmul_precision("medium")
+    try:
+        log = certify_dataset(
+            sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False
+        )
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert log.provenance["numerics"]["float32_matmul"] == "medium"
+    assert log.counts is not None
+    assert log.counts[:, 3].tolist() == [20, 20], "expected the network to see the setting"
+    with pytest.raises(RecordError, match="float32_matmul"):
+        certify_dataset(
+            sensitive(), data, tmp_path, CertifySettings(n=20), workers=workers, progress=False
+        )
