@@ -57,9 +57,9 @@ def certify(
         return
     clean = 100 * certified_accuracy(log, [0.0])[0]
     print(
-        f"{len(log.idx)} images certified in {log.time.sum():.1f} s: accuracy {clean:.1f} % at "
-        f"radius 0, average certified radius {average_certified_radius(log):.4f}; see rsmooth "
-        f"report {journal}"
+        f"{len(log.idx)} images certified ({log.time.sum():.1f} s summed over them): accuracy "
+        f"{clean:.1f} % at radius 0, average certified {log.statement.norm} radius "
+        f"{average_certified_radius(log):.4f}; see rsmooth report {journal}"
     )
 
 

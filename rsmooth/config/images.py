@@ -101,6 +101,8 @@ def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:
 
 def trained_on(source: Path | None) -> Spec:
     """The data set that a run folder was trained on; ValueError where it is not recorded."""
+    if source is not None and not source.exists():
+        raise ValueError(f"expected a run folder or a model, got no such file: {source}")
     if source is None or not (source / CONFIG).exists():
         raise ValueError(
             f"expected a data set, got none, and {source or 'nothing else'} is no run folder that "

@@ -183,7 +183,7 @@ def test_ranks_certify_their_shares_and_the_last_one_speaks(
         assert main(["certify", str(run), *CERTIFY, "--out", str(parted)]) == 0
         said.append(capsys.readouterr().out)
     assert said[0] == ""
-    assert said[1].startswith("5 images certified in")
+    assert said[1].startswith("5 images certified (")
     tables = [
         [line.split("\t")[:5] for line in path.with_suffix(".tsv").read_text().splitlines()]
         for path in (alone, parted)
