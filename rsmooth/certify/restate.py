@@ -73,9 +73,9 @@ def append_samples(
         and the pooled votes are tested at the rest. A second test at the same alpha would nearly
         double the failure probability.
 
-    The size of ``more`` must not depend on the results. Otherwise it can nearly triple the failure
-    probability of a retest at 0.001 (Proschan and Hunsberger 1995). The class of each image stays
-    the one that ``log`` tested.
+    The size of ``more`` must not depend on the results. Otherwise it can more than triple the
+    failure probability of a retest at 0.001 (Proschan and Hunsberger 1995: alpha + exp(-z^2 / 2) /
+    4 with z the quantile of 1 - alpha). The class of each image stays the one that ``log`` tested.
 
     RecordError, with the reason, where the votes cannot be pooled: sequential runs, another model
     or noise, the same noise again, other images, no alpha left.
