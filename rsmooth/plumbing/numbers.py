@@ -46,8 +46,10 @@ def check_radius(radius: float) -> float:
     return value
 
 
-def check_integer(value: SupportsIndex, name: str) -> int:
+def check_integer(value: SupportsIndex, name: str, example: int = 0) -> int:
     """The value as an int; ValueError, naming it, for a bool, a float or a text.
+
+    example: a usual value, for the message.
 
     A seed of 0.5, rounded, would be that of the noise of 0, and the same votes would count twice.
     """
@@ -56,4 +58,4 @@ def check_integer(value: SupportsIndex, name: str) -> int:
             return operator.index(value)
         except TypeError:
             pass
-    raise ValueError(f"expected an integer {name}, got {value!r}; give it e.g. as 0")
+    raise ValueError(f"expected an integer {name}, got {value!r}; give it e.g. as {example}")

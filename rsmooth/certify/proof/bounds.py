@@ -9,6 +9,7 @@ against each other. They return a float or a float64 array.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, overload
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 from rsmooth.noise.distributions import RELATIVE_MARGIN, NoiseDistribution, as_noise
-from rsmooth.plumbing.numbers import check_alpha, check_radius
+from rsmooth.plumbing.numbers import check_alpha, check_integer, check_radius
 
 Count = int | np.integer[Any]
 Counts = NDArray[np.integer[Any]]
@@ -28,6 +29,8 @@ Noise = NoiseDistribution | float  # a bare number is the sigma of Gaussian nois
 # all at few misses. There a radius moves by at most a twentieth of them under Gaussian noise, by a
 # tenth under Laplace noise, and by next to nothing under uniform noise. So the margin grows with n.
 MARGIN_GROWS_FROM = 1_000_000
+# From here on the margin takes the whole radius, so that more samples show nothing.
+LARGEST_N = round(MARGIN_GROWS_FROM / RELATIVE_MARGIN)
 # betainccinv loses all digits somewhere below 1e-250.
 SMALLEST_ALPHA = 1e-200
 
@@ -79,7 +82,7 @@ def check_total_variation(total_variation: float) -> float:
 
 def smallest_n(alpha: float) -> int:
     """The smallest n at which unanimous votes are significant in PREDICT: 2 * 2^-n <= alpha."""
-    return math.ceil(math.log2(2.0 / check_alpha(alpha)) - 1e-12)
+    return math.ceil(1.0 - math.log2(check_alpha(alpha)) - 1e-12)
 
 
 def check_n(n: int, alpha: float) -> int:
@@ -87,8 +90,9 @@ def check_n(n: int, alpha: float) -> int:
 
     The limit is ``smallest_n``. The one-sided bound of CERTIFY would allow one vote less. But its
     radius would be next to nothing: 0.003 sigma at n = 10 and alpha = 0.001. So both algorithms
-    share one limit.
+    share one limit. ValueError too for an n that is no integer.
     """
+    n = check_integer(n, "n", 1000)
     if n < smallest_n(alpha):
         raise ValueError(
             f"expected n >= {smallest_n(alpha)} at alpha={alpha:g}, got n={n}; even unanimous "
@@ -213,13 +217,7 @@ def hits_needed(
         found = radius_from_counts(hits, n, noise, alpha, total_variation=total_variation)
         return found > 0.0 and found >= wanted
 
-    if not certifies(n):
-        return None
-    too_few, enough = 0, n
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        too_few, enough = (too_few, middle) if certifies(middle) else (middle, enough)
-    return enough
+    return _bisect(certifies, 0, n) if certifies(n) else None
 
 
 def minimal_n(noise: Noise, radius: float, alpha: float, *, total_variation: float = 0.0) -> int:
@@ -230,17 +228,30 @@ def minimal_n(noise: Noise, radius: float, alpha: float, *, total_variation: flo
     ValueError where no n does.
     """
     noise = check_noise(noise)
-    share = null_share(noise, radius, total_variation=total_variation)
-    if share == 1.0:
+
+    def certifies(n: int) -> bool:
+        return max_radius(noise, n, alpha, total_variation=total_variation) >= radius
+
+    too_few, enough = 0, smallest_n(alpha)
+    if null_share(noise, radius, total_variation=total_variation) == 1.0:
+        enough = LARGEST_N
+    while enough < LARGEST_N and not certifies(enough):
+        too_few, enough = enough, min(2 * enough, LARGEST_N)
+    if enough == LARGEST_N:
         raise ValueError(
             f"expected a radius that some n certifies, got {radius:g} under {noise} (total "
             f"variation of the noise sampler {total_variation:.1e}); use a larger "
             f"{noise.scale_name} or a smaller radius"
         )
-    n = max(smallest_n(alpha), math.floor(math.log(alpha) / math.log(share)) - 1)
-    while max_radius(noise, n, alpha, total_variation=total_variation) < radius:
-        n += 1
-    return n
+    return _bisect(certifies, too_few, enough) if too_few else enough
+
+
+def _bisect(holds: Callable[[int], bool], no: int, yes: int) -> int:
+    """The smallest number that holds, between one that does not and a larger one that does."""
+    while yes - no > 1:
+        middle = (no + yes) // 2
+        no, yes = (no, middle) if holds(middle) else (middle, yes)
+    return yes
 
 
 @overload

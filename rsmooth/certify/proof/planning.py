@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from rsmooth.certify.proof.bounds import Noise, check_n, check_noise, max_radius
 from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, RadiusRule
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.plumbing.numbers import check_integer
 
 # Simulated images per row. The mean sample size is then exact to about 10 %, as the row says.
 _STREAMS = 600
@@ -101,8 +103,9 @@ def plan(
 
     ValueError for a radius that no n certifies.
     """
-    check_n(n, alpha)
-    if images < 1 or n0 < 0 or (rate is not None and not rate > 0.0):
+    n, n0 = check_n(n, alpha), check_integer(n0, "n0", 100)
+    images = check_integer(images, "number of images", 500)
+    if images < 1 or n0 < 0 or (rate is not None and not 0.0 < rate < math.inf):
         raise ValueError(
             f"expected images >= 1, n0 >= 0 and a rate > 0, got {images}, {n0} and {rate!r}"
         )

@@ -179,7 +179,7 @@ class GridRule(_TestingRule):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "noise", check_noise(self.noise))
-        if not self.radii:
+        if not len(self.radii):
             raise ValueError("expected at least one radius, got none")
         object.__setattr__(
             self, "radii", tuple(sorted({check_radius(radius) for radius in self.radii}))

@@ -18,7 +18,7 @@ from rsmooth.certify.proof.bounds import (
     smallest_n,
     upper_confidence_bound,
 )
-from rsmooth.noise import Gaussian, Uniform
+from rsmooth.noise import Gaussian, Laplace, Uniform
 from rsmooth.registry import NOISES
 
 BEFORE = ("0x1.fa5ed6027205ep-2", "0x1.ed7476963d83cp-4", "0x1.f45a183e9b427p-1")
@@ -180,6 +180,9 @@ def test_what_a_radius_needs_under_any_noise(name, n):
 def test_a_uniform_pixel_never_shows_more_than_its_width():
     with pytest.raises(ValueError, match=r"under uniform half_width=0\.5 .* larger half_width"):
         minimal_n(Uniform(0.5), 0.5, 0.001)
+    # Not even where the exact formula would need 7 x 10^9 samples: the margin is larger.
+    with pytest.raises(ValueError, match="expected a radius that some n certifies"):
+        minimal_n(Uniform(0.5), 0.5 * (1 - 1e-9), 0.001)
     assert max_radius(Uniform(0.5), 10**9, 0.001) < 0.5
 
 
@@ -265,6 +268,21 @@ def test_minimal_n_is_minimal(radius):
     assert n == smallest_n(0.001) or max_radius(0.5, n - 1, 0.001) < radius
 
 
+@pytest.mark.parametrize(
+    ("noise", "radius"),
+    [
+        (Gaussian(1.0), 6.5),
+        (Gaussian(0.25), 1.95),
+        (Uniform(0.5), 0.5 * (1 - 1e-8)),
+        (Laplace(0.5), 14.0),
+    ],
+)
+def test_minimal_n_of_a_far_radius_is_found_at_once(noise, radius):
+    n = minimal_n(noise, radius, 0.001)
+    assert n > 10**9
+    assert max_radius(noise, n, 0.001) >= radius > max_radius(noise, n - 1, 0.001)
+
+
 def test_total_variation_is_taken_off_the_vote_share():
     p = lower_confidence_bound(980, 1_000, 0.001)
     shifted = radius_from_counts(980, 1_000, 0.5, 0.001, total_variation=0.01)
@@ -333,3 +351,17 @@ def test_bad_settings_never_yield_a_radius(options, message):
 def test_a_radius_that_is_none_is_refused(radius):
     with pytest.raises(ValueError, match="radius"):
         hits_needed(0.5, radius, 100, 0.001)
+
+
+@pytest.mark.parametrize("n", [1000.0, math.nan, True, "1000", None])
+def test_a_number_of_samples_is_an_integer(n):
+    with pytest.raises(ValueError, match="expected an integer n, got"):
+        check_n(n, 0.001)
+    assert type(check_n(np.int64(1000), 0.001)) is int
+
+
+def test_the_smallest_n_is_known_for_every_alpha():
+    assert [smallest_n(2.0**-k) for k in (1, 9, 10, 500, 1074)] == [2, 10, 11, 501, 1075]
+    for alpha in (0.05, 0.01, 0.001, 1e-5, 1e-10):
+        n = smallest_n(alpha)
+        assert 2.0 * 0.5**n <= alpha < 2.0 * 0.5 ** (n - 1)

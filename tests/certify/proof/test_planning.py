@@ -36,6 +36,13 @@ def test_modes_are_planned_where_their_option_and_shares_are_given():
     assert found != plan(0.5, **options, shares=SHARES, seed=1)
 
 
+def test_radii_of_a_plan_may_be_an_array():
+    options = {"n": 1_000, "shares": SHARES}
+    assert plan(0.5, radii=np.array([0.25, 0.5]), **options) == plan(
+        0.5, radii=[0.25, 0.5], **options
+    )
+
+
 def test_plans_of_another_noise():
     found = plan(Uniform(0.5), n=1_000, radius=0.25, tolerance=0.05, shares=SHARES)
     assert found.noise == Uniform(0.5)
@@ -63,6 +70,10 @@ def test_simulated_samples_agree_with_the_exact_mean():
         ({"images": 0}, "images >= 1"),
         ({"n0": -1}, "n0 >= 0"),
         ({"rate": 0.0}, "rate > 0"),
+        ({"rate": float("inf")}, "rate > 0"),
+        ({"n": 1000.5}, "expected an integer n, got 1000.5"),
+        ({"n0": float("nan")}, "expected an integer n0, got nan"),
+        ({"images": 2.5}, "expected an integer number of images, got 2.5"),
         ({"radius": 9.0}, "radius that some n certifies"),
         ({"radius": 0.5, "shares": []}, "at least one"),
         ({"radius": 0.5, "shares": [1.5]}, r"vote shares in \[0, 1\]"),
