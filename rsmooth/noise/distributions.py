@@ -26,7 +26,7 @@ from rsmooth.noise.thresholds import (
     gaussian_tail,
     thresholds,
 )
-from rsmooth.plumbing.numbers import check_radius, check_scale
+from rsmooth.plumbing.numbers import check_integer, check_radius, check_scale
 from rsmooth.registry import NOISES
 
 Floats = NDArray[np.float64]
@@ -37,6 +37,8 @@ Norm = Literal["l1", "l2", "linf"]
 RELATIVE_MARGIN = 1e-12
 ABSOLUTE_MARGIN = 1e-12
 SMALLEST_MISS = 1e-15  # a smaller probability of the other classes is numerically none
+
+CORRECT = "correct the formulas until rsmooth.testing.check_noise accepts them"
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,22 @@ class NoiseDistribution(ABC):
         """``radius_of_miss`` at this scale, less a slack; 0 where others may reach 1/2.
 
         relative: the slack as a share of the radius, for a ``miss`` that is less exact.
+
+        ValueError where ``radius_of_miss`` gives NaN, or infinity for a ``miss`` above 0.
         """
-        radius = self.scale_value * self.radius_of_miss(np.minimum(miss, 0.5))
+        unscaled = np.asarray(self.radius_of_miss(np.minimum(miss, 0.5)), dtype=np.float64)
+        if (
+            unscaled.shape != np.shape(miss)
+            or np.isnan(unscaled).any()
+            or np.isinf(unscaled[np.greater(miss, 0.0)]).any()
+        ):
+            raise ValueError(
+                f"expected a finite radius per probability from radius_of_miss of {self}, got "
+                f"{unscaled}; {CORRECT}"
+            )
+        if self.scale_value == 0.0:  # infinite radii included, which times 0 would be NaN
+            return np.zeros_like(unscaled)
+        radius = self.scale_value * unscaled
         slack = ABSOLUTE_MARGIN * max(self.scale_value, 1.0)
         return np.asarray(np.maximum(radius * (1.0 - relative) - slack, 0.0))
 
@@ -133,11 +149,25 @@ class NoiseDistribution(ABC):
 
             Gaussian(0.25).share(0.5)        # 0.977...
 
-        total_variation: how far the noise is from the ideal one; it is added.
+        total_variation: how far the noise is from the ideal one, at least 0; it is added.
+
+        ValueError for noise of scale 0, and where ``miss_of_radius`` is not the inverse of
+        ``radius_of_miss``.
         """
-        miss = self.miss_of_radius(check_radius(radius) / self.scale_value)
-        miss = miss * (1.0 - RELATIVE_MARGIN) - total_variation
-        return math.nextafter(1.0 - miss, 1.0) if miss > SMALLEST_MISS else 1.0
+        if not total_variation >= 0.0:
+            raise ValueError(f"expected a total variation >= 0, got {total_variation!r}")
+        unscaled = check_radius(radius) / float(self.decimal)  # which refuses 0
+        exact = self.miss_of_radius(unscaled)
+        miss = exact * (1.0 - RELATIVE_MARGIN) - total_variation
+        if not miss > SMALLEST_MISS:
+            return 1.0
+        back = float(self.radius_of_miss(np.float64(exact)))
+        if not math.isclose(back, unscaled, rel_tol=1e-6, abs_tol=1e-6):
+            raise ValueError(
+                f"expected miss_of_radius and radius_of_miss of {self} to be inverse to each "
+                f"other, got {back!r} back for {unscaled!r}; {CORRECT}"
+            )
+        return math.nextafter(1.0 - miss, 1.0)
 
     def thresholds(self) -> Thresholds:
         """How the noise is rounded to the 8-bit grid; ValueError where it would leave 16 bits."""
@@ -150,7 +180,7 @@ class NoiseDistribution(ABC):
 
         Rounded up, at most 1. It has to be subtracted from a bound on a probability.
         """
-        if d < 0:
+        if check_integer(d, "number of values d", 3072) < 0:
             raise ValueError(f"expected d >= 0 values, got {d}")
         each = self.thresholds().total_variation
         return min(1.0, math.nextafter(float(d * each), math.inf)) if d else 0.0
@@ -284,7 +314,10 @@ def noise_of_record(record: Mapping[str, Any]) -> NoiseDistribution:
     name = options.pop("name", None)
     if not isinstance(name, str) or name not in NOISES:
         raise ValueError(f"expected a noise among {', '.join(NOISES.names())}, got {record!r}")
-    noise: NoiseDistribution = NOISES.create(name, **options)
+    try:
+        noise: NoiseDistribution = NOISES.create(name, **options)
+    except TypeError as error:  # no scale, another field, or a scale that is no number
+        raise ValueError(f"expected a noise and its one scale, got {record!r} ({error})") from None
     return noise
 
 

@@ -81,6 +81,9 @@ def test_the_ends_of_the_scale(name):
         noise.radius(1.1)
     with pytest.raises(ValueError, match="radius >= 0"):
         noise.share(-0.1)
+    for distance in (-0.1, math.nan):
+        with pytest.raises(ValueError, match="expected a total variation >= 0"):
+            noise.share(0.1, total_variation=distance)
 
 
 @every_noise
@@ -133,6 +136,9 @@ def test_a_scale_of_zero_is_no_noise(name):
     assert torch.equal(noise.fill(torch.ones(5)), torch.zeros(5))
     with pytest.raises(ValueError, match=f"finite {noise.scale_name} > 0"):
         noise.thresholds()
+    assert noise.radius(np.array([0.0, 0.5, 0.9, 1.0])).tolist() == [0.0, 0.0, 0.0, 0.0]
+    with pytest.raises(ValueError, match=f"finite {noise.scale_name} > 0"):
+        noise.share(0.1)
 
 
 @every_noise
@@ -149,6 +155,20 @@ def test_a_record_brings_the_distribution_back(name):
 def test_a_number_is_the_sigma_of_gaussian_noise():
     assert as_noise(0.25) == as_noise("0.25") == Gaussian(0.25)
     assert Uniform(0.25) != Laplace(0.25)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"name": "gaussian"},
+        {"name": "gaussian", "half_width": 0.5},
+        {"name": "gaussian", "sigma": 0.5, "mean": 0.0},
+        {"name": "gaussian", "sigma": None},
+    ],
+)
+def test_a_record_of_another_scale_is_refused(record):
+    with pytest.raises(ValueError, match="expected a noise and its one scale, got"):
+        noise_of_record(record)
 
 
 @pytest.mark.parametrize("record", [{}, {"name": "pink"}, {"name": 3}, {"sigma": 0.5}])
@@ -173,3 +193,51 @@ def test_the_total_variation_of_an_image_grows_with_its_values(name):
     assert noise.total_variation(10**40) == 1.0
     with pytest.raises(ValueError, match="d >= 0"):
         noise.total_variation(-1)
+    with pytest.raises(ValueError, match=r"expected an integer number of values d, got 3\.5"):
+        noise.total_variation(3.5)
+
+
+def with_formulas(radius_of_miss=None, miss_of_radius=None):
+    """Laplace noise as a plug-in whose author mistook a formula."""
+    formulas = {"radius_of_miss": radius_of_miss, "miss_of_radius": miss_of_radius}
+    given = {
+        name: lambda self, value, formula=formula: formula(value)
+        for name, formula in formulas.items()
+        if formula is not None
+    }
+    return dataclasses.dataclass(frozen=True)(type("Mistaken", (Laplace,), given))(0.25)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        lambda miss: np.full_like(miss, np.nan),
+        lambda miss: np.full_like(miss, np.inf),
+        lambda miss: np.full_like(miss, -np.inf),
+        lambda miss: np.zeros(7),
+        lambda miss: None,
+    ],
+)
+def test_a_formula_that_gives_no_radius_is_refused(formula):
+    noise = with_formulas(radius_of_miss=formula)
+    for share in (0.9, np.array([0.6, 0.9])):
+        with pytest.raises(
+            ValueError, match=r"finite radius per .* laplace scale=0\.25.*check_noise"
+        ):
+            noise.radius(share)
+
+
+@pytest.mark.parametrize(
+    "mistaken",
+    [
+        with_formulas(miss_of_radius=lambda radius: 1.0 - 0.5 * math.exp(-radius)),
+        with_formulas(miss_of_radius=lambda radius: math.exp(-radius)),
+        with_formulas(miss_of_radius=lambda radius: 0.25 + 0.2 * math.sin(40.0 * radius)),
+        with_formulas(radius_of_miss=lambda miss: np.full_like(miss, np.nan)),
+        with_formulas(radius_of_miss=lambda miss: np.full_like(miss, np.inf)),
+    ],
+    ids=["p for miss", "both tails", "not monotone", "nan", "infinite"],
+)
+def test_a_share_of_formulas_that_contradict_each_other_is_refused(mistaken):
+    with pytest.raises(ValueError, match=r"inverse to each other, got .*check_noise"):
+        mistaken.share(0.1)
