@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from rsmooth._version import __version__
 from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"
@@ -48,14 +49,14 @@ class SmoothedClassifier(nn.Module):
         num_noise: int = 16,
     ) -> None:
         super().__init__()
-        if num_classes is None or num_classes < 2:
+        if num_classes is None or check_integer(num_classes, "num_classes", 10) < 2:
             raise ValueError(f"expected num_classes >= 2, got {num_classes}")
-        if num_noise < 1:
-            raise ValueError(f"expected num_noise >= 1, got {num_noise}")
+        if not isinstance(base, nn.Module):
+            raise TypeError(f"expected the base classifier as a torch.nn.Module, got {base!r}")
         self.base = base
         self.noise = _one_noise(sigma, noise)
         self.num_classes = int(num_classes)
-        self.num_noise = int(num_noise)
+        self.num_noise = _check_num_noise(num_noise)
         self._frozen_seed: int | None = None
 
     @property
@@ -126,16 +127,15 @@ class SmoothedClassifier(nn.Module):
             with g.frozen_noise(seed=0, num_noise=8):
                 logits = g(x)
 
-        num_noise: replaces the module's own within the context; ValueError below 1.
+        num_noise: replaces the module's own within the context. ValueError below 1, and for a seed
+            that is no integer.
 
         All images share one noise tensor (num_noise, C, H, W), drawn from ``seed``. So the answer
         to an image does not depend on its batch.
         """
-        if num_noise is not None and num_noise < 1:
-            raise ValueError(f"expected num_noise >= 1, got {num_noise}")
+        copies = self.num_noise if num_noise is None else _check_num_noise(num_noise)
         before = self._frozen_seed, self.num_noise
-        self._frozen_seed = int(seed)
-        self.num_noise = self.num_noise if num_noise is None else int(num_noise)
+        self._frozen_seed, self.num_noise = check_integer(seed, "seed"), copies
         try:
             yield self
         finally:
@@ -212,7 +212,18 @@ class SmoothedClassifier(nn.Module):
         return g.eval()
 
 
+def _check_num_noise(num_noise: int) -> int:
+    count = check_integer(num_noise, "num_noise", 16)
+    if count < 1:
+        raise ValueError(f"expected num_noise >= 1, got {count}")
+    return count
+
+
 def _one_noise(sigma: float | None, noise: NoiseDistribution | None) -> NoiseDistribution:
+    if noise is not None and not isinstance(noise, NoiseDistribution):
+        raise TypeError(
+            f"expected the noise as a distribution, got {noise!r}; give it e.g. as Gaussian(0.25)"
+        )
     if sigma is None and noise is not None:
         return noise
     if sigma is not None and noise is None:

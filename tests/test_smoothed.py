@@ -175,3 +175,30 @@ def test_an_incomplete_file_is_named_with_what_it_lacks(tmp_path) -> None:
     torch.save({"format": "rsmooth-model-1", "num_classes": 4}, tmp_path / "g.pt")
     with pytest.raises(ValueError, match="expected architecture, noise, num_noise, state_dict in"):
         SmoothedClassifier.load(tmp_path / "g.pt")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"num_classes": 2.7}, ValueError, "expected an integer num_classes, got 2.7"),
+        ({"num_classes": "10"}, ValueError, "expected an integer num_classes, got '10'"),
+        ({"num_noise": 1.5}, ValueError, "expected an integer num_noise, got 1.5"),
+        ({"num_noise": True}, ValueError, "expected an integer num_noise, got True"),
+        ({"noise": 0.25}, TypeError, "expected the noise as a distribution, got 0.25"),
+        ({"noise": "gaussian"}, TypeError, "expected the noise as a distribution, got 'gaussian'"),
+        ({"base": None}, TypeError, "expected the base classifier as a torch.nn.Module, got None"),
+    ],
+)
+def test_parts_of_another_kind_are_refused(options, error, message) -> None:
+    known = {"base": linear(), "noise": Gaussian(0.25), "num_classes": 3}
+    with pytest.raises(error, match=message):
+        SmoothedClassifier(**{**known, **options})
+
+
+@pytest.mark.parametrize("options", [{"seed": 0.5}, {"seed": "0"}, {"seed": 0, "num_noise": 2.5}])
+def test_frozen_noise_needs_integers(options) -> None:
+    g = SmoothedClassifier(linear(), sigma=0.1, num_classes=3)
+    with pytest.raises(ValueError, match="expected an integer"), g.frozen_noise(**options):
+        pass
+    assert g.num_noise == 16
+    assert not torch.equal(g(images()), g(images())), "expected fresh noise still"
