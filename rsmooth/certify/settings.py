@@ -7,7 +7,7 @@ field of the class that says what it decides. It needs no mention elsewhere.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from typing import Any, Literal, get_args
@@ -92,7 +92,7 @@ class Execution:
     device: str | None = None
 
     def __post_init__(self) -> None:
-        if self.batch_size is not None and self.batch_size < 1:
+        if self.batch_size is not None and _take_integer(self, "batch_size", 256) < 1:
             raise ValueError(f"expected batch_size >= 1, got {self.batch_size}")
         _check_choice("precision", self.precision, Precision)
         _check_choice("compile", self.compile, Compile)
@@ -126,8 +126,8 @@ class Sampling(Drawing):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_alpha(self.alpha)
-        object.__setattr__(self, "seed", check_integer(self.seed, "seed"))
+        object.__setattr__(self, "alpha", check_alpha(self.alpha))
+        _take_integer(self, "seed", 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +146,7 @@ class PredictSettings(Sampling):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_n(self.n, self.alpha)
+        object.__setattr__(self, "n", check_n(self.n, self.alpha))
 
 
 @_accepts_earlier_words
@@ -180,13 +180,16 @@ class CertifySettings(Sampling):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_n(self.n, self.alpha)
-        if self.n0 < 1:
+        object.__setattr__(self, "n", check_n(self.n, self.alpha))
+        if _take_integer(self, "n0", 100) < 1:
             raise ValueError(f"expected n0 >= 1, got {self.n0}")
         _check_choice("mode", self.mode, Mode)
         _check_choice("target", self.target, Target)
+        for name in ("radius", "tolerance"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _number(name, getattr(self, name)))
         if self.radii is not None:
-            object.__setattr__(self, "radii", tuple(float(radius) for radius in self.radii))
+            object.__setattr__(self, "radii", _numbers("radii", self.radii))
 
     def rule(self, noise: NoiseDistribution | float, total_variation: float) -> StoppingRule:
         """When the sampling of an image stops, and what is certified then.
@@ -231,6 +234,30 @@ class CertifySettings(Sampling):
             **values,
             "mode_options": {name: value for name, value in options.items() if value is not None},
         }
+
+
+def _take_integer(options: object, name: str, example: int) -> int:
+    """The option as an int, also in its place; ValueError for anything else."""
+    value = check_integer(getattr(options, name), name, example)
+    object.__setattr__(options, name, value)
+    return value
+
+
+def _number(name: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"expected a number for {name}, got {value!r}; give it e.g. as 0.25"
+        ) from None
+
+
+def _numbers(name: str, values: Any) -> tuple[float, ...]:
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise ValueError(
+            f"expected a list of numbers for {name}, got {values!r}; give it e.g. as [0.25, 0.5]"
+        )
+    return tuple(_number(name, value) for value in values)
 
 
 def _check_choice(name: str, value: object, choices: Any) -> None:

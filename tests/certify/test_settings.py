@@ -78,11 +78,35 @@ def test_a_seed_is_an_integer(kind: Any, seed: Any) -> None:
         (PredictSettings, {"arithmetic": "exact"}, "arithmetic to be one of integer, float"),
         (CertifySettings, {"compile": "maybe"}, "compile to be one of"),
         (CertifySettings, {"target": "truth"}, "target to be one of"),
+        (PredictSettings, {"n": 1000.0}, "expected an integer n, got 1000.0"),
+        (CertifySettings, {"n": float("nan")}, "expected an integer n, got nan"),
+        (CertifySettings, {"n0": 2.5}, "expected an integer n0, got 2.5"),
+        (CertifySettings, {"n0": True}, "expected an integer n0, got True"),
+        (CertifySettings, {"n0": 0}, "n0 >= 1"),
+        (CertifySettings, {"batch_size": 2.5}, "expected an integer batch_size, got 2.5"),
+        (CertifySettings, {"batch_size": "64"}, "expected an integer batch_size, got '64'"),
+        (CertifySettings, {"batch_size": 0}, "batch_size >= 1"),
+        (CertifySettings, {"radius": "far"}, "expected a number for radius, got 'far'"),
+        (CertifySettings, {"tolerance": [0.1]}, r"expected a number for tolerance, got \[0.1\]"),
+        (CertifySettings, {"radii": 0.5}, "expected a list of numbers for radii, got 0.5"),
+        (CertifySettings, {"radii": "0.5"}, "expected a list of numbers for radii, got '0.5'"),
+        (CertifySettings, {"radii": [0.5, None]}, "expected a number for radii, got None"),
     ],
 )
 def test_values_out_of_range_are_refused(kind: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         kind(**options)
+
+
+def test_numbers_are_kept_as_plain_numbers() -> None:
+    options: dict[str, Any] = {"n0": np.int64(50), "n": np.int32(200), "batch_size": np.int64(8)}
+    options |= {"alpha": np.float32(0.25), "radius": np.float64(0.5)}
+    made, plain = (
+        CertifySettings(**options),
+        CertifySettings(n0=50, n=200, batch_size=8, alpha=0.25, radius=0.5),
+    )
+    assert made == plain
+    assert json.dumps(made.statement()) == json.dumps(plain.statement())
 
 
 def test_the_earlier_word_for_the_arithmetic() -> None:

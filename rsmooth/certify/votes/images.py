@@ -59,6 +59,8 @@ def image_ids(images: Tensor, index: Tensor | None) -> Tensor:
         if (
             index.shape != (len(images),)
             or index.is_floating_point()
+            or index.is_complex()
+            or index.dtype == torch.bool
             or (len(index) > 0 and int(index.min()) < 0)
         ):
             raise ValueError(

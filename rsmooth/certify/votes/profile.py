@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from rsmooth.certify.settings import Execution
+from rsmooth.plumbing.parallel import pick_device
 from rsmooth.smoothed import SmoothedClassifier
 
 
@@ -68,10 +69,15 @@ class Profile:
 def plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: Execution) -> Profile:
     """The profile of the settings on this device: not compiled, float32 where precision is "auto".
 
-    plain_profile(g, torch.Size((3, 32, 32)), CertifySettings())
+        plain_profile(g, torch.Size((3, 32, 32)), CertifySettings())
+
+    ValueError for a device that this machine does not have.
     """
     parameter = next(g.base.parameters(), None)
-    device = torch.device(settings.device or (parameter.device if parameter is not None else "cpu"))
+    if settings.device is not None:
+        device = pick_device(settings.device)
+    else:
+        device = torch.device("cpu") if parameter is None else parameter.device
     on_gpu = device.type == "cuda"
     return Profile(
         device=str(device),

@@ -84,6 +84,8 @@ def test_an_index_is_taken_as_it_is() -> None:
         (torch.arange(3)[:, None], ValueError),
         (torch.arange(3.0), ValueError),
         (torch.tensor([0, -1, 2]), ValueError),
+        (torch.tensor([True, False, True]), ValueError),
+        (torch.tensor([0, 1j, 2]), ValueError),
         ([0, 1, 2], TypeError),
     ],
 )

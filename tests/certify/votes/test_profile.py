@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rsmooth.certify import CertifySettings, certify_dataset
-from rsmooth.certify.votes.profile import default_batch
+from rsmooth.certify.votes.profile import default_batch, plain_profile
 from rsmooth.data import ImageData
 from rsmooth.plumbing.errors import RecordError
 from tests.certify.nets import images, sensitive
@@ -19,6 +19,11 @@ def test_default_batch_follows_the_size_of_the_images() -> None:
     assert default_batch(torch.Size((1, 8, 8)), on_gpu=False) == 1024
     assert default_batch(torch.Size((3, 224, 224)), on_gpu=False) == 4
     assert default_batch(torch.Size((3, 32, 32)), on_gpu=True) == 4096
+
+
+def test_a_device_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a device, got 'gpu'; use cpu, cuda"):
+        plain_profile(sensitive(), torch.Size((1, 4, 4)), CertifySettings(device="gpu"))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
