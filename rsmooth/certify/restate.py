@@ -15,7 +15,7 @@ import numpy as np
 
 from rsmooth.certify.proof.bounds import check_n, radius_from_counts
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.plumbing.numbers import check_alpha
+from rsmooth.plumbing.numbers import check_alpha, check_integer
 from rsmooth.records.journal import describe_difference
 from rsmooth.records.log import ABSTAIN, CertificationLog, IntArray, check_same_images
 from rsmooth.records.noise import required_noise
@@ -48,7 +48,7 @@ def recertify(
     """
     _check_fixed(log)
     _check_tested_once(log)
-    if statements < 1:
+    if check_integer(statements, "number of statements", 100) < 1:
         raise ValueError(f"expected at least one statement, got {statements}")
     level = check_alpha(log.provenance["alpha"] if alpha is None else alpha) / statements
     return _from_votes(
@@ -127,6 +127,11 @@ def class_under_test(log: CertificationLog) -> IntArray:
     selection votes: its tested class is not known.
     """
     if log.provenance.get("target") == "label":
+        if log.counts is not None and (log.label >= log.counts.shape[1]).any():
+            raise RecordError(
+                f"expected labels within 0..{log.counts.shape[1] - 1}, the classes that got votes, "
+                f"got {int(log.label.max())}; certify again with labels of the model's classes"
+            )
         return log.label
     if log.selection is not None:
         return np.asarray(np.argmax(log.selection, axis=1), dtype=np.int64)
@@ -175,6 +180,8 @@ def _check_fixed(log: CertificationLog) -> None:
             "expected a log with vote counts, got one without; published tables do not hold them: "
             "certify with this package to have them"
         )
+    if not len(log):
+        raise RecordError("expected certificates, got a log without; certify at least one image")
     missing = [key for key in ("alpha", "n", "mode") if key not in log.provenance]
     if missing:
         raise RecordError(

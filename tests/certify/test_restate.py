@@ -155,6 +155,26 @@ def test_logs_without_votes_or_configuration_are_refused():
         recertify(log)
 
 
+def test_labels_without_votes_of_their_own_are_refused():
+    log = counted(HITS, target="label")
+    other = replace(log, label=log.label + 1, correct=np.zeros(len(log), dtype=bool))
+    with pytest.raises(
+        RecordError, match=r"expected labels within 0\.\.1, .* got 2; certify again"
+    ):
+        recertify(other)
+
+
+@pytest.mark.parametrize("statements", [1.5, True, "all", None, math.nan])
+def test_a_number_of_statements_is_an_integer(statements):
+    with pytest.raises(ValueError, match="expected an integer number of statements, got"):
+        recertify(counted(HITS), statements=statements)
+
+
+def test_a_log_of_no_images_is_refused():
+    with pytest.raises(RecordError, match="expected certificates, got a log without"):
+        recertify(counted(np.zeros(0, dtype=np.int64)))
+
+
 def test_other_norms_by_containment():
     log = counted(HITS)
     for norm in (1, 2):

@@ -34,8 +34,10 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.plumbing.progress import ProgressBar
+from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
@@ -70,9 +72,13 @@ def certify_dataset(
         before the first vote.
 
     Under torchrun every rank certifies its share into a journal of its own. The last one to finish
-    writes the table. The others return what is there by then. RecordError for a journal of another
-    configuration or a damaged one. LockedError where another process writes it.
+    writes the table. The others return what is there by then. ValueError for no images, and for
+    labels that are no classes of g. RecordError for a journal of another configuration or a damaged
+    one. LockedError where another process writes it.
     """
+    if not len(data):
+        raise ValueError("expected images to certify, got none; choose at least one")
+    check_labels(data.labels, len(data), g.num_classes)
     journal = Path(path) if str(path).endswith(".jsonl") else Path(path) / "certificates.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     rank, world = rank_and_world()
@@ -185,7 +191,7 @@ def _worker_count(
     workers: int | None,
     world: int,
 ) -> int:
-    if workers is not None and workers < 1:
+    if workers is not None and check_integer(workers, "number of workers", 2) < 1:
         raise ValueError(f"expected workers >= 1, got {workers}")
     on_cpu = pool.network.device.type == "cpu"
     if workers is not None:

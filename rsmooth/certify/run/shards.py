@@ -11,13 +11,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
 from rsmooth.plumbing.locking import FileLock
 from rsmooth.records.files import read_log, write_log
-from rsmooth.records.journal import Entry, JournalContents, check_configuration, parse_journal
-from rsmooth.records.log import CertificationLog
+from rsmooth.records.journal import (
+    Entry,
+    JournalContents,
+    canonical_json,
+    check_configuration,
+    parse_journal,
+)
+from rsmooth.records.log import COLUMNS, CertificationLog
 from rsmooth.records.merging import merge
 from rsmooth.records.upgrade import UNFINISHED, upgraded
 
@@ -53,7 +61,7 @@ class Shards:
         """
         finished: set[int] = set()
         drawn: dict[int, Drawn] = {}
-        expected = json.loads(json.dumps(header))
+        expected = json.loads(canonical_json(header))
         for path, contents in self._contents():
             if contents.header is not None:
                 check_configuration(path, contents.header, expected)
@@ -68,14 +76,21 @@ class Shards:
         return finished, {idx: votes for idx, votes in drawn.items() if idx not in finished}
 
     def merged(self) -> CertificationLog:
-        """The certificates of all journals; RecordError where two contradict each other."""
-        return merge(
-            [
-                _read_upgraded(path)
-                for path, contents in self._contents()
-                if any(entry.kind == "image" for entry in contents.entries)
-            ]
-        )
+        """The certificates of all journals; RecordError where two contradict each other.
+
+        A log of no images where none is finished: a rank may have none of its own.
+        """
+        found = list(self._contents())
+        logs = [
+            _read_upgraded(path)
+            for path, contents in found
+            if any(entry.kind == "image" for entry in contents.entries)
+        ]
+        if logs:
+            return merge(logs)
+        header = next((contents.header for _, contents in found if contents.header), {})
+        columns: dict[str, Any] = dict.fromkeys(COLUMNS, np.zeros(0))
+        return CertificationLog(**columns, provenance=upgraded(header))
 
     def export(self, log: CertificationLog) -> None:
         """Write the published table and its provenance, unless another rank is writing them."""

@@ -205,6 +205,29 @@ def test_run_goes_on_with_the_numerics_of_its_record(tmp_path: Path) -> None:
     assert log.provenance["numerics"]["batch"] == 32
 
 
+def test_ranks_without_images_end_like_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = seven().subset([0, 1])
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    found = []
+    for rank in (2, 1, 0):
+        monkeypatch.setenv("RANK", str(rank))
+        log = certify_dataset(small_net(), data, tmp_path, SETTINGS, progress=False)
+        found.append(log.idx.tolist())
+        assert log.provenance["n"] == SETTINGS.n
+    assert found == [[], [23], [3, 23]]
+
+
+def test_numpy_values_of_provenance_are_recorded_as_numbers(tmp_path: Path) -> None:
+    data, more = seven().subset([0]), {"site": {"ids": np.arange(2), "trials": np.int64(3)}}
+    for _ in range(2):  # the second time it is read again
+        log = certify_dataset(
+            small_net(), data, tmp_path, SETTINGS, workers=1, progress=False, provenance=more
+        )
+        assert log.provenance["site"] == {"ids": [0, 1], "trials": 3}
+
+
 def test_rank_out_of_range_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 import torch
 
 from rsmooth.certify import CertificationLog, CertifySettings, certify_dataset
+from rsmooth.data import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.journal import Journal, parse_journal
-from tests.certify.nets import small_net
+from rsmooth.smoothed import SmoothedClassifier
+from tests.certify.nets import Scripted, small_net
 from tests.certify.recorded import SETTINGS, seven
 
 
@@ -117,4 +120,27 @@ def test_votes_of_another_program_are_refused_by_name(
     certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     forge(tmp_path, **look)
     with pytest.raises(RecordError, match=said):
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=workers, progress=False)
+
+
+@pytest.mark.parametrize("target", ["predict", "label"])
+def test_a_label_that_is_no_class_of_the_model_is_refused(target: Any, tmp_path: Path) -> None:
+    """Label K would be certified by the copies without finite logits, which the votes end with."""
+    g = SmoothedClassifier(Scripted("half nan"), sigma=0.01, num_classes=3)
+    bright = torch.full((2, 1, 2, 2), 255, dtype=torch.uint8)
+    data = ImageData(bright, torch.tensor([3, 3]), torch.arange(2), 4, "bright", "test")
+    settings = replace(SETTINGS, target=target)
+    with pytest.raises(ValueError, match=r"expected labels within 0\.\.2, got 3\.\.3"):
+        certify_dataset(g, data, tmp_path / "run", settings, workers=1, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected images to certify, got none"):
+        certify_dataset(small_net(), seven().subset([]), tmp_path, SETTINGS, progress=False)
+
+
+@pytest.mark.parametrize("workers", [1.5, True, "2", float("nan")])
+def test_a_number_of_workers_is_an_integer(workers: Any, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="expected an integer number of workers, got"):
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=workers, progress=False)

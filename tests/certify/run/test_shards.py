@@ -88,6 +88,15 @@ def test_journals_of_all_ranks_are_read_together(tmp_path: Path) -> None:
     assert shards.merged().idx.tolist() == [3, 5]
 
 
+def test_journals_without_images_are_an_empty_log_of_their_run(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "certificates.jsonl")
+    write(shards.of_rank(2, 3), ("partial", partial(4, 64)))
+    log = shards.merged()
+    assert len(log) == 0
+    assert log.provenance["n"] == 100
+    assert log.provenance["noise"]["distribution"] == {"name": "gaussian", "sigma": 0.25}
+
+
 def test_a_journal_of_another_configuration_is_refused(tmp_path: Path) -> None:
     shards = Shards(tmp_path / "certificates.jsonl")
     assert shards.read(HEADER) == (set(), {})
