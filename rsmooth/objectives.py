@@ -57,6 +57,13 @@ def resolve_objective(objective: str | Objective) -> Objective:
 
         resolve_objective("smoothadv")(log_probs, y)
 
-    RegistryError for an unknown name.
+    RegistryError for an unknown name, ValueError for what is neither.
     """
-    return OBJECTIVES.get(objective) if isinstance(objective, str) else objective
+    if isinstance(objective, str):
+        return OBJECTIVES.get(objective)
+    if not callable(objective):
+        raise ValueError(
+            "expected the name of an objective, or a function of log-probabilities (B, m, K) and "
+            f"labels (B,), got {objective!r}"
+        )
+    return objective

@@ -219,6 +219,15 @@ def _check_num_noise(num_noise: int) -> int:
     return count
 
 
+def check_smoothed(g: object) -> None:
+    """TypeError for anything but a smoothed classifier, such as its base."""
+    if not isinstance(g, SmoothedClassifier):
+        raise TypeError(
+            f"expected a SmoothedClassifier, got {type(g).__name__}; wrap a base classifier as "
+            "SmoothedClassifier(base, sigma=0.25, num_classes=10)"
+        )
+
+
 def _one_noise(sigma: float | None, noise: NoiseDistribution | None) -> NoiseDistribution:
     if noise is not None and not isinstance(noise, NoiseDistribution):
         raise TypeError(

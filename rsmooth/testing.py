@@ -6,14 +6,18 @@
         check_attack(MyAttack(epsilon=0.5))
 
 Each check takes one part, runs for seconds on a CPU, and raises AssertionError with what was
-expected and what it got. A check that passes does not show that a part does its work well.
+expected and what it got. What a part itself raises comes through as it is. A check that passes
+does not show that a part does its work well.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import pickle
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +36,6 @@ from rsmooth.noise.distributions import NoiseDistribution, noise_of_record
 from rsmooth.noise.grid import GridSampler
 from rsmooth.noise.keys import derive_key
 from rsmooth.objectives import Objective
-from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
 __all__ = [
@@ -52,10 +55,10 @@ def check_attack(attack: Attack) -> None:
 
         check_attack(MyAttack(epsilon=0.5))
 
-    attack: of any epsilon > 0. It is run on five small images.
+    attack: of any epsilon > 0. It is run on five small images. Epsilon is to be kept in the
+        attack's ``norm``. Targeted, it is to raise the odds, or to be refused with ValueError.
     """
     _check_value(attack)
-    _expect(dataclasses.replace(attack, epsilon=0.25).epsilon == 0.25, "epsilon to be replaceable")
     g, x, y, noise = _attackable()
     before = {name: value.clone() for name, value in g.state_dict().items()}
     modes = [part.training for part in g.modules()]
@@ -65,8 +68,12 @@ def check_attack(attack: Attack) -> None:
     _expect(x_adv.shape == x.shape and x_adv.dtype == x.dtype, "images like those handed in", x_adv)
     _expect(not x_adv.requires_grad, "detached images")
     _expect(bool(((x_adv >= 0) & (x_adv <= 1)).all()), "images within [0, 1]")
+    _check_epsilon(attack, x_adv - x)
+    smaller = dataclasses.replace(attack, epsilon=attack.epsilon / 2)
+    _check_epsilon(smaller, smaller(g, x, y, noise=noise) - x)
     with torch.no_grad():
         _expect(bool(_log_odds(g, x_adv, y, noise).mean() <= odds.mean() + 1e-6), "no better odds")
+    _check_targeted(dataclasses.replace(attack, targeted=True), g, x, noise)
     _expect([part.training for part in g.modules()] == modes, "modes as they were")
     _expect(all(own.requires_grad for own in g.parameters()), "parameters that ask for gradients")
     _expect(all(before[n].equal(v) for n, v in g.state_dict().items()), "weights as they were")
@@ -78,7 +85,8 @@ def check_objective(objective: Objective) -> None:
 
         check_objective(my_objective)
 
-    objective: (log_probs (B, m, K), y (B,)) -> loss (B,).
+    objective: (log_probs (B, m, K), y (B,)) -> loss (B,). It is to fall where the label becomes
+        more probable, and to stay finite where the label's probability underflows.
     """
     generator = torch.Generator().manual_seed(0)
     for m in (1, 3):
@@ -86,12 +94,20 @@ def check_objective(objective: Objective) -> None:
         log_probs = logits.requires_grad_().log_softmax(dim=2)
         y = torch.tensor([0, 1, 2, 0, 1])
         loss = objective(log_probs, y)
-        _expect(loss.shape == (5,), "one loss per image (5,)", loss)
+        _expect(isinstance(loss, Tensor) and loss.shape == (5,), "one loss per image (5,)", loss)
+        _expect(loss.requires_grad, "losses with a gradient", loss)
         _expect(bool(loss.isfinite().all()), "finite losses", loss)
         alone = torch.cat([objective(log_probs[i : i + 1], y[i : i + 1]) for i in range(5)])
         _expect(torch.allclose(loss, alone), "a loss that depends on its own image alone")
         (gradient,) = torch.autograd.grad(loss.sum(), logits)
         _expect(bool(gradient.isfinite().all()), "finite gradients", gradient)
+        of_label = 9 * torch.nn.functional.one_hot(y, CLASSES).unsqueeze(1)
+        likely, unlikely, underflow = (
+            objective((logits.detach() + by * of_label).log_softmax(dim=2), y)
+            for by in (1, -1, -1000)
+        )
+        _expect(bool((likely <= unlikely).all()), "smaller losses of likelier labels", likely)
+        _expect(bool(underflow.isfinite().all()), "finite losses of probabilities of 0", underflow)
 
 
 def check_model(model: nn.Module, shape: tuple[int, int, int] = (1, 8, 8)) -> None:
@@ -104,6 +120,8 @@ def check_model(model: nn.Module, shape: tuple[int, int, int] = (1, 8, 8)) -> No
     x = torch.rand((4, *shape), generator=torch.Generator().manual_seed(0), requires_grad=True)
     logits = model.eval()(x)
     _expect(logits.ndim == 2 and len(logits) == 4, "logits (N, K)", logits)
+    _expect(bool(logits.isfinite().all()), "finite logits", logits)
+    _expect(logits.requires_grad, "logits with a gradient", logits)
     (gradient,) = torch.autograd.grad(logits.sum(), x)
     _expect(bool(gradient.isfinite().all() and gradient.any()), "gradients in the images")
     g = SmoothedClassifier(model, sigma=0.25, num_classes=logits.shape[1]).eval()
@@ -128,8 +146,12 @@ def check_dataset(splits: DataSplits) -> None:
     for split in present:
         images, labels = split.batch([0, len(split) - 1])
         _expect(images.dtype in (torch.uint8, torch.float32), "uint8 or float32 images", images)
-        _expect(tuple(images.shape[1:]) == tuple(splits.image_shape), "image_shape", images)
+        _expect(tuple(images.shape) == (2, *splits.image_shape), "image_shape", images)
+        if images.is_floating_point():
+            _expect(bool(((images >= 0) & (images <= 1)).all()), "images within [0, 1]")
         _expect(split.num_classes == splits.num_classes, "num_classes of the splits alike")
+        _expect(labels.dtype == torch.int64 and labels.shape == (2,), "two int64 labels", labels)
+        _expect(bool((labels >= 0).all()), "labels from 0 on", labels)
         _expect(bool((labels < splits.num_classes).all()), "labels below num_classes", labels)
         _expect(len(split.subset([0])) == 1, "a subset of one image")
     if splits.train is not None and splits.validation is not None:
@@ -142,26 +164,30 @@ def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None
 
         check_trainer(MyTrainer(my_weight=1.0))
 
-    trainer: cut to two short epochs first.
+    trainer: cut to two short epochs without weight decay first. The second is interrupted twice.
     g: what to train; None takes a small-cnn for three classes of 8x8 grey images.
     """
     short: dict[str, Any] = {"epochs": 2, "batch_size": max(12, trainer.num_noise)}
     short |= {"precision": "float32", "budget_seconds": None, "checkpoint_seconds": 1e-9}
-    trainer = dataclasses.replace(trainer, **short)
+    trainer = dataclasses.replace(trainer, weight_decay=0.0, **short)
     g, data = g or _classifier(), _stripes()
-    whole, again = _copy(g), _copy(g)
+    whole = copy.deepcopy(g)
     history = trainer.fit(whole, data, progress=False)
     _expect(len(history) == 2 and history[0]["images"] == len(data), "every image once per epoch")
     _expect(all(np.isfinite(float(row["train_loss"])) for row in history), "finite losses")
     _expect(not whole.training, "eval mode after training")
-    _expect(any(not a.equal(b) for a, b in _pairs(whole, g)), "weights that training moves")
+    moved = zip(whole.base.parameters(), g.base.parameters(), strict=True)
+    _expect(any(not after.equal(before) for after, before in moved), "weights that training moves")
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            trainer.fit(again, data, run_dir=folder, progress=False, callback=_stop)
-        except KeyboardInterrupt:
-            again = _copy(g)
-            trainer.fit(again, data, run_dir=folder, progress=False)
-    _expect(all(a.equal(b) for a, b in _pairs(whole, again)), "the same bits after an interruption")
+        # A run that is stopped so goes on from the save before it: the epoch's start, then its
+        # first step.
+        for step in (1, 2, None):
+            again = copy.deepcopy(g)
+            with suppress(_Stopped):
+                trainer.fit(again, data, run_dir=folder, progress=False, callback=_stop_at(step))
+    ended, resumed = whole.base.state_dict(), again.base.state_dict()
+    same = all(ended[name].equal(resumed[name]) for name in ended)
+    _expect(same, "the same bits after an interruption")
 
 
 def check_noise(noise: NoiseDistribution) -> None:
@@ -208,6 +234,24 @@ def _expect(holds: bool, what: str, got: object = None) -> None:
     if not holds:
         found = tuple(got.shape) if isinstance(got, Tensor) and got.numel() > 9 else got
         raise AssertionError(f"expected {what}" + ("" if got is None else f", got {found}"))
+
+
+def _check_epsilon(attack: Attack, delta: Tensor) -> None:
+    """Every perturbation within epsilon in the attack's norm, up to rounding."""
+    order = float(attack.norm.removeprefix("l"))
+    longest = float(torch.linalg.vector_norm(delta.flatten(1), ord=order, dim=1).max())
+    kept = longest <= attack.epsilon * (1 + 1e-6)
+    _expect(kept, f"{attack.norm} norms up to epsilon={attack.epsilon:g}", longest)
+
+
+def _check_targeted(attack: Attack, g: SmoothedClassifier, x: Tensor, noise: Tensor) -> None:
+    """An attack towards class 0 that helps it, or that says that it can't be targeted."""
+    target = torch.zeros(len(x), dtype=torch.int64)
+    with suppress(ValueError):
+        x_adv = attack(g, x, target, noise=noise)
+        with torch.no_grad():
+            before, after = (_log_odds(g, points, target, noise).mean() for points in (x, x_adv))
+        _expect(bool(after >= before - 1e-6), "better odds of the class to reach", after)
 
 
 def _check_value(part: Any) -> None:
@@ -258,17 +302,15 @@ def _classifier() -> SmoothedClassifier:
     return SmoothedClassifier(base, sigma=0.25, num_classes=CLASSES)
 
 
-def _copy(g: SmoothedClassifier) -> SmoothedClassifier:
-    architecture: Any = g.base.architecture
-    base = MODELS.create(architecture["name"], **architecture["options"])
-    base.load_state_dict(g.base.state_dict())
-    return g.around(base)
+class _Stopped(Exception):  # noqa: N818 (no fault)
+    pass
 
 
-def _pairs(g: SmoothedClassifier, other: SmoothedClassifier) -> Any:
-    return zip(g.base.state_dict().values(), other.base.state_dict().values(), strict=True)
+def _stop_at(wanted: int | None) -> Callable[[int, int], None]:
+    """A callback that ends a run after this step of the second epoch."""
 
+    def callback(epoch: int, step: int) -> None:
+        if (epoch, step) == (1, wanted):
+            raise _Stopped
 
-def _stop(epoch: int, step: int) -> None:
-    if (epoch, step) == (1, 1):
-        raise KeyboardInterrupt
+    return callback

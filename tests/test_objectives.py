@@ -63,3 +63,5 @@ def test_resolve_objective_takes_names_and_functions():
     assert resolve_objective(smoothadv) is smoothadv
     with pytest.raises(RegistryError, match="did you mean 'smoothadv'"):
         resolve_objective("smothadv")
+    with pytest.raises(ValueError, match="expected the name of an objective, or a function of"):
+        resolve_objective(3)

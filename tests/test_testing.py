@@ -11,11 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth import testing
+from rsmooth.attacks import l2
 from rsmooth.attacks.base import Attack, Problem, Victim
 from rsmooth.data import DataSplits, load_dataset
 from rsmooth.defenses import Trainer
 from rsmooth.models import small_cnn
 from rsmooth.noise import Gaussian
+from rsmooth.objectives import naive
 from rsmooth.registry import ATTACKS, MODELS, NOISES, OBJECTIVES, TRAINERS
 from rsmooth.training import Batch
 from tests.training.helpers import build
@@ -56,20 +58,39 @@ def test_the_embedded_data_set() -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class Lax(Attack):
-    """Keeps neither box nor epsilon, or comes to nothing."""
+    """Breaks what an attack owes."""
 
     kind: str
 
     def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
+        x = problem.x
         if self.kind == "shape":
-            return problem.x[:, :1]
+            return x[:, :1]
+        if self.kind in ("epsilon", "smaller"):
+            length = 1.01 * self.epsilon if self.kind == "epsilon" else 0.5
+            signs = 1 - 2 * (x > 0.5).to(x.dtype)  # into the box
+            return x + 0 * victim.log_probs(x).sum() + length * signs / x[0].numel() ** 0.5
+        if self.kind == "targeted":
+            sign = 1.0 if self.targeted else 0.0  # away from the class, wherever it leads
+            point = x.clone().requires_grad_()
+            rows, m = torch.arange(len(x)), 0
+            odds = victim.log_probs(point)[rows, m, problem.y].sum()
+            (gradient,) = torch.autograd.grad(odds, point)
+            return x - sign * self.epsilon * l2.unit(gradient)
         for own in victim._g.parameters():
             own.data.add_(0.1)
         return problem.x
 
 
 @pytest.mark.parametrize(
-    ("kind", "message"), [("shape", "images like those handed in"), ("weights", "weights as they")]
+    ("kind", "message"),
+    [
+        ("shape", "images like those handed in"),
+        ("weights", "weights as they"),
+        ("epsilon", r"l2 norms up to epsilon=0.5, got 0.50[45]"),
+        ("smaller", r"l2 norms up to epsilon=0.25, got 0.5"),
+        ("targeted", "better odds of the class to reach"),
+    ],
 )
 def test_an_attack_that_owes_something_is_reported(kind: str, message: str) -> None:
     with pytest.raises(AssertionError, match=f"expected {message}"):
@@ -82,6 +103,13 @@ def test_an_attack_that_owes_something_is_reported(kind: str, message: str) -> N
         (lambda log_probs, y: log_probs.mean(), r"one loss per image \(5,\)"),
         (lambda log_probs, y: log_probs.mean(dim=(1, 2)) - log_probs.mean(), "its own image alone"),
         (lambda log_probs, y: log_probs.mean(dim=(1, 2)) / 0, "finite losses"),
+        (lambda log_probs, y: None, "one loss per image"),
+        (lambda log_probs, y: naive(log_probs, y).detach(), "losses with a gradient"),
+        (lambda log_probs, y: -naive(log_probs, y), "smaller losses of likelier labels"),
+        (
+            lambda log_probs, y: -log_probs.exp().mean(dim=1).gather(1, y[:, None])[:, 0].log(),
+            "finite losses of probabilities of 0",
+        ),
     ],
 )
 def test_an_objective_that_is_none_is_reported(
@@ -101,6 +129,50 @@ class Counting(nn.Module):
 def test_a_model_that_mixes_a_batch_is_reported() -> None:
     with pytest.raises(ValueError, match="answers each image on its own"):
         testing.check_model(Counting())
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (lambda logits: logits.detach(), "logits with a gradient"),
+        (lambda logits: logits / 0, "finite logits"),
+        (lambda logits: 0 * logits, "gradients in the images"),
+        (lambda logits: logits[:2], r"logits \(N, K\)"),
+    ],
+)
+def test_a_model_that_answers_badly_is_reported(
+    answer: Callable[[Tensor], Tensor], message: str
+) -> None:
+    class Answering(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return answer(x.flatten(1)[:, :3])
+
+    with pytest.raises(AssertionError, match=f"expected {message}"):
+        testing.check_model(Answering())
+
+
+def test_a_trainer_that_learns_nothing_is_reported() -> None:
+    """Batch statistics move, and weight decay would move weights."""
+
+    class Idle(Trainer):
+        def losses(self, batch: Batch) -> Tensor:
+            return 0 * super().losses(batch)
+
+    with pytest.raises(AssertionError, match="expected weights that training moves"):
+        testing.check_trainer(Idle())
+
+
+def test_a_trainer_is_resumed_at_an_epochs_start_and_within_it() -> None:
+    starts: list[tuple[int, float]] = []
+
+    class Telling(Trainer):
+        def losses(self, batch: Batch) -> Tensor:
+            starts.append((batch.epoch, batch.progress))
+            return super().losses(batch)
+
+    testing.check_trainer(Telling())
+    whole = [(0, 0.0), (0, 0.5), (1, 1.0), (1, 1.5)]
+    assert starts == whole + whole[:3] + whole[2:] + whole[3:]
 
 
 def test_a_trainer_that_forgets_is_reported() -> None:
@@ -156,3 +228,32 @@ def test_splits_that_overlap_are_reported() -> None:
 
 def test_the_small_cnn_of_the_checks_is_the_registered_one() -> None:
     assert MODELS.get("small-cnn") is small_cnn
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (torch.full((2, 1, 8, 8), 5.0), [0, 1], r"images within \[0, 1\]"),
+        (torch.full((2, 1, 8, 8), float("nan")), [0, 1], r"images within \[0, 1\]"),
+        (torch.zeros(1, 1, 8, 8), [0, 1], "image_shape"),
+        (torch.zeros(2, 1, 8, 8), [0], "two int64 labels"),
+        (torch.zeros(2, 1, 8, 8), [0.0, 1.0], "two int64 labels"),
+        (torch.zeros(2, 1, 8, 8), [-1, 0], "labels from 0 on"),
+        (torch.zeros(2, 1, 8, 8), [0, 10], "labels below num_classes"),
+    ],
+)
+def test_a_batch_that_is_none_is_reported(
+    images: Tensor, labels: list[float], message: str
+) -> None:
+    class Split:
+        num_classes, index = 10, torch.arange(2)
+
+        def __len__(self) -> int:
+            return 2
+
+        def batch(self, positions: Any) -> tuple[Tensor, Tensor]:
+            return images, torch.tensor(labels)
+
+    broken: Any = DataSplits(Split(), None, None, 10, (1, 8, 8))  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match=f"expected {message}"):
+        testing.check_dataset(broken)

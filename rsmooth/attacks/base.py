@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
@@ -15,8 +16,10 @@ from torch import Tensor, nn
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.objectives import Objective, resolve_objective
-from rsmooth.plumbing.tensors import check_images, check_labels
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.plumbing.declared import settle_fields
+from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.tensors import check_images, check_labels, check_tensor
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
 class Evaluation(NamedTuple):
@@ -100,6 +103,7 @@ class Attack(ABC):
     targeted: bool = False
 
     def __post_init__(self) -> None:
+        settle_fields(self)
         if not (math.isfinite(self.epsilon) and self.epsilon >= 0):
             raise ValueError(
                 f"expected a finite epsilon >= 0 in [0,1] pixel units, got {self.epsilon!r}"
@@ -139,18 +143,23 @@ class Attack(ABC):
         after an error. ValueError for images, labels, noise or bounds out of range, and for a model
         that returns NaN.
         """
+        check_smoothed(g)
+        check_tensor(x, "images (B, C, H, W)")
         _check_bounds(bounds)
         if validate:
             limit = torch.finfo(x.dtype).max if x.is_floating_point() else math.inf
             check_images(x, (-limit, limit) if bounds is None else bounds)
             check_labels(y, len(x), g.num_classes)
         noise = self._noise(g, x, noise, num_noise, generator)
+        if validate and noise is not None:
+            _check_noise_values(noise)
         if len(x) == 0:
             return x.detach().clone()
         with torch.inference_mode(False), frozen(g):
             # inference_mode(False) also turns gradients on. Tensors made in inference mode are
             # cloned, since autograd refuses them.
-            problem = Problem(x.detach().clone(), y.clone(), bounds, generator)
+            y = y.to(torch.int64, copy=True)
+            problem = Problem(x.detach().clone(), y, bounds, generator)
             victim = Victim(g, noise, x)
             x_adv = self._perturb(victim, problem).detach()
             x_adv = x_adv.masked_fill(~victim.healthy.view(-1, 1, 1, 1), math.nan)
@@ -178,7 +187,9 @@ class Attack(ABC):
         generator: torch.Generator | None,
     ) -> Tensor | None:
         """The noise that this attack sees: as given, or a fresh draw; the base sees none."""
+        m = check_integer(m, "num_noise")
         if noise is not None:
+            check_tensor(noise, "noise (B, m, C, H, W)")
             if (
                 noise.ndim != 5
                 or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape)
@@ -289,16 +300,24 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 
 def check_steps(steps: int) -> None:
-    """The number of steps of a search; ValueError unless whole and >= 1."""
-    if steps < 1 or steps != int(steps):
+    """The number of steps of a search; ValueError unless >= 1."""
+    if steps < 1:
         raise ValueError(f"expected whole steps >= 1, got {steps}")
 
 
 def _check_bounds(bounds: Bounds | None) -> None:
-    if bounds is not None and not bounds[0] < bounds[1]:
+    if bounds is None:
+        return
+    pair = isinstance(bounds, Sequence) and [isinstance(end, Real) for end in bounds]
+    if pair != [True, True] or not bounds[0] < bounds[1]:
         raise ValueError(
             f"expected bounds (low, high) with low < high, or None for no box, got {bounds!r}"
         )
+
+
+def _check_noise_values(noise: Tensor) -> None:
+    if not bool(noise.isfinite().all()):
+        raise ValueError("expected finite noise, got NaN or infinity in it")
 
 
 def _check_finite(x_adv: Tensor) -> None:

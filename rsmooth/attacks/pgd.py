@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -38,9 +39,10 @@ class PGD(GradientAttack):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_steps(self.steps)
-        if self.step_size is not None and not self.step_size > 0:
+        if self.step_size is not None and not 0 < self.step_size < math.inf:
             raise ValueError(
-                f"expected step_size > 0, or None for 2 * epsilon / steps, got {self.step_size!r}"
+                "expected a finite step_size > 0, or None for 2 * epsilon / steps, got "
+                f"{self.step_size!r}"
             )
 
     def _search(self, evaluate: Evaluate, problem: Problem) -> Tensor:

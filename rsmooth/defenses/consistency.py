@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.registry import TRAINERS
+from rsmooth.training.options import check_at_least_zero
 
 
 def consistency_penalty(
@@ -36,7 +37,7 @@ class Consistency(Trainer):
         Consistency(num_noise=2, consistency_weight=20.0)
 
     num_noise: copies per image, >= 2.
-    consistency_weight, entropy_weight: as in ``consistency_penalty``.
+    consistency_weight, entropy_weight: as in ``consistency_penalty``, >= 0.
 
     loss = L(x + noise) + ``consistency_penalty``, arXiv:2006.04062. Published are two copies and
     weights of 10 (20 at sigma 0.25) and 0.5. With an attack it is their combination with SmoothAdv.
@@ -50,6 +51,7 @@ class Consistency(Trainer):
         super().__post_init__()
         if self.num_noise < 2:
             raise ValueError(f"expected num_noise >= 2 copies to compare, got {self.num_noise}")
+        check_at_least_zero(self, "consistency_weight", "entropy_weight")
 
     def loss(self, log_probs: Tensor, y: Tensor) -> Tensor:
         penalty = consistency_penalty(

@@ -12,9 +12,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from rsmooth.attacks.base import frozen
 from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.images import ImageData
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.plumbing.numbers import check_sizes
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.sources import PseudoLabels
 
@@ -43,18 +45,18 @@ def pseudo_label(
     batch_size: images at a time. The noise is keyed by seed and image, so it changes the speed
         alone.
     """
+    check_smoothed(teacher)
+    check_sizes(batch_size=batch_size)
     if not isinstance(images, ImageData):
         images = as_image_data(
             (images, torch.zeros(len(images), dtype=torch.int64)), teacher.num_classes
         )
     device = next(teacher.parameters()).device
-    training = teacher.training
-    teacher.eval()
-    parts = [
-        _mean_softmax(teacher, images, positions, Draws(seed, UNLABELLED), device)
-        for positions in torch.split(torch.arange(len(images)), batch_size)
-    ]
-    teacher.train(training)
+    with frozen(teacher):
+        parts = [
+            _mean_softmax(teacher, images, positions, Draws(seed, UNLABELLED), device)
+            for positions in torch.split(torch.arange(len(images)), batch_size)
+        ]
     probabilities = torch.cat(parts).cpu()
     best, labels = probabilities.max(dim=1)
     kept = (best >= confidence).nonzero().flatten()

@@ -10,6 +10,7 @@ from torch import Tensor
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
+from rsmooth.training.options import check_at_least_zero
 from rsmooth.training.recipe import expected_loss
 
 
@@ -31,6 +32,8 @@ class Stability(Trainer):
 
         Stability(stability_weight=2.0)
 
+    stability_weight: of the penalty, >= 0.
+
     loss = L(F(x), y) + stability_weight * ``stability_penalty``, arXiv:1809.03113. Clean and noisy
     images are two passes, the clean one first. Each is normalised by its own batch statistics, as
     published.
@@ -39,6 +42,10 @@ class Stability(Trainer):
     stability_weight: float = 2.0
 
     computes: ClassVar[str] = "clean and noisy images in two passes"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least_zero(self, "stability_weight")
 
     def losses(self, batch: Batch) -> Tensor:
         clean = batch.log_probs(batch.x.unsqueeze(1))

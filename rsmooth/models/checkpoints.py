@@ -142,7 +142,7 @@ def load_checkpoint(
             "Wrong constants give no error but a poor accuracy: try them on some test images"
         )
     content = _read_published(Path(path))
-    weights = {_net_key(name): tensor for name, tensor in content["state_dict"].items()}
+    weights = {_net_key(str(name)): tensor for name, tensor in content["state_dict"].items()}
     name = _registered_name(arch or content.get("arch"), path)
     classes = _count_classes(weights, path)
     if num_classes not in (None, classes):

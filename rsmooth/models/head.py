@@ -6,6 +6,8 @@ import copy
 
 from torch import nn
 
+from rsmooth.plumbing.numbers import check_sizes
+
 
 def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     """A copy of the model whose last linear layer is a fresh one with num_classes outputs.
@@ -16,6 +18,7 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     (arXiv:1906.04584), section 4.2, fine-tune from ImageNet to CIFAR-10. ValueError for a model
     without a linear layer.
     """
+    check_sizes(num_classes=num_classes)
     model = copy.deepcopy(model)
     heads = [
         (name, layer)

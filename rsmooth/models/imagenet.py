@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.registry import MODELS
 
 
@@ -17,6 +18,7 @@ def resnet50(num_classes: int = 1000, normalize: Normalization = None) -> Classi
     num_classes: logits per image. normalize: as in ``Classifier``. Published checkpoints have the
     same name and layers. He et al. 2015 (arXiv:1512.03385).
     """
+    check_sizes(num_classes=num_classes)
     # Here, since it loads torch's compiler, which takes seconds.
     from torchvision import models
 

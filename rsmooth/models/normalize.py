@@ -117,7 +117,11 @@ def normalization_layer(normalize: Normalization, in_channels: int) -> nn.Module
 
 
 def _per_channel(values: Constants, name: str) -> Tensor:
-    numbers = [float(values)] if isinstance(values, (int, float)) else [float(v) for v in values]
+    try:
+        listed = [values] if isinstance(values, (int, float)) else values
+        numbers = [float(value) for value in listed]
+    except (TypeError, ValueError):
+        numbers = []
     if not numbers or not all(math.isfinite(v) for v in numbers):
         raise ValueError(f"expected {name} as finite numbers, one per channel, got {values!r}")
     return torch.tensor(numbers).view(1, -1, 1, 1)

@@ -11,6 +11,7 @@ import math
 from torch import Tensor, nn
 
 from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.registry import MODELS
 
 
@@ -49,6 +50,7 @@ class CifarResNet(nn.Module):
 
     def __init__(self, depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
         super().__init__()
+        check_sizes(depth=depth, num_classes=num_classes, in_channels=in_channels)
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise ValueError(f"expected a depth of 6n + 2 (8, 14, 20, ..., 110), got {depth}")

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.registry import MODELS
 
 
@@ -23,8 +24,7 @@ def small_cnn(
         which may have any size from 4x4 on.
     width: channels of the first layer, >= 1; the others have twice as many.
     """
-    if width < 1:
-        raise ValueError(f"expected width >= 1, got {width}")
+    check_sizes(num_classes=num_classes, in_channels=in_channels, width=width)
     net = nn.Sequential(
         *_convolution(in_channels, width, stride=1),
         *_convolution(width, 2 * width, stride=2),
@@ -52,6 +52,8 @@ def mlp(
     image_size: height and width of the images.
     hidden: widths of the hidden layers.
     """
+    check_sizes(num_classes=num_classes, in_channels=in_channels, image_size=image_size)
+    check_sizes(**{f"hidden[{at}]": width for at, width in enumerate(hidden)})
     widths = [in_channels * image_size**2, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
     for before, after in itertools.pairwise(widths):

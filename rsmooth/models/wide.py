@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from rsmooth.models.normalize import Classifier, Normalization
 from rsmooth.models.resnet import initialise_convolutions
+from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.registry import MODELS
 
 
@@ -33,8 +34,7 @@ def resnet9(
 
     An epoch is quicker than that of resnet110.
     """
-    if width < 1:
-        raise ValueError(f"expected width >= 1, got {width}")
+    check_sizes(num_classes=num_classes, in_channels=in_channels, width=width)
     net = nn.Sequential(
         _convolution(in_channels, width),
         _convolution(width, 2 * width),

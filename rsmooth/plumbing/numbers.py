@@ -59,3 +59,10 @@ def check_integer(value: SupportsIndex, name: str, example: int = 0) -> int:
         except TypeError:
             pass
     raise ValueError(f"expected an integer {name}, got {value!r}; give it e.g. as {example}")
+
+
+def check_sizes(**sizes: SupportsIndex) -> None:
+    """ValueError, naming it, for a size that is no integer >= 1."""
+    for name, value in sizes.items():
+        if check_integer(value, name) < 1:
+            raise ValueError(f"expected {name} >= 1, got {value}")

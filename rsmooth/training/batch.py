@@ -102,8 +102,14 @@ class Batch:
             log_probs = batch.log_probs(batch.x.unsqueeze(1) + batch.noise)
 
         Each call is a pass of its own, normalised by its own batch statistics. The metrics of the
-        run (accuracy, predicted classes) are those of the first.
+        run (accuracy, predicted classes) are those of the first, which must be of all images.
         """
+        if points.ndim != 5 or (self.first_log_probs is None and len(points) != len(self.x)):
+            raise ValueError(
+                f"expected points ({len(self.x)}, M, {', '.join(map(str, self.x.shape[1:]))}), got "
+                f"{tuple(points.shape)}; the first pass is of all images of the batch, since the "
+                "metrics are read from it; further points of an image go into M"
+            )
         log_probs = self.views.log_probs(points)
         if self.first_log_probs is None:
             self.first_log_probs = log_probs.detach()
@@ -140,5 +146,11 @@ def check_losses(losses: Tensor, batch: Batch) -> Tensor:
         raise ValueError(
             f"expected losses(batch) to return one loss per image ({len(batch.x)},), got {found}; "
             "do not average over the batch"
+        )
+    if not losses.requires_grad:
+        raise ValueError(
+            "expected losses(batch) to depend on the weights that train, got losses without "
+            "gradient; compute them with batch.log_probs or batch.module: the weights of batch.g "
+            "are frozen"
         )
     return losses if losses.dtype in (torch.float32, torch.float64) else losses.float()

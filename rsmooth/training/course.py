@@ -48,7 +48,8 @@ class Course:
         if self._recipe.budget_seconds is not None:
             self.progress = self._used() / self._recipe.budget_seconds * self._recipe.epochs
         self.lr = self._lr_at(self.progress)
-        self.epsilon = self._recipe.epsilon_at(self.progress)
+        # A method may compute it with numpy, of which a checkpoint takes nothing.
+        self.epsilon = float(self._recipe.epsilon_at(self.progress))
 
     def count_step(self) -> None:
         """Go to the next step of the epoch."""

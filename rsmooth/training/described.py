@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import torch
@@ -69,7 +70,10 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Attack):
         options = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
         return {"attack": type(value).__name__, **options}
-    if callable(value):
+    if isinstance(value, partial):
+        given = [*map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
+        return f"{_plain(value.func)}({', '.join(given)})"
+    if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)
 

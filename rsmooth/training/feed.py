@@ -15,7 +15,7 @@ from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import Draws
 from rsmooth.training.plan import Step, plan_epoch
 from rsmooth.training.recipe import Recipe
-from rsmooth.training.sampling import EpochStart, check_weights
+from rsmooth.training.sampling import EpochStart, check_state, check_weights
 from rsmooth.training.sources import Images, Source
 from rsmooth.training.views import Views
 
@@ -69,6 +69,7 @@ class Feed:
         with torch.no_grad():
             found = self._recipe.sample_weights(start)
         weights = None if found is None else check_weights(found, start.count)
+        check_state(start.state)
         self._weights, self._method_state = self._ranks.share_object((weights, start.state))
 
     def plan(self, epoch: int) -> list[Step]:

@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+import operator
+from collections.abc import Callable, Iterable
+from typing import Any, SupportsIndex
+
+
+def settle_lists(recipe: Any) -> None:
+    """Make tuples of a recipe's lists; ValueError for what is none, and for what they hold."""
+    for name, kind, wanted in (
+        ("lr_milestones", SupportsIndex, "a list of epochs such as (60, 80)"),
+        ("frozen_parts", str, "a list of names such as ('classifier',)"),
+    ):
+        value = getattr(recipe, name)
+        # A text is a list of its letters.
+        if isinstance(value, str) or not isinstance(value, Iterable):
+            raise ValueError(f"expected {name} to be {wanted}, got {value!r}")
+        found = tuple(value)
+        if not all(isinstance(item, kind) and not isinstance(item, bool) for item in found):
+            raise ValueError(f"expected {name} to be {wanted}, got {found!r}")
+        plain = found if kind is str else tuple(map(operator.index, found))
+        object.__setattr__(recipe, name, plain)
 
 
 def check_numbers(recipe: Any) -> None:
     """ValueError unless every number of a recipe is in its range."""
     for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
-        _check(recipe, name, lambda value: isinstance(value, int) and value >= 1, "an integer >= 1")
+        _check(recipe, name, lambda value: value >= 1, "an integer >= 1")
     for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
         _check(recipe, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")
-    for name in ("momentum", "weight_decay", "warmup_epochs", "workers"):
-        _check(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
+    check_at_least_zero(recipe, "weight_decay", "warmup_epochs", "workers")
+    _check(recipe, "momentum", lambda value: 0 <= value < 1, "within [0, 1)")
+    _check(recipe, "seed", lambda value: -(2**63) <= value < 2**64, "an integer of 64 bits")
     _check(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
     _check(
         recipe,
@@ -22,6 +41,12 @@ def check_numbers(recipe: Any) -> None:
         lambda value: list(value) == sorted({*value}) and all(epoch >= 1 for epoch in value),
         "growing epochs >= 1",
     )
+
+
+def check_at_least_zero(recipe: Any, *names: str) -> None:
+    """ValueError unless each of these options is a number >= 0."""
+    for name in names:
+        _check(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
 
 
 def check_choices(recipe: Any) -> None:

@@ -15,10 +15,11 @@ from rsmooth.attacks.base import Attack
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.objectives import Objective, resolve_objective
+from rsmooth.plumbing.declared import settle_fields
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
 from rsmooth.training.optimizers import OptimizerName, build_optimizer
-from rsmooth.training.options import check_choices, check_numbers
+from rsmooth.training.options import check_choices, check_numbers, settle_lists
 from rsmooth.training.parts import frozen_modules, unfrozen_parameters
 from rsmooth.training.precision import Precision
 from rsmooth.training.sampling import EpochStart
@@ -130,8 +131,8 @@ class Recipe:
     computes: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
-        for name in ("lr_milestones", "frozen_parts"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        settle_fields(self)
+        settle_lists(self)
         check_numbers(self)
         check_choices(self)
         if self.num_noise > self.batch_size:

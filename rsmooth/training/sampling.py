@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -77,9 +78,24 @@ def check_weights(weights: Tensor, count: int) -> Tensor:
             f"expected sample_weights to give one weight >= 0 per image ({count},), not all 0, "
             f"got {tuple(found.shape)} from {float(found.min()) if found.numel() else None}"
         )
-    if not bool(found.isfinite().all()):
-        raise ValueError("expected finite sampling weights, got infinity")
+    if not bool(found.sum().isfinite()):
+        raise ValueError("expected finite sampling weights, got infinity, or a sum of it")
     return found
+
+
+def check_state(state: dict[str, Any]) -> None:
+    """ValueError for a state with which no run could go on from its checkpoint."""
+    content = io.BytesIO()
+    try:
+        torch.save(state, content)
+        content.seek(0)
+        torch.load(content, weights_only=True)
+    except Exception as error:  # what cannot be pickled, or read back, says so in a dozen ways
+        kinds = ", ".join(f"{key}: {type(value).__name__}" for key, value in state.items())
+        raise ValueError(
+            "expected sample_weights to keep plain values and tensors in start.state, got "
+            f"{{{kinds}}}; a checkpoint takes no others: use .tolist() or torch.as_tensor"
+        ) from error
 
 
 def occurrences(positions: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.plumbing.parallel import local_device
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.plumbing.tensors import check_tensor
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 from rsmooth.training import guards
 from rsmooth.training.checkpoint import Interruption, RunFolder
 from rsmooth.training.described import describe_run, described_defaults
@@ -49,14 +50,15 @@ class Wanted:
 
 def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     """What ``Trainer.fit`` does."""
-    device = local_device(next(g.parameters()).device)
+    device = local_device(_device(g))
     g.to(device)
     _check(recipe, wanted)
     guards.remark(recipe, g.noise)
     data = _as_data(wanted.train_data, g)
     held_out = None if wanted.validation is None else _as_data(wanted.validation, g)
+    _check_together(data, held_out, wanted.unlabelled)
+    _check_extras(wanted.extras, len(data))
     extras = {name: column.to(device) for name, column in (wanted.extras or {}).items()}
-    _check_extras(extras, len(data))
     folder = _folder(wanted, recipe, g, data, held_out)
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with (
@@ -91,6 +93,17 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
             return _carry_out(job, saved, wanted.progress and ranks.first)
 
 
+def _device(g: SmoothedClassifier) -> torch.device:
+    """Where the classifier is; an error for what is none, and for one that cannot train."""
+    check_smoothed(g)
+    parameter = next(g.parameters(), None)
+    if parameter is None:
+        raise ValueError(
+            f"expected a base classifier with parameters to train, got {type(g.base).__name__}"
+        )
+    return parameter.device
+
+
 def _carry_out(job: Job, saved: dict[str, Any] | None, show: bool) -> History:
     run = Run(job)
     if job.folder is not None and saved:
@@ -106,6 +119,12 @@ def _check(recipe: Recipe, wanted: Wanted) -> None:
         )
     if wanted.unlabelled is None:
         return
+    if not isinstance(wanted.unlabelled, PseudoLabels):
+        raise TypeError(
+            f"expected unlabelled as PseudoLabels, got {type(wanted.unlabelled).__name__}; make "
+            "them with pseudo_label(teacher, images)"
+        )
+    wanted.unlabelled.check_values()
     if wanted.extras:
         raise ValueError(
             f"expected extras or unlabelled images, got both ({', '.join(wanted.extras)}); the "
@@ -118,8 +137,38 @@ def _check(recipe: Recipe, wanted: Wanted) -> None:
         )
 
 
-def _check_extras(extras: Mapping[str, Tensor], count: int) -> None:
-    for name, column in extras.items():
+def _check_together(
+    data: ImageData | FolderData,
+    held_out: ImageData | FolderData | None,
+    unlabelled: PseudoLabels | None,
+) -> None:
+    """ValueError unless all images have the same channels, and all labels the same classes."""
+    for what, other in (
+        ("validation", held_out),
+        ("unlabelled", None if unlabelled is None else unlabelled.data),
+    ):
+        if other is None:
+            continue
+        wanted, got = ((_channels(one), one.num_classes) for one in (data, other))
+        if wanted != got:
+            raise ValueError(
+                f"expected {what} images of {wanted[0]} channels and {wanted[1]} classes, as the "
+                f"training images are, got {got[0]} channels and {got[1]} classes"
+            )
+
+
+def _channels(data: ImageData | FolderData) -> int:
+    return data.images.shape[1] if isinstance(data, ImageData) else 3
+
+
+def _check_extras(extras: Mapping[str, Tensor] | None, count: int) -> None:
+    if not isinstance(extras, (Mapping, type(None))):
+        raise TypeError(
+            f"expected extras as columns by name, got {type(extras).__name__}; give it e.g. as "
+            '{"difficulty": tensor}'
+        )
+    for name, column in (extras or {}).items():
+        check_tensor(column, f"extras[{name!r}]")
         if column.ndim == 0 or len(column) != count:
             raise ValueError(
                 f"expected extras[{name!r}] with one row per training image ({count}, ...), got "

@@ -16,6 +16,8 @@ from torch.utils.data import DataLoader, Dataset
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.plumbing.declared import settle_fields
+from rsmooth.plumbing.tensors import check_tensor
 from rsmooth.training.augment import crop_and_flip, draw_crops
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.recipe import Recipe
@@ -98,9 +100,16 @@ class Streamed:
         reader = _Reader(self.data, shares, epoch, self.draws, visits)
         pinned = self.device.type == "cuda"
         workers = min(self.workers, os.cpu_count() or 1)
-        for images, targets, ids in DataLoader(
-            reader, batch_size=None, num_workers=workers, pin_memory=pinned
-        ):
+        loader = DataLoader(
+            reader,
+            batch_size=None,
+            num_workers=workers,
+            pin_memory=pinned,
+            # Or it draws a number from torch's own, and so do the steps: a run that is resumed
+            # within an epoch makes a loader more.
+            generator=torch.Generator(),
+        )
+        for images, targets, ids in loader:
             on_device = images.to(self.device, non_blocking=pinned)
             yield (
                 to_unit(on_device),
@@ -182,7 +191,10 @@ class PseudoLabels:
     data: the images; their labels are the teacher's most probable classes.
     probabilities: (N, K), the teacher's class probabilities, to train on the soft labels; None for
         the hard ones.
-    weight: what the loss of a pseudo-labelled batch is multiplied by, > 0; ValueError otherwise.
+    weight: what the loss of a pseudo-labelled batch is multiplied by, > 0.
+
+    ValueError for a weight out of range, and for probabilities that do not fit the images; in
+    ``fit`` for what are no probabilities.
     """
 
     data: ImageData
@@ -190,10 +202,36 @@ class PseudoLabels:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
+        settle_fields(self)
+        if not isinstance(self.data, ImageData):
+            raise ValueError(
+                f"expected pseudo-labelled images as ImageData, got {type(self.data).__name__}; "
+                "make them with pseudo_label"
+            )
+        wanted = (len(self.data), self.data.num_classes)
+        if self.probabilities is not None:
+            check_tensor(self.probabilities, "class probabilities (N, K)")
+            if self.probabilities.shape != wanted:
+                raise ValueError(
+                    f"expected class probabilities {wanted}, one row per image, got "
+                    f"{tuple(self.probabilities.shape)}"
+                )
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(
                 f"expected a weight > 0, got {self.weight!r}; leave the images out instead of "
                 "weighting them with 0"
+            )
+
+    def check_values(self) -> None:
+        """ValueError unless the probabilities are some; that waits for their device."""
+        if self.probabilities is None:
+            return
+        # Of bfloat16 a sum may be off by a hundredth. NaN is in no range.
+        near_one = (self.probabilities.double().sum(dim=1) - 1).abs() < 0.01
+        if not bool(((self.probabilities >= 0).all(dim=1) & near_one).all()):
+            raise ValueError(
+                "expected class probabilities >= 0 that sum to 1 for each image, got others; hand "
+                "in the softmax, not logits"
             )
 
     def source(self, recipe: Recipe, device: torch.device) -> Resident:

@@ -217,12 +217,48 @@ def test_without_bounds_the_box_is_off_but_numbers_must_be_finite():
         ({"epsilon": float("nan")}, "expected a finite epsilon >= 0"),
         ({"target": "f"}, "expected target 'base' or 'smoothed', got 'f'"),
         ({"steps": 0}, "expected whole steps >= 1, got 0"),
-        ({"steps": 2.5}, "expected whole steps >= 1, got 2.5"),
+        ({"steps": 2.5}, "expected steps to be an integer, got 2.5"),
+        ({"steps": True}, "expected steps to be an integer, got True"),
+        ({"epsilon": "0.5"}, "expected epsilon to be a number, got '0.5'"),
+        ({"targeted": "no"}, "expected targeted to be true or false, got 'no'"),
+        ({"objective": 3}, "expected the name of an objective, or a function of"),
     ],
 )
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         PGD(**{"epsilon": 0.5, "steps": 2, **options})
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"g": nn.Flatten()}, "expected a SmoothedClassifier, got Flatten; wrap a base classifier"),
+        ({"x": images(4).numpy()}, r"expected images \(B, C, H, W\) as a torch.Tensor, got numpy"),
+        ({"num_noise": 1.5}, "expected an integer num_noise, got 1.5"),
+        ({"num_noise": True}, "expected an integer num_noise, got True"),
+        ({"noise": 5}, r"expected noise \(B, m, C, H, W\) as a torch.Tensor, got builtins.int"),
+        ({"noise": torch.full((4, 2, 1, 1, 7), NAN)}, "expected finite noise, got NaN"),
+        ({"bounds": 5}, r"expected bounds \(low, high\) with low < high, .* got 5"),
+        ({"bounds": (0.0,)}, r"expected bounds \(low, high\) with low < high"),
+        ({"bounds": (0.0, 1.0, 2.0)}, r"expected bounds \(low, high\) with low < high"),
+        ({"bounds": ("a", "b")}, r"expected bounds \(low, high\) with low < high"),
+    ],
+)
+def test_a_bad_call_is_refused(call, message):
+    g, x = smooth_net((1, 1, 7)), images(4, (1, 1, 7), low=0.0, high=1.0)
+    arguments = {"g": g, "x": x, "y": base_labels(g, x), **call}
+    with pytest.raises((ValueError, TypeError), match=message):
+        SmoothAdvPGD(epsilon=0.5, steps=2)(**arguments)
+
+
+def test_labels_of_any_integer_type_are_the_same_labels():
+    g, x = smooth_net(), images(4)
+    y, attack = base_labels(g, x), PGD(epsilon=0.5, steps=2)
+    for kind in (torch.uint8, torch.int32):
+        assert torch.equal(attack(g, x, y.to(kind), bounds=None), attack(g, x, y, bounds=None))
 
 
 def test_an_unknown_objective_is_refused_when_the_attack_is_made():

@@ -266,5 +266,6 @@ def test_a_preset_takes_every_other_option_of_its_attack_and_passes_it_on(make, 
 
 
 def test_bad_settings_are_refused():
-    with pytest.raises(ValueError, match="expected step_size > 0, or None for 2"):
-        PGD(epsilon=0.5, steps=2, step_size=0.0)
+    for step_size in (0.0, float("nan"), float("inf")):
+        with pytest.raises(ValueError, match="expected a finite step_size > 0, or None for 2"):
+            PGD(epsilon=0.5, steps=2, step_size=step_size)

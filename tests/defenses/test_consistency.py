@@ -41,3 +41,10 @@ def test_equal_copies_leave_the_entropy_alone() -> None:
 def test_one_copy_has_nothing_to_agree_with() -> None:
     with pytest.raises(ValueError, match="expected num_noise >= 2 copies to compare, got 1"):
         Consistency(num_noise=1)
+
+
+@pytest.mark.parametrize("name", ["consistency_weight", "entropy_weight"])
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_weights_out_of_range_are_refused(name: str, weight: float) -> None:
+    with pytest.raises(ValueError, match=f"expected {name} to be a number >= 0, got {weight}"):
+        Consistency(**{name: weight})  # type: ignore[arg-type]

@@ -102,3 +102,55 @@ def test_unlabelled_images_are_part_of_the_configuration(tmp_path: Path) -> None
         )
     with pytest.raises(ValueError, match="expected a weight > 0"):
         PseudoLabels(extra, weight=0.0)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "weight", "said"),
+    [
+        (
+            torch.full((5, 3), 1 / 3),
+            1.0,
+            r"probabilities \(24, 3\), one row per image, got \(5, 3\)",
+        ),
+        (
+            torch.full((24, 5), 0.2),
+            1.0,
+            r"probabilities \(24, 3\), one row per image, got \(24, 5\)",
+        ),
+        ([[1 / 3] * 3] * 24, 1.0, r"class probabilities \(N, K\) as a torch.Tensor, got builtins"),
+        (None, "1", "weight to be a number, got '1'"),
+    ],
+)
+def test_pseudo_labels_that_do_not_fit_are_refused(
+    probabilities: Any, weight: Any, said: str
+) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"expected .*{said}"):
+        PseudoLabels(images(), probabilities, weight)
+
+
+@pytest.mark.parametrize(
+    "row", [[float("nan")] * 3, [2.0, -1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]]
+)
+def test_what_are_no_probabilities_is_refused(row: list[float]) -> None:
+    unlabelled = PseudoLabels(images(), torch.tensor([row]).expand(24, 3))
+    with pytest.raises(ValueError, match="expected class probabilities >= 0 that sum to 1"):
+        Trainer().fit(classifier(), images(), unlabelled=unlabelled, progress=False)
+
+
+def test_only_images_are_pseudo_labelled() -> None:
+    with pytest.raises(ValueError, match="expected pseudo-labelled images as ImageData, got Tens"):
+        PseudoLabels(torch.zeros(3, 1, 8, 8))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected a SmoothedClassifier, got Classifier"):
+        pseudo_label(classifier().base, images())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="expected batch_size >= 1, got 0"):
+        pseudo_label(classifier(), images(), batch_size=0)
+
+
+def test_the_teacher_keeps_its_modes() -> None:
+    """Each part its own."""
+    g = classifier()
+    g.base[1][1].eval()
+    modes = [part.training for part in g.modules()]
+    pseudo_label(g, images(6))
+    assert [part.training for part in g.modules()] == modes
+    assert len(set(modes)) == 2

@@ -36,3 +36,9 @@ def test_the_weight_changes_the_result(weight: float) -> None:
     found = trained(Stability(stability_weight=weight, **SHORT))
     assert not torch.allclose(found, trained(Stability(**SHORT)))
     assert not torch.allclose(found, trained(Trainer(**SHORT)))
+
+
+@pytest.mark.parametrize("weight", [-1.0, float("nan"), float("inf")])
+def test_weights_out_of_range_are_refused(weight: float) -> None:
+    with pytest.raises(ValueError, match=f"expected stability_weight to be a .*, got {weight}"):
+        Stability(stability_weight=weight)

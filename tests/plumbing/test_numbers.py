@@ -15,6 +15,7 @@ from rsmooth.plumbing.numbers import (
     check_radius,
     check_scale,
     check_sigma,
+    check_sizes,
 )
 
 
@@ -76,3 +77,10 @@ def test_integers_stay_what_they_are(value: Any) -> None:
 def test_a_seed_is_never_rounded(value: Any) -> None:
     with pytest.raises(ValueError, match=r"expected an integer seed, got .*; give it e\.g\. as 0"):
         check_integer(value, "seed")
+
+
+def test_sizes_are_integers_from_one_on() -> None:
+    check_sizes(width=1, num_classes=np.int64(10))
+    for value, said in ((0, "expected width >= 1, got 0"), (2.5, "expected an integer width, got")):
+        with pytest.raises(ValueError, match=said):
+            check_sizes(num_classes=10, width=value)  # type: ignore[arg-type]

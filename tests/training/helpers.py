@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -12,6 +14,17 @@ from rsmooth.registry import MODELS, TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 
 CLASSES = 3
+ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
+# A run of four steps with an attack, noise copies, a step of the rate and a warm-up.
+BASELINE: dict[str, Any] = {
+    "attack": ATTACK,
+    "num_noise": 2,
+    "epochs": 2,
+    "batch_size": 12,
+    "lr": 0.05,
+    "lr_step_epochs": 1,
+    "warmup_epochs": 1,
+}
 
 
 def images(count: int = 24, channels: int = 1, size: int = 8, seed: int = 0) -> ImageData:

@@ -13,6 +13,7 @@ from torch import Tensor
 from rsmooth.attacks import PGD, SmoothAdvPGD
 from rsmooth.defenses import Trainer
 from rsmooth.noise import Gaussian, Uniform
+from rsmooth.objectives import naive
 from rsmooth.training import Batch
 from tests.training.helpers import CLASSES, classifier, images, trained, weights
 
@@ -186,6 +187,40 @@ def test_a_loss_that_is_not_one_per_image_is_refused(result: Any, found: str) ->
 
     with pytest.raises(ValueError, match=rf"one loss per image \(6,\), got {found}"):
         Wrong(**OPTIONS).fit(classifier(), images(), progress=False)
+
+
+@pytest.mark.parametrize("fold_attack", [True, False])
+def test_a_loss_of_the_frozen_view_is_refused(fold_attack: bool) -> None:
+    class Frozen(Trainer):
+        def losses(self, batch: Batch) -> Tensor:
+            return -batch.g.log_probs(batch.x[:, None])[:, 0, 0]
+
+    attack = PGD(epsilon=0.1, steps=1)
+    with pytest.raises(ValueError, match=r"expected losses\(batch\) to depend on the weights"):
+        Frozen(**OPTIONS, attack=attack, fold_attack=fold_attack).fit(
+            classifier(), images(), progress=False
+        )
+
+
+def test_points_are_of_the_whole_batch_at_first() -> None:
+    """Further passes may be of some of its images."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Some(Trainer):
+        kind: str
+
+        def losses(self, batch: Batch) -> Tensor:
+            if self.kind == "flat":
+                batch.log_probs(batch.x)
+            if self.kind == "some":
+                batch.log_probs(batch.x[:2, None])
+            whole = batch.log_probs(batch.x[:, None])
+            return naive(whole, batch.y) + naive(batch.log_probs(batch.x[:2, None]), batch.y[:2])[0]
+
+    for kind, got in (("flat", r"\(6, 1, 8, 8\)"), ("some", r"\(2, 1, 1, 8, 8\)")):
+        with pytest.raises(ValueError, match=rf"expected points \(6, M, 1, 8, 8\), got {got}"):
+            trained(Some(**OPTIONS, kind=kind))
+    trained(Some(**OPTIONS, kind="whole"))
 
 
 def test_the_run_leaves_no_trace_of_the_views() -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -236,3 +237,33 @@ def test_two_runs_do_not_train_into_one_folder(
     assert len(refused) == 1
     assert torch.equal(run(tmp_path, epochs=1), whole)
     assert not list(tmp_path.glob("*.lock"))
+
+
+def test_numbers_of_numpy_resume_too(tmp_path: Path) -> None:
+    """As from np.linspace over epsilons; a checkpoint itself takes plain values only."""
+
+    class Slow(Trainer):
+        def epsilon_at(self, progress: float) -> float:
+            return np.float64(0.5) * super().epsilon_at(progress)
+
+    def trainer(kind: Any) -> Trainer:
+        return Slow(
+            attack=SmoothAdvPGD(epsilon=kind(0.5), steps=1, step_size=kind(0.25)),
+            epochs=2,
+            batch_size=12,
+            lr=kind(0.0625),
+            momentum=kind(0.5),
+            ema_decay=kind(0.5),
+        )
+
+    whole = weights_of(trainer(float), None)
+    for kind in (np.float64, np.float32):
+        folder = tmp_path / kind.__name__
+        assert torch.equal(weights_of(trainer(kind), folder), whole)
+        assert torch.equal(weights_of(trainer(float), folder), whole)
+
+
+def weights_of(trainer: Trainer, folder: Path | None) -> Tensor:
+    g = classifier()
+    trainer.fit(g, images(), run_dir=folder, progress=False)
+    return weights(g)

@@ -7,22 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.defenses import Trainer
-from tests.training.helpers import classifier, trained
-
-ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
-
-
-BASELINE: dict[str, Any] = {
-    "attack": ATTACK,
-    "num_noise": 2,
-    "epochs": 2,
-    "batch_size": 12,
-    "lr": 0.05,
-    "lr_step_epochs": 1,
-    "warmup_epochs": 1,
-}
+from tests.training.helpers import ATTACK, BASELINE, classifier, trained
 
 
 def test_compile_sends_the_base_through_torch_compile(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from rsmooth.defenses import Stability, Trainer
 from rsmooth.noise import Uniform
+from rsmooth.objectives import naive
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.described import ADDED, describe, describe_run, described_defaults
@@ -79,3 +82,15 @@ def test_a_run_is_named_by_its_noise_images_and_extras() -> None:
     ]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 4
+
+
+def test_functions_with_bound_arguments_have_a_name() -> None:
+    def described(weight: float) -> Any:
+        return describe(Trainer(train_loss=partial(weighted, weight=weight)))["train_loss"]
+
+    assert described(2.0) == described(2.0) != described(3.0)
+    assert described(2.0).endswith("test_described.weighted(weight=2.0)")
+
+
+def weighted(log_probs: Tensor, y: Tensor, weight: float) -> Tensor:
+    return weight * naive(log_probs, y)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.defenses import Trainer
 from rsmooth.training.recipe import expected_loss
-from tests.training.helpers import CLASSES, trained
+from tests.training.helpers import BASELINE, CLASSES, trained
 
 
 @pytest.mark.parametrize("kind", ["naive", "smoothadv"])
@@ -27,9 +24,6 @@ def test_soft_labels_are_the_expected_loss(kind: str) -> None:
             lambda y: Trainer().loss(logits.log_softmax(2), y), torch.tensor([0, 1, 2, 0])
         ),
     )
-
-
-ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
 
 
 OPTIONS = {
@@ -50,17 +44,6 @@ OPTIONS = {
     "seed": 1,
     "precision": "bfloat16",
     "budget_seconds": 0.3,
-}
-
-
-BASELINE: dict[str, Any] = {
-    "attack": ATTACK,
-    "num_noise": 2,
-    "epochs": 2,
-    "batch_size": 12,
-    "lr": 0.05,
-    "lr_step_epochs": 1,
-    "warmup_epochs": 1,
 }
 
 

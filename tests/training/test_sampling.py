@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from rsmooth.defenses import Trainer
 from rsmooth.training import Batch, EpochStart
-from rsmooth.training.sampling import check_weights, occurrences
+from rsmooth.training.sampling import check_state, check_weights, occurrences
 from tests.training.helpers import classifier, images
 
 OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 12, "lr": 0.05, "precision": "float32"}
@@ -74,9 +75,28 @@ def test_an_epoch_start_shows_the_images_as_they_are_and_keeps_the_state() -> No
         -torch.ones(24),
         torch.full((24,), float("nan")),
         torch.full((24,), float("inf")),
+        torch.full((24,), 1e308, dtype=torch.float64),
     ],
-    ids=["length", "zero", "negative", "nan", "infinite"],
+    ids=["length", "zero", "negative", "nan", "infinite", "huge"],
 )
 def test_weights_that_are_none_are_refused(weights: Tensor) -> None:
     with pytest.raises(ValueError, match=r"expected (sample_weights to give|finite sampling)"):
         check_weights(weights, 24)
+
+
+@pytest.mark.parametrize("kept", [np.ones(2), object(), lambda: 0])
+def test_a_state_that_no_checkpoint_takes_is_refused(kept: object) -> None:
+    check_state({"right": torch.ones(2), "since": [1, {"a": None}]})
+    kind = type(kept).__name__
+    with pytest.raises(ValueError, match=rf"plain values and tensors in .* got {{seen: {kind}}}"):
+        check_state({"seen": kept})
+
+
+def test_a_method_hears_of_its_state_in_the_first_epoch() -> None:
+    class Keeping(Trainer):
+        def sample_weights(self, start: EpochStart) -> Tensor | None:
+            start.state["seen"] = np.ones(2)
+            return None
+
+    with pytest.raises(ValueError, match="expected sample_weights to keep plain values"):
+        Keeping(**OPTIONS).fit(classifier(), images(), progress=False)

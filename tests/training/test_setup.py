@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from torch import nn
 from torch.utils.data import TensorDataset
 
 from rsmooth.attacks import PGD
-from rsmooth.defenses import Trainer
+from rsmooth.defenses import PseudoLabels, Trainer
 from rsmooth.smoothed import SmoothedClassifier
 from tests.training.helpers import classifier, images, trained, weights
 
@@ -56,3 +58,40 @@ def test_a_model_that_could_not_be_saved_is_refused_at_once(tmp_path: Path) -> N
         ValueError, match=r"expected a base classifier from MODELS.create to keep in"
     ):
         Trainer().fit(g, images(), run_dir=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"extras": torch.arange(24)}, "expected extras as columns by name, got Tensor"),
+        (
+            {"extras": {"a": [1] * 24}},
+            r"expected extras\['a'\] as a torch.Tensor, got builtins.list",
+        ),
+        ({"extras": {"a": torch.arange(5)}}, r"expected extras\['a'\] with one row per training"),
+        ({"unlabelled": images()}, "expected unlabelled as PseudoLabels, got ImageData; make them"),
+        (
+            {"unlabelled": PseudoLabels(images(channels=3))},
+            "unlabelled images of 1 channels and 3 ",
+        ),
+        (
+            {"unlabelled": PseudoLabels(replace(images(), num_classes=5))},
+            "unlabelled images of 1 channels and 3 classes, as the training images are, got 1 chan",
+        ),
+        ({"validation": images(channels=3)}, "expected validation images of 1 channels and 3 cl"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_first_step(
+    options: dict[str, Any], said: str
+) -> None:
+    steps: list[tuple[int, int]] = []
+    with pytest.raises((ValueError, TypeError), match=said):
+        Trainer().fit(classifier(), images(), callback=lambda *at: steps.append(at), **options)
+    assert not steps
+
+
+def test_only_a_smoothed_classifier_with_weights_is_trained() -> None:
+    with pytest.raises(TypeError, match="expected a SmoothedClassifier, got Classifier; wrap"):
+        Trainer().fit(classifier().base, images())  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"expected a base classifier with parameters .* Flatten"):
+        Trainer().fit(SmoothedClassifier(nn.Flatten(), 0.25, 3), images())

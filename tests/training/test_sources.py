@@ -88,8 +88,14 @@ def test_image_folders_train(folder: Path, tmp_path: Path) -> None:
     assert [row["images"] for row in history] == [9, 9]
 
 
-def test_image_folders_resume_with_the_same_crops(folder: Path, tmp_path: Path) -> None:
-    """Stopped within the second epoch; crops and noise are keyed by (epoch, image, copy)."""
+@pytest.mark.parametrize("workers", [0, 1])
+def test_image_folders_resume_with_the_same_crops(
+    folder: Path, tmp_path: Path, workers: int
+) -> None:
+    """Stopped within the second epoch; crops and noise are keyed by (epoch, image, copy).
+
+    Starts of the attack are not: they come from torch's own generator, of which no reader takes.
+    """
     data = load_dataset("folder", root=folder, image_size=16).train
 
     def fit(run_dir: Path, last: tuple[int, int] | None = None) -> Tensor:
@@ -100,12 +106,12 @@ def test_image_folders_resume_with_the_same_crops(folder: Path, tmp_path: Path) 
         torch.manual_seed(0)
         g = SmoothedClassifier(MODELS.create("small-cnn", num_classes=3, width=4), 0.1, 3)
         trainer = Trainer(
-            attack=SmoothAdvPGD(epsilon=0.3, steps=1),
+            attack=SmoothAdvPGD(epsilon=0.3, steps=1, random_start=True),
             num_noise=2,
-            epochs=2,
+            epochs=3,
             batch_size=6,
             lr=0.01,
-            workers=0,
+            workers=workers,
             checkpoint_seconds=1e-9,
         )
         with suppress(InterruptedError):

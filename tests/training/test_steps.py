@@ -14,20 +14,7 @@ from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.meter import Totals
 from rsmooth.training.steps import Stepper, memory_format, with_epsilon
-from tests.training.helpers import classifier, images, trained, weights
-
-ATTACK = SmoothAdvPGD(epsilon=0.5, steps=2)
-
-
-BASELINE: dict[str, Any] = {
-    "attack": ATTACK,
-    "num_noise": 2,
-    "epochs": 2,
-    "batch_size": 12,
-    "lr": 0.05,
-    "lr_step_epochs": 1,
-    "warmup_epochs": 1,
-}
+from tests.training.helpers import ATTACK, BASELINE, classifier, images, trained, weights
 
 
 @pytest.mark.parametrize(("name", "value"), [("fold_attack", False), ("channels_last", False)])

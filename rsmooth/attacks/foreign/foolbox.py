@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from rsmooth.attacks.base import Attack, Problem, Victim
 from rsmooth.attacks.l2 import Bounds
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.registry import ATTACKS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -58,6 +59,10 @@ class FoolboxAttack(Attack):
             raise ValueError(f"expected fallback 'clean', 'last' or None, got {self.fallback!r}")
         self._resolve()
 
+    @property
+    def norm(self) -> str:  # type: ignore[override]  # that of an attack given by its name
+        return f"l{getattr(self._resolve().distance, 'p', 2):g}"
+
     def _resolve(self) -> TheirAttack:
         """The foolbox attack; ValueError for an unknown name or option."""
         fb = _import_foolbox()
@@ -66,6 +71,11 @@ class FoolboxAttack(Attack):
                 raise ValueError(
                     "expected options only with the name of a foolbox attack, got "
                     f"{dict(self.options)!r} with {self.attack!r}; set them in its constructor"
+                )
+            if not isinstance(self.attack, fb.attacks.base.Attack):
+                raise ValueError(
+                    "expected the name of a class of foolbox.attacks, or a foolbox attack, got "
+                    f"{self.attack!r}"
                 )
             return self.attack
         names = [name for name, entry in vars(fb.attacks).items() if isinstance(entry, type)]
@@ -151,6 +161,7 @@ def to_foolbox_attack(attack: Attack, *, num_noise: int = 1, seed: int = 0) -> O
     foolbox's epsilons replace the attack's own. foolbox's criterion decides whether the attack is
     targeted. A foolbox model that is not from ``to_foolbox`` is attacked as a base classifier.
     """
+    check_integer(seed, "seed")
     _import_foolbox()
     from rsmooth.attacks.foreign.foolbox_side import OurAttack
 

@@ -89,6 +89,7 @@ def test_every_kind_of_attack_stays_within_epsilon_in_its_norm_and_in_the_box(
         g, x, y, noise=noise
     )
     distance = (x_adv - x).flatten(1).norm(dim=1, p=norm)
+    assert FoolboxAttack(attack=attack, options=options, epsilon=0.6).norm == f"l{norm}"
     assert distance.max() <= 0.6 * (1 + 1e-9)
     assert distance.max() > 0
     assert x_adv.min() >= 0
@@ -196,3 +197,8 @@ def test_an_attack_that_changes_the_batch_is_refused(fb):
         ValueError, match=r"expected a foolbox attack that evaluates all 3 images .* with 1;"
     ):
         FoolboxAttack(attack=One(), epsilon=0.4)(g, x, base_labels(g, x))
+
+
+def test_what_is_no_attack_of_foolbox_is_refused():
+    with pytest.raises(ValueError, match=r"expected the name of a class of foolbox\.attacks"):
+        FoolboxAttack(attack=5, epsilon=0.5)
