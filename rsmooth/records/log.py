@@ -23,6 +23,11 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 ABSTAIN = -1
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 VOTES = ("counts", "selection", "samples", "invalid")
+_TYPES = {
+    "radius": ("iuf", "numbers"),
+    "time": ("iuf", "numbers"),
+    "correct": ("biuf", "0 or 1"),
+}  # the kinds of numpy's types, and their words; of all other columns, integers
 _CUMULATIVE = (
     "some tools write the running number of correct images there: write predict == label instead"
 )
@@ -56,8 +61,8 @@ class CertificationLog:
     norm, kind, alpha and method. Where the provenance names none of them, radii are Gaussian l2
     certificates, as in published tables.
 
-    RecordError for a row that contradicts itself, a repeated idx, a NaN, columns of different
-    lengths, votes that are not one per sample, and an unknown norm, kind or noise.
+    RecordError for a row that contradicts itself, a repeated idx, a NaN, columns of other shapes or
+    types, votes that are not one per sample, and an unknown norm, kind or noise.
     """
 
     idx: IntArray
@@ -81,6 +86,8 @@ class CertificationLog:
         lengths = {name: column.shape[:1] for name, column in columns.items()}
         if len(set(lengths.values())) != 1 or lengths["idx"] == ():
             raise RecordError(f"expected columns of one length (N,), got {lengths}")
+        for name, column in columns.items():
+            _check_column(name, column)
         fault = first_fault(*(columns[name] for name in COLUMNS))
         if fault is not None:
             raise RecordError(f"row {fault[0]}: {fault[1]}")
@@ -137,14 +144,17 @@ class CertificationLog:
         return len(self.idx)
 
     def _check_votes(self) -> None:
+        given = {name: value for name in VOTES if (value := getattr(self, name)) is not None}
+        for name, column in given.items():
+            below = np.flatnonzero((column < 0).any(axis=tuple(range(1, column.ndim))))
+            if len(below):
+                raise RecordError(
+                    f"expected {name} >= 0 at idx {self.idx[below[0]]}, got {column[below[0]]}"
+                )
         if self.counts is None or self.samples is None:
             return
         voted = self.counts.sum(axis=1) + (0 if self.invalid is None else self.invalid)
-        unsound = (
-            (self.counts < 0).any(axis=1)
-            | (voted > self.samples)
-            | (self.invalid is not None) & (voted < self.samples)
-        )
+        unsound = (voted > self.samples) | (self.invalid is not None) & (voted < self.samples)
         if unsound.any():
             row = int(np.flatnonzero(unsound)[0])
             raise RecordError(
@@ -226,14 +236,19 @@ def image_difference(first: CertificationLog, second: CertificationLog) -> str |
     return None
 
 
+def _check_column(name: str, column: NDArray[Any]) -> None:
+    axes, shape = (2, "(N, K)") if name in ("counts", "selection") else (1, "(N,)")
+    if column.ndim != axes:
+        raise RecordError(f"expected column {name} of shape {shape}, got {column.shape}")
+    kinds, words = _TYPES.get(name, ("iu", "integers"))
+    if column.size and column.dtype.kind not in kinds:  # an empty list is one of floats to numpy
+        raise RecordError(f"expected {words} in column {name}, got {column.dtype}")
+
+
 def _typed(name: str, column: NDArray[Any]) -> NDArray[Any]:
     if name == "correct":
         return column.astype(np.bool_)
-    if name in ("radius", "time"):
-        return column.astype(np.float64)
-    if column.size and not np.issubdtype(column.dtype, np.integer):
-        raise RecordError(f"expected integers in column {name}, got {column.dtype}")
-    return column.astype(np.int64)
+    return column.astype(np.float64 if name in ("radius", "time") else np.int64)
 
 
 def some_of(idx: IntArray) -> str:

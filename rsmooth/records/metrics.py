@@ -171,11 +171,14 @@ def label_probability(log: CertificationLog) -> FloatArray:
         np.quantile(label_probability(read_log("runs/smoothadv")), [0.05, 0.5])
 
     Its distribution shows what ACR hides: how many images are barely won, and how many barely lost
-    (Sun et al. 2024, arXiv:2410.06895). RecordError for a log without counts.
+    (Sun et al. 2024, arXiv:2410.06895). It is 0 for a class that the network does not have.
+    RecordError for a log without counts.
     """
     if log.counts is None or log.samples is None:
         raise _no_votes()
-    return log.counts[np.arange(len(log)), log.label] / log.samples
+    known = log.label < log.counts.shape[1]
+    hits = log.counts[np.arange(len(log)), np.where(known, log.label, 0)]
+    return np.where(known, hits, 0) / log.samples
 
 
 def base_accuracy_under_noise(log: CertificationLog) -> float:

@@ -66,6 +66,15 @@ def test_rows_are_sorted_by_idx():
         ({"radius": [0.1, 0.1]}, "row 1: expected radius 0 for an abstention"),
         ({"time": [1.0, float("nan")]}, "row 1: expected a finite time"),
         ({"correct": [1, 1]}, "row 1: expected correct to be 1 exactly where"),
+        ({"idx": ["a", "b"]}, "expected integers in column idx, got <U1"),
+        ({"label": [True, False]}, "expected integers in column label, got bool"),
+        ({"radius": ["0.3", "0.0"]}, "expected numbers in column radius, got <U3"),
+        ({"radius": [True, False]}, "expected numbers in column radius, got bool"),
+        ({"correct": ["True", "False"]}, "expected 0 or 1 in column correct, got <U5"),
+        ({"radius": [[0.3], [0.0]]}, r"expected column radius of shape \(N,\), got \(2, 1\)"),
+        ({"counts": [9, 1]}, r"expected column counts of shape \(N, K\), got \(2,\)"),
+        ({"selection": [9, 1]}, r"expected column selection of shape \(N, K\), got \(2,\)"),
+        ({"samples": [[9], [1]]}, r"expected column samples of shape \(N,\), got \(2, 1\)"),
     ],
 )
 def test_contradicting_columns_are_refused(change, reason):
@@ -93,7 +102,7 @@ def test_other_images_are_named():
     [
         {"counts": [[60, 50]], "samples": [100]},
         {"counts": [[60, 30]], "samples": [100], "invalid": [0]},
-        {"counts": [[120, -20]], "samples": [100], "invalid": [0]},
+        {"counts": [[60, 30]], "samples": [100], "invalid": [11]},
     ],
 )
 def test_votes_are_one_a_sample(votes):
@@ -101,3 +110,15 @@ def test_votes_are_one_a_sample(votes):
     CertificationLog(**row, counts=[[60, 30]], samples=[100], invalid=[10])
     with pytest.raises(RecordError, match="expected one vote per sample at idx 7"):
         CertificationLog(**row, **votes)
+
+
+def test_no_number_of_votes_is_negative():
+    for votes in (
+        {"counts": [[10, 2], [120, -20]], "samples": [12, 100], "invalid": [0, 0]},
+        {"counts": [[10, 2], [120, -20]]},
+        {"selection": [[10, 2], [-1, 2]]},
+        {"counts": [[10, 2], [9, 2]], "samples": [12, 10], "invalid": [0, -1]},
+        {"samples": [12, -1]},
+    ):
+        with pytest.raises(RecordError, match=r"expected \w+ >= 0 at idx 4, got"):
+            some_log(idx=[2, 4], **votes)

@@ -197,6 +197,12 @@ def test_label_probability_counts_votes_for_the_true_class():
             function(LOG)
 
 
+def test_a_class_that_the_network_lacks_is_never_voted_for():
+    """A network of two classes, on a data set of more."""
+    log = log_of([5, 0], [0, 0], [0.1, 0.1], counts=[[9, 1], [9, 1]], samples=[10, 10])
+    np.testing.assert_array_equal(label_probability(log), [0.0, 0.9])
+
+
 def test_majority_votes_count_without_a_certificate():
     log = log_of(
         [0, 1, 1], [-1, 1, -1], [0, 0.1, 0], counts=[[6, 4], [0, 10], [5, 4]], samples=[10, 10, 10]
