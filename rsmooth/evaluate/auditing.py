@@ -6,7 +6,7 @@ how tight the certificates are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from rsmooth.certify.settings import Arithmetic, Precision
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN, CertificationLog
 from rsmooth.records.noise import required_noise
@@ -121,9 +122,11 @@ def audit(
     the certificates. limit: at most this many images, the first of the log; None for all.
     The attacked image is rounded to 8 bits, since certificates hold for such images, and its
     distance is measured after that. ValueError for a log without certified images, without noise or
-    alpha, of another model, or of another norm than l2, and for the seed of the certificates.
+    alpha, of other images than ``data``, of another model, or of another norm than l2, and for the
+    seed of the certificates.
     """
     _check(g, log, factors, seed, limit)
+    _check_images(data, log)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
@@ -195,9 +198,10 @@ def _check(
     seed: int,
     limit: int | None,
 ) -> None:
-    if not len(factors) or min(factors) <= 0:
+    if not len(factors) or not all(factor > 0 for factor in factors):
         raise ValueError(f"expected factors > 0, got {list(factors)}; use e.g. 0.5, 1.0, 1.5")
-    if limit is not None and limit < 1:
+    check_integer(seed, "seed")
+    if limit is not None and check_integer(limit, "limit") < 1:
         raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
     if not (log.radius > 0).any():
         raise ValueError(
@@ -221,6 +225,29 @@ def _check(
         raise ValueError(
             f"expected another seed than that of the certificates, got {seed}; the audit needs "
             "noise of its own, so choose another"
+        )
+
+
+def _check_images(data: ImageData | FolderData, log: CertificationLog) -> None:
+    """ValueError unless ``data`` has the images of the log.
+
+    An attack on another image says nothing of a certificate, and would seem to contradict it. The
+    fingerprint is that of all images, so of an unfinished log only idx and labels are compared.
+    """
+    wanted = set(log.idx.tolist())
+    same = data.subset([at for at, idx in enumerate(data.index.tolist()) if idx in wanted])
+    said = log.provenance.get("dataset")
+    dataset = said if isinstance(said, Mapping) else {}
+    recorded = dataset.get("fingerprint") if dataset.get("images") == len(log) else None
+    if (
+        len(same) < len(log)
+        or (same.labels.cpu()[same.index.cpu().argsort()].numpy() != log.label).any()
+        or (recorded is not None and recorded != same.fingerprint())
+    ):
+        raise ValueError(
+            f"expected the images of the log ({dataset.get('name', 'data set')} "
+            f"{dataset.get('split', 'not recorded')}), got others ({data.name} {data.split}); give "
+            "the data set and the split that were certified"
         )
 
 

@@ -14,6 +14,7 @@ from rsmooth.certify import CertificationLog, CertifySettings, Predictions, cert
 from rsmooth.data import ImageData
 from rsmooth.evaluate.auditing import audit
 from rsmooth.noise import Laplace
+from rsmooth.records.log import COLUMNS, VOTES
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import half_space, images
 
@@ -82,6 +83,13 @@ def test_unusable_logs_are_refused(log: CertificationLog) -> None:
         audit(g, data, log, factors=())
     with pytest.raises(ValueError, match="limit of at least 1"):
         audit(g, data, log, limit=0)
+    for nan in ((float("nan"),), (0.5, float("nan"))):
+        with pytest.raises(ValueError, match="factors > 0"):
+            audit(g, data, log, factors=nan)
+    for name in ("seed", "limit"):
+        for value in (True, 1.5, "1"):
+            with pytest.raises(ValueError, match=f"expected an integer {name}, got"):
+                audit(g, data, log, **{name: value})
     other = half_space()
     other.base.b += 0.1
     with pytest.raises(ValueError, match="whose weights differ"):
@@ -89,6 +97,39 @@ def test_unusable_logs_are_refused(log: CertificationLog) -> None:
     nothing = replace(log, radius=np.zeros(8))
     with pytest.raises(ValueError, match="certified images"):
         audit(g, data, nothing)
+
+
+def test_other_images_are_refused(log: CertificationLog) -> None:
+    """Attacked, they would seem to contradict sound certificates."""
+    options: dict[str, Any] = {"steps": 1, "num_noise": 1, "n": 20, "factors": (0.5,)}
+    data = eight()
+    more = torch.cat([data.images, images(1, seed=1)])
+    whole = replace(
+        data, images=more, labels=torch.zeros(9, dtype=torch.int64), index=torch.arange(9) + 10
+    )
+    one, other = (audit(half_space(), each, log, **options) for each in (data, whole))
+    assert np.array_equal(one.distance, other.distance)
+    for wrong in (
+        data.subset([0, 1]),
+        replace(data, index=torch.arange(8)),
+        replace(data, labels=torch.ones(8, dtype=torch.int64)),
+        replace(data, images=images(8, seed=10)),
+    ):
+        with pytest.raises(ValueError, match=r"expected the images of the log \(random test\)"):
+            audit(half_space(), wrong, log, **options)
+
+
+def test_an_unfinished_log_is_audited_too(log: CertificationLog) -> None:
+    columns = {
+        name: value[:4] for name in (*COLUMNS, *VOTES) if (value := getattr(log, name)) is not None
+    }
+    options: dict[str, Any] = {"steps": 1, "num_noise": 1, "n": 20, "factors": (0.5,)}
+    found = audit(half_space(), eight(), replace(log, **columns), **options)
+    assert found.idx.tolist() == log.idx[:4][log.radius[:4] > 0].tolist()
+    columns["label"] = 1 - columns["label"]
+    columns["correct"] = columns["predict"] == columns["label"]
+    with pytest.raises(ValueError, match="expected the images of the log"):
+        audit(half_space(), eight(), replace(log, **columns), **options)
 
 
 def test_records_of_earlier_versions_are_audited_alike(log: CertificationLog) -> None:
