@@ -16,6 +16,7 @@ from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.evaluate.empirical import answers_under_attack
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
@@ -59,9 +60,15 @@ def attack_data(
         attack_data(g, splits.test, SmoothAdvPGD(epsilon=0.5, steps=20)).accuracy
 
     batch_size: images attacked at once. Further arguments as in ``answers_under_attack``; ``seed``
-    also decides the noise of the attack.
+    also decides the noise of the attack. ValueError for a data set without images.
     """
-    device, epsilon = next(g.parameters()).device, 0.0 if attack is None else attack.epsilon
+    if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
+        raise ValueError(
+            f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"
+        )
+    check_integer(seed, "seed")
+    parameter, epsilon = next(g.parameters(), None), 0.0 if attack is None else attack.epsilon
+    device = torch.device("cpu") if parameter is None else parameter.device
     generator = torch.Generator(device).manual_seed(seed)
     right = abstained = 0
     bar = bar_options(progress)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rsmooth.attacks.base import Attack, frozen
 from rsmooth.certify.cohen import predict
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import check_images, check_labels
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -41,9 +42,9 @@ def answers_under_attack(
     alpha None: g answers by the majority of n fresh noise samples, without abstention (the lowest
     label in a tie). Otherwise g answers by PREDICT (Cohen et al. 2019, section 3.1), with ABSTAIN =
     -1 for votes that do not decide; its noise depends on ``seed`` and on the ``index`` of the
-    image, as in ``predict``. batch_size: the most noisy copies per pass through the base
-    classifier, or num_noise, where that is more. ValueError for an empty batch, a targeted
-    attack, or NaN logits.
+    image, as in ``predict``, which also chooses the size of its passes. batch_size: the most noisy
+    copies per pass through the base classifier otherwise, or num_noise, where that is more.
+    ValueError for an empty batch, a targeted attack, or NaN logits.
     """
     _check(g, x, y, attack, num_noise, n, batch_size)
     answers = []
@@ -114,8 +115,10 @@ def attack_radius(
 
     Images (B, C, H, W) -> radii (B,) in float64: 0.0 for an image that g misclassifies without an
     attack, infinity for one that no attack changes. Each of ``epsilons`` replaces the epsilon of
-    the attack. Votes and arguments are those of ``empirical_accuracy``.
+    the attack. Votes and arguments are those of ``empirical_accuracy``. ValueError for none.
     """
+    if not len(epsilons):
+        raise ValueError("expected at least one epsilon, got none; e.g. 0.25, 0.5, 1.0")
     _check(g, x, y, attack, num_noise, n, batch_size)
     radius = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
     for part in _parts(len(x), batch_size // num_noise):
@@ -180,9 +183,9 @@ def _check(
             f"expected an untargeted attack, since y are the true labels, got {attack!r}; set "
             "targeted=False"
         )
-    if num_noise < 1:
+    if check_integer(num_noise, "num_noise") < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")
-    if n < 1 or batch_size < 1:
+    if check_integer(n, "n") < 1 or check_integer(batch_size, "batch_size") < 1:
         raise ValueError(
             f"expected n >= 1 and batch_size >= 1, got n={n} and batch_size={batch_size}"
         )

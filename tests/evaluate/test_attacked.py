@@ -12,6 +12,8 @@ from rsmooth.attacks import PGD
 from rsmooth.data import ImageData
 from rsmooth.evaluate import attack_data
 from tests.attacks.toys import base_labels, images, linear_net, smooth_net
+from tests.certify.nets import half_space
+from tests.certify.nets import images as grey
 
 
 def test_a_data_set_is_attacked_in_batches_as_one() -> None:
@@ -43,3 +45,31 @@ def test_the_draws_of_attacks_without_a_generator_depend_on_the_seed() -> None:
     one, two = (attack_data(g, data, foolbox, n=30, num_noise=1, alpha=0.3) for _ in range(2))
     assert one == two
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_run_over_no_image_yields_no_number() -> None:
+    g = linear_net(sigma=0.05).float()
+    data = ImageData(
+        (images(3) * 255).round().to(torch.uint8),
+        torch.zeros(3, dtype=torch.int64),
+        torch.arange(3),
+        2,
+        "toy",
+        "test",
+    )
+    for size in (0, -1):
+        with pytest.raises(ValueError, match="expected batch_size >= 1 and at least one image"):
+            attack_data(g, data, None, n=20, batch_size=size)
+    with pytest.raises(ValueError, match=r"at least one image, got 4 and 0"):
+        attack_data(g, data.subset([]), None, n=20, batch_size=4)
+    for options in ({"batch_size": 1.5}, {"batch_size": True}, {"seed": 0.5}, {"seed": None}):
+        with pytest.raises(ValueError, match=r"expected an integer (batch_size|seed), got"):
+            attack_data(g, data, None, n=20, **options)
+
+
+def test_a_base_without_parameters_is_attacked_too() -> None:
+    g = half_space()
+    data = ImageData(
+        grey(4, seed=9), torch.zeros(4, dtype=torch.int64), torch.arange(4), 2, "toy", "test"
+    )
+    assert attack_data(g, data, PGD(epsilon=0.1, steps=1), n=50, num_noise=2).images == 4

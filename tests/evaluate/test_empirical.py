@@ -142,6 +142,17 @@ def test_bad_input_is_refused(function):
         function(g, x, y, attack, n=5, batch_size=0)
     with pytest.raises(ValueError, match="expected num_noise >= 1, got 0"):
         function(g, x, y, attack, num_noise=0)
+    for name in ("num_noise", "n", "batch_size"):
+        for value in (1.5, math.nan, True, "5"):
+            with pytest.raises(ValueError, match=f"expected an integer {name}, got"):
+                function(g, x, y, attack, **{name: value})
+
+
+def test_without_epsilons_there_is_no_attack_radius():
+    """Not infinity, which says that no attack succeeds."""
+    g, x, y, _ = halfspace(3)
+    with pytest.raises(ValueError, match="expected at least one epsilon, got none"):
+        attack_radius(g, x, y, PGD(epsilon=0.1, steps=1), [])
 
 
 def test_nan_logits_yield_no_number():
