@@ -6,12 +6,16 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.reference import Quoted, find
 from rsmooth.records.norms import linf_to_l2
 from rsmooth.report import Report, Row, Run, Table, md_row, md_rule, pixel_fraction
 
 PROTOCOLS = {"cifar10": 20, "imagenet": 100}
 """Published logs certify every k-th test image, with this k."""
+IMAGES = {"cifar10": 10_000, "imagenet": 50_000}
+"""Images of the test set, which other published logs certify all."""
 VALUES = {"cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}
 """Values per image, by which published linf figures become l2 radii."""
 
@@ -40,14 +44,12 @@ def published_kind(made: Report) -> Table | None:
 
 
 def _subset(runs: Sequence[Run], reference: str) -> int | None:
-    """The number of images, if all runs are on a published subset: every k-th image, or all."""
-    stride = PROTOCOLS[reference]
-    for run in runs:
-        strided = bool((run.log.idx % stride == 0).all())
-        whole = len(run.log) == int(run.log.idx.max()) + 1
-        if not (strided or whole) or len(run.log) != len(runs[0].log):
-            return None
-    return len(runs[0].log)
+    """The number of images, if all runs are on one published subset: every k-th image, or all."""
+    for step in (PROTOCOLS[reference], 1):
+        wanted = np.arange(0, IMAGES[reference], step)
+        if all(np.array_equal(run.log.idx, wanted) for run in runs):
+            return len(wanted)
+    return None
 
 
 def beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:

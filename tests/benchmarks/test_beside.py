@@ -84,3 +84,30 @@ def test_ours_stand_beside_the_published_rows_of_the_same_images(out: Path, tmp_
     )
     with pytest.raises(ValueError, match="expected reference to be one of cifar10, imagenet"):
         report_runs([log], title="x", reference="mnist")
+
+
+@pytest.mark.parametrize(
+    ("idx", "reference", "same"),
+    [
+        (range(0, 10_000, 20), "cifar10", 500),
+        (range(10_000), "cifar10", 10_000),
+        (range(0, 50_000, 100), "imagenet", 500),
+        (range(500), "cifar10", None),  # as many, but the first ones
+        (range(0, 20_000, 40), "cifar10", None),
+        (range(0, 10_000, 20), "imagenet", None),
+        (range(0, 2_000, 20), "cifar10", None),  # unfinished
+    ],
+)
+def test_only_the_published_images_are_called_the_same(
+    idx: range, reference: str, same: int | None, tmp_path: Path
+) -> None:
+    rows = [f"{each}\t1\t1\t0.6\t1\t1" for each in idx]
+    log = tmp_path / "sigma_0.25"
+    log.write_text("\n".join(["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows]) + "\n")
+    text = report_runs([log], title="x", radii=[0.5], reference=reference)
+    if same is None:
+        assert "Ours are on other images than any published table" in text
+        return
+    assert f"on {same:,} images of the test set, ours on the same ones" in text
+    sizes = {row.split("|")[4].strip() for row in text.split("\n") if row.startswith("| quoted")}
+    assert str(same) in sizes <= {str(same), ""}
