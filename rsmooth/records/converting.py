@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.records.log import VOTES, CertificationLog, FloatArray
 from rsmooth.records.norms import NormLike, radius_in_norm
 from rsmooth.records.statement import Norm
@@ -88,4 +89,4 @@ def dimension_for(log: CertificationLog, dimension: int | None) -> int:
             f"expected images of {known} values, as the record states, got dimension={dimension}; "
             "leave it out"
         )
-    return int(known if dimension is None else dimension)  # type: ignore[arg-type]
+    return check_integer(known if dimension is None else dimension, "dimension")  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rsmooth.plumbing.errors import RecordError as RecordError
+from rsmooth.plumbing.numbers import check_radius
 from rsmooth.records.statement import Norm, Statement
 
 IntArray: TypeAlias = NDArray[np.int64]
@@ -125,11 +126,11 @@ class CertificationLog:
         time: (N,) seconds, 0 by default.
         provenance: further entries.
 
-        RecordError as of the class.
+        RecordError as of the class. ValueError for epsilons that are no radii.
         """
         classes, answers = np.asarray(label), np.asarray(predict)
         said = Statement(norm=norm, kind="deterministic", method=method, sound=sound)
-        asked = {"epsilons": [float(radius) for radius in epsilons]} if len(epsilons) else {}
+        asked = {"epsilons": [check_radius(radius) for radius in epsilons]} if len(epsilons) else {}
         return cls(
             idx=np.arange(len(classes)) if idx is None else np.asarray(idx),
             label=classes,

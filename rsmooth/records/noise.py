@@ -8,6 +8,8 @@ from typing import Any
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.errors import RecordError
 
+_ARITHMETIC = ("grid", "integer", "float")  # what "noise" alone used to say
+
 
 def recorded_noise(provenance: Mapping[str, Any]) -> NoiseDistribution | None:
     """The noise distribution of a record; None where it names none.
@@ -16,14 +18,18 @@ def recorded_noise(provenance: Mapping[str, Any]) -> NoiseDistribution | None:
         recorded_noise({"noise": {"distribution": {"name": "uniform", "half_width": 0.5}}})
 
     Published tables name none, and deterministic certificates have none. Old records name sigma
-    alone, and are Gaussian. RecordError for an unknown noise.
+    alone, and are Gaussian. RecordError for an unknown noise, and for one said in another way: its
+    radii must not pass for Gaussian ones.
     """
-    noise = provenance.get("noise")
-    said = noise.get("distribution") if isinstance(noise, Mapping) else None
+    noise, sigma = provenance.get("noise"), provenance.get("sigma")
+    said = noise.get("distribution", noise.get("name")) if isinstance(noise, Mapping) else noise
     try:
         if isinstance(said, Mapping):
             return noise_of_record(said)
-        sigma = provenance.get("sigma")
+        if said not in (None, *_ARITHMETIC):
+            raise ValueError(
+                f"expected noise as {{'distribution': {{'name': ..., its scale}}}}, got {noise!r}"
+            )
         return Gaussian(float(sigma)) if sigma else None
     except (TypeError, ValueError) as error:
         raise RecordError(

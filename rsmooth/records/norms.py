@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from rsmooth.plumbing.numbers import check_radius
+from rsmooth.plumbing.numbers import check_integer, check_radius
 
 # Relative: twice the error of rounding a power and a product, and more than an ulp.
 _MARGIN = 1e-15
@@ -65,7 +65,7 @@ def _times(radius: float, factor: float, margin: float) -> float:
 def _stretch(dimension: int, norm: NormLike, other: NormLike) -> float:
     """The largest ``other`` norm within the unit ``norm`` ball: that of its corners, or 1."""
     inner, outer = _power(norm), _power(other)
-    if dimension < 1:
+    if check_integer(dimension, "dimension") < 1:
         raise ValueError(f"expected a dimension >= 1, got {dimension}; it is C * H * W")
     return 1.0 if inner <= outer else float(dimension) ** (1.0 / outer - 1.0 / inner)
 

@@ -28,7 +28,7 @@ class Statement:
     method: how the radii were shown, such as "gaussian smoothing" or "crown-ibp".
     sound: False for what is known to prove nothing. It never enters an envelope.
 
-    RecordError for another norm or kind.
+    RecordError for another norm or kind, and for an alpha outside (0, 1).
     """
 
     norm: Norm = "l2"
@@ -46,6 +46,13 @@ class Statement:
                     f"{getattr(self, name)!r}; certificates of another cannot be compared with "
                     "any here"
                 )
+        if not isinstance(self.method, str):
+            raise RecordError(f"expected the name of a method, got {self.method!r}")
+        try:
+            alpha = None if self.alpha is None else check_alpha(self.alpha)
+            object.__setattr__(self, "alpha", alpha)
+        except (TypeError, ValueError) as error:
+            raise RecordError(str(error)) from None
 
     @property
     def group(self) -> tuple[str, str]:
@@ -117,12 +124,5 @@ def _probabilistic(found: dict[str, Any], provenance: Mapping[str, Any]) -> dict
     noise = recorded_noise(provenance)
     if noise is not None:
         found = {"norm": noise.norm, "method": f"{noise.name} smoothing", **found}
-    alpha = provenance.get("alpha", found.get("alpha"))  # the first is a restated record's own
-    return {**found, "alpha": None if alpha is None else _alpha(alpha)}
-
-
-def _alpha(value: Any) -> float:
-    try:
-        return check_alpha(value)
-    except (TypeError, ValueError) as error:
-        raise RecordError(str(error)) from None
+    # The first is a restated record's own.
+    return {**found, "alpha": provenance.get("alpha", found.get("alpha"))}

@@ -104,6 +104,9 @@ def test_the_dimension_has_to_be_known_and_to_agree():
         in_norm(L1, "l2")
     with pytest.raises(RecordError, match=r"expected images of 4 values, .* dimension=3072"):
         in_norm(L2, "linf", 3072)
+    for dimension in (4.5, "4", True, float("nan")):
+        with pytest.raises(ValueError, match="expected an integer dimension, got"):
+            in_norm(L1, "l2", dimension)
     with pytest.raises(ValueError, match="expected a norm l1, l2, linf"):
         in_norm(L2, "l3")
 

@@ -45,6 +45,11 @@ def test_deterministic_logs():
         CertificationLog.deterministic([0, 1], [1, 1], [0.1], norm="l2", method="x")
     with pytest.raises(RecordError, match="expected norm among"):
         CertificationLog.deterministic([0], [1], [0.1], norm="l0", method="x")
+    for epsilon in (float("nan"), float("inf"), -0.1):
+        with pytest.raises(ValueError, match="expected a finite radius >= 0"):
+            CertificationLog.deterministic(
+                [0], [1], [0.1], norm="l2", method="x", epsilons=[0.1, epsilon]
+            )
 
 
 def test_rows_are_sorted_by_idx():

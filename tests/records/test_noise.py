@@ -41,6 +41,22 @@ def test_float_noise_is_known_by_either_name():
     assert not float_noise(new(Uniform(0.5)))
 
 
+@pytest.mark.parametrize("sigma", [{}, {"sigma": 0.25}])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "laplace",
+        0.2,
+        {"name": "laplace", "scale": 0.2},
+        {"distribution": "laplace"},
+        {"distribution": "laplace", "arithmetic": "integer"},
+    ],
+)
+def test_noise_said_in_another_way_does_not_pass_for_gaussian(said, sigma):
+    with pytest.raises(RecordError, match=r"expected noise as .*, got .*(laplace|0\.2)"):
+        recorded_noise({"noise": said, **sigma})
+
+
 @pytest.mark.parametrize(
     "said", [{"name": "cauchy"}, {"name": "uniform", "half_width": "x"}, {"name": "uniform"}, {}]
 )

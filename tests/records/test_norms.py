@@ -90,3 +90,11 @@ def test_bad_geometry_is_refused(arguments, message):
     for convert in (radius_in_norm, l2_radius_for):
         with pytest.raises(ValueError, match=message):
             convert(*arguments)
+
+
+@pytest.mark.parametrize("dimension", [math.nan, math.inf, 2.5, True, "4", None, [4]])
+@pytest.mark.parametrize("function", [radius_in_norm, covering_radius])
+def test_a_dimension_is_a_whole_number(function, dimension):
+    """Of NaN values, an linf radius would be NaN; of too few, too large."""
+    with pytest.raises(ValueError, match="expected an integer dimension, got"):
+        function(0.5, dimension, "linf")

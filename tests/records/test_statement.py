@@ -59,6 +59,20 @@ def test_what_is_unknown_is_refused(provenance, reason):
         Statement.of(provenance)
 
 
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 2, float("nan"), True, "x", [0.1]])
+def test_an_alpha_is_a_probability(alpha):
+    assert Statement(alpha="0.001").alpha == 0.001  # a number as text, as in YAML
+    for make in (lambda: Statement(alpha=alpha), lambda: Statement.of({"alpha": alpha})):
+        with pytest.raises(RecordError):
+            make()
+
+
+@pytest.mark.parametrize("method", [None, 5, ["ibp"]])
+def test_a_method_is_a_name(method):
+    with pytest.raises(RecordError, match="expected the name of a method, got"):
+        Statement("linf", "deterministic", method=method)
+
+
 def test_in_words():
     assert str(Statement(alpha=0.001)) == "probabilistic (alpha 0.001)"
     assert str(Statement()) == "probabilistic (alpha not recorded)"
