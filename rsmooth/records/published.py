@@ -103,7 +103,7 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
     beside = {
         "rows": len(lines) - 1,
         "sha256": hashlib.sha256(raw).hexdigest(),
-        "provenance": provenance,
+        "provenance": json.loads(canonical_json(provenance)),  # numpy's numbers as plain ones
         "provenance_sha256": _hash(provenance),
     }
     replace_file(

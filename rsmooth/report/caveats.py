@@ -55,7 +55,8 @@ def _about_samples(runs: Sequence[Run]) -> list[str]:
 def _about_settings(runs: Sequence[Run]) -> list[str]:
     found = []
     for key, effect in _EFFECTS.items():
-        known = {str(run.setting(key)) for run in runs if run.setting(key) is not None}
+        values = [run.statement.alpha if key == "alpha" else run.setting(key) for run in runs]
+        known = {str(value) for value in values if value is not None}
         if len(known) > 1:
             found.append(f"The runs differ in {key} ({', '.join(sorted(known))}): {effect}.")
     probabilistic = runs[0].statement.kind == "probabilistic"

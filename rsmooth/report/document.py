@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rsmooth.plumbing.numbers import check_radius
 from rsmooth.report.formats import to_csv, to_latex
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
 from rsmooth.report.plots import accuracy_figure, probability_figure, save_figure
@@ -166,7 +167,7 @@ def report(
 
     Runs are grouped by norm and kind. Each group has its own table, intervals, curves and
     differences, with its first run as the baseline. Errors are those of ``load_runs`` and
-    ``linf_table``.
+    ``linf_table``, and ValueError for what is no radius.
     """
     if linf is None and dimension is not None:
         raise ValueError(
@@ -174,7 +175,7 @@ def report(
             "in l2"
         )
     loaded = load_runs(runs, names, training)
-    wanted = None if radii is None else sorted({float(radius) for radius in radii if radius})
+    wanted = None if radii is None else sorted({check_radius(radius) for radius in radii if radius})
     groups = tuple(_group(each, wanted, linf, dimension) for each in by_statement(loaded))
     made = Report(tuple(loaded), groups, title)
     return made if out_dir is None else made.write(out_dir)

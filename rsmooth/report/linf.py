@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.numbers import check_radius
 from rsmooth.records.converting import recorded_dimension
 from rsmooth.records.norms import covering_radius
 from rsmooth.report.runs import Run
@@ -43,7 +44,7 @@ def linf_table(
     RecordError where the dimension is not known, and where records or the argument differ in it.
     ValueError for no radius above 0.
     """
-    wanted = sorted({float(epsilon) for epsilon in epsilons if epsilon})
+    wanted = sorted({check_radius(epsilon) for epsilon in epsilons if epsilon})
     if not wanted:
         raise ValueError("expected at least one linf radius above 0, got none; e.g. 2/255")
     norm = runs[0].statement.norm

@@ -28,7 +28,8 @@ class TrainingTime:
         TrainingTime(wall=1131.7, cpu=368.4)
 
     wall, cpu: real and processor seconds, each None where it is not known.
-    by_cpu: whether the run had a budget of CPU time. Its CPU seconds are then the ones to compare.
+    by_cpu: whether its CPU seconds are the ones to compare: those of a budget of CPU time, or of
+        the only clock that the run had.
     """
 
     wall: float | None = None
@@ -211,7 +212,7 @@ def _training_time(path: Path) -> TrainingTime | None:
     metrics, config = path / "metrics.jsonl", path / "config.yaml"
     if not (metrics.is_file() and config.is_file()):
         return None
-    lines = metrics.read_text(encoding="utf-8").splitlines()
+    lines = metrics.read_bytes().splitlines()
     if not lines:
         return None
     try:

@@ -180,14 +180,14 @@ def votes_section(runs: Sequence[Run]) -> str:
             majority_accuracy(run.log),
             certified_accuracy(run.log, 0.0),
         )
-        lines.append(md_row(run.name, *(f"{100 * value:.1f}" for value in values)))
+        lines.append(md_row(run.label, *(f"{100 * value:.1f}" for value in values)))
     lines += [
         "\n### Probability of the true class under noise\n",
         md_row("method", *(f"{100 * q:g} %" for q in QUANTILES)),
         md_rule(len(QUANTILES) + 1),
     ]
     lines += [
-        md_row(run.name, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES)))
+        md_row(run.label, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES)))
         for run in runs
     ]
     return "\n".join(

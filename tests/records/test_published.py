@@ -313,3 +313,9 @@ def test_provenance_is_plain_json(tmp_path):
     beside = json.loads((tmp_path / "log.json").read_text())
     assert beside["provenance"] == HEADER
     assert beside["rows"] == 2
+
+
+def test_provenance_may_hold_numbers_of_numpy(tmp_path):
+    given = {**HEADER, "n": np.int64(100), "seeds": np.arange(2)}
+    write_log(some_log(provenance=given), tmp_path / "log")
+    assert read_log(tmp_path / "log").provenance == {**HEADER, "n": 100, "seeds": [0, 1]}

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from rsmooth.certify.proof.bounds import max_radius
+from rsmooth.records.statement import Statement
 from rsmooth.report.caveats import caveats, overstated
 from rsmooth.report.runs import Run
 from tests.records.by_hand import some_log
@@ -19,6 +20,13 @@ NARROW = {"distribution": {"name": "uniform", "half_width": 0.25}, "arithmetic":
     [
         ([run_of("a", HEADER), run_of("b", {**HEADER, "n": 100})], r"differ in n \(100, 1000\)"),
         ([run_of("a", HEADER), run_of("b", {**HEADER, "alpha": 0.01})], "differ in alpha"),
+        (
+            [
+                run_of("a", {"statement": Statement(alpha=0.01).record()}),
+                run_of("b", {**HEADER, "alpha": 0.001}),
+            ],
+            r"differ in alpha \(0\.001, 0\.01\)",
+        ),
         ([run_of("a", {**HEADER, "mode": "radius"})], "a: mode radius only decides radii"),
         ([run_of("a", {**HEADER, "target": "label"})], "misclassified counts as abstained"),
         ([run_of("a", {**HEADER, "noise": {"kind": "float"}})], "a: float noise"),

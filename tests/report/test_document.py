@@ -235,3 +235,10 @@ def test_further_sections_stand_before_the_figures(tmp_path):
 def test_runs_on_one_image_have_a_report(tmp_path):
     text = report([write_run(tmp_path / "a", [900]), write_run(tmp_path / "b", [800])]).markdown
     assert "b cannot be paired with a: one image gives no standard error." in text
+
+
+@pytest.mark.parametrize("option", ["radii", "linf"])
+@pytest.mark.parametrize("radius", [float("nan"), float("inf"), -0.1])
+def test_what_is_no_radius_is_refused(tmp_path, option, radius):
+    with pytest.raises(ValueError, match="expected a finite radius >= 0"):
+        report(write_three(tmp_path), **{option: [0.25, radius]})

@@ -151,6 +151,9 @@ def test_broken_metrics_and_configurations_are_named(tmp_path):
     (folder / "metrics.jsonl").write_text('{"epoch": 0}\n')
     with pytest.raises(RecordError, match=r"expected seconds in the last line of .*metrics\.jsonl"):
         load_runs([folder])
+    (folder / "metrics.jsonl").write_bytes(b"\xff\n")
+    with pytest.raises(RecordError, match=r"expected seconds in the last line of .*metrics\.jsonl"):
+        load_runs([folder])
     (folder / "metrics.jsonl").write_text('{"seconds": 1}\n')
     (folder / "config.yaml").write_text("{")
     with pytest.raises(RecordError, match=r"expected YAML in .*config\.yaml"):

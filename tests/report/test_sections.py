@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from rsmooth.records.metrics import high_probability_accuracy
+from rsmooth.records.statement import Statement
 from rsmooth.report.runs import Run
 from rsmooth.report.sections import (
     differences_section,
@@ -57,6 +58,12 @@ def test_what_is_not_sound_has_no_interval_and_no_difference():
 
 def test_no_votes_no_section():
     assert votes_section([]) == ""
+
+
+def test_votes_of_what_is_not_sound_are_marked():
+    said = {**HEADER, "statement": Statement(alpha=0.001, sound=False).record()}
+    text = votes_section([run_of("x", said, counts=[[9, 1]] * 4, samples=[10] * 4)])
+    assert text.count("| x (not sound) |") == text.count("| x") == 2
 
 
 def test_provenance_says_what_the_record_says():
