@@ -11,7 +11,7 @@ import numpy as np
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.records.log import VOTES, CertificationLog, FloatArray
+from rsmooth.records.log import VOTES, CertificationLog, FloatArray, check_log
 from rsmooth.records.norms import NormLike, radius_in_norm
 from rsmooth.records.statement import Norm
 
@@ -32,7 +32,7 @@ def in_norm(log: CertificationLog, norm: Norm, dimension: int | None = None) -> 
     is converted. RecordError for a dimension that is not known, or differs from the record's.
     ValueError for an unknown norm.
     """
-    source = log.statement.norm
+    source = check_log(log).statement.norm
     if norm == source:
         return log
     size = dimension_for(log, dimension)
@@ -61,7 +61,7 @@ def radii_in_norm(log: CertificationLog, norm: NormLike, dimension: int) -> Floa
 
     Rounded down; see ``norms.radius_in_norm``.
     """
-    source = log.statement.norm
+    source = check_log(log).statement.norm
     radii = (radius_in_norm(each, dimension, norm, source=source) for each in log.radius.tolist())
     return np.fromiter(radii, dtype=np.float64, count=len(log))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.journal import Entry, describe_difference, parse_journal
-from rsmooth.records.log import COLUMNS, CertificationLog, first_fault
+from rsmooth.records.log import COLUMNS, CertificationLog, check_log, first_fault
 from rsmooth.records.merging import merge
 from rsmooth.records.published import read_table, write_table
 
@@ -58,7 +58,7 @@ def write_log(log: CertificationLog, path: str | Path) -> None:
     a column ``radius_l1`` or ``radius_linf``. Both files are replaced atomically. Radii keep all
     their digits: reading them back gives the same numbers.
     """
-    write_table(Path(path), [getattr(log, name) for name in COLUMNS], log.provenance)
+    write_table(Path(path), [getattr(check_log(log), name) for name in COLUMNS], log.provenance)
 
 
 def record_files(path: str | Path) -> list[Path]:

@@ -164,6 +164,22 @@ class CertificationLog:
             )
 
 
+def check_log(log: CertificationLog) -> CertificationLog:
+    """The log itself; TypeError, with the remedy, for anything else.
+
+        check_log(read_log("runs/a"))
+
+    The result of ``certify`` has columns of the same names, but its label is the predicted class.
+    """
+    if not isinstance(log, CertificationLog):
+        raise TypeError(
+            f"expected a CertificationLog, got {type(log).__name__}; read_log reads one from a "
+            "file, and the result of certify gives one by to_log(y), and accuracies by "
+            "accuracy(y, radii)"
+        )
+    return log
+
+
 def first_fault(
     idx: NDArray[Any],
     label: NDArray[Any],

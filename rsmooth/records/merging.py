@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.journal import describe_difference
-from rsmooth.records.log import COLUMNS, VOTES, CertificationLog, some_of
+from rsmooth.records.log import COLUMNS, VOTES, CertificationLog, check_log, some_of
 
 
 def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
@@ -24,7 +24,7 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
     """
     if not logs:
         raise RecordError("expected at least one log to merge, got none")
-    for other in logs[1:]:
+    for other in map(check_log, logs):
         if other.provenance != logs[0].provenance:
             raise RecordError(
                 "expected shards of one configuration, but they differ in "

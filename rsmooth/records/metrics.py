@@ -13,7 +13,14 @@ from scipy import stats
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha
-from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray, IntArray, check_same_images
+from rsmooth.records.log import (
+    ABSTAIN,
+    CertificationLog,
+    FloatArray,
+    IntArray,
+    check_log,
+    check_same_images,
+)
 from rsmooth.records.norms import covering_radius
 from rsmooth.records.statement import check_one_group
 
@@ -38,7 +45,7 @@ def certified_accuracy(log: CertificationLog, radii: ArrayLike) -> FloatArray:
 
 def certified_radii(log: CertificationLog) -> FloatArray:
     """The radius (N,) that counts for each image: 0 where the answer is wrong or abstained."""
-    return np.where(log.correct, log.radius, 0.0)
+    return np.where(check_log(log).correct, log.radius, 0.0)
 
 
 def average_certified_radius(log: CertificationLog) -> float:
@@ -66,7 +73,7 @@ def linf_certified_accuracy(
     "radius" has to ask for that one. An linf log answers for its own radii, whatever the dimension.
     """
     needed = [
-        covering_radius(epsilon, dimension, "linf", target=_checked(log).statement.norm)
+        covering_radius(epsilon, dimension, "linf", target=check_log(log).statement.norm)
         for epsilon in np.ravel(epsilons).tolist()
     ]
     return certified_accuracy(log, np.reshape(needed, np.shape(epsilons)))
@@ -83,7 +90,7 @@ def best_runs(logs: Sequence[CertificationLog], radii: ArrayLike) -> IntArray:
     """
     if not logs:
         raise RecordError("expected at least one log, got none")
-    check_one_group([_checked(log).statement for log in logs])
+    check_one_group([check_log(log).statement for log in logs])
     check_same_images(logs)
     sound = np.array([log.statement.sound for log in logs])
     if not sound.any():
@@ -162,7 +169,7 @@ def abstention_rate(log: CertificationLog) -> float:
 
 def predicted_classes(log: CertificationLog) -> int:
     """The number of predicted classes, without abstentions; 1 shows a collapsed model."""
-    return len(np.unique(log.predict[log.predict != ABSTAIN]))
+    return len(np.unique(check_log(log).predict[log.predict != ABSTAIN]))
 
 
 def label_probability(log: CertificationLog) -> FloatArray:
@@ -174,10 +181,11 @@ def label_probability(log: CertificationLog) -> FloatArray:
     (Sun et al. 2024, arXiv:2410.06895). It is 0 for a class that the network does not have.
     RecordError for a log without counts.
     """
-    if log.counts is None or log.samples is None:
+    counts = check_log(log).counts
+    if counts is None or log.samples is None:
         raise _no_votes()
-    known = log.label < log.counts.shape[1]
-    hits = log.counts[np.arange(len(log)), np.where(known, log.label, 0)]
+    known = log.label < counts.shape[1]
+    hits = counts[np.arange(len(log)), np.where(known, log.label, 0)]
     return np.where(known, hits, 0) / log.samples
 
 
@@ -197,9 +205,10 @@ def majority_accuracy(log: CertificationLog) -> float:
     Ties go to the lowest class. It exceeds ``certified_accuracy`` at r = 0 by the images whose vote
     was right but too close. RecordError for a log without counts.
     """
-    if log.counts is None:
+    counts = check_log(log).counts
+    if counts is None:
         raise _no_votes()
-    return float((log.counts.argmax(axis=1) == _not_empty(log).label).mean())
+    return float((counts.argmax(axis=1) == _not_empty(log).label).mean())
 
 
 def label_probability_quantiles(
@@ -216,16 +225,7 @@ def _no_votes() -> RecordError:
     )
 
 
-def _checked(log: CertificationLog) -> CertificationLog:
-    if not isinstance(log, CertificationLog):
-        raise TypeError(
-            f"expected a CertificationLog, got {type(log).__name__}; the result of certify gives "
-            "one by to_log(y), and accuracies by accuracy(y, radii)"
-        )
-    return log
-
-
 def _not_empty(log: CertificationLog) -> CertificationLog:
-    if not len(_checked(log)):
+    if not len(check_log(log)):
         raise RecordError("expected a log with at least one image, got none")
     return log

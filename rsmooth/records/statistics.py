@@ -15,8 +15,14 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.plumbing.numbers import check_alpha
-from rsmooth.records.log import CertificationLog, FloatArray, IntArray, check_same_images
+from rsmooth.plumbing.numbers import check_alpha, check_integer
+from rsmooth.records.log import (
+    CertificationLog,
+    FloatArray,
+    IntArray,
+    check_log,
+    check_same_images,
+)
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy, certified_radii
 from rsmooth.records.statement import check_one_group
 
@@ -46,7 +52,7 @@ def accuracy_interval(
     confidence: in (0, 1).
     """
     rate, n = certified_accuracy(log, radii), len(log)
-    z = float(stats.norm.isf((1.0 - check_alpha(confidence)) / 2.0))
+    z = float(stats.norm.isf((1.0 - _check_confidence(confidence)) / 2.0))
     middle = (rate + z**2 / (2 * n)) / (1.0 + z**2 / n)
     half = z / (1.0 + z**2 / n) * np.sqrt(rate * (1.0 - rate) / n + z**2 / (4 * n**2))
     # In exact arithmetic the ends reach 0 and 1 at no hits and at all hits. Rounding must not push
@@ -123,7 +129,7 @@ def compare(
     RecordError, naming the difference, unless both are on the same images and state one norm and
     one kind. ``in_norm`` converts norms.
     """
-    check_one_group([first.statement, second.statement])
+    check_one_group([check_log(log).statement for log in (first, second)])
     check_same_images([first, second])
     wanted = np.atleast_1d(np.asarray(radii, dtype=np.float64))
     holds = [log.correct[:, None] & (log.radius[:, None] >= wanted) for log in (first, second)]
@@ -151,9 +157,19 @@ def false_certificates(images: int, alpha: float, level: float = 0.999) -> tuple
     Each certificate is false with probability at most alpha. The quantile takes their noise as
     independent. ValueError for no images.
     """
-    if images < 1:
+    if check_integer(images, "images") < 1:
         raise ValueError(f"expected at least one image, got {images}")
-    return images * check_alpha(alpha), int(stats.binom.ppf(check_alpha(level), images, alpha))
+    most = stats.binom.ppf(_check_confidence(level), images, check_alpha(alpha))
+    return images * alpha, int(most)
+
+
+def _check_confidence(confidence: float) -> float:
+    value = float(confidence)
+    if not 0.0 < value < 1.0:
+        raise ValueError(
+            f"expected a confidence in (0, 1), got {confidence!r}; give it e.g. as 0.95"
+        )
+    return value
 
 
 def _mcnemar(gained: IntArray, lost: IntArray) -> FloatArray:
@@ -179,7 +195,9 @@ def _standard_error(values: FloatArray) -> float:
 def _bootstrap_mean(
     values: FloatArray, confidence: float, resamples: int, seed: int
 ) -> tuple[float, float]:
-    tail = (1.0 - check_alpha(confidence)) / 2.0
+    if check_integer(resamples, "resamples") < 1:
+        raise ValueError(f"expected resamples >= 1, got {resamples}; 2000 are customary")
+    tail = (1.0 - _check_confidence(confidence)) / 2.0
     draw = np.random.default_rng(seed)
     chunk = max(1, 1_000_000 // len(values))  # bounds the memory, whatever the number of images
     sizes: Sequence[int] = [chunk] * (resamples // chunk) + [resamples % chunk]

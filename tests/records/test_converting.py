@@ -68,6 +68,7 @@ def test_the_new_log_states_its_norm_and_where_it_comes_from():
     assert found.correct.tolist() == L2.correct.tolist()
     assert in_norm(L1, "l2", 4).statement.alpha == 0.001  # its bare norm no longer counts
     assert in_norm(L1, "l2", 4).statement.norm == "l2"
+    assert "norm" not in in_norm(L1, "l2", 4).provenance
     assert in_norm(L2, "l2") is L2
     assert L2.statement.norm == "l2"
 
@@ -88,6 +89,9 @@ def test_epsilons_are_converted_with_the_radii():
     assert again.provenance["epsilons"] == sorted(again.radius)[-2:]
     assert [step["to"] for step in again.provenance["converted"]] == ["l2", "linf"]
     np.testing.assert_allclose(again.radius, LINF.radius / 2, rtol=1e-14)
+    cross = CertificationLog.deterministic([0], [0], [0.4], norm="l1", method="x", epsilons=[0.4])
+    assert in_norm(cross, "linf", 4).provenance["epsilons"] == in_norm(cross, "linf", 4).radius
+    assert in_norm(cross, "linf", 4).radius == pytest.approx(0.1, rel=1e-14)
 
 
 def test_a_converted_log_can_be_written_and_read(tmp_path):

@@ -8,13 +8,17 @@ import pytest
 from scipy.integrate import trapezoid
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.converting import in_norm, radii_in_norm
+from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
+from rsmooth.records.merging import merge
 from rsmooth.records.metrics import (
     abstention_rate,
     average_certified_radius,
     base_accuracy_under_noise,
     best_runs,
     certified_accuracy,
+    certified_radii,
     constant_classifier_accuracy,
     envelope,
     high_probability_accuracy,
@@ -24,6 +28,7 @@ from rsmooth.records.metrics import (
     majority_accuracy,
     predicted_classes,
 )
+from rsmooth.records.statistics import compare
 
 
 def log_of(label, predict, radius, **more):
@@ -143,6 +148,36 @@ def test_only_logs_have_accuracies():
     for function in (lambda it: certified_accuracy(it, 0.1), lambda it: envelope([it], 0.1)):
         with pytest.raises(TypeError, match=r"got Certificates; .* by to_log\(y\)"):
             function(Certificates())
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        certified_radii,
+        predicted_classes,
+        label_probability,
+        majority_accuracy,
+        abstention_rate,
+        merge,
+        lambda it: compare(it, LOG, [0.1]),
+        lambda it: compare(LOG, it, [0.1]),
+        lambda it: in_norm(it, "linf", 4),
+        lambda it: radii_in_norm(it, "linf", 4),
+        lambda it: write_log(it, "log.tsv"),
+    ],
+)
+def test_nothing_else_is_taken_for_a_log(function):
+    """Least of all a result of ``certify``: its label is the predicted class."""
+
+    class Certificates:
+        label = predict = np.array([1])
+        radius, correct = np.array([0.5]), np.array([True])
+        counts, samples = np.array([[1, 9]]), np.array([10])
+        statement, provenance = LOG.statement, {}
+
+    for given in (Certificates(), "runs/a"):
+        with pytest.raises(TypeError, match=r"got (Certificates|str); read_log .* by to_log\(y\)"):
+            function([given] if function is merge else given)
 
 
 def test_high_probability_accuracy_takes_the_alpha_of_the_record():

@@ -1,5 +1,6 @@
 """Errors, intervals and tests against independent computations."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -165,3 +166,25 @@ def test_wilson_interval_covers():
         assert certified_accuracy(log, 1.0) == hits / 100
         covered += stats.binom.pmf(hits, 100, 0.3) * (low <= 0.3 <= high)
     assert 0.93 < covered < 0.97
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95, math.nan])
+def test_a_confidence_is_no_alpha(confidence):
+    for ask in (
+        lambda: accuracy_interval(LOG, [0.1], confidence),
+        lambda: radius_interval(LOG, confidence),
+        lambda: false_certificates(10, 0.001, confidence),
+    ):
+        with pytest.raises(ValueError, match=r"expected a confidence in \(0, 1\), got"):
+            ask()
+
+
+def test_no_resamples_no_interval():
+    for resamples in (0, -1):
+        with pytest.raises(ValueError, match="expected resamples >= 1, got"):
+            radius_interval(LOG, resamples=resamples)
+    for wrong in (2.5, True):
+        with pytest.raises(ValueError, match="expected an integer"):
+            radius_interval(LOG, resamples=wrong)
+        with pytest.raises(ValueError, match="expected an integer"):
+            false_certificates(wrong, 0.001)
