@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,8 @@ from rsmooth.cli.verbs import VERBS
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
+
+IMAGES = ("images", "x", "x_test")  # what the array of an .npz file is called
 
 
 @VERBS.register("predict", positionals=("source", "images*"))
@@ -128,18 +129,18 @@ def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
 
 def _read_arrays(path: Path) -> NDArray[Any]:
     """The array named images, x or x_test, or the first one."""
-    import numpy as np
+    from rsmooth.data.arrays import read_npz
 
-    try:
-        with np.load(path) as content:
-            key = next((k for k in ("images", "x", "x_test") if k in content), content.files[0])
-            array: NDArray[Any] = content[key]
-    except (ValueError, IndexError, AttributeError, zipfile.BadZipFile) as error:
+    def choose(there: list[str]) -> list[str]:
+        return [name for name in (*IMAGES, *there) if name in there][:1]
+
+    found = read_npz(path, choose)
+    if not found:
         raise ValueError(
-            f"expected an .npz file with an array of images, got {path}, which has none ({error}); "
-            "save it again with np.savez(path, images=images)"
-        ) from None
-    return array
+            f"expected an .npz file with an array of images, got {path}, which is empty; save it "
+            "again with np.savez(path, images=images)"
+        )
+    return next(iter(found.values()))
 
 
 def _read_picture(path: Path) -> NDArray[Any]:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rsmooth.data.convert import as_labels, channels_first
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.registry import DATASETS
+
+# What damaged bytes make numpy and zipfile raise.
+_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError)
 
 
 @DATASETS.register("npz")
@@ -74,24 +80,32 @@ def npz(
     )
 
 
+def read_npz(path: Path, choose: Callable[[list[str]], Sequence[str]]) -> dict[str, NDArray[Any]]:
+    """Arrays of an .npz file by name; ``choose`` picks among the names that are there.
+
+        read_npz(Path("images.npz"), lambda there: there[:1])
+
+    OSError for a file that cannot be opened. ValueError for one that is no .npz file, is damaged,
+    or holds Python objects under a chosen name.
+    """
+    with open(path, "rb") as opened:
+        try:
+            if not zipfile.is_zipfile(opened):
+                raise ValueError("it is none, or was cut short")
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as file:
+                return {name: np.asarray(file[name]) for name in choose(file.files)}
+        except _UNREADABLE as error:
+            raise ValueError(
+                f"expected an .npz file of plain arrays, got {path}, which cannot be read so: "
+                f"{error}; save it again with np.savez"
+            ) from error
+
+
 def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Images (N, C, H, W) and labels (N,) of one split, or None if the file has neither."""
-    try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            found = {
-                name: file[name] for name in (f"x_{split}", f"y_{split}") if name in file.files
-            }
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        ValueError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        raise ValueError(
-            f"expected an .npz file of plain arrays, got {path}, which cannot be read so: {error}"
-        ) from error
+    names = (f"x_{split}", f"y_{split}")
+    found = read_npz(path, lambda there: [name for name in names if name in there])
     if not found:
         return None
     if len(found) == 1:

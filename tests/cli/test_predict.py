@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rsmooth.cli import main
+from rsmooth.cli.predict import read_images
 from tests.cli.helpers import error_of
 
 
@@ -52,6 +53,17 @@ def test_predictions_of_files_and_of_the_data_set_agree(
     ].strip() == "image,prediction,p_value,label"
 
 
+def test_the_array_of_images_is_found_by_its_name(tmp_path: Path) -> None:
+    wanted, other = np.full((2, 8, 8), 7, np.uint8), np.zeros((2, 8, 8), np.uint8)
+    for name in ("images", "x", "x_test"):
+        np.savez(tmp_path / "a.npz", other=other, **{name: wanted})
+        names, pixels = read_images([tmp_path / "a.npz"])
+        assert names == [f"{tmp_path / 'a.npz'}[{i}]" for i in range(2)]
+        assert pixels.unique().tolist() == [7]
+    np.savez(tmp_path / "a.npz", first=wanted, other=other)
+    assert read_images([tmp_path / "a.npz"])[1].unique().tolist() == [7]
+
+
 class TestPictures:
     """What ``predict`` makes of image files."""
 
@@ -82,11 +94,18 @@ class TestPictures:
     ) -> None:
         (tmp_path / "bad.png").write_text("nope")
         np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
+        np.savez(tmp_path / "none.npz")
+        (tmp_path / "void.npz").write_bytes(b"")
+        whole = (tmp_path / "objects.npz").read_bytes()
+        (tmp_path / "short.npz").write_bytes(whole[: len(whole) // 2])
         np.savez(tmp_path / "empty.npz", images=np.zeros((0, 8, 8), np.uint8))
         for name, said in (
             ("bad.png", "cannot be read"),
             ("", "which is a folder"),
-            ("objects.npz", "array of images"),
+            ("objects.npz", "expected an .npz file of plain arrays"),
+            ("none.npz", "none.npz, which is empty"),
+            ("void.npz", "it is none, or was cut short"),
+            ("short.npz", "it is none, or was cut short"),
             ("empty.npz", "(0, 8, 8, 1)"),
         ):
             assert said in error_of(capsys, "predict", str(run), str(tmp_path / name))

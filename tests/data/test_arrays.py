@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rsmooth.data import load_dataset
+from rsmooth.data.arrays import read_npz
 from tests.data.helpers import ARRAYS, check_splits
 
 
@@ -121,6 +122,25 @@ def test_a_lone_array_or_a_damaged_npz_is_refused(tmp_path):
             load_dataset("npz", path=tmp_path / name)
     with pytest.raises(FileNotFoundError):
         load_dataset("npz", path=tmp_path / "absent.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_an_npz_with_changed_bytes_is_refused_or_the_same(tmp_path, save):
+    """Whatever byte changes, the error names the file; what is read is what was written."""
+    save(tmp_path / "whole.npz", x=np.arange(9, dtype=np.uint8))
+    whole = (tmp_path / "whole.npz").read_bytes()
+    path = tmp_path / "changed.npz"
+    refused = 0
+    for place in range(len(whole)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0x41]) + whole[place + 1 :])
+        try:
+            found = read_npz(path, lambda there: there)
+        except ValueError as error:
+            assert f"got {path}, which cannot be read so" in str(error)  # noqa: PT017
+            refused += 1
+        else:
+            assert [a.tolist() for a in found.values()] in ([], [list(range(9))])
+    assert refused > len(whole) // 2
 
 
 def test_an_npz_file_without_images_is_refused(tmp_path):
