@@ -57,7 +57,12 @@ def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     verb = VERBS.get(name)
     parser = verb_parser(name, verb, VERBS.describe(name))
     written = expand(arguments, manner(verb).positionals, parts_of(verb))
-    options: dict[str, Any] = parser.parse_args(written).as_dict()
+    try:
+        options: dict[str, Any] = parser.parse_args(written).as_dict()
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"expected YAML in --config, got a file that is no text ({error}); name another"
+        ) from None
     options.pop("config", None)
     return {name: plain(value) for name, value in options.items()}
 

@@ -40,6 +40,18 @@ _FRAMES = [
         r"expected --\1 to have no option of its own, got --\1.\2",
     ),
     (r'Parser key "(.*?)":.*?(expected [^\n]*, got [^\n]*)', r"option --\1: \2"),
+    (
+        r"Parser key \"(.*?)\":.*Expected a <class 'dict'>.*Given value: (.*)",
+        r"option --\1: expected a name, or a mapping of a name and options, got \2",
+    ),
+    (
+        r'Parser key "(.*?)":.*Not of type Path:(?:.*Given value: (.*)|.* not (.*))',
+        r"option --\1: expected a path, got \2\3",
+    ),
+    (
+        r"Parser key \"(.*?)\":.*Expected a <class 'str'>.*(?:Got|Given) value: (.*)",
+        r"option --\1: expected a text, got \2",
+    ),
     (r'Parser key "(.*?)":(.*)', r"option --\1: \2"),
 ]
 

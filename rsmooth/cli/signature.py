@@ -76,7 +76,8 @@ def call(verb: Callable[..., Any], given: Mapping[str, Any]) -> Any:
 
         call(certify, {"source": Path("runs/a"), "n": 1000, "mode": "radius", "radius": 0.5})
 
-    ValueError for an option that it does not have, or for one that it needs and does not get.
+    ValueError for an option that it does not have, for one that it needs and does not get, and for
+    None where that is no value of the option.
     """
     options = {option.name: option for option in options_of(verb)}
     _check_names(verb.__name__, given, options)
@@ -106,6 +107,9 @@ def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Opti
     ]
     if missing:
         raise ValueError(f"expected {' and '.join(missing)}, got none; add it")
+    for name, value in given.items():
+        if value is None and type(None) not in typing.get_args(options[name].kind):
+            raise ValueError(f"expected a value of {name}, got null; leave it out for its default")
 
 
 def described(documents: Sequence[str], names: set[str]) -> dict[str, str]:

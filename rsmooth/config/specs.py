@@ -10,10 +10,11 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
+import os
 import re
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Union
 
 from rsmooth.plumbing.values import pixel_value
@@ -25,15 +26,15 @@ Spec = Union[str, dict[str, Any]]  # noqa: UP007
 
 
 def split_spec(spec: Spec, kind: str) -> tuple[str, dict[str, Any]]:
-    """The name and the options of a spec; ValueError for a mapping without a name."""
+    """The name and the options of a spec; ValueError for what is none."""
     if isinstance(spec, str):
         return spec, {}
-    options = dict(spec)
+    options: dict[str, Any] = dict(spec) if isinstance(spec, Mapping) else {}
     name = options.pop("name", None)
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not all(isinstance(key, str) for key in options):
         raise ValueError(
-            f"expected the {kind} to have a name, got {dict(spec)!r}; give it as NAME or "
-            "{name: NAME, option: value}"
+            f"expected the {kind} to have a name, and options with names, got {spec!r}; give it as "
+            "NAME or {name: NAME, option: value}"
         )
     return name, options
 
@@ -118,18 +119,29 @@ def _hints(entry: Any) -> dict[str, Any]:
 
 
 def _coerce(value: Any, hint: Any, where: str) -> Any:
-    """A YAML scalar as the annotation asks: 64/255 or 1e-3 as float, 3 as int or float.
+    """A YAML value as the annotation asks: 64/255 or 1e-3 as float, 3 as int or float.
 
-    Other values stay as they are.
+    So are the items of a list. Other values stay as they are.
     """
-    if isinstance(value, dict):  # options within an option have no annotations
-        return {key: _scalar(item) for key, item in value.items()}
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
     if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
         return value
+    if all(typing.get_origin(kind) is Sequence for kind in kinds):
+        if not isinstance(value, list):
+            raise ValueError(f"{where}: expected a list such as [128, 64], got {value!r}")
+        return [_coerce(item, typing.get_args(kinds[0])[0], where) for item in value]
+    value = _number(value, kinds, where)
+    _check(value, kinds, where)
+    if isinstance(value, dict):  # options within an option have no annotations
+        return {key: _scalar(item) for key, item in value.items()}
+    return value
+
+
+def _number(value: Any, kinds: Sequence[Any], where: str) -> Any:
+    """A number, or a text that is to be one, as the number that is asked for."""
     fraction = isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value)
-    if hint is None and fraction:  # an option that **options takes
+    if None in kinds and fraction:  # an option that **options takes
         return float(pixel_value(value))
     if isinstance(value, str) and str not in kinds and float in kinds:
         try:
@@ -145,13 +157,20 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         return float(value)
     if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
         return int(value)
-    if all(typing.get_origin(kind) is Sequence for kind in kinds) and not isinstance(value, list):
-        raise ValueError(f"{where}: expected a list such as [128, 64], got {value!r}")
+    return value
+
+
+def _check(value: Any, kinds: Sequence[Any], where: str) -> None:
+    """ValueError for a value that none of the kinds takes, as far as they say."""
+    origins = [typing.get_origin(kind) for kind in kinds]
+    if os.PathLike in origins and not isinstance(value, (str, os.PathLike)):
+        raise ValueError(f"{where}: expected a path, got {value!r}")
+    if Callable in origins and not (isinstance(value, str) or callable(value)):
+        raise ValueError(f"{where}: expected a name, got {value!r}")
     plain = [kind for kind in kinds if kind in (bool, int, float, str, type(None))]
     if len(plain) == len(kinds) and (type(value) not in kinds):
         names = " or ".join("null" if kind is type(None) else kind.__name__ for kind in plain)
         raise ValueError(f"{where}: expected {names}, got {value!r}")
-    return value
 
 
 def _scalar(text: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -62,24 +62,21 @@ def switch(value: object) -> bool:
 
 def paths(value: object) -> Paths:
     """A list of paths, one path, or '["a", "b"]' as a tuple; ValueError for anything else."""
-    if isinstance(value, str) and value.startswith("["):
-        value = json.loads(value)
-    listed = [value] if isinstance(value, (str, PathLike)) else value
-    if not isinstance(listed, (list, tuple)):
-        raise ValueError(f"expected a list of paths, got {value!r}")
-    return Paths(Path(item) for item in listed)
-
-
-def numbers(value: str | int | Iterable[int | str]) -> Numbers:
-    """A list of whole numbers, one number, or "3,5,8" as a tuple; ValueError for anything else."""
-    given: Iterable[int | str] = (
-        _listed(value) if isinstance(value, str) else [value] if isinstance(value, int) else value
-    )
     try:
-        listed = list(given)
-        if not all(isinstance(item, (int, str)) for item in listed):
+        if isinstance(value, str) and value.startswith("["):
+            value = json.loads(value)
+        listed = [value] if isinstance(value, (str, PathLike)) else value
+        if not isinstance(listed, (list, tuple)):
             raise ValueError
-        return Numbers(int(item) for item in listed)
+        return Paths(Path(item) for item in listed)
+    except (ValueError, TypeError):
+        raise ValueError(f"expected a list of paths, got {value!r}") from None
+
+
+def numbers(value: object) -> Numbers:
+    """A list of whole numbers, one number, or "3,5,8" as a tuple; ValueError for anything else."""
+    try:
+        return Numbers(int(whole_number(item)) for item in _several(value))
     except ValueError:
         raise ValueError(f"expected whole numbers such as 3,5,8, got {value!r}") from None
 
@@ -100,20 +97,23 @@ def pixel_value(value: str | float) -> PixelValue:
             number = float(above) / float(below)
         else:
             number = float(value)
-    except (ValueError, TypeError, ZeroDivisionError):
+    except (ValueError, TypeError, ArithmeticError):  # an integer too large for a float, too
         number = math.nan
     if not math.isfinite(number) or isinstance(value, bool):
         raise ValueError(f"expected a number such as 0.25 or 64/255, got {value!r}")
     return PixelValue(number)
 
 
-def pixel_values(value: str | float | Iterable[str | float]) -> PixelValues:
+def pixel_values(value: object) -> PixelValues:
     """A list of numbers, one number, or "0.25,64/255" as a tuple; ValueError for anything else."""
+    return PixelValues(float(pixel_value(item)) for item in _several(value))
+
+
+def _several(value: object) -> Sequence[Any]:
+    """The items of a list, of a text with commas, or of one value."""
     if isinstance(value, str):
-        value = _listed(value)
-    elif isinstance(value, (int, float)):
-        value = [value]
-    return PixelValues(float(pixel_value(item)) for item in value)
+        return _listed(value)
+    return value if isinstance(value, (list, tuple)) else [value]
 
 
 def _listed(text: str) -> list[str]:

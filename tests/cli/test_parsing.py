@@ -11,7 +11,7 @@ from rsmooth.cli import main
 from rsmooth.cli.main import parse
 from rsmooth.cli.signature import options_of
 from rsmooth.cli.verbs import VERBS
-from tests.cli.helpers import TINY
+from tests.cli.helpers import TINY, error_of
 
 
 def test_a_yaml_file_says_the_same_as_options(
@@ -109,6 +109,15 @@ def test_the_parser_says_it_in_one_line(
         ("sigma: x\n", "option --sigma: expected a number such as 0.25 or 64/255, got 'x'"),
         ("sigma: [1\n", "expected YAML in --config"),
         ("- a\n", "expected a mapping of options in --config, got"),
+        ("run: 5\n", "option --run: expected a path, got int"),
+        ("init_from: [1]\n", "option --init_from: expected a path, got [1]"),
+        ("device: 3\n", "option --device: expected a text, got 3"),
+        ("preset: [a]\n", "option --preset: expected a text, got ['a']"),
+        ("trainer: [1]\n", "option --trainer: expected a name, or a mapping of a name and options"),
+        (
+            "noise: 3\n",
+            "option --noise: expected a name, or a mapping of a name and options, got 3",
+        ),
     ],
 )
 def test_a_yaml_file_that_is_wrong(
@@ -120,6 +129,22 @@ def test_a_yaml_file_that_is_wrong(
     text = capsys.readouterr().err
     assert said in text
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe\x00", "expected YAML in --config, got a file that is no text"),
+        (b"sigma: 1\nseed: null\n", "expected a value of seed, got null"),
+        (b"sigma: 1\ntrainer: null\n", "expected a value of trainer, got null"),
+    ],
+)
+def test_a_yaml_file_that_the_verb_refuses(
+    content: bytes, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.yaml").write_bytes(content)
+    options = ["--config", str(tmp_path / "run.yaml")]
+    assert said in error_of(capsys, "train", str(tmp_path / "run"), *options)
 
 
 def test_a_traceback_on_request(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,8 @@ def test_a_call_by_name() -> None:
         call(verb, {"source": Path("x"), "devise": "cpu"})
     with pytest.raises(ValueError, match="expected source, got none"):
         call(verb, {})
+    with pytest.raises(ValueError, match="expected a value of seed, got null; leave it out"):
+        call(verb, {"source": Path("x"), "radius": None, "seed": None})
 
 
 def test_types_that_are_written_in_a_way_of_their_own() -> None:
