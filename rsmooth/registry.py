@@ -23,6 +23,10 @@ class RegistryError(LookupError):
     """A name that is unknown, or taken already."""
 
 
+class PluginError(RegistryError):
+    """An entry of another package that cannot be imported; its cause says why."""
+
+
 class Registry:
     """Named entries of one kind, each a class or a function.
 
@@ -66,13 +70,17 @@ class Registry:
         return sorted(self._own)
 
     def get(self, name: str) -> Callable[..., Any]:
-        """The entry called ``name``; RegistryError with the close matches where there is none."""
+        """The entry called ``name``.
+
+        RegistryError with the close matches where there is none, and for one of another package
+        that cannot be imported.
+        """
         if name not in self._entries:
             if name in self._own:
                 # The import registers it.
                 import_module(self._own[name].module)
             elif name in (plugins := self._plugins()):
-                self._entries[name] = plugins[name].load()
+                self._entries[name] = self._load(plugins[name])
             else:
                 raise RegistryError(self.unknown(name))
         return self._entries[name]
@@ -82,7 +90,11 @@ class Registry:
         return self.get(name)(**options)
 
     def describe(self, name: str) -> str:
-        """What the entry's docstring says first, without importing it where the source tells."""
+        """What the entry's docstring says first, without importing it where the source tells.
+
+        Of an entry of another package that cannot be imported, why it cannot. So one broken package
+        hides no other.
+        """
         if name in self._own:
             return self._own[name].summary
         plugin = self._plugins().get(name)
@@ -90,7 +102,10 @@ class Registry:
             found = summary(plugin.module, plugin.attr)
             if found is not None:
                 return found
-        return first_paragraph(self.get(name).__doc__ or "")
+        try:
+            return first_paragraph(self.get(name).__doc__ or "")
+        except PluginError as error:
+            return f"cannot be loaded: {type(error.__cause__).__name__}: {error.__cause__}"
 
     def unknown(self, name: object) -> str:
         """The message for a name that is not registered: the close matches, or all names."""
@@ -112,6 +127,15 @@ class Registry:
     @cached_property
     def _own(self) -> dict[str, Found]:
         return {} if self._home is None else registrations(*self._home)
+
+    def _load(self, point: EntryPoint) -> Any:
+        try:
+            return point.load()
+        except (Exception, SystemExit) as error:  # the code of others may raise anything
+            raise PluginError(
+                f"expected the {self.kind} {point.name!r} to be there as {point.value}, got "
+                f"{type(error).__name__}: {error}; repair or uninstall that package"
+            ) from error
 
     def _plugins(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from rsmooth import ATTACKS, DATASETS, MODELS, OBJECTIVES, TRAINERS, Registry, RegistryError
+from rsmooth.cli.main import overview
+from rsmooth.cli.verbs import VERBS
 
 ALL = [ATTACKS, DATASETS, MODELS, OBJECTIVES, TRAINERS]
 
@@ -102,8 +104,38 @@ def test_an_installed_plugin_joins(tmp_path, monkeypatch):
     assert "tiny-flat" in OBJECTIVES.names()
     assert OBJECTIVES.get("tiny-flat").__module__ == "rsmooth_tiny"
     assert OBJECTIVES.describe("tiny-flat") == "A constant objective, for a test of plug-ins."
-    with pytest.raises(AttributeError, match="missing"):
+    with pytest.raises(
+        RegistryError, match="'tiny-broken' to be there as rsmooth_tiny:missing, got AttributeError"
+    ):
         OBJECTIVES.get("tiny-broken")
     monkeypatch.undo()
     OBJECTIVES._entries.pop("tiny-flat")
     assert "tiny-flat" not in OBJECTIVES
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        ("raise RuntimeError('boom')", "RuntimeError: boom"),
+        ("import rsmooth_nowhere", "ModuleNotFoundError: No module named 'rsmooth_nowhere'"),
+        ("import sys\nsys.exit(5)", "SystemExit: 5"),
+        ("def (:", "SyntaxError: invalid syntax"),
+    ],
+)
+@pytest.mark.parametrize("module", ["rsmooth_broken", "rsmooth_broken.sub"])
+def test_a_package_that_cannot_be_imported_is_named_and_hides_no_other(
+    code, cause, module, tmp_path, monkeypatch
+):
+    (tmp_path / "rsmooth_broken").mkdir()
+    (tmp_path / "rsmooth_broken" / "__init__.py").write_text(code)
+    (tmp_path / "rsmooth_broken" / "sub.py").write_text('def verb():\n    """Fine."""\n')
+    info = tmp_path / "rsmooth_broken-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: rsmooth-broken\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[rsmooth.verbs]\nbroken = {module}:verb\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert f"cannot be loaded: {cause}" in VERBS.describe("broken")
+    assert "rsmooth VERB [options]" in overview()
+    with pytest.raises(RegistryError, match=f"the verb 'broken' to be there as {module}:verb, got"):
+        VERBS.get("broken")
+    sys.modules.pop("rsmooth_broken", None)

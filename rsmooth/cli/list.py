@@ -40,13 +40,12 @@ def _print_entries(entries: Registry) -> None:
     names = entries.names()
     width = max(map(len, names), default=0) + 4
     for name in names:
-        try:
-            text = entries.describe(name)
-        except Exception as error:  # a broken plug-in must not hide the others
-            text = f"cannot be loaded: {type(error).__name__}: {error}"
         print(
             textwrap.fill(
-                text, 100, initial_indent=f"  {name:<{width - 2}}", subsequent_indent=" " * width
+                entries.describe(name),
+                100,
+                initial_indent=f"  {name:<{width - 2}}",
+                subsequent_indent=" " * width,
             )
         )
 

@@ -40,17 +40,17 @@ def registrations(where: str, registry: str) -> dict[str, Found]:
 
 
 def summary(module: str, attribute: str) -> str | None:
-    """What the docstring of ``module.attribute`` says first; None if the source has none.
+    """What the docstring of ``module.attribute`` says first; None if no source tells it.
 
     summary("rsmooth.attacks.pgd", "PGD")
     """
     try:
-        spec = find_spec(module)
-    except (ImportError, ValueError):
+        spec = find_spec(module)  # it imports the packages above, which may raise anything
+        if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+            return None
+        nodes = {node.name: node for node in _definitions(Path(spec.origin))}
+    except (Exception, SystemExit):
         return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-        return None
-    nodes = {node.name: node for node in _definitions(Path(spec.origin))}
     return _summary(nodes[attribute]) if attribute in nodes else None
 
 

@@ -36,7 +36,7 @@ def test_a_broken_plug_in_does_not_hide_the_others(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Broken:
-        module, attr = "rsmooth_nowhere", "gone"
+        module, attr, name, value = "rsmooth_nowhere", "gone", "broken", "rsmooth_nowhere:gone"
 
         def load(self) -> None:
             raise AttributeError("gone")
@@ -47,6 +47,10 @@ def test_a_broken_plug_in_does_not_hide_the_others(
     shown = capsys.readouterr().out
     assert "broken    cannot be loaded: AttributeError: gone" in shown
     assert "uniform" in shown
+    said = error_of(capsys, "list", "noises", "broken")
+    assert (
+        "the noise 'broken' to be there as rsmooth_nowhere:gone, got AttributeError: gone" in said
+    )
 
 
 def test_what_cannot_be_listed(capsys: pytest.CaptureFixture[str]) -> None:
