@@ -104,9 +104,9 @@ def trained_on(source: Path | None) -> Spec:
     if source is not None and not source.exists():
         raise ValueError(f"expected a run folder or a model, got no such file: {source}")
     if source is None or not (source / CONFIG).exists():
+        why = "nor a run folder" if source is None else f"and {source} is no run folder"
         raise ValueError(
-            f"expected a data set, got none, and {source or 'nothing else'} is no run folder that "
-            "would name one; add e.g. --dataset digits"
+            f"expected a data set, got none, {why} that would name one; add e.g. --dataset digits"
         )
     dataset: Spec | None = read_config(source).get("dataset")
     if dataset is None:

@@ -41,7 +41,8 @@ def local_device(device: torch.device) -> torch.device:
 def pick_device(name: str) -> torch.device:
     """The device of a name; "auto" is CUDA where there is one, "cuda" this process' own GPU.
 
-    ValueError for what is no device, and for CUDA where there is none.
+    ValueError for what is no device, for "meta", which computes nothing, and for a GPU that is not
+    there.
     """
     import torch
 
@@ -50,11 +51,16 @@ def pick_device(name: str) -> torch.device:
     try:
         picked = torch.device(name)
     except RuntimeError:
-        raise ValueError(
-            f"expected a device, got {name!r}; use cpu, cuda, cuda:1 or auto"
-        ) from None
+        picked = torch.device("meta")
+    if picked.type == "meta":
+        raise ValueError(f"expected a device, got {name!r}; use cpu, cuda, cuda:1 or auto")
     if picked.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(
             f"expected a device of this machine, got {name!r}, and it has no CUDA; use cpu or auto"
+        )
+    if picked.type == "cuda" and (picked.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"expected a device of this machine, got {name!r}, and it has "
+            f"{torch.cuda.device_count()} GPUs, numbered from 0; use cuda or auto"
         )
     return picked if picked.index is not None else local_device(picked)

@@ -21,6 +21,8 @@ def test_images_are_thinned_or_named() -> None:
 def test_what_cannot_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a data set, got none"):
         choose_images(None, tmp_path, split="test", skip=1, limit=None, only=None)
+    with pytest.raises(ValueError, match="got none, nor a run folder that would name one"):
+        choose_images(None, None, split="test", skip=1, limit=None, only=None)
     with pytest.raises(ValueError, match=r"got no such file: .*nowhere"):
         choose_images(None, tmp_path / "nowhere", split="test", skip=1, limit=None, only=None)
     with pytest.raises(ValueError, match="expected split train, validation or test, got 'dev'"):

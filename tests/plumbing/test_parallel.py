@@ -29,6 +29,7 @@ def test_each_process_takes_the_gpu_of_its_number(monkeypatch: pytest.MonkeyPatc
     taken: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     assert pick_device("auto") == torch.device("cuda")
     monkeypatch.setenv("LOCAL_RANK", "1")
     assert local_device(torch.device("cpu")) == torch.device("cpu")
@@ -43,5 +44,11 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cpu")
     with pytest.raises(ValueError, match="got 'cuda', and it has no CUDA; use cpu or auto"):
         pick_device("cuda")
-    with pytest.raises(ValueError, match="expected a device, got 'gpu'; use cpu"):
-        pick_device("gpu")
+    for name in ("gpu", "meta", ""):
+        with pytest.raises(ValueError, match=f"expected a device, got '{name}'; use cpu"):
+            pick_device(name)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(ValueError, match="got 'cuda:2', and it has 2 GPUs, numbered from 0"):
+        pick_device("cuda:2")
