@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsmooth.cli.verbs import VERBS
+
+if TYPE_CHECKING:
+    from rsmooth.noise.distributions import NoiseDistribution
 
 
 @VERBS.register("plan")
@@ -33,22 +37,29 @@ def plan(
         radii: the radii of mode grid, to see how many samples it would draw; needs log
         tolerance: the tolerance of mode anytime, to see how many samples it would draw; needs log
         rate: measured samples per second; default: that of log
-        log: an earlier run folder or journal, for its rate and its votes
+        log: an earlier run folder or journal, for its rate and, under the same noise, its votes
     """
     from rsmooth.certify.proof.planning import plan as work_out
+    from rsmooth.noise.distributions import Gaussian
 
     if log is None and (radii is not None or tolerance is not None):
         raise ValueError(
             "expected --log beside --radii or --tolerance, since the samples of a sequential mode "
             "depend on the votes, got none; name an earlier run folder"
         )
-    shares = None
+    noise, shares = Gaussian(float(sigma)), None
     if log is not None:
-        shares, measured = _votes(log)
+        votes, measured, drawn = _votes(log)
         rate = measured if rate is None else rate
+        shares = votes if drawn == noise else None
+        if shares is None and (radii is not None or tolerance is not None):
+            raise ValueError(
+                f"expected --log of a run under {noise} beside --radii or --tolerance, since the "
+                f"votes depend on the noise, got {log} under {drawn}; name another run folder"
+            )
     print(
         work_out(
-            float(sigma),
+            noise,
             alpha=alpha,
             n=n,
             n0=n0,
@@ -62,10 +73,11 @@ def plan(
     )
 
 
-def _votes(log: Path) -> tuple[list[float], float]:
-    """The share of the most frequent class of each image, and the samples per second."""
+def _votes(log: Path) -> tuple[list[float], float, NoiseDistribution]:
+    """The share of the most frequent class of each image, the samples per second, the noise."""
     from rsmooth.plumbing.errors import RecordError
     from rsmooth.records.files import read_log
+    from rsmooth.records.noise import required_noise
 
     record = read_log(log)
     if record.counts is None or record.samples is None:
@@ -74,4 +86,5 @@ def _votes(log: Path) -> tuple[list[float], float]:
             "not hold them: name a run folder or a journal"
         )
     shares: list[float] = (record.counts.max(axis=1) / record.samples).tolist()
-    return shares, float(record.samples.sum() / record.time.sum())
+    rate = float(record.samples.sum() / record.time.sum())
+    return shares, rate, required_noise(record.provenance)

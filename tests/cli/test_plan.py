@@ -28,6 +28,26 @@ def test_a_run_gives_the_rate_and_the_votes(run: Path, capsys: pytest.CaptureFix
     assert "grid" in capsys.readouterr().out
 
 
+def test_votes_under_other_noise_give_only_the_rate(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of a run at sigma 0.25, a plan for another sigma knows the speed and nothing else."""
+    asked = ["plan", "--sigma", "0.5", "--n", "1000", "--radius", "0.25", "--log", str(run)]
+    assert main(asked) == 0
+    shown = capsys.readouterr().out
+    assert [line.split()[0] for line in shown.splitlines()] == [
+        "gaussian",
+        "radius",
+        "mode",
+        "fixed",
+    ]
+    assert "unknown" not in shown
+    for option in (["--radii", "0.1"], ["--tolerance", "0.1"]):
+        said = error_of(capsys, *asked, *option)
+        assert "expected --log of a run under gaussian sigma=0.5 beside --radii" in said
+        assert "under gaussian sigma=0.25; name another" in said
+
+
 def test_a_plan_of_sequential_modes_needs_votes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "expected --log beside" in error_of(capsys, "plan", "--sigma", "1", "--radii", "0.5")
 
