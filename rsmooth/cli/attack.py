@@ -14,6 +14,7 @@ from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape
 from rsmooth.config.parts import noise_config
 from rsmooth.config.specs import Spec, accepts, create, split_spec
+from rsmooth.plumbing.files import replace_file
 from rsmooth.registry import ATTACKS
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def attack(
 ) -> None:
     """Attack the smoothed classifier at several epsilons, and print its empirical accuracy.
 
-    An abstention counts as wrong.
+    An abstention counts as wrong. The row of an epsilon is printed when it is done.
 
     Args:
         images: attack only the images with these indices
@@ -51,7 +52,8 @@ def attack(
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions
         batch_size: images attacked at once
-        out: the file for the figures; default: attack.json in the run folder
+        out: the file for the figures, written at the end, so that a stopped attack starts anew;
+            default: attack.json in the run folder
         progress: show a progress bar
     """
     from rsmooth.certify.proof.bounds import check_n
@@ -66,8 +68,10 @@ def attack(
     g = model.load(image_shape(chosen))
     check_labels(chosen.labels, len(chosen), g.num_classes)
     asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed}
-    rows = [
-        attack_data(
+    rows: list[UnderAttack] = []
+    print(_title(len(chosen), name), flush=True)
+    for epsilon in epsilons:
+        found = attack_data(
             g,
             chosen,
             create(ATTACKS, {"name": name, **options, "epsilon": epsilon}) if epsilon else None,
@@ -75,9 +79,8 @@ def attack(
             batch_size=batch_size,
             progress=progress,
         )
-        for epsilon in epsilons
-    ]
-    _print(rows, name)
+        print(_line(found), flush=True)
+        rows.append(found)
     if path is not None:
         made = {
             "attack": {"name": name, **options},
@@ -88,19 +91,21 @@ def attack(
             "images": chosen.index.tolist(),
             "rows": [row.record() for row in rows],
         }
-        path.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        replace_file(path, f"{json.dumps(made, indent=1)}\n".encode())
 
 
-def _print(rows: Sequence[UnderAttack], name: str) -> None:
-    print(
+def _title(images: int, name: str) -> str:
+    return (
         f"{'epsilon':>8} {'accuracy %':>10} {'s.e.':>5} {'abstained %':>11}   "
-        f"({rows[0].images} images, {name})"
+        f"({images} images, {name})"
     )
-    for row in rows:
-        print(
-            f"{row.epsilon:8.4g} {100 * row.accuracy:10.1f} {100 * row.standard_error:5.1f} "
-            f"{100 * row.abstained:11.1f}"
-        )
+
+
+def _line(row: UnderAttack) -> str:
+    return (
+        f"{row.epsilon:8.4g} {100 * row.accuracy:10.1f} {100 * row.standard_error:5.1f} "
+        f"{100 * row.abstained:11.1f}"
+    )
 
 
 def _check(epsilons: Sequence[float], num_noise: int, batch_size: int) -> None:

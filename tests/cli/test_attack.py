@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from collections.abc import Sized
 from pathlib import Path
 
 import pytest
 
 from rsmooth.cli import main
+from rsmooth.evaluate import attacked
+from rsmooth.evaluate.attacked import UnderAttack
 from tests.cli.helpers import error_of
 
 
@@ -83,3 +88,38 @@ def test_an_attack_is_refused_before_any_work(
     run: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert said in error_of(capsys, "attack", str(run), "--progress", "false", *options)
+
+
+def test_a_stopped_attack_has_printed_the_finished_epsilons(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.json"
+    out.write_text("of an earlier attack")
+
+    def stops(g: object, data: Sized, attack: object, **asked: object) -> UnderAttack:
+        if attack is not None:
+            raise KeyboardInterrupt
+        return UnderAttack(0.0, 0.5, 0.25, len(data))
+
+    monkeypatch.setattr(attacked, "attack_data", stops)
+    quick = ["--max", "4", "--n", "50", "--epsilons", "0,0.5", "--out", str(out)]
+    assert main(["attack", str(run), *quick]) == 130
+    captured = capsys.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()] == ["epsilon", "0"]
+    assert captured.err == "rsmooth attack: stopped\n"
+    assert out.read_text() == "of an earlier attack"
+
+
+def test_the_file_is_replaced_whole_or_not_at_all(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "a.json"
+    out.write_text("of an earlier attack")
+
+    def full(*names: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    quick = ["--max", "2", "--n", "50", "--epsilons", "0", "--out", str(out), "--progress", "false"]
+    assert "the file is as it was before" in error_of(capsys, "attack", str(run), *quick)
+    assert out.read_text() == "of an earlier attack"
