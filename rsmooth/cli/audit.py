@@ -11,6 +11,7 @@ from rsmooth.cli.options import PredictionOptions, RunOptions
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape, load_split, trained_on
 from rsmooth.config.specs import Spec
+from rsmooth.plumbing.files import replace_file
 
 AUDIT, FIGURE = "audit.json", "audit-gap"
 
@@ -32,7 +33,8 @@ def audit(
     """Attack the certified images of a run folder, within their radius and beyond it.
 
     An attack within the radius that changes the answer contradicts the certificate. Attacks beyond
-    it measure how tight the certificates are.
+    it measure how tight the certificates are. The files come at the end: a stopped audit starts
+    anew.
 
     Args:
         source: a run folder with a model and its certificates
@@ -72,7 +74,7 @@ def audit(
         for name, value in asdict(found).items()
     }
     options = {"steps": steps, "num_noise": num_noise, **asdict(prediction), "seed": seed}
-    (source / AUDIT).write_text(json.dumps({**record, "options": options}) + "\n", encoding="utf-8")
+    replace_file(source / AUDIT, f"{json.dumps({**record, 'options': options})}\n".encode())
     print(found.summary())
     for path in [source / AUDIT, *figures]:
         print(f"wrote {path}")
