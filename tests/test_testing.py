@@ -22,7 +22,11 @@ from rsmooth.registry import ATTACKS, MODELS, NOISES, OBJECTIVES, TRAINERS
 from rsmooth.training import Batch
 from tests.training.helpers import build
 
-FOOLBOX: dict[str, Any] = {"attack": "L2PGD", "options": {"steps": 5}, "target": "smoothed"}
+FOOLBOX: dict[str, Any] = {
+    "attack": "L2PGD",
+    "options": {"steps": 5, "rel_stepsize": 0.4},
+    "target": "smoothed",
+}
 
 
 @pytest.mark.parametrize("name", ATTACKS.own_names())
@@ -208,8 +212,23 @@ class Skewed(Gaussian):
         return super().fill_standard(tensor, generator).mul_(1.05)
 
 
+@dataclass(frozen=True)
+class Upwards(Gaussian):
+    """Radii that are rounded up."""
+
+    name: ClassVar[str] = "upwards"
+
+    def radius_rounded_down(self, miss: Any, relative: Any = 0.0) -> Any:
+        return (1 + 1e-6) * super().radius_rounded_down(miss, relative)
+
+
 @pytest.mark.parametrize(
-    ("kind", "message"), [(Proud, "radii that are rounded down"), (Skewed, "draws of the distri")]
+    ("kind", "message"),
+    [
+        (Proud, "share to be the inverse of radius"),
+        (Upwards, "radii that are rounded down"),
+        (Skewed, "draws of the distri"),
+    ],
 )
 def test_a_noise_that_promises_too_much_is_reported(
     kind: type[Gaussian], message: str, monkeypatch: pytest.MonkeyPatch

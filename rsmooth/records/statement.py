@@ -56,7 +56,10 @@ class Statement:
 
     @property
     def group(self) -> tuple[str, str]:
-        """Norm and kind: what two records must share to be in one table."""
+        """Norm and kind: what two records must share to be in one table.
+
+        Alpha and method may differ within a table, which then prints them.
+        """
         return self.norm, self.kind
 
     def __str__(self) -> str:
