@@ -71,7 +71,7 @@ def test_a_hard_link_meets_the_lock_of_its_file(
     descriptors = [os.open(tmp_path / name, os.O_RDWR) for name in ("file", "hard")]
     first, second = (FileLock(tmp_path / name) for name in ("file", "hard"))
     first.hold_inode(descriptors[0])
-    with pytest.raises(LockedError, match="hard, but another process .under another name"):
+    with pytest.raises(LockedError, match=r"hard, but another process .under another name"):
         second.hold_inode(descriptors[1], patience=0.1)
     first.release()
     second.hold_inode(descriptors[1])

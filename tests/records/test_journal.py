@@ -112,7 +112,7 @@ def test_a_second_writer_through_a_link_is_locked_out(tmp_path, link):
     path = fill(tmp_path / "j")
     (tmp_path / "folder").mkdir()
     getattr(tmp_path / "folder" / "link", link)(path)
-    with Journal(path, HEADER), pytest.raises(LockedError, match="only writer of .*link, but"):
+    with Journal(path, HEADER), pytest.raises(LockedError, match=r"only writer of .*link, but"):
         Journal(tmp_path / "folder" / "link", HEADER)
     with Journal(tmp_path / "folder" / "link", HEADER) as journal:
         journal.append("image", RECORDS[0])

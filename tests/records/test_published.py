@@ -322,7 +322,7 @@ def test_a_checksum_under_a_misspelt_name_is_missed(tmp_path, early):
     text = (tmp_path / "log.json").read_text()
     misspelt = text.replace("provenance_sha256" if early else "checksums", "checksumz")
     (tmp_path / "log.json").write_text(misspelt)
-    with pytest.raises(RecordError, match="log.json: expected .* and the checksums of both, got"):
+    with pytest.raises(RecordError, match=r"log.json: expected .* and the checksums of both, got"):
         read_log(tmp_path / "log")
 
 
