@@ -297,6 +297,8 @@ def _upper_bound(hits: Counts, total: Counts, alpha: float) -> Floats:
     # A harmless argument at the two ends, whose bounds are set below.
     inner = np.where((hits == 0) | (hits == total), 1, hits)
     bound = special.betainccinv(inner + 1.0, np.maximum(total - inner, 1.0), alpha)
+    # NaN for some alpha below 1e-190 and bounds next to 1; that bound is always safe.
+    bound = np.nan_to_num(bound, nan=1.0)
     bound = np.where(hits == 0, -np.expm1(math.log(alpha) / total), bound)
     return np.where(hits == total, 1.0, bound)
 
@@ -304,7 +306,7 @@ def _upper_bound(hits: Counts, total: Counts, alpha: float) -> Floats:
 def _rounded_share(hits: Counts, total: Counts, alpha: float) -> Floats:
     """The lower bound on the share of checked ``hits``, rounded down; 0 without any."""
     inner = np.maximum(hits, 1)
-    # NaN for some alpha below 1e-190.
+    # NaN where betainccinv is; that bound is always safe.
     bound = np.nan_to_num(special.betaincinv(np.float64(inner), total - inner + 1.0, alpha))
     rounded = np.maximum(bound * (1.0 - _margin(BOUND_MARGIN, total, alpha)), 0.0)
     return np.where(hits == 0, 0.0, rounded)
