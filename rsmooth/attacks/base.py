@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.attacks.l2 import Bounds
+from rsmooth.attacks.norms import norm_of, order_of, rounding
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
@@ -53,28 +55,74 @@ class Problem(NamedTuple):
     generator: torch.Generator | None
 
 
+class Attacked(NamedTuple):
+    """What an attack made of a batch, and what was measured on it.
+
+        found = attack.measured(g, x, y)
+
+    x_adv: the attacked images (B, C, H, W).
+    length: the norm of each perturbation (B,) in float64, in the attack's ``norm``.
+    without_gradient: images (B,) that the attack never saw succeed, and for which every gradient
+        that it asked for was zero: it was led by nothing.
+    """
+
+    x_adv: Tensor
+    length: Tensor
+    without_gradient: Tensor
+
+
 class Victim:
     """A classifier under attack, with the noise of the whole attack.
 
         log_probs = victim.log_probs(x_adv)     # (B, C, H, W) -> (B, m, K)
 
     healthy (B,): whether all answers for an image were numbers so far.
+    succeeds: of log-probabilities (B, m, K), on which images the attack succeeds (B,). Where it is
+        given, the gradients in x are looked at, whoever asks for them.
     """
 
-    def __init__(self, g: SmoothedClassifier, noise: Tensor | None, batch: Tensor) -> None:
+    def __init__(
+        self,
+        g: SmoothedClassifier,
+        noise: Tensor | None,
+        batch: Tensor,
+        succeeds: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self._g = g
         self._noise = noise
+        self._succeeds = succeeds
         self.healthy = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
+        self._led = torch.zeros_like(self.healthy)
+        self._asked = False
+
+    @property
+    def without_gradient(self) -> Tensor:
+        """Images (B,) without a success, all of whose gradients so far were zero.
+
+        None where no gradient was asked for.
+        """
+        return ~self._led if self._asked else torch.zeros_like(self._led)
 
     def log_probs(self, x: Tensor) -> Tensor:
         """Log-probabilities under the attack's noise: (B, C, H, W) -> (B, m, K).
 
         The base classifier is attacked without noise; then m is 1.
         """
+        watched = self._succeeds is not None and len(x) == len(self._led)
+        if watched and x.requires_grad:
+            x.register_hook(self._look)  # type: ignore[no-untyped-call]
         points = x.unsqueeze(1)
         log_probs = self._g.log_probs(points if self._noise is None else points + self._noise)
         self.healthy &= ~log_probs.detach().isnan().flatten(1).any(dim=1)
+        if watched:
+            assert self._succeeds is not None
+            # A loss may well be flat there, and no gradient is needed any more.
+            self._led |= self._succeeds(log_probs.detach())
         return log_probs
+
+    def _look(self, gradient: Tensor) -> None:
+        self._asked = True
+        self._led |= (gradient != 0).flatten(1).any(dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +158,7 @@ class Attack(ABC):
             )
         if self.target not in ("base", "smoothed"):
             raise ValueError(f"expected target 'base' or 'smoothed', got {self.target!r}")
+        order_of(self.norm)
 
     @final
     def __call__(
@@ -137,11 +186,46 @@ class Attack(ABC):
         bounds: the box of valid pixels. None switches it off, for points outside of any box.
         generator: source of the noise and of random starts; None is torch's own.
         validate: False omits the checks that wait for the device: ranges of x and y, and NaN in the
-            result. An image whose evaluation had a NaN then comes back as NaN.
+            result. An image whose evaluation had a NaN then comes back as NaN. So does, on a GPU,
+            one whose perturbation is longer than epsilon.
 
         Meanwhile the model is in eval mode and its parameters are frozen. Both are restored, also
-        after an error. ValueError for images, labels, noise or bounds out of range, and for a model
-        that returns NaN.
+        after an error. ValueError for images, labels, noise or bounds out of range, for a model
+        that returns NaN, and for an attack that leaves epsilon in its ``norm``. A warning where the
+        gradients vanish, since the answers then say nothing about the model.
+        """
+        found = self.measured(
+            g,
+            x,
+            y,
+            noise=noise,
+            num_noise=num_noise,
+            bounds=bounds,
+            generator=generator,
+            validate=validate,
+        )
+        if validate:
+            warn_without_gradient(int(found.without_gradient.sum()), len(x), stacklevel=3)
+        return found.x_adv
+
+    @final
+    def measured(
+        self,
+        g: SmoothedClassifier,
+        x: Tensor,
+        y: Tensor,
+        *,
+        noise: Tensor | None = None,
+        num_noise: int = 1,
+        bounds: Bounds | None = (0.0, 1.0),
+        generator: torch.Generator | None = None,
+        validate: bool = True,
+    ) -> Attacked:
+        """The same attack, with what was measured on it, and without a warning.
+
+            attack.measured(g, x, y, num_noise=64).length.max()
+
+        Arguments and errors as of the call. Gradients are looked at only where ``validate`` is set.
         """
         check_smoothed(g)
         check_tensor(x, "images (B, C, H, W)")
@@ -154,21 +238,60 @@ class Attack(ABC):
         if validate and noise is not None:
             _check_noise_values(noise)
         if len(x) == 0:
-            return x.detach().clone()
+            none = x.new_zeros(0, dtype=torch.bool)
+            return Attacked(x.detach().clone(), none.double(), none)
         with torch.inference_mode(False), frozen(g):
             # inference_mode(False) also turns gradients on. Tensors made in inference mode are
             # cloned, since autograd refuses them.
             y = y.to(torch.int64, copy=True)
             problem = Problem(x.detach().clone(), y, bounds, generator)
-            victim = Victim(g, noise, x)
+            victim = Victim(g, noise, x, self._succeeds(y) if validate else None)
             x_adv = self._perturb(victim, problem).detach()
+            if x_adv.shape != x.shape:
+                raise ValueError(
+                    f"expected images like those handed in {tuple(x.shape)} from {self!r}, got "
+                    f"{tuple(x_adv.shape)}; mend its _perturb"
+                )
             x_adv = x_adv.masked_fill(~victim.healthy.view(-1, 1, 1, 1), math.nan)
             if bounds is not None:
                 # Against the last bit of x + delta; NaN is left alone.
                 x_adv = x_adv.clamp(*bounds)
         if validate:
             _check_finite(x_adv)
-        return x_adv
+        # Without validation x may be outside of the box, into which the answer is clamped.
+        start = x.detach() if validate or bounds is None else x.detach().clamp(*bounds)
+        x_adv, length = self._kept_epsilon(x_adv, start, validate)
+        blind = victim.without_gradient & (self.epsilon > 0)
+        return Attacked(x_adv, length, blind)
+
+    def _succeeds(self, y: Tensor) -> Callable[[Tensor], Tensor]:
+        """Whether log-probabilities (B, m, K) name what the attack wants: by votes, or on average.
+
+        Attacks differ in which of the two they look at.
+        """
+
+        def succeeds(log_probs: Tensor) -> Tensor:
+            votes, mean = majority_vote(log_probs), log_probs.logsumexp(dim=1).argmax(dim=1)
+            if self.targeted:
+                return (votes == y) | (mean == y)
+            return (votes != y) | (mean != y)
+
+        return succeeds
+
+    def _kept_epsilon(self, x_adv: Tensor, x: Tensor, validate: bool) -> tuple[Tensor, Tensor]:
+        """The answer and its norms; ValueError where one is above epsilon, or NaN in its place."""
+        length = norm_of(x_adv - x, self.norm)
+        beyond = length > self.epsilon + rounding(x_adv, self.epsilon, self.norm)
+        if not (validate or x.device.type == "cpu" or not self.recordable):
+            return x_adv.masked_fill(beyond.view(-1, 1, 1, 1), math.nan), length
+        if bool(beyond.any()):
+            raise ValueError(
+                f"expected perturbations of {self.norm} norm up to epsilon={self.epsilon:g}, got "
+                f"one of {float(length[beyond].max()):.6g} for {int(beyond.sum())} of {len(x)} "
+                f"images from {self!r}; an attack that does not keep epsilon measures another "
+                "threat: take one that does"
+            )
+        return x_adv, length
 
     def remarks(self, noise: NoiseDistribution) -> list[str]:
         """What is known to go badly when training with this attack under this noise, in words."""
@@ -303,6 +426,26 @@ def check_steps(steps: int) -> None:
     """The number of steps of a search; ValueError unless >= 1."""
     if steps < 1:
         raise ValueError(f"expected whole steps >= 1, got {steps}")
+
+
+def check_untargeted(attack: Attack) -> None:
+    """ValueError for a targeted attack, where it is to be called with true labels."""
+    if attack.targeted:
+        raise ValueError(
+            f"expected an untargeted attack, since y are the true labels, got {attack!r}, which "
+            "moves images towards them; set targeted=False"
+        )
+
+
+def warn_without_gradient(count: int, images: int, *, stacklevel: int) -> None:
+    """Warn where an attack found no gradient to follow for ``count`` of the images."""
+    if count:
+        warnings.warn(
+            f"the gradient was zero at every step for {count} of {images} images: there the attack "
+            "has measured nothing. Look for rounding, thresholds or argmax within the model, or "
+            "use an attack that needs no gradient",
+            stacklevel=stacklevel,
+        )
 
 
 def _check_bounds(bounds: Bounds | None) -> None:

@@ -24,6 +24,9 @@ Arithmetic = Literal["integer", "float"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 Compile = Literal["auto", "always", "never"]
 
+# The counter of a sample has 32 bits.
+MOST_SAMPLES = 2**32
+
 # What ``noise`` said before ``arithmetic`` did.
 EARLIER_WORDS: dict[str, Arithmetic] = {"grid": "integer", "float": "float"}
 
@@ -147,6 +150,7 @@ class PredictSettings(Sampling):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "n", check_n(self.n, self.alpha))
+        _check_counters(n=self.n)
 
 
 @_accepts_earlier_words
@@ -183,6 +187,7 @@ class CertifySettings(Sampling):
         object.__setattr__(self, "n", check_n(self.n, self.alpha))
         if _take_integer(self, "n0", 100) < 1:
             raise ValueError(f"expected n0 >= 1, got {self.n0}")
+        _check_counters(n=self.n, n0=self.n0)
         _check_choice("mode", self.mode, Mode)
         _check_choice("target", self.target, Target)
         for name in ("radius", "tolerance"):
@@ -241,6 +246,16 @@ def _take_integer(options: object, name: str, example: int) -> int:
     value = check_integer(getattr(options, name), name, example)
     object.__setattr__(options, name, value)
     return value
+
+
+def _check_counters(**samples: int) -> None:
+    """ValueError, before any vote, for more samples per image than the noise has counters for."""
+    for name, count in samples.items():
+        if count > MOST_SAMPLES:
+            raise ValueError(
+                f"expected {name} <= {MOST_SAMPLES} samples per image, which is all that a seed "
+                f"gives, got {count}; draw fewer, and further ones with another seed (extends)"
+            )
 
 
 def _number(name: str, value: Any) -> float:

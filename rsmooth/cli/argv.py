@@ -21,9 +21,26 @@ def expand(
     star takes all values that follow.
     parts: options that name a registered entry. ``--trainer smoothadv --trainer.epochs 3`` sets
     its name and one of its options.
+
+    ``--config FILE`` comes first, wherever it stood: the parser takes options in their order, and
+    what is on the command line counts more than what is in a file.
     """
     bare = next((i for i, token in enumerate(tokens) if token.startswith("-")), len(tokens))
-    return [*_named(positionals, list(tokens[:bare])), *_parted(tokens[bare:], parts)]
+    files, rest = _files_apart(tokens[bare:])
+    return [*files, *_named(positionals, list(tokens[:bare])), *_parted(rest, parts)]
+
+
+def _files_apart(tokens: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The tokens of ``--config``, each with its value, and all others; both in their order."""
+    files: list[str] = []
+    rest: list[str] = []
+    upcoming = iter(tokens)
+    for token in upcoming:
+        if token == "--config":
+            files += [token, *([value] if (value := next(upcoming, None)) is not None else [])]
+        else:
+            (files if token.startswith("--config=") else rest).append(token)
+    return files, rest
 
 
 def _named(positionals: Sequence[str], values: list[str]) -> list[str]:

@@ -42,13 +42,15 @@ def attack(
 ) -> None:
     """Attack the smoothed classifier at several epsilons, and print its empirical accuracy.
 
-    An abstention counts as wrong. The row of an epsilon is printed when it is done.
+    An abstention counts as wrong. The row of an epsilon is printed when it is done. It is marked
+    where the attack found no gradient to follow: there it has measured nothing.
 
     Args:
         images: attack only the images with these indices
         attack: the attack and its options except epsilon (see rsmooth list attacks). Attacks that
             have such options take 20 steps on g, with the smoothadv objective
-        epsilons: largest norms of the perturbation, in [0,1] pixel units, e.g. 0.25,128/255
+        epsilons: largest norms of the perturbation, in the attack's norm (l2 for ours, which the
+            table names) and in [0,1] pixel units, e.g. 0.25,128/255
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions
         batch_size: images attacked at once
@@ -62,14 +64,14 @@ def attack(
 
     _check(epsilons, num_noise, batch_size)
     check_n(prediction.n, prediction.alpha)
-    name, options = _with_defaults(attack)
+    name, options, norm = _with_defaults(attack)
     path = output_file(out or _beside(model.source))
     chosen = data.choose(model.source, images)
     g = model.load(image_shape(chosen))
     check_labels(chosen.labels, len(chosen), g.num_classes)
     asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed}
     rows: list[UnderAttack] = []
-    print(_title(len(chosen), name), flush=True)
+    print(_title(len(chosen), name, norm), flush=True)
     for epsilon in epsilons:
         found = attack_data(
             g,
@@ -84,6 +86,7 @@ def attack(
     if path is not None:
         made = {
             "attack": {"name": name, **options},
+            "norm": norm,
             **asked,
             **noise_config(g.noise),
             "dataset": chosen.name,
@@ -94,17 +97,18 @@ def attack(
         replace_file(path, f"{json.dumps(made, indent=1)}\n".encode())
 
 
-def _title(images: int, name: str) -> str:
+def _title(images: int, name: str, norm: str) -> str:
     return (
         f"{'epsilon':>8} {'accuracy %':>10} {'s.e.':>5} {'abstained %':>11}   "
-        f"({images} images, {name})"
+        f"({images} images, {name}, epsilon in {norm})"
     )
 
 
 def _line(row: UnderAttack) -> str:
+    mark = f"   no gradient for {row.without_gradient} of {row.images} images"
     return (
         f"{row.epsilon:8.4g} {100 * row.accuracy:10.1f} {100 * row.standard_error:5.1f} "
-        f"{100 * row.abstained:11.1f}"
+        f"{100 * row.abstained:11.1f}{mark if row.without_gradient else ''}"
     )
 
 
@@ -121,11 +125,13 @@ def _beside(source: Path | None) -> Path | None:
     return source / "attack.json" if source is not None and source.is_dir() else None
 
 
-def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any]]:
-    """Name and options of the attack, with the verb's defaults for the options that it has.
+def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any], str]:
+    """Name and options of the attack, with the verb's defaults for those that it has; its norm.
 
-    An attack that cannot be built is refused here, before any work.
+    An attack that cannot be built, or is targeted, is refused here, before any work.
     """
+    from rsmooth.attacks.base import check_untargeted
+
     name, options = split_spec(attack, "attack")
     if "epsilon" in options:
         raise ValueError(
@@ -135,5 +141,6 @@ def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any]]:
         key: value for key, value in DEFAULT_OPTIONS.items() if accepts(ATTACKS.get(name), key)
     }
     options = {**defaults, **options}
-    create(ATTACKS, {"name": name, **options, "epsilon": 1.0})
-    return name, options
+    built = create(ATTACKS, {"name": name, **options, "epsilon": 1.0})
+    check_untargeted(built)
+    return name, options, built.norm

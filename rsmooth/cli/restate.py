@@ -46,6 +46,7 @@ def restate(
             default: print only
     """
     from rsmooth.records.files import read_log, write_log
+    from rsmooth.records.log import images_asked
 
     if (append is None) != (looked is None):
         raise ValueError(
@@ -78,6 +79,8 @@ def restate(
     }
     if looked is not None:
         derived["looked"] = looked
+    if (whole := images_asked(log)) > len(log):
+        derived["unfinished"] = {"images": len(log), "of": whole}
     made = dataclasses.replace(made, provenance={**made.provenance, **derived})
     print(_before_and_after(log, made, None if radii is None else list(radii)))
     if path is not None:
@@ -169,6 +172,11 @@ def _before_and_after(
             f"alpha={made['alpha']:.4g} per image"
         )
     stated = after.provenance
+    if "unfinished" in stated:
+        lines.append(
+            f"Unfinished: only {len(after):,} of {stated['unfinished']['of']:,} images are there, "
+            "and the figures are those of these alone; rsmooth certify goes on with the run."
+        )
     together = stated.get("statements", 1)
     if together > 1:
         chosen = "" if together >= len(after) else " chosen without regard to the votes"

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from rsmooth.attacks.base import Attack
+from rsmooth.attacks.base import Attack, warn_without_gradient
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
-from rsmooth.evaluate.empirical import answers_under_attack
+from rsmooth.evaluate.empirical import measured_answers
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN
@@ -24,12 +24,21 @@ from rsmooth.smoothed import SmoothedClassifier
 
 @dataclass(frozen=True)
 class UnderAttack:
-    """N images under an attack: the shares that g classified correctly and abstained on."""
+    """N images under an attack: the shares that g classified correctly and abstained on.
+
+    norm: what epsilon is measured in; None without an attack.
+    largest_norm: that of the longest perturbation, measured.
+    without_gradient: images for which the attack found no gradient to follow. Its accuracy says
+        nothing about these.
+    """
 
     epsilon: float
     accuracy: float
     abstained: float
     images: int
+    norm: str | None = None
+    largest_norm: float = 0.0
+    without_gradient: int = 0
 
     @property
     def standard_error(self) -> float:
@@ -60,7 +69,8 @@ def attack_data(
         attack_data(g, splits.test, SmoothAdvPGD(epsilon=0.5, steps=20)).accuracy
 
     batch_size: images attacked at once. Further arguments as in ``answers_under_attack``; ``seed``
-    also decides the noise of the attack. ValueError for a data set without images.
+    also decides the noise of the attack. ValueError for a data set without images, and for an
+    attack that leaves epsilon in its norm. A warning where the gradients vanish.
     """
     if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
         raise ValueError(
@@ -70,7 +80,8 @@ def attack_data(
     parameter, epsilon = next(g.parameters(), None), 0.0 if attack is None else attack.epsilon
     device = torch.device("cpu") if parameter is None else parameter.device
     generator = torch.Generator(device).manual_seed(seed)
-    right = abstained = 0
+    right = abstained = without_gradient = 0
+    largest = 0.0
     bar = bar_options(progress)
     starts = range(0, len(data), batch_size)
     with _seeded(seed, device):
@@ -78,7 +89,7 @@ def attack_data(
             positions = list(range(start, min(start + batch_size, len(data))))
             pixels, labels = data.batch(positions)
             y = labels.to(device)
-            answers = answers_under_attack(
+            found = measured_answers(
                 g,
                 to_unit(pixels).to(device),
                 y,
@@ -91,10 +102,21 @@ def attack_data(
                 batch_size=num_noise * batch_size,
                 generator=generator,
             )
-            right += int((answers == y).sum())
-            abstained += int((answers == ABSTAIN).sum())
+            right += int((found.answers == y).sum())
+            abstained += int((found.answers == ABSTAIN).sum())
+            largest = max(largest, float(found.length.max()))
+            without_gradient += int(found.without_gradient.sum())
     total = len(data)
-    return UnderAttack(float(epsilon), right / total, abstained / total, total)
+    warn_without_gradient(without_gradient, total, stacklevel=3)
+    return UnderAttack(
+        float(epsilon),
+        right / total,
+        abstained / total,
+        total,
+        None if attack is None else attack.norm,
+        largest,
+        without_gradient,
+    )
 
 
 @contextmanager

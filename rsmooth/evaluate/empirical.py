@@ -9,15 +9,29 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from rsmooth.attacks.base import Attack, frozen
+from rsmooth.attacks.base import Attack, check_untargeted, frozen, warn_without_gradient
 from rsmooth.certify.cohen import predict
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import check_images, check_labels
 from rsmooth.smoothed import SmoothedClassifier
+
+
+class Answers(NamedTuple):
+    """Answers of g (B,) to attacked images; of each attack, the norm and whether it was led.
+
+        measured_answers(g, x, y, attack).length.max()
+
+    length, without_gradient: (B,), as in ``Attacked``; 0 and False without an attack.
+    """
+
+    answers: Tensor
+    length: Tensor
+    without_gradient: Tensor
 
 
 def answers_under_attack(
@@ -44,14 +58,50 @@ def answers_under_attack(
     -1 for votes that do not decide; its noise depends on ``seed`` and on the ``index`` of the
     image, as in ``predict``, which also chooses the size of its passes. batch_size: the most noisy
     copies per pass through the base classifier otherwise, or num_noise, where that is more.
-    ValueError for an empty batch, a targeted attack, or NaN logits.
+    ValueError for an empty batch, a targeted attack, an attack that leaves epsilon in its norm, or
+    NaN logits. A warning where the gradients vanish.
     """
+    found = measured_answers(
+        g,
+        x,
+        y,
+        attack,
+        num_noise=num_noise,
+        n=n,
+        alpha=alpha,
+        seed=seed,
+        index=index,
+        batch_size=batch_size,
+        generator=generator,
+    )
+    warn_without_gradient(int(found.without_gradient.sum()), len(x), stacklevel=3)
+    return found.answers
+
+
+def measured_answers(
+    g: SmoothedClassifier,
+    x: Tensor,
+    y: Tensor,
+    attack: Attack | None,
+    *,
+    num_noise: int = 1,
+    n: int = 100,
+    alpha: float | None = None,
+    seed: int = 0,
+    index: Tensor | None = None,
+    batch_size: int = 256,
+    generator: torch.Generator | None = None,
+) -> Answers:
+    """``answers_under_attack``, with what was measured on the attack, and without a warning."""
     _check(g, x, y, attack, num_noise, n, batch_size)
-    answers = []
+    answers, lengths, without = [], [], []
     for part in _parts(len(x), batch_size // num_noise):
         x_adv = x[part]
         if attack is not None:
-            x_adv = attack(g, x_adv, y[part], num_noise=num_noise, generator=generator)
+            found = attack.measured(g, x_adv, y[part], num_noise=num_noise, generator=generator)
+            x_adv = found.x_adv
+            lengths.append(found.length)
+            without.append(found.without_gradient)
         if alpha is None:
             answers.append(_vote(g, x_adv, n, batch_size, generator))
             continue
@@ -59,7 +109,12 @@ def answers_under_attack(
         # In floating point, since attacked images leave the 8-bit grid.
         said = predict(g, x_adv, n=n, alpha=alpha, seed=seed, arithmetic="float", index=ids)
         answers.append(said.label.to(y.device))
-    return torch.cat(answers)
+    none = torch.zeros(len(x), device=x.device)
+    return Answers(
+        torch.cat(answers),
+        torch.cat(lengths) if lengths else none.double(),
+        torch.cat(without) if without else none.bool(),
+    )
 
 
 def empirical_accuracy(
@@ -178,11 +233,8 @@ def _check(
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch; add images")
-    if attack is not None and attack.targeted:
-        raise ValueError(
-            f"expected an untargeted attack, since y are the true labels, got {attack!r}; set "
-            "targeted=False"
-        )
+    if attack is not None:
+        check_untargeted(attack)
     if check_integer(num_noise, "num_noise") < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")
     if check_integer(n, "n") < 1 or check_integer(batch_size, "batch_size") < 1:

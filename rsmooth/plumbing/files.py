@@ -7,12 +7,14 @@ pass, counted from 1.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 CRASH_VARIABLE = "RSMOOTH_CRASH_AT"
+_LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
 _passes: Counter[str] = Counter()
 
 
@@ -50,12 +52,13 @@ def replace_file(
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> None:
-    """Delete what killed calls of ``replace_file`` left in a folder.
+    """Delete what killed calls of ``replace_file`` left in a folder, by names that only it gives.
 
     No other process may be writing there.
     """
     for left in Path(folder).glob(".*.tmp"):
-        left.unlink(missing_ok=True)
+        if _LEFTOVER.fullmatch(left.name):
+            left.unlink(missing_ok=True)
 
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -16,6 +21,7 @@ logger = logging.getLogger(__name__)
 # How long a run waits for a folder that another run holds. That one may still be saving after its
 # parent process was killed.
 PATIENCE_SECONDS = 10.0
+POLL_SECONDS = 0.05
 
 
 class FileLock:
@@ -27,23 +33,54 @@ class FileLock:
     patience: seconds to wait for another holder, in this process or another one. LockedError after
         that.
 
-    The lock file is ``path.lock``. It holds the process id of the holder, which the error names.
+    The lock file is ``path.lock``, beside the file itself where ``path`` is a symbolic link. The
+    process id of the holder is in ``path.writer``, and the error names it.
     """
 
     def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
-        self.path = Path(f"{os.fspath(path)}.lock")
+        real = os.path.realpath(path)
+        self.path = Path(f"{real}.lock")
+        # Not in the lock file: a release of filelock may empty what it opens.
+        self._writer = Path(f"{real}.writer")
         self._target = path
         # Whoever releases it need not be the thread that took it.
         self._lock = filelock.FileLock(self.path, thread_local=False)
-        self._acquire(patience)
-        self.path.write_text(f"{os.getpid()}\n", encoding="ascii")
+        self._inode: Callable[[], None] | None = None
+        _wait(self._taken, patience, path, self._holder)
+        self._writer.write_text(f"{os.getpid()}\n", encoding="ascii")
+
+    def hold_inode(self, descriptor: int, *, patience: float = 0.0) -> None:
+        """Lock the open file itself as well, so that all hard links to it share one writer.
+
+            lock.hold_inode(os.open("runs/a/certificates.jsonl", os.O_RDWR))
+
+        LockedError where another process writes the file under another name, and where ``path`` has
+        come to name another file. Released with the lock, or earlier, when ``descriptor`` is
+        closed.
+        """
+        found, named = os.fstat(descriptor), os.stat(self._target)
+        if (found.st_dev, found.st_ino) != (named.st_dev, named.st_ino):
+            raise LockedError(
+                f"expected {self._target} to stay one file, but another one took its name; start "
+                "again"
+            )
+
+        def taken() -> bool:
+            self._inode = _lock_inode(descriptor)
+            return self._inode is not None
+
+        _wait(taken, patience, self._target, lambda: "another process (under another name)")
 
     def release(self) -> None:
         """Release the lock and remove the lock file; a second call does nothing."""
+        if self._inode is not None:
+            self._inode()
+            self._inode = None
         if not self._lock.is_locked:
             return
-        # While still locked: nobody else can hold this very file. Who waits for it sees that it has
-        # lost its name, and opens a new one.
+        # While still locked: nobody else can hold these very files. Who waits for the lock sees
+        # that its file has lost its name, and opens a new one.
+        self._writer.unlink(missing_ok=True)
         self.path.unlink(missing_ok=True)
         self._lock.release()
 
@@ -58,25 +95,68 @@ class FileLock:
     ) -> None:
         self.release()
 
-    def _acquire(self, patience: float) -> None:
+    def _taken(self) -> bool:
         try:
             self._lock.acquire(timeout=0)
-            return
         except filelock.Timeout:
-            if patience > 0:
-                logger.info("waiting for %s, which is writing %s", self._holder(), self._target)
-        try:
-            self._lock.acquire(timeout=max(patience, 0))
-        except filelock.Timeout:
-            raise LockedError(
-                f"expected to be the only writer of {self._target}, but {self._holder()} is "
-                "writing it; wait for that process to end, or write to another folder"
-            ) from None
+            return False
+        return True
 
     def _holder(self) -> str:
-        """The holder as the lock file names it; old releases of filelock empty that file."""
         try:
-            number = self.path.read_text(encoding="ascii", errors="replace").strip()
+            number = self._writer.read_text(encoding="ascii", errors="replace").strip()
         except OSError:
             number = ""
         return f"process {number}" if number.isdigit() else "another process"
+
+
+def _wait(
+    taken: Callable[[], bool], patience: float, target: str | Path, holder: Callable[[], str]
+) -> None:
+    """Try until it is taken; LockedError after ``patience`` seconds."""
+    if taken():
+        return
+    if patience > 0:
+        logger.info("waiting for %s, which is writing %s", holder(), target)
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        if taken():
+            return
+    raise LockedError(
+        f"expected to be the only writer of {target}, but {holder()} is writing it; wait for that "
+        "process to end, or write to another folder"
+    )
+
+
+def _lock_inode(descriptor: int) -> Callable[[], None] | None:
+    """Lock an open file, whatever its names; what unlocks it, or None where it is locked."""
+    if sys.platform == "win32":
+        return _lock_named_inode(os.fstat(descriptor))
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return None
+    except OSError:  # a file system without such locks: the lock file beside the name is what is
+        return lambda: None
+
+    def unlock() -> None:
+        with suppress(OSError):  # closed already, and so unlocked
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    return unlock
+
+
+def _lock_named_inode(found: os.stat_result) -> Callable[[], None] | None:
+    """The same by a lock file named after device and inode, where only filelock can lock."""
+    folder = Path(tempfile.gettempdir())
+    lock = filelock.FileLock(
+        folder / f"rsmooth-{found.st_dev:x}-{found.st_ino:x}.lock", thread_local=False
+    )
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return None
+    return lock.release

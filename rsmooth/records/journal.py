@@ -35,6 +35,8 @@ from rsmooth.records.upgrade import upgraded
 
 logger = logging.getLogger(__name__)
 
+_HEADER_START = b'{"seq":0,"config":"'
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -73,8 +75,9 @@ class Journal:
 
     Opening ``path`` creates the file and its folder, or continues the file. Then ``entries()``
     returns the entries on disk. A torn last line is dropped and logged as a warning. RecordError
-    for any other damage (with file and line), and for another header (with the keys that differ).
-    LockedError while another writer has the file open.
+    for any other damage (with file and line), for another header (with the keys that differ), and
+    for a file that is no journal, which stays as it is. LockedError while another writer has the
+    file open, be it under another name.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Journal:
         self._lock = FileLock(self.path, patience=patience)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._lock.hold_inode(self._fd, patience=patience)
             self._entries = self._recover()
         except BaseException:
             self.close()
@@ -137,10 +141,10 @@ class Journal:
             if self._fd >= 0:
                 self.sync()
         finally:
+            self._lock.release()
             if self._fd >= 0:
                 os.close(self._fd)
                 self._fd = -1
-            self._lock.release()
 
     def __enter__(self) -> Journal:
         return self
@@ -155,6 +159,12 @@ class Journal:
 
     def _recover(self) -> list[Entry]:
         contents = parse_journal(self.path)
+        if contents.header is None and contents.torn_bytes:
+            # Only what a killed start of this very run leaves; anything else is somebody's file.
+            raw = self.path.read_bytes()
+            own = _encode(0, self._config, "header", canonical_json(self.header))
+            if not (raw.startswith(_HEADER_START) and own.startswith(raw)):
+                raise _no_journal(self.path, raw)
         if contents.torn_bytes:
             os.ftruncate(self._fd, contents.sound_bytes)
         self._size = contents.sound_bytes
@@ -205,11 +215,13 @@ def parse_journal(path: str | Path) -> JournalContents:
 
     A torn last line is left out and logged as a warning. RecordError, with file and line number,
     for any other damage: a checksum, a line out of order, a line of another configuration, a
-    missing header.
+    missing header. RecordError too for a file whose only line has no end and is no header.
     """
     raw = Path(path).read_bytes()
     sound = raw.rfind(b"\n") + 1
     torn = len(raw) - sound
+    if not sound and not (raw.startswith(_HEADER_START) or _HEADER_START.startswith(raw)):
+        raise _no_journal(path, raw)
     if torn:
         logger.warning(
             "%s ends in a torn line (%d bytes), as a killed process leaves it; dropped", path, torn
@@ -269,6 +281,13 @@ def describe_difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 def _shown(value: Any) -> str:
     return "absent" if value is ABSENT else json.dumps(value)
+
+
+def _no_journal(path: str | Path, raw: bytes) -> RecordError:
+    return RecordError(
+        f"expected a journal in {path}, got {len(raw)} bytes that are no beginning of this one: "
+        f"{raw[:40]!r}...; the file is left as it is, so name another"
+    )
 
 
 def _encode(seq: int, config: str, kind: str, text: str) -> bytes:

@@ -253,6 +253,18 @@ def image_difference(first: CertificationLog, second: CertificationLog) -> str |
     return None
 
 
+def images_asked(log: CertificationLog) -> int:
+    """How many images the run was asked for; more than the log has where it is unfinished.
+
+        images_asked(read_log("runs/a"))
+
+    The images of the log where its record does not say.
+    """
+    data = log.provenance.get("dataset")
+    asked = data.get("images") if isinstance(data, Mapping) else None
+    return asked if isinstance(asked, int) and asked > len(log) else len(log)
+
+
 def _check_column(name: str, column: NDArray[Any]) -> None:
     axes, shape = (2, "(N, K)") if name in ("counts", "selection") else (1, "(N,)")
     if column.ndim != axes:

@@ -88,7 +88,7 @@ def read_table(path: Path) -> Table:
 def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[str, Any]) -> None:
     """Write six ``columns`` (N,) as a published table, and ``provenance`` to ``path.json``.
 
-    The second file also holds a hash of the table. The radius column is named after the norm that
+    The second file also holds the checksums of both. The radius column is named after the norm that
     the provenance states.
     """
     lines = ["\t".join(_header(Statement.of(provenance).norm))]
@@ -102,9 +102,8 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
     raw = ("\n".join(lines) + "\n").encode()
     beside = {
         "rows": len(lines) - 1,
-        "sha256": hashlib.sha256(raw).hexdigest(),
+        "checksums": {"table": hashlib.sha256(raw).hexdigest(), "provenance": _hash(provenance)},
         "provenance": json.loads(canonical_json(provenance)),  # numpy's numbers as plain ones
-        "provenance_sha256": _hash(provenance),
     }
     replace_file(
         _beside(path),
@@ -206,13 +205,13 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(beside.read_bytes())
-        digest, rows, provenance = content["sha256"], content["rows"], dict(content["provenance"])
-        checksum = _hash(provenance)
-        if content.get("provenance_sha256", checksum) != checksum:  # early exports have none
+        digest, wanted = _checksums(content)
+        rows, provenance = content["rows"], dict(content["provenance"])
+        if wanted not in (None, _hash(provenance)):
             raise ValueError("another checksum than the recorded one")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(
-            f"{beside}: expected the provenance of {path.name} (rows, sha256, provenance), got "
+            f"{beside}: expected the provenance of {path.name} and the checksums of both, got "
             f"{type(error).__name__}: {error}; delete it to read the table without provenance"
         ) from None
     if hashlib.sha256(raw).hexdigest() != digest:
@@ -220,7 +219,29 @@ def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
             f"{path}, line {raw.count(10) + 1}: expected the {rows} rows whose checksum is "
             f"recorded in {beside.name}; the table was cut off or changed: export it again"
         )
+    if wanted is None:
+        logger.warning(
+            "%s is an early export without a checksum of the provenance: a change in noise, n or "
+            "alpha there would go unnoticed; export it again where its journal is still there",
+            beside,
+        )
     return provenance
+
+
+def _checksums(content: dict[str, Any]) -> tuple[str, str | None]:
+    """The checksums of table and provenance; None where an early export has none.
+
+    No damage to one name or line makes a new export look like an early one: other keys are refused.
+    """
+    early = {"rows", "sha256", "provenance"}
+    keys = set(content)
+    if keys == {"rows", "checksums", "provenance"}:
+        return content["checksums"]["table"], str(content["checksums"]["provenance"])
+    if keys == early:
+        return content["sha256"], None
+    if keys == early | {"provenance_sha256"}:
+        return content["sha256"], str(content["provenance_sha256"])
+    raise ValueError(f"the keys {', '.join(sorted(keys))}")
 
 
 def _hash(provenance: dict[str, Any]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rsmooth.records.log import CertificationLog, image_difference
+from rsmooth.records.log import CertificationLog, image_difference, images_asked
 from rsmooth.records.metrics import (
     certified_accuracy,
     constant_classifier_accuracy,
@@ -71,16 +71,14 @@ def _about_settings(runs: Sequence[Run]) -> list[str]:
 
 def _about_run(run: Run) -> list[str]:
     found = []
-    data = run.setting("dataset")
+    whole = images_asked(run.log)
     if not run.statement.sound:
         found.append(
             f"{run.name}: the rule behind its certificates ({run.statement.method}) is known to "
             "prove nothing; its figures are in brackets and enter no envelope and no comparison."
         )
-    if isinstance(data, dict) and data.get("images", 0) > len(run.log):
-        found.append(
-            f"{run.name}: unfinished, {len(run.log):,} of {data['images']:,} images are there."
-        )
+    if whole > len(run.log):
+        found.append(f"{run.name}: unfinished, {len(run.log):,} of {whole:,} images are there.")
     if run.setting("mode") in ("radius", "grid"):
         found.append(
             f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; its "

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.data import Dataset
 
-from rsmooth.attacks.base import Attack
+from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.objectives import Objective, resolve_objective
@@ -151,6 +151,8 @@ class Recipe:
                 "expected an attack such as SmoothAdvPGD(epsilon=0.5, steps=2), or None, got "
                 f"{self.attack!r}"
             )
+        if self.attack is not None:
+            check_untargeted(self.attack)
 
     def losses(self, batch: Batch) -> Tensor:
         """The loss of each image of a mini-batch, to be made small: (B,).

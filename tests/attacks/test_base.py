@@ -1,13 +1,22 @@
 """What every attack owes: checks, noise, modes, NaN, and the gradient of the objective."""
 
 import dataclasses
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from rsmooth.attacks import DDN, PGD, GradientAttack, SmoothAdvDDN, SmoothAdvPGD
+from rsmooth.attacks import (
+    DDN,
+    PGD,
+    Attack,
+    FoolboxAttack,
+    GradientAttack,
+    SmoothAdvDDN,
+    SmoothAdvPGD,
+)
 from rsmooth.attacks.base import majority_vote
 from rsmooth.objectives import naive
 from rsmooth.smoothed import SmoothedClassifier
@@ -401,10 +410,93 @@ def test_masked_classes_are_no_nan():
 def test_a_zero_gradient_is_replaced_by_the_same_random_direction(attack):
     g, x = SmoothedClassifier(Flat(), 0.2, 3), images(3)
     y = torch.zeros(3, dtype=torch.int64)
-    x_adv = attack(g, x, y)
+    with pytest.warns(UserWarning, match="the gradient was zero at every step for 3 of 3 images"):
+        x_adv = attack(g, x, y)
     assert_close(length(x_adv - x), torch.full((3,), 0.3, dtype=torch.float64))
-    assert torch.equal(x_adv, attack(g, x, y))
-    assert torch.equal(x_adv[1:2], attack(g, x[1:2], y[:1]))
+    assert torch.equal(x_adv, attack(g, x, y, validate=False))
+    assert torch.equal(x_adv[1:2], attack(g, x[1:2], y[:1], validate=False))
+
+
+class Rounding(nn.Module):
+    """A linear network, and the same with its input rounded to 8 bits: one function on images."""
+
+    def __init__(self, base, rounds):
+        super().__init__()
+        self.base = base
+        self.rounds = rounds
+
+    def forward(self, x):
+        return self.base((x * 255).round() / 255 if self.rounds else x)
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        PGD(epsilon=0.3, steps=3),
+        SmoothAdvPGD(epsilon=0.3, steps=3),
+        DDN(epsilon=0.3, steps=3),
+        FoolboxAttack(epsilon=0.3, attack="L2PGD", options={"steps": 3}, target="smoothed"),
+    ],
+)
+def test_an_attack_that_no_gradient_leads_says_so(attack):
+    g, x = smooth_net(), images(4)
+    y = g.log_probs(x[:, None] + draw(g, x, 4)).logsumexp(dim=1).argmax(dim=1)
+    noise = draw(g, x, 4)
+    found = attack.measured(g, x, y, noise=noise)
+    assert not found.without_gradient.any()
+    g.base = Rounding(g.base, rounds=True)
+    found = attack.measured(g, x, y, noise=noise)
+    votes = g.log_probs(x[:, None] + (0 if attack.target == "base" else noise))
+    still = (votes.logsumexp(dim=1).argmax(dim=1) == y) & (majority_vote(votes) == y)
+    assert still.any()
+    assert torch.equal(found.without_gradient, still)
+    with pytest.warns(UserWarning, match=f"zero at every step for {int(still.sum())} of 4 images"):
+        attack(g, x, y, noise=noise)
+
+
+def test_where_nothing_may_move_no_gradient_is_missed():
+    g, x = SmoothedClassifier(Flat(), 0.2, 3), images(3)
+    found = PGD(epsilon=0.0, steps=1).measured(g, x, torch.zeros(3, dtype=torch.int64))
+    assert not found.without_gradient.any()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shift(Attack):
+    """Moves every pixel by one amount, whatever epsilon is."""
+
+    norm: ClassVar[str] = "linf"
+    by: float = 0.1
+
+    def _perturb(self, victim, problem):
+        return problem.x + self.by
+
+
+def test_an_attack_that_leaves_epsilon_is_refused_by_its_measure():
+    g, x = smooth_net(), images(3)
+    y = base_labels(g, x)
+    found = Shift(epsilon=0.1).measured(g, x, y)
+    assert_close(found.length, torch.full((3,), 0.1, dtype=torch.float64))
+    for validate in (True, False):
+        with pytest.raises(
+            ValueError,
+            match=r"expected perturbations of linf norm up to epsilon=0\.05, got one of 0\.1 ",
+        ):
+            Shift(epsilon=0.05)(g, x, y, validate=validate)
+    with pytest.raises(ValueError, match=r"of l2 norm up to epsilon=0\.1, got one of 0\.69"):
+        type("L2", (Shift,), {"norm": "l2"})(epsilon=0.1)(g, x, y)
+    with pytest.raises(ValueError, match="expected the name of a norm such as l1"):
+        type("Odd", (Shift,), {"norm": "cosine"})(epsilon=0.1)
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32])
+def test_rounding_of_a_format_is_no_larger_perturbation(kind):
+    g, x = smooth_net(shape=(3, 8, 8)), images(8, (3, 8, 8), low=0.0, high=1.0).to(kind)
+    g.base.float()
+    y = torch.zeros(8, dtype=torch.int64)
+    for epsilon in (1e-3, 0.5, 4.0):
+        if kind == torch.float32:
+            PGD(epsilon=epsilon, steps=3)(g, x, y)
+        Shift(epsilon=epsilon / 10, by=epsilon / 10)(g, x, y, bounds=None)
 
 
 def test_a_base_without_gradient_is_refused():

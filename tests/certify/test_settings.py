@@ -127,3 +127,12 @@ def test_the_earlier_word_for_the_arithmetic() -> None:
 def test_settings_load_no_torch() -> None:
     program = "import sys, rsmooth.certify.settings; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], check=True, cwd=MEASURED.parents[2])
+
+
+@pytest.mark.parametrize("name", ["n", "n0"])
+def test_more_samples_than_counters_are_refused_before_any_vote(name: str) -> None:
+    assert CertifySettings(**{name: 2**32})
+    with pytest.raises(ValueError, match=f"expected {name} <= 4294967296 samples per image"):
+        CertifySettings(**{name: 2**32 + 1})
+    with pytest.raises(ValueError, match="expected n <= 4294967296 samples"):
+        PredictSettings(n=2**40)

@@ -22,3 +22,14 @@ def test_a_mapping_is_left_as_it_is() -> None:
 
 def test_what_is_left_over_is_the_parsers_to_refuse() -> None:
     assert expand(["a", "b"], ["run"]) == ["--run", "a", "b"]
+
+
+def test_files_come_first_wherever_they_stood() -> None:
+    """So that the command line counts more."""
+    written = expand(
+        ["a", "--sigma", "1", "--config", "x", "--trainer", "b", "--config=y"], ["run"], ["trainer"]
+    )
+    assert written == [
+        *["--config", "x", "--config=y", "--run", "a", "--sigma", "1", "--trainer.name", "b"]
+    ]
+    assert expand(["a", "--config"], ["run"]) == ["--config", "--run", "a"]

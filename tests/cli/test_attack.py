@@ -69,6 +69,38 @@ def test_every_attack_of_another_name_can_be_used(run: Path, tmp_path: Path) -> 
         assert json.loads(out.read_text())["attack"]["name"] == name
 
 
+def test_table_and_record_name_the_norm_of_epsilon(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = ["--max", "2", "--n", "50", "--num_noise", "2", "--progress", "false"]
+    for name, norm in (("L2PGD", "l2"), ("LinfPGD", "linf")):
+        out = tmp_path / f"{norm}.json"
+        foolbox = ["--attack", "foolbox", "--attack.attack", name, "--attack.options.steps", "1"]
+        argv = ["attack", str(run), *few, *foolbox, "--epsilons", "0,0.2", "--out", str(out)]
+        assert main(argv) == 0
+        assert f"(2 images, foolbox, epsilon in {norm})" in capsys.readouterr().out
+        kept = json.loads(out.read_text())
+        assert kept["norm"] == norm
+        assert [row["norm"] for row in kept["rows"]] == [None, norm]
+        assert 0 < kept["rows"][1]["largest_norm"] <= 0.2 + 1e-6
+
+
+def test_the_row_of_an_attack_that_nothing_led_is_marked(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def blind(g: object, data: Sized, attack: object, **asked: object) -> UnderAttack:
+        return UnderAttack(0.5, 0.98, 0.0, len(data), "l2", 0.5, 3 if attack else 0)
+
+    monkeypatch.setattr(attacked, "attack_data", blind)
+    quick = ["--max", "4", "--n", "50", "--epsilons", "0,0.5", "--out", str(tmp_path / "a.json")]
+    assert main(["attack", str(run), *quick]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].endswith("no gradient for 3 of 4 images")
+    assert "gradient" not in lines[1]
+    rows = json.loads((tmp_path / "a.json").read_text())["rows"]
+    assert [row["without_gradient"] for row in rows] == [0, 3]
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -82,6 +114,8 @@ def test_every_attack_of_another_name_can_be_used(run: Path, tmp_path: Path) -> 
             ["--attack", "foolbox", "--attack.attack", "L2PGD", "--attack.options.step", "2"],
             "options of L2PGD",
         ),
+        (["--attack", "{name: pgd, targeted: true}", "--epsilons", "0"], "an untargeted attack"),
+        (["--attack", "foolbox", "--attack.attack", "SpatialAttack"], "which keeps no epsilon"),
     ],
 )
 def test_an_attack_is_refused_before_any_work(

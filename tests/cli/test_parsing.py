@@ -42,6 +42,19 @@ def test_an_option_overrides_one_key_of_the_yaml_file(tmp_path: Path) -> None:
     assert parsed["sigma"] == 64 / 255
 
 
+def test_the_command_line_overrides_the_yaml_file_wherever_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text(
+        "run: a\nsigma: 0.25\ntrainer: {name: smoothadv, epochs: 3, num_noise: 2}\n"
+    )
+    line = ["b", "--sigma", "0.5", "--trainer.epochs", "5"]
+    file = ["--config", str(tmp_path / "run.yaml")]
+    for argv in ([*line, *file], ["b", *file, *line[1:]], [*line, f"--config={file[1]}"]):
+        parsed = parse("train", argv)
+        assert (parsed["run"], parsed["sigma"]) == (Path("b"), 0.5)
+        assert parsed["trainer"] == {"name": "smoothadv", "epochs": 5, "num_noise": 2}
+    assert parse("train", file)["run"] == Path("a")
+
+
 @pytest.mark.parametrize("verb", VERBS.names())
 def test_every_option_of_every_verb_is_described(
     verb: str, capsys: pytest.CaptureFixture[str]

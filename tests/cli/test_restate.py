@@ -103,6 +103,21 @@ def test_another_alpha_is_printed_beside_the_run_and_written_to_a_table(
     assert "α 0.01, mode fixed" in capsys.readouterr().out
 
 
+def test_an_unfinished_run_says_so_in_print_and_in_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", HITS, dataset={"name": "mine", "images": 9})
+    assert restate(run, "--alpha", 0.01, "--out", tmp_path / "part.tsv") == 0
+    assert "Unfinished: only 4 of 9 images are there" in capsys.readouterr().out
+    log = read_log(tmp_path / "part.tsv")
+    assert log.provenance["unfinished"] == {"images": 4, "of": 9}
+    assert main(["report", str(tmp_path / "part.tsv")]) == 0
+    assert "unfinished, 4 of 9 images are there" in capsys.readouterr().out
+    whole = write_run(tmp_path / "whole", HITS, dataset={"name": "mine", "images": 4})
+    assert restate(whole, "--alpha", 0.01) == 0
+    assert "Unfinished" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "level", "said"),
     [

@@ -11,6 +11,7 @@ from rsmooth import ATTACKS
 from rsmooth.attacks import PGD
 from rsmooth.data import ImageData
 from rsmooth.evaluate import attack_data
+from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import base_labels, images, linear_net, smooth_net
 from tests.certify.nets import half_space
 from tests.certify.nets import images as grey
@@ -73,3 +74,40 @@ def test_a_base_without_parameters_is_attacked_too() -> None:
         grey(4, seed=9), torch.zeros(4, dtype=torch.int64), torch.arange(4), 2, "toy", "test"
     )
     assert attack_data(g, data, PGD(epsilon=0.1, steps=1), n=50, num_noise=2).images == 4
+
+
+def test_norm_and_longest_perturbation_are_measured() -> None:
+    g = smooth_net(sigma=0.2).float()
+    pixels = (images(6) * 255).round().to(torch.uint8)
+    data = ImageData(
+        pixels, base_labels(g, pixels.float() / 255), torch.arange(6), 5, "toy", "test"
+    )
+    few = {"n": 30, "num_noise": 1, "alpha": 0.3, "batch_size": 4}
+    for name, norm in (("L2PGD", "l2"), ("LinfPGD", "linf")):
+        attack = ATTACKS.create("foolbox", attack=name, epsilon=0.05)
+        found = attack_data(g, data, attack, **few)
+        assert (found.norm, found.without_gradient) == (norm, 0)
+        assert 0.04 < found.largest_norm <= 0.05 + 1e-6
+    none = attack_data(g, data, None, **few)
+    assert (none.norm, none.largest_norm, none.without_gradient) == (None, 0.0, 0)
+
+
+def test_images_without_a_gradient_are_counted_over_all_batches() -> None:
+    class Rounds(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            level = (x * 255).round().mean(dim=(1, 2, 3))
+            return torch.stack([level, 255 - level], dim=1)
+
+    g = SmoothedClassifier(Rounds(), 0.05, 2)
+    data = ImageData(
+        torch.full((6, 1, 4, 4), 250, dtype=torch.uint8),
+        torch.tensor([0, 0, 0, 0, 0, 1]),
+        torch.arange(6),
+        2,
+        "toy",
+        "test",
+    )
+    attack = PGD(epsilon=0.3, steps=2, target="smoothed")
+    with pytest.warns(UserWarning, match="for 5 of 6 images: there the attack has measured noth"):
+        found = attack_data(g, data, attack, n=50, num_noise=2, batch_size=4)
+    assert found.without_gradient == found.record()["without_gradient"] == 5

@@ -78,5 +78,9 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> Non
     assert done.returncode == 137
     left = [path for path in tmp_path.iterdir() if path.name != "a.pt"]
     assert [path.read_bytes() for path in left] == [b"new c"]
+    (tmp_path / ".mine.tmp").write_bytes(b"notes")
     remove_leftovers(tmp_path)
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.pt", b"old")]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {
+        "a.pt": b"old",
+        ".mine.tmp": b"notes",
+    }

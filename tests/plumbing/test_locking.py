@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import tempfile
 import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from rsmooth.plumbing import locking
 from rsmooth.plumbing.errors import LockedError
 from rsmooth.plumbing.locking import FileLock
 
@@ -20,7 +22,7 @@ def test_patience_outlasts_a_writer_that_ends(
     first = FileLock(tmp_path / "run")
     threading.Timer(0.3, first.release).start()
     with caplog.at_level(logging.INFO), FileLock(tmp_path / "run", patience=60.0):
-        assert (tmp_path / "run.lock").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / "run.writer").read_text() == f"{os.getpid()}\n"
     assert caplog.text.count(f"waiting for process {os.getpid()}") == 1
     assert not list(tmp_path.iterdir())
 
@@ -40,3 +42,50 @@ def test_an_error_within_gives_the_lock_back(tmp_path: Path) -> None:
     with pytest.raises(KeyError), FileLock(tmp_path / "run"):
         raise KeyError
     FileLock(tmp_path / "run").release()
+
+
+def test_a_symbolic_link_meets_the_lock_of_its_file(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "deep" / "file")
+    with (
+        FileLock(tmp_path / "deep" / "file"),
+        pytest.raises(LockedError, match=rf"link, but process {os.getpid()} is writing it"),
+    ):
+        FileLock(tmp_path / "link")
+    with FileLock(tmp_path / "link"):
+        assert (tmp_path / "deep" / "file.lock").exists()
+
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_a_hard_link_meets_the_lock_of_its_file(
+    windows: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the kernel's lock of the open file, or by a lock file named after device and inode."""
+    if windows:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+        monkeypatch.setattr(
+            locking, "_lock_inode", lambda fd: locking._lock_named_inode(os.fstat(fd))
+        )
+    (tmp_path / "file").touch()
+    os.link(tmp_path / "file", tmp_path / "hard")
+    descriptors = [os.open(tmp_path / name, os.O_RDWR) for name in ("file", "hard")]
+    first, second = (FileLock(tmp_path / name) for name in ("file", "hard"))
+    first.hold_inode(descriptors[0])
+    with pytest.raises(LockedError, match=r"hard, but another process .under another name"):
+        second.hold_inode(descriptors[1], patience=0.1)
+    first.release()
+    second.hold_inode(descriptors[1])
+    second.release()
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
+def test_a_name_that_went_to_another_file_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    descriptor = os.open(tmp_path / "file", os.O_RDWR)
+    with FileLock(tmp_path / "file") as lock:
+        (tmp_path / "other").touch()
+        os.replace(tmp_path / "other", tmp_path / "file")
+        with pytest.raises(LockedError, match="stay one file, but another one took its name"):
+            lock.hold_inode(descriptor)
+    os.close(descriptor)

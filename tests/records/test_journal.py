@@ -78,6 +78,48 @@ def test_a_torn_header_is_written_again(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "content",
+    [
+        b'{"my precious": 1}',
+        b"hello",
+        b"{",
+        b'{"seq":0',
+        b'{"seq":5,"config":"aaaa","kind":"image"',
+        b'{"seq":0,"config":"0123456789abcdef","kind":"header","data":{"mine":1}}',
+        b"\x00\x01",
+        b"a note\nand another",
+        b"\n",
+    ],
+)
+def test_a_file_that_is_no_journal_stays_as_it_is(tmp_path, content):
+    path = tmp_path / "notes.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(
+        RecordError, match=r"notes\.jsonl.*expected a journal|expected a journal in"
+    ):
+        Journal(path, HEADER)
+    assert path.read_bytes() == content
+
+
+def test_what_a_table_of_json_holds_is_no_journal_to_read(tmp_path):
+    (tmp_path / "notes.jsonl").write_bytes(b'{"my precious": 1}')
+    with pytest.raises(RecordError, match=r"expected a journal in .*notes\.jsonl, got 18 bytes"):
+        parse_journal(tmp_path / "notes.jsonl")
+
+
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_second_writer_through_a_link_is_locked_out(tmp_path, link):
+    path = fill(tmp_path / "j")
+    (tmp_path / "folder").mkdir()
+    getattr(tmp_path / "folder" / "link", link)(path)
+    with Journal(path, HEADER), pytest.raises(LockedError, match=r"only writer of .*link, but"):
+        Journal(tmp_path / "folder" / "link", HEADER)
+    with Journal(tmp_path / "folder" / "link", HEADER) as journal:
+        journal.append("image", RECORDS[0])
+    assert len(texts(path)) == 5
+
+
+@pytest.mark.parametrize(
     ("damage", "line"),
     [
         (lambda lines: [lines[0], lines[1].replace(b"90", b"91"), *lines[2:]], 2),

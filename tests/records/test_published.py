@@ -265,13 +265,65 @@ def test_an_export_with_a_flipped_bit_or_cut_off_never_reads_as_something_else(
     assert log.provenance == HEADER
 
 
-def test_provenance_without_a_checksum_of_its_own_is_read(tmp_path):
+def early_export(folder, checksum=False):
+    """What exports held before the checksums had a place of their own, or a log had two."""
+    write_log(some_log(), folder / "log")
+    beside = json.loads((folder / "log.json").read_text())
+    found = beside.pop("checksums")
+    early = {**beside, "sha256": found["table"]}
+    early |= {"provenance_sha256": found["provenance"]} if checksum else {}
+    (folder / "log.json").write_text(json.dumps(early))
+    return early
+
+
+def test_provenance_without_a_checksum_of_its_own_is_read_and_that_is_said(tmp_path, caplog):
     """As exports of the first version have it."""
-    write_log(some_log(), tmp_path / "log")
-    beside = json.loads((tmp_path / "log.json").read_text())
-    del beside["provenance_sha256"]
-    (tmp_path / "log.json").write_text(json.dumps(beside))
+    early_export(tmp_path)
     assert read_log(tmp_path / "log").provenance == HEADER
+    assert "log.json is an early export without a checksum of the provenance" in caplog.text
+
+
+def test_an_early_export_with_both_checksums_is_read_in_silence(tmp_path, caplog):
+    early = early_export(tmp_path, checksum=True)
+    assert read_log(tmp_path / "log").provenance == HEADER
+    assert not caplog.text
+    early["provenance"]["n"] = 7
+    (tmp_path / "log.json").write_text(json.dumps(early))
+    with pytest.raises(RecordError, match="another checksum than the recorded one"):
+        read_log(tmp_path / "log")
+
+
+def test_no_exchange_or_loss_of_lines_hides_the_checksum_of_an_export(tmp_path):
+    write_log(some_log(), tmp_path / "log")
+    lines = (tmp_path / "log.json").read_text().splitlines(keepends=True)
+    read = 0
+    for i in range(len(lines)):
+        for j in range(i, len(lines)):
+            changed = list(lines)
+            changed[i], changed[j] = changed[j], changed[i]
+            for text in {"".join(changed), "".join(changed[:i] + changed[j + 1 :])} - {
+                "".join(lines)
+            }:
+                (tmp_path / "log.json").write_text(text)
+                try:
+                    assert read_log(tmp_path / "log").provenance == HEADER
+                    read += 1
+                except RecordError:
+                    pass
+    assert read < 20  # lines of one object that changed places
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_checksum_under_a_misspelt_name_is_missed(tmp_path, early):
+    if early:
+        early_export(tmp_path, checksum=True)
+    else:
+        write_log(some_log(), tmp_path / "log")
+    text = (tmp_path / "log.json").read_text()
+    misspelt = text.replace("provenance_sha256" if early else "checksums", "checksumz")
+    (tmp_path / "log.json").write_text(misspelt)
+    with pytest.raises(RecordError, match=r"log.json: expected .* and the checksums of both, got"):
+        read_log(tmp_path / "log")
 
 
 PUBLISHED = os.environ.get("RSMOOTH_PUBLISHED_LOGS")

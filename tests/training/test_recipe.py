@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from rsmooth import PGD, SmoothAdvPGD
 from rsmooth.defenses import Trainer
 from rsmooth.training.recipe import expected_loss
+from tests.attacks.test_base import Shift
 from tests.training.helpers import BASELINE, CLASSES, trained
 
 
@@ -24,6 +27,18 @@ def test_soft_labels_are_the_expected_loss(kind: str) -> None:
             lambda y: Trainer().loss(logits.log_softmax(2), y), torch.tensor([0, 1, 2, 0])
         ),
     )
+
+
+def test_an_attack_towards_the_labels_is_refused_at_construction() -> None:
+    for attack in (PGD, SmoothAdvPGD):
+        with pytest.raises(ValueError, match="expected an untargeted attack, since y are the true"):
+            Trainer(attack=attack(epsilon=0.5, steps=1, targeted=True))
+
+
+def test_training_refuses_an_attack_that_leaves_epsilon() -> None:
+    far = Shift(epsilon=0.5, by=0.6)
+    with pytest.raises(ValueError, match=r"perturbations of linf norm up to epsilon=0\.5, got one"):
+        trained(Trainer(**{**BASELINE, "attack": far, "warmup_epochs": 0}))
 
 
 OPTIONS = {

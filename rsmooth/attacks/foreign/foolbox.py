@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,11 +42,14 @@ class FoolboxAttack(Attack):
         "last" what the attack returned. None is "clean" for foolbox's minimisation attacks (DDN,
         Carlini-Wagner, DeepFool, ...) and "last" for its attacks of fixed epsilon (PGD, ...).
 
-    epsilon is measured in the norm of the foolbox attack, such as l-infinity for LinfPGD. foolbox
-    sees log G under noise that is fixed for the whole attack. So its cross-entropy is the SmoothAdv
-    objective. With target "base" it sees log F. The perturbation is clipped to epsilon. Without
-    bounds the box is widened so far that it cannot bind. foolbox draws random starts from torch's
-    own generator. ValueError for an unknown attack or option.
+    epsilon is measured in the norm of the foolbox attack, such as l-infinity for LinfPGD, to which
+    the perturbation is clipped. Attacks that may have several norms take one as an option, such as
+    distance="l2". Attacks without any, such as SpatialAttack, are refused.
+
+    foolbox sees log G under noise that is fixed for the whole attack. So its cross-entropy is the
+    SmoothAdv objective. With target "base" it sees log F. Without bounds the box is widened so far
+    that it cannot bind. foolbox draws random starts from torch's own generator. ValueError for an
+    unknown attack or option.
     """
 
     attack: str | TheirAttack
@@ -57,11 +60,18 @@ class FoolboxAttack(Attack):
         super().__post_init__()
         if self.fallback not in ("clean", "last", None):
             raise ValueError(f"expected fallback 'clean', 'last' or None, got {self.fallback!r}")
-        self._resolve()
 
     @property
     def norm(self) -> str:  # type: ignore[override]  # that of an attack given by its name
-        return f"l{getattr(self._resolve().distance, 'p', 2):g}"
+        built = self._resolve()
+        try:
+            return f"l{built.distance.p:g}"
+        except (AttributeError, ValueError):
+            name = type(built).__name__
+        raise ValueError(
+            f"expected a foolbox attack of a known norm, got {name}, which keeps no epsilon; give "
+            "it one where it takes it (options: {distance: l2}, or l1, linf), or take another"
+        )
 
     def _resolve(self) -> TheirAttack:
         """The foolbox attack; ValueError for an unknown name or option."""
@@ -85,8 +95,11 @@ class FoolboxAttack(Attack):
                 f"expected a class of foolbox.attacks, got {self.attack!r}; "
                 f"{'did you mean ' + ' or '.join(close) + '?' if close else 'see foolbox.attacks'}"
             )
+        options: dict[str, Any] = dict(self.options)
+        if isinstance(options.get("distance"), str):
+            options["distance"] = getattr(fb.distances, options["distance"], None)
         try:
-            built: TheirAttack = getattr(fb.attacks, self.attack)(**self.options)
+            built: TheirAttack = getattr(fb.attacks, self.attack)(**options)
         except TypeError as error:
             raise ValueError(
                 f"expected options of {self.attack}, got {dict(self.options)!r}: {error}"

@@ -12,11 +12,12 @@ import torch
 from foolbox import Model, PyTorchModel
 from foolbox.attacks.base import FixedEpsilonAttack, get_criterion
 from foolbox.criteria import Criterion, TargetedMisclassification
-from foolbox.distances import l2
+from foolbox.distances import LpDistance
 from torch import Tensor, nn
 
 from rsmooth.attacks.base import Attack
 from rsmooth.attacks.l2 import Bounds
+from rsmooth.attacks.norms import order_of
 from rsmooth.smoothed import SmoothedClassifier
 
 
@@ -54,12 +55,15 @@ class _Callable(nn.Module):
 class OurAttack(FixedEpsilonAttack):  # type: ignore[misc]
     """One of our attacks as a foolbox attack of fixed epsilon."""
 
-    distance = l2
-
     def __init__(self, attack: Attack, num_noise: int, seed: int) -> None:
         self.attack = attack
         self.num_noise = num_noise
         self.seed = seed
+
+    @property
+    def distance(self) -> LpDistance:
+        """That of the attack's norm, in which foolbox clips and compares."""
+        return LpDistance(order_of(self.attack.norm))
 
     def run(
         self, model: Model, inputs: Tensor, criterion: Criterion | Tensor, *, epsilon: float

@@ -29,6 +29,10 @@ Noise = NoiseDistribution | float  # a bare number is the sigma of Gaussian nois
 # all at few misses. There a radius moves by at most a twentieth of them under Gaussian noise, by a
 # tenth under Laplace noise, and by next to nothing under uniform noise. So the margin grows with n.
 MARGIN_GROWS_FROM = 1_000_000
+# The errors are largest at alpha 0.2 to 0.5: three times those above.
+LOOSE_ALPHA, LOOSE_FACTOR = 0.05, 8.0
+# Of a bound itself, above all errors named here; those of betaincinv are the same.
+BOUND_MARGIN = 2e-11
 # From here on the margin takes the whole radius, so that more samples show nothing.
 LARGEST_N = round(MARGIN_GROWS_FROM / RELATIVE_MARGIN)
 # betainccinv loses all digits somewhere below 1e-250.
@@ -115,11 +119,15 @@ def upper_confidence_bound(
     successes, n: integers or integer arrays.
     alpha: the probability that the true p is larger, in (0, 1).
 
-    It is 1 at successes = n. Small bounds are accurate to the last digits. So bounds near p = 1 are
-    computed from the misses. ValueError as of ``check_counts``.
+    It is 1 at successes = n. Rounded up: P(Bin(n, p) <= successes) never exceeds alpha. ValueError
+    as of ``check_counts``.
     """
     hits, total = check_counts(successes, n)
-    return _float_if_scalar(_upper_bound(hits, total, check_alpha(alpha)))
+    level = check_alpha(alpha)
+    # Small bounds are exact to the last digits; one near 1 is, by its distance from 1.
+    small = _upper_bound(hits, total, level) * (1.0 + _margin(BOUND_MARGIN, total, level))
+    near_one = np.nextafter(1.0 - _rounded_share(total - hits, total, level), 1.0)
+    return _float_if_scalar(np.minimum(np.minimum(small, near_one), 1.0))
 
 
 @overload
@@ -136,11 +144,15 @@ def lower_confidence_bound(
     successes, n: integers or integer arrays.
     alpha: the probability that the true p is smaller, in (0, 1).
 
-    It is 0 at successes = 0. ValueError for counts that are no integers or do not fit. Cohen et al.
-    2019, LowerConfBound in section 3.2.2.
+    It is 0 at successes = 0. Rounded down: P(Bin(n, p) >= successes) never exceeds alpha.
+    ValueError for counts that are no integers or do not fit. Cohen et al. 2019, LowerConfBound in
+    section 3.2.2.
     """
     hits, total = check_counts(successes, n)
-    return _float_if_scalar(1.0 - _upper_bound(total - hits, total, check_alpha(alpha)))
+    level = check_alpha(alpha)
+    misses = _upper_bound(total - hits, total, level) * (1.0 + _margin(BOUND_MARGIN, total, level))
+    near_one = np.nextafter(1.0 - misses, 0.0)
+    return _float_if_scalar(np.maximum(near_one, _rounded_share(hits, total, level)))
 
 
 @overload
@@ -183,7 +195,7 @@ def radius_from_counts(
     miss_rate = _upper_bound(total - hits, total, check_alpha(alpha)) + check_total_variation(
         total_variation
     )
-    relative = RELATIVE_MARGIN * np.maximum(total / MARGIN_GROWS_FROM, 1.0)
+    relative = _margin(RELATIVE_MARGIN, total, alpha)
     return _float_if_scalar(check_noise(noise).radius_rounded_down(miss_rate, relative))
 
 
@@ -285,8 +297,25 @@ def _upper_bound(hits: Counts, total: Counts, alpha: float) -> Floats:
     # A harmless argument at the two ends, whose bounds are set below.
     inner = np.where((hits == 0) | (hits == total), 1, hits)
     bound = special.betainccinv(inner + 1.0, np.maximum(total - inner, 1.0), alpha)
+    # NaN for some alpha below 1e-190 and bounds next to 1; that bound is always safe.
+    bound = np.nan_to_num(bound, nan=1.0)
     bound = np.where(hits == 0, -np.expm1(math.log(alpha) / total), bound)
     return np.where(hits == total, 1.0, bound)
+
+
+def _rounded_share(hits: Counts, total: Counts, alpha: float) -> Floats:
+    """The lower bound on the share of checked ``hits``, rounded down; 0 without any."""
+    inner = np.maximum(hits, 1)
+    # NaN where betainccinv is; that bound is always safe.
+    bound = np.nan_to_num(special.betaincinv(np.float64(inner), total - inner + 1.0, alpha))
+    rounded = np.maximum(bound * (1.0 - _margin(BOUND_MARGIN, total, alpha)), 0.0)
+    return np.where(hits == 0, 0.0, rounded)
+
+
+def _margin(smallest: float, total: Counts, alpha: float) -> Floats:
+    """A relative margin that is above the errors of the inverted tails at this n and alpha."""
+    loose = LOOSE_FACTOR if alpha > LOOSE_ALPHA else 1.0
+    return smallest * loose * np.maximum(total / MARGIN_GROWS_FROM, 1.0)
 
 
 def _float_if_scalar(values: NDArray[np.float64]) -> float | Floats:

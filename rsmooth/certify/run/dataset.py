@@ -73,8 +73,9 @@ def certify_dataset(
 
     Under torchrun every rank certifies its share into a journal of its own. The last one to finish
     writes the table. The others return what is there by then. ValueError for no images, and for
-    labels that are no classes of g. RecordError for a journal of another configuration or a damaged
-    one. LockedError where another process writes it.
+    labels that are no classes of g. RecordError for a journal of another configuration, a damaged
+    one, and a file of somebody else in the place of journal or table; it stays as it is.
+    LockedError where another process writes it, also under another name (a link).
     """
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
@@ -88,6 +89,7 @@ def certify_dataset(
     if extends is not None:
         check_extension(extends, header)
     shards.read(header)  # refuses another configuration, before this one has a journal
+    shards.check_table(header)
     with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
         finished, drawn = shards.read(header)  # again, now that nobody else writes it
         _check_drawn(drawn, data, settings, pool, journal)

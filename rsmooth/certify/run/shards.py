@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import tempfile
@@ -92,6 +93,25 @@ class Shards:
         columns: dict[str, Any] = dict.fromkeys(COLUMNS, np.zeros(0))
         return CertificationLog(**columns, provenance=upgraded(header))
 
+    def check_table(self, header: Mapping[str, Any]) -> None:
+        """RecordError for a table in the place of ours that is no export of this configuration.
+
+        So nobody's file is replaced: another log, a restated one, or what is no log at all.
+        """
+        table = self.path.with_suffix(".tsv")
+        beside = table.with_name(table.name + ".json")
+        if not table.exists() and not beside.exists():
+            return
+        try:
+            found = json.loads(beside.read_bytes())["provenance"]
+            check_configuration(beside, found, json.loads(canonical_json(header)))
+        except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+            why = str(error) if isinstance(error, RecordError) else "it is none of this run"
+            raise RecordError(
+                f"expected {table} to be free for the table of this run, got a file there ({why}); "
+                "move it away, or write to another journal (on the command line: --out FILE.jsonl)"
+            ) from None
+
     def export(self, log: CertificationLog) -> None:
         """Write the published table and its provenance, unless another rank is writing them."""
         table = self.path.with_suffix(".tsv")
@@ -101,7 +121,7 @@ class Shards:
     def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
         for path in (
             self.path,
-            *sorted(self.path.parent.glob(f"{self.path.stem}.rank*-of-*.jsonl")),
+            *sorted(self.path.parent.glob(f"{glob.escape(self.path.stem)}.rank*-of-*.jsonl")),
         ):
             if path.exists():
                 yield path, parse_journal(path)

@@ -144,11 +144,33 @@ def test_an_attack_may_be_given_as_an_object(fb):
             "expected fallback 'clean', 'last' or None, got 'best'",
         ),
         ({"attack": "L2PGD", "epsilon": -1.0}, "expected a finite epsilon >= 0"),
+        ({"attack": "SpatialAttack"}, "of a known norm, got SpatialAttack, which keeps no epsilon"),
+        ({"attack": "PointwiseAttack"}, "of a known norm, got PointwiseAttack"),
+        ({"attack": "InversionAttack"}, "got InversionAttack, .* .options: .distance: l2."),
+        (
+            {"attack": "InversionAttack", "options": {"distance": "cosine"}},
+            "of a known norm, got InversionAttack",
+        ),
     ],
 )
 def test_bad_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         FoolboxAttack(**{"epsilon": 0.5, **options})
+
+
+def test_an_attack_of_several_norms_takes_one_by_its_name(fb):
+    g, x = smooth_net(), images(3)
+    y = base_labels(g, x)
+    for name, order in (("l1", 1), ("l2", 2), ("linf", torch.inf)):
+        attack = FoolboxAttack(
+            attack="LinearSearchContrastReductionAttack",
+            options={"distance": name},
+            epsilon=0.2,
+            fallback="last",
+        )
+        assert attack.norm == name
+        x_adv = attack(g, x, y)
+        assert (x_adv - x).flatten(1).norm(dim=1, p=order).max() <= 0.2 * (1 + 1e-9)
 
 
 def test_an_unknown_option_is_refused_when_the_attack_is_made():

@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from rsmooth.attacks import (
     DDN,
     PGD,
+    FoolboxAttack,
     NaivePGD,
     to_foolbox,
     to_foolbox_attack,
@@ -61,3 +62,9 @@ def test_our_attack_runs_on_any_foolbox_model_and_keeps_to_its_bounds(fb, attack
     assert_close(raw, attack(g, x, y, bounds=(0.35, 0.65)), **EXACT)
     assert (raw != x).any()
     assert all(p.grad is None for p in g.parameters())
+
+
+def test_our_attack_has_the_distance_of_its_norm(fb):
+    for name, distance in (("LinfPGD", fb.distances.linf), ("L2PGD", fb.distances.l2)):
+        attack = to_foolbox_attack(FoolboxAttack(attack=name, epsilon=0.1))
+        assert attack.distance.p == distance.p

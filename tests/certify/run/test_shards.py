@@ -88,6 +88,36 @@ def test_journals_of_all_ranks_are_read_together(tmp_path: Path) -> None:
     assert shards.merged().idx.tolist() == [3, 5]
 
 
+def test_the_names_of_journals_are_no_patterns(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "run[1]*.jsonl")
+    write(shards.of_rank(0, 2), ("image", image(3)))
+    write(shards.of_rank(1, 2), ("image", image(4)))
+    write(Shards(tmp_path / "run1.jsonl").of_rank(0, 2), ("image", image(5)), n=200)
+    assert shards.read(HEADER) == ({3, 4}, {})
+    assert shards.merged().idx.tolist() == [3, 4]
+
+
+@pytest.mark.parametrize(
+    "content", ["idx\tlabel\n", "", {"provenance": {**HEADER, "n": 200}}, {"provenance": 3}, [1]]
+)
+def test_a_table_of_somebody_else_is_not_replaced(tmp_path: Path, content: Any) -> None:
+    shards = Shards(tmp_path / "notes.jsonl")
+    shards.check_table(HEADER)
+    name = "notes.tsv" if isinstance(content, str) else "notes.tsv.json"
+    text = content if isinstance(content, str) else json.dumps(content)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(RecordError, match=r"expected .*notes\.tsv to be free for the table"):
+        shards.check_table(HEADER)
+    assert (tmp_path / name).read_text() == text
+
+
+def test_the_table_of_this_run_is_written_again(tmp_path: Path) -> None:
+    shards = Shards(tmp_path / "certificates.jsonl")
+    write(shards.path, ("image", image(3)))
+    shards.export(shards.merged())
+    shards.check_table(HEADER)
+
+
 def test_journals_without_images_are_an_empty_log_of_their_run(tmp_path: Path) -> None:
     shards = Shards(tmp_path / "certificates.jsonl")
     write(shards.of_rank(2, 3), ("partial", partial(4, 64)))

@@ -1,0 +1,42 @@
+"""Norms of perturbations, and what rounding may add to them."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from rsmooth.attacks.norms import norm_of, order_of, rounding
+
+
+@pytest.mark.parametrize(
+    ("norm", "order", "length"), [("l0", 0, 2), ("l1", 1, 7), ("l2", 2, 5), ("linf", math.inf, 4)]
+)
+def test_norms_of_three_and_four(norm: str, order: float, length: float) -> None:
+    delta = torch.zeros(2, 1, 2, 2)
+    delta[1].view(-1)[:2] = torch.tensor([3.0, -4.0])
+    assert order_of(norm) == order
+    assert norm_of(delta, norm).tolist() == [0, length]
+    assert norm_of(delta, norm).dtype == torch.float64
+
+
+@pytest.mark.parametrize("norm", ["", "2", "l", "lx", "l-1", "lnan", "cosine"])
+def test_what_is_no_norm_is_refused(norm: str) -> None:
+    with pytest.raises(ValueError, match="expected the name of a norm such as l1"):
+        order_of(norm)
+
+
+@pytest.mark.parametrize("norm", ["l0", "l1", "l2", "linf"])
+@pytest.mark.parametrize("kind", [torch.float16, torch.float32, torch.float64])
+def test_rounding_covers_what_the_format_adds_and_hardly_more(norm: str, kind: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand((20, 3, 8, 8), generator=generator, dtype=torch.float64).to(kind)
+    delta = torch.randn(x.shape, generator=generator, dtype=torch.float64)
+    delta = 0.5 * delta / norm_of(delta, norm).view(-1, 1, 1, 1).clamp_min(1e-9)
+    x_adv = x + delta.to(kind)
+    exact = norm_of(delta, norm)
+    excess = norm_of(x_adv.double() - x.double(), norm) - exact
+    allowed = rounding(x_adv, float(exact[0]), norm)
+    assert (excess <= allowed).all()
+    assert (allowed <= 300 * torch.finfo(kind).eps * max(float(exact[0]), 1)).all()
