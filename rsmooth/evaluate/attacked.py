@@ -14,12 +14,12 @@ from tqdm import tqdm
 from rsmooth.attacks.base import Attack
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData
+from rsmooth.data.images import ImageData, check_data
 from rsmooth.evaluate.empirical import answers_under_attack
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,8 @@ def attack_data(
     batch_size: images attacked at once. Further arguments as in ``answers_under_attack``; ``seed``
     also decides the noise of the attack. ValueError for a data set without images.
     """
+    check_smoothed(g)
+    check_data(data)
     if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
         raise ValueError(
             f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"

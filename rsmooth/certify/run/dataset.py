@@ -31,7 +31,7 @@ from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.profile import recall_profile
 from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData
+from rsmooth.data.images import ImageData, check_data
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
 from rsmooth.plumbing.numbers import check_integer
@@ -40,7 +40,7 @@ from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 FORMAT = "rsmooth-certificates-1"
 WORKERS_WORTH_SECONDS = 30.0  # a worker process takes a few seconds to start
@@ -76,6 +76,8 @@ def certify_dataset(
     labels that are no classes of g. RecordError for a journal of another configuration or a damaged
     one. LockedError where another process writes it.
     """
+    check_smoothed(g)
+    check_data(data)
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
     check_labels(data.labels, len(data), g.num_classes)
