@@ -173,6 +173,8 @@ class SmoothedClassifier(nn.Module):
             "extra": extra,
             "state_dict": self.base.state_dict(),
         }
+        if getattr(self.base, "origin", None) is not None:
+            content["origin"] = self.base.origin
         if isinstance(self.noise, Gaussian):  # what earlier versions look for
             content["sigma"] = self.noise.sigma
         atomic_save(content, Path(path))
@@ -207,6 +209,8 @@ class SmoothedClassifier(nn.Module):
         architecture = content["architecture"]
         base = MODELS.create(architecture["name"], **architecture["options"])
         load_weights(base, content["state_dict"], source=str(path))
+        if "origin" in content:
+            base.origin = content["origin"]
         g = cls(
             base.to(map_location),
             num_classes=content["num_classes"],

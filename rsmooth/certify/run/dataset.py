@@ -89,7 +89,7 @@ def certify_dataset(
     header = _header(g, data, settings, pool, provenance or {})
     if extends is not None:
         check_extension(extends, header)
-    shards.read(header)  # refuses another configuration, before this one has a journal
+    header = _readable(shards, header)  # refuses another configuration, before there is a journal
     with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
         finished, drawn = shards.read(header)  # again, now that nobody else writes it
         _check_drawn(drawn, data, settings, pool, journal)
@@ -246,7 +246,7 @@ def _header(
             "fingerprint": data.fingerprint(),
             "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16],
         },
-        "model": {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)},
+        "model": _model(g),
         **stated(settings, pool.source),
         "numerics": pool.network.profile.record(),
     }
@@ -261,6 +261,33 @@ def _header(
                 f"expected provenance that the record does not hold itself, got {section!r} again; "
                 "give that section or its keys another name"
             )
+    return header
+
+
+def _model(g: SmoothedClassifier) -> dict[str, Any]:
+    found = {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)}
+    origin = getattr(g.base, "origin", None)
+    return found if origin is None else {**found, "file": origin}
+
+
+def _readable(shards: Shards, header: dict[str, Any]) -> dict[str, Any]:
+    """The header of the journals that are there, or of this version; RecordError for another run.
+
+    Earlier versions did not record the file of the weights.
+    """
+    try:
+        shards.read(header)
+    except RecordError:
+        if "file" not in header["model"]:
+            raise
+        model = {key: value for key, value in header["model"].items() if key != "file"}
+        try:
+            shards.read({**header, "model": model})
+        except RecordError:
+            pass
+        else:
+            return {**header, "model": model}
+        raise
     return header
 
 
