@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
 from rsmooth.models.safetensors import SUFFIX, in_half, read_tensors, write_tensors
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"
@@ -81,7 +82,11 @@ class SmoothedClassifier(nn.Module):
             noise = g.sample_noise(x, 64, torch.Generator().manual_seed(0))
 
         generator: what draws it, on its own device; None is torch's own.
+
+        ValueError for images that are no floating-point numbers.
         """
+        check_floating(x, "images (B, C, H, W)")
+        check_generator(generator)
         device = generator.device if generator is not None else x.device
         empty = torch.empty((x.shape[0], m, *x.shape[1:]), device=device, dtype=x.dtype)
         drawn: Tensor = self.noise.fill(empty, generator)
@@ -92,15 +97,14 @@ class SmoothedClassifier(nn.Module):
 
             log_probs = g.log_probs(x.unsqueeze(1) + noise)
 
-        The result is at least float32. ValueError if the base answers another number of classes.
+        Points of another floating-point type than the base's parameters are converted to theirs.
+        The result is at least float32. ValueError if the base answers another number of classes,
+        TypeError if it does not answer with a tensor.
         """
-        logits: Tensor = self.base(points.flatten(0, 1))
-        if logits.ndim != 2 or logits.shape[1] != self.num_classes:
-            raise ValueError(
-                f"expected logits (N, {self.num_classes}) from the base classifier, "
-                f"got {tuple(logits.shape)}; check num_classes"
-            )
-        if logits.dtype in (torch.float16, torch.bfloat16):
+        flat = points.flatten(0, 1)
+        dtype = next((p.dtype for p in self.base.parameters() if p.is_floating_point()), flat.dtype)
+        logits = check_logits(self.base(flat.to(dtype)), len(flat), self.num_classes)
+        if logits.dtype not in (torch.float32, torch.float64):
             logits = logits.float()
         return logits.log_softmax(dim=1).reshape(*points.shape[:2], self.num_classes)
 
@@ -173,6 +177,8 @@ class SmoothedClassifier(nn.Module):
             "architecture": architecture,
             "extra": extra,
         }
+        if getattr(self.base, "origin", None) is not None:
+            content["origin"] = self.base.origin
         if isinstance(self.noise, Gaussian):  # what earlier versions look for
             content["sigma"] = self.noise.sigma
         weights = self.base.state_dict()
@@ -212,6 +218,8 @@ class SmoothedClassifier(nn.Module):
         architecture = content["architecture"]
         base = MODELS.create(architecture["name"], **architecture["options"])
         load_weights(base, content["state_dict"], source=str(path))
+        if "origin" in content:
+            base.origin = content["origin"]
         g = cls(
             base.to(map_location),
             num_classes=content["num_classes"],
@@ -234,6 +242,50 @@ def _check_num_noise(num_noise: int) -> int:
     if count < 1:
         raise ValueError(f"expected num_noise >= 1, got {count}")
     return count
+
+
+def check_logits(answer: Any, count: int, num_classes: int) -> Tensor:
+    """The answer of a base classifier to ``count`` images, which must be logits (count, K).
+
+        logits = check_logits(base(images), len(images), num_classes=10)
+
+    It looks at type and shape alone, so no device is waited for. ValueError for an answer of
+    another shape. TypeError for anything but a tensor of numbers, with how to return one.
+    """
+    wanted = f"({count}, {num_classes})"
+    if not isinstance(answer, Tensor):
+        raise TypeError(
+            f"expected a tensor of logits {wanted} from the base classifier, got "
+            f"{type(answer).__name__}; {_as_tensor(answer)}"
+        )
+    if answer.dtype == torch.bool or answer.is_complex():
+        raise TypeError(
+            f"expected logits {wanted} as real numbers from the base classifier, got "
+            f"{answer.dtype}; return what the last layer gives"
+        )
+    if tuple(answer.shape) != (count, num_classes):
+        raise ValueError(
+            f"expected logits {wanted} from the base classifier, got {tuple(answer.shape)}; "
+            "check num_classes, and that it answers each image with one row"
+        )
+    return answer
+
+
+def _as_tensor(answer: Any) -> str:
+    """How a module that gives this answer returns a tensor."""
+    if answer is None:
+        return "let its forward return the logits"
+    if type(answer).__module__ == "numpy":
+        return "wrap it in a module that returns torch.as_tensor(answer)"
+    if hasattr(answer, "logits"):
+        return "wrap it in a module that returns answer.logits"
+    if isinstance(answer, Mapping):
+        names = list(answer)[:5]
+        chosen = "logits" if "logits" in answer or not names else names[0]
+        return f"wrap it in a module that returns one entry, such as answer[{chosen!r}] of {names}"
+    if isinstance(answer, (tuple, list)):
+        return "wrap it in a module that returns its logits alone, such as answer[0]"
+    return "wrap it in a module that returns its logits alone"
 
 
 def check_smoothed(g: object) -> None:

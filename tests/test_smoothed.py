@@ -2,12 +2,20 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
+from rsmooth import PGD, SmoothAdvPGD, Trainer, certify, predict
+from rsmooth.certify import CertifySettings, certify_dataset
+from rsmooth.data import as_image_data
+from rsmooth.evaluate import attack_data, audit
 from rsmooth.noise import Gaussian, NoiseDistribution, Uniform
+from rsmooth.records import CertificationLog
 from rsmooth.registry import MODELS, NOISES
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -148,12 +156,153 @@ def test_bad_sigma(sigma):
 
 def test_wrong_class_count():
     g = SmoothedClassifier(linear(4), sigma=0.1, num_classes=3)
-    with pytest.raises(ValueError, match=r"expected logits \(N, 3\)"):
+    with pytest.raises(ValueError, match=r"expected logits \(64, 3\) .* got \(64, 4\)"):
         g(images())
     with pytest.raises(ValueError, match="num_classes >= 2"):
         SmoothedClassifier(linear(), sigma=0.1, num_classes=1)
     with pytest.raises(ValueError, match="num_noise >= 1"):
         SmoothedClassifier(linear(), sigma=0.1, num_classes=3, num_noise=0)
+
+
+class Answering(nn.Module):
+    """A linear base whose logits are handed over in another form."""
+
+    def __init__(self, form):
+        super().__init__()
+        self.net, self.form = linear(dtype=torch.float32), form
+
+    def forward(self, z):
+        return self.form(self.net(z))
+
+
+MASK = torch.tensor([0.0, -torch.inf, 0.0])
+FORMS = [
+    (lambda z: (z, None), TypeError, r"got tuple; wrap it .* answer\[0\]"),
+    (lambda z: [z, z], TypeError, r"got list; wrap it .* answer\[0\]"),
+    (lambda z: {"logits": z}, TypeError, r"got dict; .* answer\['logits'\]"),
+    (lambda z: {"out": z}, TypeError, r"got dict; .* answer\['out'\]"),
+    (lambda z: {}, TypeError, "got dict"),
+    (lambda z: SimpleNamespace(logits=z), TypeError, r"returns answer\.logits"),
+    (lambda z: z.detach().numpy(), TypeError, r"got ndarray; .* torch\.as_tensor\(answer\)"),
+    (lambda z: None, TypeError, "got NoneType; let its forward return"),
+    (lambda z: "text", TypeError, "got str"),
+    (lambda z: z > 0, TypeError, r"as real numbers .*, got torch\.bool"),
+    (lambda z: z.to(torch.complex64), TypeError, r"as real numbers .*, got torch\.complex64"),
+    (lambda z: z[:, 0], ValueError, r"got \(\d+,\); check num_classes"),
+    (lambda z: z[:1], ValueError, r"got \(1, 3\); check num_classes"),
+    (lambda z: z[:, :, None], ValueError, r"got \(\d+, 3, 1\)"),
+]
+
+
+@pytest.mark.parametrize(("form", "kind", "said"), FORMS)
+@pytest.mark.parametrize("use", ["forward", "attack", "certify", "predict"])
+def test_what_is_no_tensor_of_logits_is_named(form, kind, said, use):
+    g = SmoothedClassifier(Answering(form), sigma=0.25, num_classes=3).eval()
+    x = torch.full((4, 3, 2, 2), 100 / 255)
+    calls = {
+        "forward": lambda: g(x),
+        "attack": lambda: SmoothAdvPGD(epsilon=0.5, steps=1)(g, x, torch.zeros(4).long()),
+        "certify": lambda: certify(g, x, n=100),
+        "predict": lambda: predict(g, x, n=100),
+    }
+    with pytest.raises(kind, match=f"expected .*logits .*{said}"):
+        calls[use]()
+
+
+def test_integer_logits_are_logits():
+    g = SmoothedClassifier(Answering(lambda z: (100 * z).long()), sigma=0.25, num_classes=3).eval()
+    x = torch.full((2, 3, 2, 2), 100 / 255)
+    assert g(x).dtype == torch.float32
+    assert certify(g, x, n=100).counts.sum() == 200
+
+
+def test_a_masked_class_gets_no_vote_and_spoils_none():
+    """-infinity in a class is the same classifier as one without the class."""
+    x = torch.full((2, 3, 2, 2), 100 / 255)
+    y = torch.tensor([0, 2])
+    masked = SmoothedClassifier(Answering(lambda z: z + MASK), sigma=0.25, num_classes=3).eval()
+    without = Answering(lambda z: z[:, [0, 2]])
+    fewer = SmoothedClassifier(without, sigma=0.25, num_classes=2).eval()
+    counts = certify(masked, x, n=400, seed=1).counts
+    assert torch.equal(counts[:, [0, 2]], certify(fewer, x, n=400, seed=1).counts)
+    assert counts[:, 1].tolist() == [0, 0]
+    assert certify(masked, x, n=400, seed=1).invalid.tolist() == [0, 0]
+    attack = SmoothAdvPGD(epsilon=0.5, steps=3)
+    noise = masked.sample_noise(x, 4, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(
+        attack(masked, x, y, noise=noise), attack(fewer, x, y // 2, noise=noise)
+    )
+
+
+@pytest.mark.parametrize("form", [lambda z: z + torch.inf, lambda z: z - torch.inf])
+def test_without_a_largest_finite_logit_there_is_no_vote(form):
+    g = SmoothedClassifier(Answering(form), sigma=0.25, num_classes=3).eval()
+    with pytest.raises(ValueError, match="largest finite logit"):
+        certify(g, torch.zeros(1, 3, 2, 2), n=100)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
+def test_images_of_another_precision_are_those_of_the_parameters(dtype):
+    g = SmoothedClassifier(linear(dtype=torch.float32), sigma=0.25, num_classes=3).eval()
+    x = torch.tensor([0.25, 0.5]).view(2, 1, 1, 1).expand(2, 3, 2, 2)  # exact in all of them
+    points = x.unsqueeze(1).to(dtype)
+    assert torch.equal(g.log_probs(points), g.log_probs(x.unsqueeze(1)))
+    y = g.log_probs(points).squeeze(1).argmax(1)
+    for attack in (SmoothAdvPGD(epsilon=0.5, steps=3), PGD(epsilon=0.5, steps=3)):
+        noise = torch.zeros(2, 1, 3, 2, 2)
+        found = attack(g, x.to(dtype), y, noise=noise.to(dtype))
+        assert found.dtype == dtype
+        torch.testing.assert_close(found, attack(g, x, y, noise=noise).to(dtype), rtol=0, atol=0.01)
+
+
+def test_images_of_integers_are_told_what_they_need():
+    g = SmoothedClassifier(linear(), sigma=0.25, num_classes=3)
+    with pytest.raises(ValueError, match=r"got torch.uint8; divide uint8 images by 255"):
+        g(torch.zeros(1, 3, 2, 2, dtype=torch.uint8))
+    with pytest.raises(TypeError, match=r"got numpy.ndarray; convert with torch.as_tensor"):
+        g(np.zeros((1, 3, 2, 2)))
+
+
+@pytest.mark.parametrize("seed", [0, np.random.default_rng(0)])
+def test_a_generator_is_one_of_torch(seed):
+    g = SmoothedClassifier(linear(), sigma=0.25, num_classes=3).eval()
+    x, y = images(), torch.zeros(4).long()
+    for call in (
+        lambda: g.sample_noise(x, 2, seed),
+        lambda: SmoothAdvPGD(epsilon=0.5, steps=1)(g, x, y, generator=seed),
+        lambda: PGD(epsilon=0.5, steps=1)(g, x, y, generator=seed),
+    ):
+        with pytest.raises(TypeError, match=r"expected the generator as a torch\.Generator .*man"):
+            call()
+
+
+def test_what_takes_g_names_what_came_in_its_place(tmp_path):
+    x, y = torch.zeros(2, 3, 2, 2), torch.zeros(2).long()
+    data = as_image_data((x, y), num_classes=3)
+    log = CertificationLog.deterministic([0], [0], [1.0], norm="l2", method="mine")
+    for other in (linear(), "runs/a"):
+        for call in (
+            lambda g: certify(g, x, n=100),
+            lambda g: predict(g, x, n=100),
+            lambda g: certify_dataset(g, data, tmp_path / "a", CertifySettings(n=100)),
+            lambda g: attack_data(g, data, None),
+            lambda g: audit(g, data, log),
+            lambda g: PGD(epsilon=0.5, steps=1)(g, x, y),
+            lambda g: Trainer(epochs=1).fit(g, data),
+        ):
+            with pytest.raises(TypeError, match=r"expected a SmoothedClassifier, got .*; wrap a"):
+                call(other)
+
+
+def test_what_takes_images_with_labels_names_the_conversion(tmp_path):
+    g = SmoothedClassifier(linear(dtype=torch.float32), sigma=0.25, num_classes=3).eval()
+    pairs = TensorDataset(torch.zeros(2, 3, 2, 2), torch.zeros(2).long())
+    for call in (
+        lambda: certify_dataset(g, pairs, tmp_path / "a", CertifySettings(n=100)),
+        lambda: attack_data(g, pairs, None),
+    ):
+        with pytest.raises(TypeError, match=r"got TensorDataset; convert .*as_image_data\(data"):
+            call()
 
 
 def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path):

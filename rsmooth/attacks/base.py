@@ -20,7 +20,7 @@ from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.plumbing.tensors import check_images, check_labels, check_tensor
+from rsmooth.plumbing.tensors import check_generator, check_images, check_labels, check_tensor
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
@@ -178,7 +178,8 @@ class Attack(ABC):
             x_adv = attack(g, x, y, num_noise=64)
             x_adv = attack(g, x, y, noise=g.sample_noise(x, 64))
 
-        x: images (B, C, H, W) within ``bounds``.
+        x: images (B, C, H, W) within ``bounds``, of any floating-point type. float16 and bfloat16
+            are searched in float32, and the result is rounded to them.
         y: labels (B,), the classes to leave; of a targeted attack, those to reach.
         noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base
             target sees none.
@@ -229,17 +230,19 @@ class Attack(ABC):
         """
         check_smoothed(g)
         check_tensor(x, "images (B, C, H, W)")
+        check_generator(generator)
         _check_bounds(bounds)
         if validate:
             limit = torch.finfo(x.dtype).max if x.is_floating_point() else math.inf
             check_images(x, (-limit, limit) if bounds is None else bounds)
             check_labels(y, len(x), g.num_classes)
+        given, x = x.dtype, _searchable(x)
         noise = self._noise(g, x, noise, num_noise, generator)
         if validate and noise is not None:
             _check_noise_values(noise)
         if len(x) == 0:
             none = x.new_zeros(0, dtype=torch.bool)
-            return Attacked(x.detach().clone(), none.double(), none)
+            return Attacked(x.detach().clone().to(given), none.double(), none)
         with torch.inference_mode(False), frozen(g):
             # inference_mode(False) also turns gradients on. Tensors made in inference mode are
             # cloned, since autograd refuses them.
@@ -256,6 +259,7 @@ class Attack(ABC):
             if bounds is not None:
                 # Against the last bit of x + delta; NaN is left alone.
                 x_adv = x_adv.clamp(*bounds)
+            x_adv = x_adv.to(given)
         if validate:
             _check_finite(x_adv)
         # Without validation x may be outside of the box, into which the answer is clamped.
@@ -420,6 +424,11 @@ def frozen(module: nn.Module) -> Iterator[None]:
             part.training = training
         for parameter in asking:
             parameter.requires_grad_(True)
+
+
+def _searchable(x: Tensor) -> Tensor:
+    """Images of half precision as float32, since norms of gradients overflow in the former."""
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def check_steps(steps: int) -> None:

@@ -29,7 +29,7 @@ from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
 def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Procedure:
@@ -97,9 +97,9 @@ def _some_finite(votes: NDArray[np.int64]) -> NDArray[np.int64]:
     if votes[:-1].any():
         return votes
     raise ValueError(
-        "expected finite logits from the base classifier, got NaN or infinity for every one of "
-        f"{int(votes[-1])} noisy copies of an image; has training diverged, or does the network "
-        "overflow in this precision?"
+        "expected a largest finite logit from the base classifier, got NaN, +infinity or no finite "
+        f"one for every one of {int(votes[-1])} noisy copies of an image; has training diverged, "
+        "or does the network overflow in this precision?"
     )
 
 
@@ -148,6 +148,7 @@ def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certif
     between the 8-bit levels, for noise of scale 0, and for an n that can never certify at alpha.
     Cohen et al. 2019 (arXiv:1902.02918), algorithm CERTIFY and theorem 1.
     """
+    check_smoothed(g)
     images = stored_images(x, options.arithmetic)
     labels = options.labels
     if labels is not None:
@@ -177,6 +178,7 @@ def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predic
     results are seen. Alpha does not hold for an answer picked among those of several seeds. Cohen
     et al. 2019 (arXiv:1902.02918), algorithm PREDICT.
     """
+    check_smoothed(g)
     images = stored_images(x, options.arithmetic)
     ids = image_ids(images, options.index)
     source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])

@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         main(["certify", "runs/first", "--n", "1000"])
 
-    An error of ours is one line on stderr; RSMOOTH_DEBUG=1 shows its traceback.
+    An error of any type is one line on stderr; RSMOOTH_DEBUG=1 shows its traceback before it.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = arguments[0] if arguments else ""

@@ -44,7 +44,7 @@ def load_published(
     shape: tuple[int, ...],
 ) -> SmoothedClassifier:
     """A published checkpoint, smoothed with Gaussian noise of ``sigma`` or with ``noise``."""
-    from rsmooth.models.checkpoints import load_checkpoint
+    from rsmooth.models.foreign import load_checkpoint
     from rsmooth.smoothed import SmoothedClassifier
 
     target, drawn = pick_device(device), build_noise(sigma, noise)

@@ -15,6 +15,7 @@ def report(
     radii: Sequence[float] | None = None,
     linf: Sequence[float] | None = None,
     dimension: int | None = None,
+    unit: str | None = None,
     title: str = "Certified accuracy",
     out: Path | None = None,
 ) -> None:
@@ -30,6 +31,8 @@ def report(
         linf: linf radii of a further table, e.g. 2/255,4/255
         dimension: values per image, C*H*W, for --linf and logs that do not record it; 3072 for
             CIFAR-10
+        unit: what the radii are measured in, of tables that do not say it: l1, l2, linf, or other
+            words, e.g. "degrees of rotation"; default: l2
         title: of the document and of its figures
         out: folder for report.md, report.csv, report.tex and the curves; default: print only
     """
@@ -47,6 +50,7 @@ def report(
         title=title,
         linf=None if linf is None else list(linf),
         dimension=dimension,
+        unit=unit,
     )
     print(made.markdown)
     for path in made.files:

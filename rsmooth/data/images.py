@@ -93,6 +93,18 @@ class ImageData:
         )
 
 
+def check_data(data: object) -> None:
+    """TypeError, with the conversion, for anything but images with labels and an index.
+
+    check_data(splits.test)
+    """
+    if not all(hasattr(data, name) for name in ("batch", "subset", "labels", "index")):
+        raise TypeError(
+            f"expected ImageData or FolderData, got {type(data).__name__}; convert arrays and data "
+            "sets with rsmooth.data.as_image_data(data, num_classes=10)"
+        )
+
+
 def check_labels_and_index(labels: Tensor, index: Tensor, count: int, num_classes: int) -> None:
     """ValueError unless labels and index fit that many images.
 

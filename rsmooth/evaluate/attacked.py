@@ -14,12 +14,12 @@ from tqdm import tqdm
 from rsmooth.attacks.base import Attack, warn_without_gradient
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData
+from rsmooth.data.images import ImageData, check_data
 from rsmooth.evaluate.empirical import measured_answers
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,8 @@ def attack_data(
     also decides the noise of the attack. ValueError for a data set without images, and for an
     attack that leaves epsilon in its norm. A warning where the gradients vanish.
     """
+    check_smoothed(g)
+    check_data(data)
     if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
         raise ValueError(
             f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"

@@ -29,7 +29,7 @@ from rsmooth.records.log import ABSTAIN, CertificationLog
 from rsmooth.records.noise import required_noise
 from rsmooth.records.statement import Statement
 from rsmooth.records.upgrade import upgraded
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 Floats = NDArray[np.float64]
 
@@ -198,6 +198,7 @@ def _check(
     seed: int,
     limit: int | None,
 ) -> None:
+    check_smoothed(g)
     if not len(factors) or not all(factor > 0 for factor in factors):
         raise ValueError(f"expected factors > 0, got {list(factors)}; use e.g. 0.5, 1.0, 1.5")
     check_integer(seed, "seed")

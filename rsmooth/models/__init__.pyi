@@ -1,9 +1,9 @@
 from .checkpoints import atomic_save as atomic_save
-from .checkpoints import load_checkpoint as load_checkpoint
 from .checkpoints import load_weights as load_weights
 from .checkpoints import safe_load as safe_load
 from .folding import fold_batchnorm as fold_batchnorm
 from .folding import refold as refold
+from .foreign import load_checkpoint as load_checkpoint
 from .head import replace_head as replace_head
 from .imagenet import resnet50 as resnet50
 from .normalize import NORMALIZATIONS as NORMALIZATIONS

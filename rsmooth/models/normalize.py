@@ -77,6 +77,7 @@ class Classifier(nn.Sequential):
     in_channels: C, which the constants must fit; ValueError otherwise.
     architecture: registry name and options, noted by ``MODELS.create``. They rebuild the model
         from a file.
+    origin: name and SHA-256 of the file of the weights, where the file has no checksums itself.
 
     The network is layer 1 whether or not there is a normalisation. So the keys of the state dict
     are those of the published checkpoints (``1.conv1.weight``). The constants are beside them
@@ -84,6 +85,7 @@ class Classifier(nn.Sequential):
     """
 
     architecture: dict[str, Any] | None = None
+    origin: dict[str, str] | None = None
 
     def __init__(self, net: nn.Module, normalize: Normalization, in_channels: int) -> None:
         super().__init__(normalization_layer(normalize, in_channels), net)

@@ -1,6 +1,9 @@
-"""Errors of the files that a run leaves and continues from: records and checkpoints."""
+"""Errors of records and checkpoints, and remedies in words that work where they are read."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class RecordError(ValueError):
@@ -9,3 +12,25 @@ class RecordError(ValueError):
 
 class LockedError(RecordError):
     """A record or run folder that another process is writing."""
+
+
+_where = {"command line": False}  # of the whole process, so that threads see it too
+
+
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """A context in which remedies are those of the command line."""
+    before = _where["command line"]
+    _where["command line"] = True
+    try:
+        yield
+    finally:
+        _where["command line"] = before
+
+
+def remedy(python: str, command: str) -> str:
+    """What to do, in words that work where the message is read: in Python or on a command line.
+
+    remedy('give arch="resnet20"', "give --arch resnet20")
+    """
+    return command if _where["command line"] else python

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
+import traceback
 from collections.abc import Callable
 
 DONE, WRONG, STOPPED, NO_READER = 0, 2, 130, 141  # the last two as a shell reports a signal
-EXPLAINED = (ValueError, LookupError, OSError, RuntimeError, ImportError)
-"""Errors that say in their message what to do; any other is a bug and shows its traceback."""
+DEBUG = "RSMOOTH_DEBUG"
+EXPLAINED = (ValueError, OSError, RuntimeError, ImportError)
+"""Kinds of errors that say what to do. Of any other kind, and of those below, only our own do."""
+UNEXPLAINED = (UnicodeError, RecursionError, NotImplementedError)
 
 
 def run(work: Callable[[], int | None], name: str) -> int:
@@ -17,8 +21,8 @@ def run(work: Callable[[], int | None], name: str) -> int:
         sys.exit(run(lambda: certify(folder), "rsmooth certify"))
 
     0 where it went well (or what ``work`` returns), 2 after an error, 130 when interrupted.
-    A KeyboardInterrupt may bear what its user is told. RSMOOTH_DEBUG=1 shows the traceback of an
-    error.
+    A KeyboardInterrupt may bear what its user is told. An error of any type is one line. One that
+    nobody explained is called unexpected there. RSMOOTH_DEBUG=1 shows the traceback before it.
     """
     try:
         code = work() or DONE
@@ -29,17 +33,39 @@ def run(work: Callable[[], int | None], name: str) -> int:
     except BrokenPipeError:  # as behind `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor shall the interpreter's own flush fail
         return NO_READER
-    except EXPLAINED as error:
-        if os.environ.get("RSMOOTH_DEBUG") == "1":
-            raise
+    except Exception as error:
+        if os.environ.get(DEBUG) == "1":
+            traceback.print_exc()
         print(f"{name}: error: {in_one_line(error)}", file=sys.stderr)
         return WRONG
     return code
 
 
 def in_one_line(error: BaseException) -> str:
-    """The message of an error, without line breaks; a file's error as the system words it."""
+    """The message of an error, without line breaks; a file's error as the system words it.
+
+    in_one_line(KeyError("sigma"))    # "unexpected KeyError: 'sigma'; ..."
+    """
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         remedy = "; check the name" if isinstance(error, FileNotFoundError) else ""
         return f"{error.strerror}: {error.filename}{remedy}"
-    return " ".join(str(error).split()) or type(error).__name__
+    # str(KeyError) is the repr of its message.
+    said = error.args[0] if isinstance(error, KeyError) and error.args else error
+    message = " ".join(str(said).split())
+    if isinstance(error, MemoryError):
+        return (
+            f"expected enough memory, got none left{f' ({message})' if message else ''}; take "
+            "smaller batches, fewer images or fewer workers, or check the size that a file declares"
+        )
+    if re.search(r"\bexpected\b", message) or (
+        message and isinstance(error, EXPLAINED) and not isinstance(error, UNEXPLAINED)
+    ):
+        return message
+    return (
+        f"unexpected {type(error).__name__}{_quoted(said, message)}; this may be a fault of "
+        f"rsmooth or of a plug-in: report it with what the same command shows under {DEBUG}=1"
+    )
+
+
+def _quoted(said: object, message: str) -> str:
+    return f": {said!r}" if isinstance(said, str) else f": {message}" if message else ""

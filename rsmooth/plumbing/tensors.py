@@ -15,6 +15,15 @@ def check_tensor(value: object, what: str) -> None:
         )
 
 
+def check_generator(value: object) -> None:
+    """TypeError for anything but a generator of torch, or None."""
+    if value is not None and not isinstance(value, torch.Generator):
+        raise TypeError(
+            f"expected the generator as a torch.Generator or None, got {value!r}; give it e.g. as "
+            "torch.Generator().manual_seed(0)"
+        )
+
+
 def check_channels_first(x: Tensor) -> None:
     """ValueError for images whose shape looks like (B, H, W, C).
 
@@ -34,10 +43,14 @@ def check_images(x: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
     """
     check_tensor(x, "images (B, C, H, W)")
     check_channels_first(x)
-    if x.ndim != 4 or not x.is_floating_point():
+    remedies = [
+        *(["divide uint8 images by 255"] if not x.is_floating_point() else []),
+        *(["add the batch dimension: x.unsqueeze(0)"] if x.ndim == 3 else []),
+    ]
+    if remedies or x.ndim != 4:
         raise ValueError(
             f"expected floating-point images (B, C, H, W), got {x.dtype} {tuple(x.shape)}; "
-            "divide uint8 images by 255 and add the batch dimension"
+            f"{' and '.join(remedies) or 'give four axes'}"
         )
     if x.numel() == 0:
         return
@@ -68,4 +81,15 @@ def check_labels(y: Tensor, batch: int, num_classes: int) -> None:
         raise ValueError(
             f"expected labels within 0..{num_classes - 1}, got {int(y.min())}..{int(y.max())}; "
             "check num_classes of the SmoothedClassifier"
+        )
+
+
+def check_floating(x: object, what: str) -> None:
+    """TypeError for anything but a tensor, ValueError for one of integers; both name ``what``."""
+    check_tensor(x, what)
+    assert isinstance(x, Tensor)
+    if not x.is_floating_point():
+        raise ValueError(
+            f"expected {what} as floating-point numbers in [0, 1], got {x.dtype}; divide uint8 "
+            "images by 255"
         )

@@ -26,13 +26,19 @@ _FIELDS = {
 _VOTE_FIELDS = {"counts": "counts", "selection": "selection", "samples": "n", "invalid": "invalid"}
 
 
-def read_log(path: str | Path) -> CertificationLog:
+def read_log(path: str | Path, *, unit: str | None = None) -> CertificationLog:
     """Read certificates: a published table, a journal, or a run folder.
 
         read_log("runs/smoothadv").statement.norm     # "l2"
+        read_log("rotations.tsv", unit="degrees")     # a bare table whose radii are no l2 radii
 
     A run folder has one journal, or one per rank. A table may have its provenance beside it, as
-    ``write_log`` leaves it. RecordError with file and line for anything damaged, cut off or
+    ``write_log`` leaves it.
+
+    unit: what the radii of a table without provenance are measured in: "l1", "l2" (taken where
+        nothing is said), "linf", or other words. Records that state it themselves ignore this.
+
+    RecordError with file and line for anything damaged, cut off or
     contradictory. FileNotFoundError where there is no record.
     """
     path = Path(path)
@@ -40,7 +46,7 @@ def read_log(path: str | Path) -> CertificationLog:
     log = (
         merge([_read_journal(file) for file in files])
         if _is_journal(files[0])
-        else _read_table(files[0])
+        else _read_table(files[0], unit)
     )
     if not len(log):
         raise RecordError(
@@ -87,8 +93,8 @@ def _is_journal(path: Path) -> bool:
         return path.suffix == ".jsonl" or file.read(1) == b"{"
 
 
-def _read_table(path: Path) -> CertificationLog:
-    table = read_table(path)
+def _read_table(path: Path, unit: str | None) -> CertificationLog:
+    table = read_table(path, unit)
     fault = first_fault(*(table.columns[name] for name in COLUMNS))
     if fault is not None:  # rows count from 0, lines from 1, and the header is a line
         raise RecordError(f"{path}, line {fault[0] + 2}: {fault[1]}")

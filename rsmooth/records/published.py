@@ -1,18 +1,15 @@
-"""The published table of certificates, tab-separated, in all its dialects.
+"""The published table of certificates: one line per image, with its provenance beside it.
 
-Its columns are ``idx label predict radius correct time``. Published files differ in the time, which
-is in plain seconds or ``h:mm:ss.ffffff`` with days in front. They differ in the digits of the
-radius, three significant ones or four decimals, and in line ends. Our tables have all digits of the
-radius, and their provenance beside them. ``radius`` is an l2 radius. In other norms the column is
-``radius_l1`` or ``radius_linf``, so that no tool takes it for l2.
+Its columns are ``idx label predict radius correct time``. ``dialects`` reads all forms that people
+publish. Our tables have all digits of the radius, and their provenance beside them. ``radius`` is
+an l2 radius. In other norms the column is ``radius_l1``, ``radius_linf`` or
+``radius_other``, so that no tool takes it for l2.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,16 +21,10 @@ from numpy.typing import NDArray
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import replace_file
+from rsmooth.records.dialects import RADIUS_COLUMNS, parse_table
 from rsmooth.records.journal import canonical_json
 from rsmooth.records.log import COLUMNS
 from rsmooth.records.statement import Statement
-
-logger = logging.getLogger(__name__)
-
-_RADIUS_COLUMNS = {"l2": "radius", "l1": "radius_l1", "linf": "radius_linf"}
-_INTEGER = re.compile(r"-?[0-9]{1,19}")
-_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_CLOCK = re.compile(r"(?:([0-9]+) days?, )?([0-9]+):([0-5][0-9]):([0-5][0-9])(\.[0-9]{6})?")
 
 
 @dataclass(frozen=True)
@@ -47,42 +38,28 @@ class Table:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, unit: str | None = None) -> Table:
     """Read a published table; rows are checked one by one, not against each other.
 
         read_table(Path("sigma_0.25")).columns["radius"]
 
-    RecordError with file and line for a missing header, a row that was cut off, and a bad value.
+    unit: what the radii are measured in, where neither header nor provenance says it: "l1", "l2",
+        "linf", or other words, such as "degrees of rotation".
+
+    RecordError with file and line for a missing column, a row that was cut off, and a bad value.
     RecordError too for a header of another norm than the provenance beside it states.
     """
     raw = path.read_bytes()
     provenance = _read_provenance(path, raw)
     try:
-        lines = raw.decode("utf-8-sig").split("\n")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecordError(
             f"{path}, line {raw[: error.start].count(10) + 1}: expected a text table, got bytes "
             f"that are no UTF-8 ({error.reason}); is this a certification log?"
         ) from None
-    if lines[-1] == "":
-        lines.pop()
-    else:
-        logger.warning(
-            "%s: the last line has no end; if the table was cut off, its last time may be too "
-            "short",
-            path,
-        )
-    lines = [line.removesuffix("\r") for line in lines]
-    provenance = _checked_norm(path, lines[0] if lines else "", provenance)
-    rows = [
-        _parse_row(line, f"{path}, line {number}") for number, line in enumerate(lines[1:], start=2)
-    ]
-    types = (np.int64, np.int64, np.int64, np.float64, np.int64, np.float64)
-    columns = {
-        name: np.array([row[place] for row in rows], dtype=kind)
-        for place, (name, kind) in enumerate(zip(COLUMNS, types, strict=True))
-    }
-    return Table(columns, provenance)
+    named, columns = parse_table(path, text, None if provenance else unit)
+    return Table(columns, _checked_norm(path, named, provenance))
 
 
 def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[str, Any]) -> None:
@@ -112,47 +89,24 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
     replace_file(path, raw)
 
 
-def parse_seconds(text: str) -> float:
-    """Seconds from ``15.4``, ``0:00:14.172309``, ``0:00:14`` or ``1 day, 2:03:04``.
-
-    ValueError for anything else.
-    """
-    clock = _CLOCK.fullmatch(text)
-    if clock is None:
-        return parse_number(text)
-    days, hours, minutes, seconds, fraction = clock.groups()
-    return (
-        int(days or 0) * 86400
-        + int(hours) * 3600
-        + int(minutes) * 60
-        + int(seconds)
-        + float(fraction or 0)
-    )
-
-
-def parse_number(text: str) -> float:
-    """A decimal number >= 0; ValueError for anything else, NaN and infinity included."""
-    if not _NUMBER.fullmatch(text):
-        raise ValueError(f"expected a decimal number, got {text!r}")
-    return float(text)
-
-
 def _header(norm: str) -> tuple[str, ...]:
     """The columns of a table whose radii are in ``norm``."""
-    return tuple(_RADIUS_COLUMNS[norm] if name == "radius" else name for name in COLUMNS)
+    return tuple(RADIUS_COLUMNS[norm] if name == "radius" else name for name in COLUMNS)
 
 
-def _checked_norm(path: Path, line: str, provenance: dict[str, Any]) -> dict[str, Any]:
-    """The provenance of a table with this header; RecordError where the two contradict."""
-    named = {_header(norm): norm for norm in _RADIUS_COLUMNS}.get(tuple(line.split("\t")))
-    if named is None:
-        raise RecordError(
-            f"{path}, line 1: expected the tab-separated header {' '.join(COLUMNS)} (radius_l1 or "
-            f"radius_linf for radii in those norms), got {line[:80]!r}; is this a certification "
-            "log?"
-        )
+def _checked_norm(path: Path, named: str, provenance: dict[str, Any]) -> dict[str, Any]:
+    """The provenance of a table whose header names this norm or unit.
+
+    RecordError where the two contradict.
+    """
     if not provenance:
-        said = Statement(norm=named, method="not recorded")  # type: ignore[arg-type]
+        if named == "other":
+            raise RecordError(
+                f"{path}, line 1: expected the unit of the column radius_other in "
+                f"{_beside(path).name}, got no such file; put it back, or "
+                "give unit= (--unit on the command line)"
+            )
+        said = Statement.in_unit(named, method="not recorded")
         return {} if named == "l2" else {"statement": said.record()}
     try:
         stated = Statement.of(provenance).norm
@@ -160,39 +114,11 @@ def _checked_norm(path: Path, line: str, provenance: dict[str, Any]) -> dict[str
         raise RecordError(f"{_beside(path)}: {error}") from None
     if stated != named:
         raise RecordError(
-            f"{path}, line 1: expected the column {_RADIUS_COLUMNS[stated]}, since "
-            f"{_beside(path).name} states {stated} radii, got {_RADIUS_COLUMNS[named]}; one of the "
+            f"{path}, line 1: expected the column {RADIUS_COLUMNS[stated]}, since "
+            f"{_beside(path).name} states {stated} radii, got {RADIUS_COLUMNS[named]}; one of the "
             "two is of another log: export it again"
         )
     return provenance
-
-
-def _parse_row(line: str, where: str) -> tuple[float, ...]:
-    cells = line.split("\t")
-    if len(cells) != len(COLUMNS):
-        raise RecordError(
-            f"{where}: expected {len(COLUMNS)} tab-separated values, got {len(cells)} in "
-            f"{line[:80]!r}; the table is cut off or damaged: delete the line, or certify its "
-            "image again"
-        )
-    parsers = (
-        _parse_integer,
-        _parse_integer,
-        _parse_integer,
-        parse_number,
-        _parse_integer,
-        parse_seconds,
-    )
-    try:
-        return tuple(parse(cell) for parse, cell in zip(parsers, cells, strict=True))
-    except ValueError as error:
-        raise RecordError(f"{where}: {error}, in {line[:80]!r}") from None
-
-
-def _parse_integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
-        raise ValueError(f"expected an integer of 64 bits, got {text!r}")
-    return int(text)
 
 
 def _beside(path: Path) -> Path:

@@ -10,7 +10,7 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha
 from rsmooth.records.noise import recorded_noise
 
-Norm = Literal["l1", "l2", "linf"]
+Norm = Literal["l1", "l2", "linf", "other"]
 Kind = Literal["probabilistic", "deterministic"]
 
 
@@ -21,12 +21,13 @@ class Statement:
         Statement()                                          # l2, probabilistic: published tables
         Statement(norm="linf", kind="deterministic", method="ibp")
 
-    norm: of the radii, "l1", "l2" or "linf".
+    norm: of the radii, "l1", "l2" or "linf"; "other" for radii that are of no such norm.
     kind: "probabilistic", each certificate wrong with probability at most ``alpha``; or
         "deterministic".
     alpha: None for deterministic records, and where a probabilistic one does not record it.
     method: how the radii were shown, such as "gaussian smoothing" or "crown-ibp".
     sound: False for what is known to prove nothing. It never enters an envelope.
+    unit: what other radii are measured in, such as "degrees of rotation"; None for a norm.
 
     RecordError for another norm or kind, and for an alpha outside (0, 1).
     """
@@ -36,6 +37,7 @@ class Statement:
     alpha: float | None = None
     method: str = "gaussian smoothing"
     sound: bool = True
+    unit: str | None = None
 
     def __post_init__(self) -> None:
         known = {"norm": get_args(Norm), "kind": get_args(Kind), "sound": (True, False)}
@@ -46,6 +48,11 @@ class Statement:
                     f"{getattr(self, name)!r}; certificates of another cannot be compared with "
                     "any here"
                 )
+        if (self.norm == "other") != (isinstance(self.unit, str) and bool(self.unit)):
+            raise RecordError(
+                f"expected a unit in words for norm other, and for that alone, got {self.unit!r} "
+                f"for {self.norm}"
+            )
         if not isinstance(self.method, str):
             raise RecordError(f"expected the name of a method, got {self.method!r}")
         try:
@@ -54,13 +61,28 @@ class Statement:
         except (TypeError, ValueError) as error:
             raise RecordError(str(error)) from None
 
+    @classmethod
+    def in_unit(cls, unit: str, *, method: str) -> Statement:
+        """The statement of radii in this norm, or else in this unit.
+
+        Statement.in_unit("degrees of rotation", method="not recorded").measure
+        """
+        if unit in ("l1", "l2", "linf"):
+            return cls(norm=unit, method=method)  # type: ignore[arg-type]
+        return cls(norm="other", unit=unit, method=method)
+
+    @property
+    def measure(self) -> str:
+        """What the radii are measured in: the norm, or the unit of other radii."""
+        return self.unit or self.norm
+
     @property
     def group(self) -> tuple[str, str]:
-        """Norm and kind: what two records must share to be in one table.
+        """Norm (or unit) and kind: what two records must share to be in one table.
 
         Alpha and method may differ within a table, which then prints them.
         """
-        return self.norm, self.kind
+        return self.measure, self.kind
 
     def __str__(self) -> str:
         """For a report: "probabilistic (alpha 0.001)" or "deterministic", and "not sound" if so."""
@@ -71,6 +93,8 @@ class Statement:
     def record(self) -> dict[str, Any]:
         """As plain values, for the provenance of a record."""
         found: dict[str, Any] = {"norm": self.norm, "kind": self.kind, "method": self.method}
+        if self.unit is not None:
+            found["unit"] = self.unit
         if self.alpha is not None:
             found["alpha"] = self.alpha
         return found if self.sound else {**found, "sound": False}
@@ -90,7 +114,9 @@ class Statement:
             raise RecordError(f"expected a statement of norm, kind and method, got {said!r}")
         found = {key: provenance[key] for key in ("norm", "kind") if key in provenance}
         found |= {
-            key: said[key] for key in ("norm", "kind", "method", "alpha", "sound") if key in said
+            key: said[key]
+            for key in ("norm", "kind", "method", "alpha", "sound", "unit")
+            if key in said
         }
         return cls(
             **(_deterministic if found.get("kind") == "deterministic" else _probabilistic)(
@@ -103,6 +129,11 @@ def check_one_group(statements: Sequence[Statement]) -> None:
     """RecordError, saying how to convert, unless all state one norm and are of one kind."""
     for number, other in enumerate(statements[1:], start=1):
         first = statements[0]
+        if other.measure != first.measure and "other" in (other.norm, first.norm):
+            raise RecordError(
+                f"expected certificates in one unit, but log {number} states {other.measure} radii "
+                f"and log 0 {first.measure} radii; nothing converts them: report them apart"
+            )
         if other.norm != first.norm:
             raise RecordError(
                 f"expected certificates in one norm, but log {number} states {other.norm} radii "

@@ -93,10 +93,11 @@ def _about_run(run: Run) -> list[str]:
         found.append(
             f"{run.name}: float noise, whose certificates floating-point rounding can break."
         )
-    if predicted_classes(run.log) <= 1:
-        found.append(
-            f"{run.name}: the model has collapsed, it predicts {predicted_classes(run.log)} class."
-        )
+    predicted = predicted_classes(run.log)
+    if predicted == 0:
+        found.append(f"{run.name}: the model abstained on every image.")
+    elif predicted == 1 and len(np.unique(run.log.label)) > 1:
+        found.append(f"{run.name}: the model has collapsed, it predicts 1 class.")
     return [*found, *_about_radii(run)]
 
 

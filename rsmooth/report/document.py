@@ -152,6 +152,7 @@ def report(
     linf: Sequence[float] | None = None,
     dimension: int | None = None,
     training: Sequence[TrainingTime | None] | None = None,
+    unit: str | None = None,
 ) -> Report:
     """Compare run folders, journals and published logs side by side.
 
@@ -164,6 +165,7 @@ def report(
     linf: linf radii for a further table of each group.
     dimension: values per image, as in ``linf_table``.
     training: times, as in ``load_runs``.
+    unit: of the radii in tables that do not say it, as in ``read_log``.
 
     Runs are grouped by norm and kind. Each group has its own table, intervals, curves and
     differences, with its first run as the baseline. Errors are those of ``load_runs`` and
@@ -174,7 +176,7 @@ def report(
             f"expected linf radii beside dimension={dimension}, got none; it says what they cover "
             "in l2"
         )
-    loaded = load_runs(runs, names, training)
+    loaded = load_runs(runs, names, training, unit)
     wanted = None if radii is None else sorted({check_radius(radius) for radius in radii if radius})
     groups = tuple(_group(each, wanted, linf, dimension) for each in by_statement(loaded))
     made = Report(tuple(loaded), groups, title)
@@ -188,7 +190,8 @@ def _group(
     dimension: int | None,
 ) -> Group:
     table = build_table(runs, default_radii(runs) if radii is None else radii)
-    other = None if linf is None else linf_table(runs, linf, dimension)
+    norms = runs[0].statement.norm != "other"  # of other radii, no linf radius follows
+    other = None if linf is None or not norms else linf_table(runs, linf, dimension)
     return Group(tuple(runs), table, other)
 
 

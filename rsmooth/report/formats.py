@@ -65,7 +65,9 @@ def to_latex(table: Table) -> str:
     print(to_latex(report(["runs/a", "runs/b"]).table))
     """
     header = header_of(table)
-    norm = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}[table.norm]
+    norm = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}.get(
+        table.norm, table.norm
+    )
     lines = [
         r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
         r"\toprule",

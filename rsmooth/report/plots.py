@@ -83,7 +83,10 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
     )
     axes.set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
     steps = " (steps of 1/255)" if norm == "linf" else ""
-    axes.set(xlabel=f"certified {NORMS[norm]} radius{steps}", ylabel="certified accuracy (%)")
+    axes.set(
+        xlabel=f"certified {NORMS.get(norm, runs[0].statement.measure)} radius{steps}",
+        ylabel="certified accuracy (%)",
+    )
     _legend(axes)
     return figure
 

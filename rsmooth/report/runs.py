@@ -130,6 +130,7 @@ def load_runs(
     paths: Sequence[str | Path],
     names: Sequence[str] | None = None,
     training: Sequence[TrainingTime | None] | None = None,
+    unit: str | None = None,
 ) -> list[Run]:
     """Runs from run folders, journals and published tables.
 
@@ -137,6 +138,7 @@ def load_runs(
 
     names: one per run. The default is the shortest path endings that differ.
     training: one per run. None, for all or for one, reads it from the run folder.
+    unit: of the radii in tables that do not say it, as in ``read_log``.
 
     FileNotFoundError and RecordError as of ``read_log``. ValueError for names that repeat, for
     another number of names or times than paths, and for one path given twice without names.
@@ -151,7 +153,7 @@ def load_runs(
     files = [Path(path) for path in paths]
     times = training or [None] * len(files)
     return [
-        Run(name, read_log(file), time or _training_time(file))
+        Run(name, read_log(file, unit=unit), time or _training_time(file))
         for name, file, time in zip(names or distinct_names(files), files, times, strict=True)
     ]
 

@@ -204,7 +204,7 @@ def _row(run: Run, radii: Sequence[float]) -> Row:
         abstained=abstention_rate(log),
         classes=predicted_classes(log),
         training=run.training,
-        certify_seconds=run.certify_seconds,
+        certify_seconds=run.certify_seconds or None,  # tables may have no times
         statement=run.statement,
     )
 

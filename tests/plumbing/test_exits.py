@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tokenize
 from collections.abc import Callable
 
 import pytest
@@ -23,7 +24,7 @@ def test_success_and_a_code_of_ones_own() -> None:
     assert run(lambda: 3, "tool") == 3
 
 
-@pytest.mark.parametrize("error", [ValueError("a\n  b"), KeyError("a"), RuntimeError(), OSError(2)])
+@pytest.mark.parametrize("error", [ValueError("a\n  b"), RuntimeError("a"), OSError(2)])
 def test_an_error_is_one_line(error: Exception, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(raising(error), "tool") == 2
     said = capsys.readouterr().err
@@ -32,15 +33,58 @@ def test_an_error_is_one_line(error: Exception, capsys: pytest.CaptureFixture[st
     assert len(said) > len("tool: error: \n")
 
 
-def test_a_bug_shows_itself() -> None:
-    with pytest.raises(TypeError):
-        run(raising(TypeError("bug")), "tool")
+class UnheardError(Exception):
+    """A type that nobody has thought of."""
 
 
-def test_a_traceback_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        TypeError("bug"),
+        KeyError("name"),
+        KeyError(0),
+        IndexError("list index out of range"),
+        AttributeError("'int' object has no attribute 'x'"),
+        AssertionError(),
+        RecursionError("maximum recursion depth exceeded"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+        NotImplementedError(),
+        ZeroDivisionError("division by zero"),
+        tokenize.TokenError("EOF in multi-line statement", (1, 0)),
+        RuntimeError(),
+        UnheardError("a\n  b"),
+    ],
+)
+def test_a_bug_is_one_line_that_says_so(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(raising(error), "tool") == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"tool: error: unexpected {type(error).__name__}")
+    assert "RSMOOTH_DEBUG=1" in said
+    assert said.count("\n") == 1
+
+
+def test_what_we_say_is_no_bug_whatever_its_type(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(raising(TypeError("expected a tensor, got None; give one")), "tool") == 2
+    assert capsys.readouterr().err == "tool: error: expected a tensor, got None; give one\n"
+    assert in_one_line(KeyError("expected a name, got 'x'")) == "expected a name, got 'x'"
+
+
+def test_too_little_memory_says_what_helps() -> None:
+    assert in_one_line(MemoryError()).startswith("expected enough memory, got none left; take")
+    assert "Unable to allocate 64 TiB" in in_one_line(MemoryError("Unable to allocate 64 TiB"))
+
+
+@pytest.mark.parametrize("error", [ValueError("wrong"), TypeError("wrong")])
+def test_a_traceback_on_request(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("RSMOOTH_DEBUG", "1")
-    with pytest.raises(ValueError, match="wrong"):
-        run(raising(ValueError("wrong")), "tool")
+    assert run(raising(error), "tool") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("Traceback")
+    assert said.endswith(f"tool: error: {in_one_line(error)}\n")
 
 
 def test_an_interruption_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,8 +48,13 @@ def test_good_images_pass() -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (torch.zeros(3, 4, 4), "divide uint8 images by 255 and add the batch dimension"),
-        (torch.zeros(1, 3, 4, 4, dtype=torch.uint8), "got torch.uint8"),
+        (torch.zeros(3, 4, 4), r"got torch.float32 \(3, 4, 4\); add the batch dimension: x.uns"),
+        (torch.zeros(4, 4), "give four axes"),
+        (
+            torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
+            r"\(1, 3, 4, 4\); divide uint8 images by 255$",
+        ),
+        (torch.zeros(3, 4, 4, dtype=torch.uint8), "by 255 and add the batch dimension"),
         (torch.full((1, 1, 1, 1), 1.001), r"in \[0, 1\], got values from 1\.001 to 1\.001"),
         (torch.full((1, 1, 1, 1), -0.001), "put the normalisation into the model"),
         (torch.full((1, 1, 1, 1), torch.nan), "got values from nan to nan"),

@@ -19,7 +19,7 @@ def test_the_statement_follows_from_the_provenance():
     log = CertificationLog(**ROW, provenance=UNIFORM)
     assert log.statement == Statement("l1", "probabilistic", 0.001, "uniform smoothing")
     assert replace(log, provenance={"norm": "linf"}).statement.norm == "linf"
-    with pytest.raises(RecordError, match="expected norm among l1, l2, linf, got 'l0'"):
+    with pytest.raises(RecordError, match="expected norm among l1, l2, linf, other, got 'l0'"):
         CertificationLog(**ROW, provenance={"norm": "l0"})
 
 

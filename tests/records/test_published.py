@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from rsmooth.certify.proof.bounds import max_radius
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.dialects import parse_seconds
 from rsmooth.records.files import read_log, write_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.metrics import abstention_rate, average_certified_radius, certified_accuracy
-from rsmooth.records.published import parse_seconds
 from tests.records.by_hand import (
     HEAD,
     HEADER,
@@ -57,8 +57,8 @@ def test_tables_name_the_norm_of_their_radii(tmp_path, provenance, column):
         ("radius_linf", {"sigma": 0.25}, "log, line 1: expected the column radius, since log.json"),
         ("radius", UNIFORM, "log, line 1: expected the column radius_l1, since .* states l1"),
         ("radius_l1", {"norm": "linf"}, "log, line 1: expected the column radius_linf"),
-        ("radius_l3", {}, "log, line 1: expected the tab-separated header idx"),
-        ("radius_l2", {}, "log, line 1: expected the tab-separated header idx"),
+        ("radius_l3", {}, "log, line 1: expected radii in a column .*, got radius_l3"),
+        ("radius_l2", {}, "log, line 1: expected radii in .* got radius_l2, which are l2"),
         ("radius", {"norm": "l0"}, r"log\.json: expected norm among l1, l2, linf"),
     ],
 )
@@ -132,15 +132,14 @@ def test_a_missing_last_line_end_is_said(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("text", "line", "reason"),
     [
-        ("", 1, "expected the tab-separated header"),
-        ("0\t3\t3\t0.378\t1\t15.5\n", 1, "expected the tab-separated header"),
-        (HEAD.replace("\t", " "), 1, "expected the tab-separated header"),
-        (SECONDS[:-20], 4, "expected 6 tab-separated values"),
+        ("", 1, "expected the columns idx"),
+        ("0\t3\t3\t0.378\t1\t15.5\n", 1, "expected the columns idx"),
+        (SECONDS[:-20], 4, "expected 6 values separated by tabs"),
         (CLOCK[:-3], 4, "expected a decimal number, got '1 day, 2:00:00.2500'"),
-        (SECONDS.replace("14\n", "14\n\n"), 4, "expected 6 tab-separated values"),
-        (SECONDS.replace("0.378", "nan"), 2, "expected a decimal number, got 'nan'"),
-        (SECONDS.replace("0.378", "inf"), 2, "expected a decimal number"),
-        (SECONDS.replace("0.378", "-0.378"), 2, "expected a decimal number"),
+        (SECONDS.replace("14\n", "14\n\n"), 4, "expected 6 values separated by tabs"),
+        (SECONDS.replace("0.378", "nan"), 2, "expected a decimal number as radius, got 'nan'"),
+        (SECONDS.replace("0.378", "inf"), 2, "expected a finite radius"),
+        (SECONDS.replace("0.378", "-0.378"), 2, "expected a radius >= 0"),
         (SECONDS.replace("0.378", "1e999"), 2, "expected a finite radius"),
         (SECONDS.replace("15.5", "0:00:99"), 2, "expected a decimal number"),
         (SECONDS.replace("20\t7", "2x\t7"), 3, "expected an integer of 64 bits, got '2x'"),

@@ -44,8 +44,8 @@ def test_a_deterministic_record_has_no_alpha_and_says_its_norm():
 @pytest.mark.parametrize(
     ("provenance", "reason"),
     [
-        ({"norm": "l3"}, "expected norm among l1, l2, linf, got 'l3'"),
-        ({"statement": {"norm": 2}}, "expected norm among l1, l2, linf, got 2"),
+        ({"norm": "l3"}, "expected norm among l1, l2, linf, other, got 'l3'"),
+        ({"statement": {"norm": 2}}, "expected norm among l1, l2, linf, other, got 2"),
         ({"statement": {"kind": "empirical"}}, "expected kind among probabilistic, deterministic"),
         ({"statement": {"sound": "no"}}, "expected sound among True, False, got 'no'"),
         ({"statement": "l2"}, "expected a statement of norm, kind and method, got 'l2'"),

@@ -60,6 +60,14 @@ def test_caveats_are_given_where_due(runs, caveat):
     assert not re.search(caveat, " ".join(caveats([run_of("a", HEADER)])))
 
 
+def test_one_class_is_a_collapse_only_beside_others():
+    """All images of one class, all right: nothing is wrong with the model."""
+    alike = run_of("a", label=[7] * 4, predict=[7] * 4, correct=[1] * 4, radius=[0.1] * 4)
+    assert "collapsed" not in " ".join(caveats([alike]))
+    abstained = run_of("a", predict=[-1] * 4, correct=[0] * 4, radius=[0.0] * 4)
+    assert "a: the model abstained on every image" in " ".join(caveats([abstained]))
+
+
 def test_settings_are_compared_within_a_group():
     """An l1 run with another n, and a deterministic one without any, are not held against it."""
     runs = [run_of("a", HEADER), run_of("b", {**UNIFORM, "n": 100}), Run("c", linf_log())]

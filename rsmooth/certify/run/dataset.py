@@ -31,7 +31,7 @@ from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.profile import recall_profile
 from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData
+from rsmooth.data.images import ImageData, check_data
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
 from rsmooth.plumbing.numbers import check_integer
@@ -40,7 +40,7 @@ from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 FORMAT = "rsmooth-certificates-1"
 WORKERS_WORTH_SECONDS = 30.0  # a worker process takes a few seconds to start
@@ -77,6 +77,8 @@ def certify_dataset(
     one, and a file of somebody else in the place of journal or table; it stays as it is.
     LockedError where another process writes it, also under another name (a link).
     """
+    check_smoothed(g)
+    check_data(data)
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
     check_labels(data.labels, len(data), g.num_classes)
@@ -88,7 +90,7 @@ def certify_dataset(
     header = _header(g, data, settings, pool, provenance or {})
     if extends is not None:
         check_extension(extends, header)
-    shards.read(header)  # refuses another configuration, before this one has a journal
+    header = _readable(shards, header)  # refuses another configuration, before there is a journal
     shards.check_table(header)
     with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
         finished, drawn = shards.read(header)  # again, now that nobody else writes it
@@ -246,7 +248,7 @@ def _header(
             "fingerprint": data.fingerprint(),
             "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16],
         },
-        "model": {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)},
+        "model": _model(g),
         **stated(settings, pool.source),
         "numerics": pool.network.profile.record(),
     }
@@ -261,6 +263,33 @@ def _header(
                 f"expected provenance that the record does not hold itself, got {section!r} again; "
                 "give that section or its keys another name"
             )
+    return header
+
+
+def _model(g: SmoothedClassifier) -> dict[str, Any]:
+    found = {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)}
+    origin = getattr(g.base, "origin", None)
+    return found if origin is None else {**found, "file": origin}
+
+
+def _readable(shards: Shards, header: dict[str, Any]) -> dict[str, Any]:
+    """The header of the journals that are there, or of this version; RecordError for another run.
+
+    Earlier versions did not record the file of the weights.
+    """
+    try:
+        shards.read(header)
+    except RecordError:
+        if "file" not in header["model"]:
+            raise
+        model = {key: value for key, value in header["model"].items() if key != "file"}
+        try:
+            shards.read({**header, "model": model})
+        except RecordError:
+            pass
+        else:
+            return {**header, "model": model}
+        raise
     return header
 
 

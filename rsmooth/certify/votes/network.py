@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.models.folding import fold_batchnorm
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_logits
 
 
 class FixedBatchNetwork:
@@ -18,9 +18,11 @@ class FixedBatchNetwork:
 
         FixedBatchNetwork(g, profile)(points)
 
-    A vote is the class, or num_classes for logits that are not finite. Equal logits give the lowest
-    class. The batch size never changes, because kernels may depend on it, and with them the last
-    bits of the logits. ValueError where the base classifier does not return (batch, num_classes).
+    A vote is the class, or num_classes where there is no largest finite logit: one is NaN or
+    +infinity, or all are -infinity. -infinity in some classes masks these. Equal logits give the
+    lowest class. The batch size never changes, because kernels may depend on it, and with them the
+    last bits of the logits. ValueError where the base classifier does not return
+    (batch, num_classes).
     """
 
     def __init__(self, g: SmoothedClassifier, profile: Profile) -> None:
@@ -45,12 +47,8 @@ class FixedBatchNetwork:
     def __call__(self, points: Tensor) -> Tensor:
         with _as_recorded(self.device):
             logits = self._net(points.to(self._dtype, memory_format=torch.channels_last))
-        if logits.shape != (self.batch, self.num_classes):
-            raise ValueError(
-                f"expected logits ({self.batch}, {self.num_classes}) from the base classifier, "
-                f"got {tuple(logits.shape)}; check num_classes"
-            )
-        finite = torch.isfinite(logits).all(dim=1)
+        logits = check_logits(logits, self.batch, self.num_classes)
+        finite = torch.isfinite(logits.amax(dim=1))  # NaN is the largest of all
         votes: Tensor = torch.where(finite, logits.argmax(dim=1), self.num_classes)
         return votes
 
@@ -118,9 +116,12 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
     points = torch.rand((3, *shape), generator=torch.Generator().manual_seed(0))
     if parameter is not None:
         points = points.to(parameter.device, parameter.dtype)
-    first = net(points[[0, 1]])[0].nan_to_num()
-    again = net(points[[0, 1]])[0].nan_to_num()
-    beside = net(points[[0, 2]])[0].nan_to_num()
+
+    def answer(pair: list[int]) -> Tensor:
+        """The answer to the first of two images."""
+        return check_logits(net(points[pair]), 2, g.num_classes)[0].nan_to_num()
+
+    first, again, beside = answer([0, 1]), answer([0, 1]), answer([0, 2])
     if torch.equal(first, again) and not torch.equal(first, beside):
         raise ValueError(
             "expected a base classifier that answers each image on its own, got one whose answer "

@@ -1,0 +1,161 @@
+"""Checkpoints that others wrote, as models of ours."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from rsmooth.models.checkpoints import load_weights, safe_load
+from rsmooth.models.layouts import (
+    agreed,
+    constants_among,
+    is_constant,
+    read_layout,
+    some,
+    weights_of,
+)
+from rsmooth.models.natures import ZIPPED
+from rsmooth.models.normalize import NORMALIZATIONS, Classifier, Normalization
+from rsmooth.plumbing.errors import remedy
+from rsmooth.registry import MODELS
+
+PUBLISHED_ARCHITECTURES = {
+    "cifar_resnet20": "resnet20",
+    "cifar_resnet110": "resnet110",
+    "imagenet32_resnet110": "resnet110",
+    "resnet50": "resnet50",
+}
+_ASK_NORMALIZE = (
+    "expected normalize, got none; the file does not hold the constants, so give "
+    'normalize="cifar10" (mean and std: models of Cohen et al., fine-tuned and '
+    'self-trained ones), "cifar10-center" (mean only: SmoothAdv models trained from '
+    'scratch), "imagenet" or "imagenet-center" likewise, (mean, std) of your own, or None. '
+    "Wrong constants give no error but a poor accuracy: try them on some test images"
+)
+
+
+def load_checkpoint(
+    path: str | os.PathLike[str],
+    *,
+    normalize: Normalization = "unknown",
+    arch: str | None = None,
+    num_classes: int | None = None,
+) -> Classifier:
+    """A model in eval mode from a checkpoint that others wrote.
+
+        base = load_checkpoint("checkpoint.pth.tar", normalize="cifar10", arch="resnet20")
+
+    normalize: a name of NORMALIZATIONS, (mean, std), (mean,) or None. It has to be given where the
+        file does not hold the constants. Where it does, both must agree.
+    arch: a published or registered name, where the file names none or another.
+    num_classes: checked against the file.
+
+    Cohen et al. 2019 (arXiv:1902.02918) and Salman et al. 2019 (arXiv:1906.04584) publish a dict of
+    epoch, arch, state_dict and optimizer, and so do most methods after them. The weights may also
+    be the whole file, or under ``net`` or ``model``, and their names may have any prefix: that of
+    DataParallel, torch.compile, Lightning, an averaged model, or a normalising layer before the
+    network. ValueError for a file of another kind, an unknown arch, weights that do not fit, and
+    constants that disagree. A warning for a file of torch before 1.6, which has no checksums; its
+    SHA-256 is then in ``origin``, and in the records of its certificates.
+    """
+    source = str(path)
+    layout = read_layout(_foreign(safe_load(path), source), source)
+    name = _registered_name(arch or layout.arch, source)
+    weights, rest = weights_of(layout.weights, _network(name).state_dict(), source)
+    found = constants_among(rest, source) or _named_constants(layout.constants)
+    options: dict[str, Any] = {
+        **_sizes(name, weights, source),
+        "normalize": agreed(normalize, found, source),
+    }
+    if options["normalize"] == "unknown":
+        raise ValueError(_ASK_NORMALIZE)
+    if num_classes not in (None, options["num_classes"]):
+        raise ValueError(
+            f"expected a model of {num_classes} classes, got {options['num_classes']} in {path}; "
+            "leave num_classes out, or exchange the last layer with rsmooth.models.replace_head"
+        )
+    model: Classifier = MODELS.create(name, **options)
+    beside = {key: tensor for key, tensor in rest.items() if not is_constant(key)}
+    load_weights(model[1], {**weights, **beside}, source=source)
+    model.origin = _origin(path)
+    return model.eval()
+
+
+def _foreign(content: object, source: str) -> object:
+    """The content of a file; ValueError for a model that rsmooth wrote."""
+    if isinstance(content, dict) and "format" in content:
+        raise ValueError(
+            f"expected a checkpoint of others, got {source} in our format {content['format']!r}; "
+            + remedy(
+                "open it with SmoothedClassifier.load",
+                f"name it as the first argument, in place of --checkpoint: {source}",
+            )
+        )
+    return content
+
+
+def _network(name: str) -> nn.Module:
+    """The network of a registered model, without its normalisation."""
+    model: Any = MODELS.create(name, num_classes=10, normalize=None)
+    if not isinstance(model, Classifier):
+        raise ValueError(
+            f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a "
+            f"{type(model).__name__}"
+        )
+    return model[1]
+
+
+def _named_constants(value: object) -> Normalization:
+    """Constants that an entry of the file names, where it is one that we know."""
+    if isinstance(value, str):
+        return value if value in NORMALIZATIONS else None
+    return tuple(value) if isinstance(value, (tuple, list)) and value else None
+
+
+def _sizes(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str, int]:
+    """The number of classes, and of input channels where it is not the usual one."""
+    net = _network(name)
+    heads = [each for each, layer in net.named_modules() if isinstance(layer, nn.Linear)]
+    key = f"{heads[-1]}.weight" if heads and heads[-1] else "weight"
+    head = weights.get(key)
+    if not isinstance(head, Tensor) or head.ndim != 2:
+        raise ValueError(
+            f"expected the last layer's weights of {name} under {key} in {source}, got keys "
+            f"{some(list(weights))}; check the architecture: "
+            + remedy("arch=", "--arch (rsmooth list models)")
+        )
+    sizes = {"num_classes": int(head.shape[0])}
+    first = next((each for each, own in net.state_dict().items() if own.ndim == 4), None)
+    if first is not None and isinstance(found := weights.get(first), Tensor) and found.ndim == 4:
+        channels = int(found.shape[1])
+        if channels != net.state_dict()[first].shape[1]:
+            sizes["in_channels"] = channels
+    return sizes
+
+
+def _origin(path: str | os.PathLike[str]) -> dict[str, str] | None:
+    """File name and SHA-256 of a file that has no checksums of its own."""
+    with open(path, "rb") as file:
+        start = file.read(len(ZIPPED))
+        if start == ZIPPED:
+            return None
+        digest = hashlib.sha256(start)
+        while block := file.read(2**20):
+            digest.update(block)
+    return {"file": Path(path).name, "sha256": digest.hexdigest()}
+
+
+def _registered_name(arch: object, source: str) -> str:
+    name = PUBLISHED_ARCHITECTURES.get(str(arch), str(arch))
+    if name not in MODELS:
+        raise ValueError(
+            f"expected arch to be one of {', '.join(PUBLISHED_ARCHITECTURES)} or a registered "
+            f"model, got {arch!r} for {source}; "
+            + remedy('give arch=, such as arch="resnet20"', "give --arch, such as --arch resnet20")
+        )
+    return name
