@@ -37,6 +37,7 @@ from rsmooth.noise.grid import GridSampler
 from rsmooth.noise.keys import derive_key
 from rsmooth.objectives import Objective
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.guards import FEW_IMAGES
 
 __all__ = [
     "check_attack",
@@ -167,7 +168,8 @@ def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None
     trainer: cut to two short epochs without weight decay first. The second is interrupted twice.
     g: what to train; None takes a small-cnn for three classes of 8x8 grey images.
     """
-    short: dict[str, Any] = {"epochs": 2, "batch_size": max(12, trainer.num_noise)}
+    few = 12 if trainer.num_noise <= 12 else FEW_IMAGES * trainer.num_noise
+    short: dict[str, Any] = {"epochs": 2, "batch_size": few}
     short |= {"precision": "float32", "budget_seconds": None, "checkpoint_seconds": 1e-9}
     trainer = dataclasses.replace(trainer, weight_decay=0.0, **short)
     g, data = g or _classifier(), _stripes()

@@ -1,4 +1,6 @@
 from .consistency import Consistency as Consistency
+from .macer import Macer as Macer
+from .macer import macer_loss as macer_loss
 from .preset_files import preset as preset
 from .preset_files import preset_names as preset_names
 from .pretrain import init_from as init_from

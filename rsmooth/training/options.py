@@ -49,6 +49,15 @@ def check_at_least_zero(recipe: Any, *names: str) -> None:
         _check(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
 
 
+def check_no_attack(recipe: Any) -> None:
+    """ValueError for a method that makes no use of an attack, or brings its own."""
+    if recipe.attack is not None:
+        raise ValueError(
+            f"expected no attack for {type(recipe).__name__}, got {recipe.attack!r}; leave it out: "
+            "the method perturbs by itself, or not at all"
+        )
+
+
 def check_choices(recipe: Any) -> None:
     """ValueError unless every name is a known one, and options that need each other are given."""
     for name, known in (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -51,8 +52,14 @@ def classifier(
     return SmoothedClassifier(base, sigma, CLASSES)
 
 
-def build(name: str, **options: object) -> Trainer:
-    """A registered trainer with an attack if it wants one, on whichever target it wants."""
+def build(name: str, **options: Any) -> Trainer:
+    """A registered trainer with an attack if it wants one, on whichever target it wants.
+
+    Where the batches are too small for its copies, it gets four of them.
+    """
+    copies = inspect.signature(TRAINERS.get(name)).parameters["num_noise"].default
+    if "batch_size" in options and copies > options["batch_size"]:
+        options = {"num_noise": 4, **options}
     wanted: list[Attack | None] = [
         None,
         PGD(epsilon=0.5, steps=2),
