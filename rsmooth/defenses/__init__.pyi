@@ -1,11 +1,15 @@
 from .consistency import Consistency as Consistency
+from .consistency import consistency_loss as consistency_loss
 from .macer import Macer as Macer
 from .macer import macer_loss as macer_loss
 from .preset_files import preset as preset
 from .preset_files import preset_names as preset_names
 from .pretrain import init_from as init_from
 from .selftrain import pseudo_label as pseudo_label
+from .smoothmix import SmoothMix as SmoothMix
+from .smoothmix import smoothmix_loss as smoothmix_loss
 from .stability import Stability as Stability
+from .stability import stability_loss as stability_loss
 from .trainer import History as History
 from .trainer import PseudoLabels as PseudoLabels
 from .trainer import Trainer as Trainer
