@@ -1,3 +1,5 @@
+from .catrs import CatRS as CatRS
+from .catrs import catrs_loss as catrs_loss
 from .consistency import Consistency as Consistency
 from .consistency import consistency_loss as consistency_loss
 from .macer import Macer as Macer
@@ -19,3 +21,5 @@ from .variants import NoiseThenPerturb as NoiseThenPerturb
 from .variants import PerturbBesideNoise as PerturbBesideNoise
 from .variants import PerturbThenNoise as PerturbThenNoise
 from .variants import SmoothAdv as SmoothAdv
+from .voting import read_vote_labels as read_vote_labels
+from .voting import vote_labels as vote_labels

@@ -12,7 +12,7 @@ from rsmooth.attacks import DDN
 from rsmooth.attacks.base import Attack, Problem, Victim
 from rsmooth.defenses import PseudoLabels, Trainer
 from rsmooth.registry import TRAINERS
-from tests.training.helpers import build, classifier, images, trained
+from tests.training.helpers import build, classifier, extras_for, images, trained
 
 SHORT = {"epochs": 2, "batch_size": 10, "warmup_epochs": 0, "lr": 0.05}
 
@@ -23,9 +23,12 @@ def test_every_registered_trainer_learns(name: str) -> None:
     chosen = build(name, epochs=12, batch_size=12, lr=0.1, warmup_epochs=0)
     if chosen.attack is not None:
         chosen = replace(chosen, attack=replace(chosen.attack, epsilon=0.1))
-    g = classifier()
-    history = chosen.fit(g, images(), progress=False)
-    assert history[-1]["train_loss"] < 0.8 * history[0]["train_loss"]
+    g, data = classifier(), images()
+    history = chosen.fit(g, data, extras=extras_for(chosen, data), progress=False)
+    first, last = history[0], history[-1]
+    # A term that counts for the images that are right lets a loss rise while a run goes well.
+    better = last["train_accuracy"] > max(0.7, first["train_accuracy"] + 0.1)
+    assert last["train_loss"] < 0.8 * first["train_loss"] or better
     assert not g.training
 
 
