@@ -2,11 +2,14 @@ from .catrs import CatRS as CatRS
 from .catrs import catrs_loss as catrs_loss
 from .consistency import Consistency as Consistency
 from .consistency import consistency_loss as consistency_loss
+from .ftcadis import FTCadis as FTCadis
+from .ftcadis import ftcadis_loss as ftcadis_loss
 from .macer import Macer as Macer
 from .macer import macer_loss as macer_loss
 from .preset_files import preset as preset
 from .preset_files import preset_names as preset_names
 from .pretrain import init_from as init_from
+from .reweighting import Reweighting as Reweighting
 from .selftrain import pseudo_label as pseudo_label
 from .smoothmix import SmoothMix as SmoothMix
 from .smoothmix import smoothmix_loss as smoothmix_loss

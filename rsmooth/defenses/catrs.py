@@ -87,7 +87,7 @@ def worst_noise(
         with torch.enable_grad():
             loss = divergence(target, g.log_probs(x.unsqueeze(1) + point.view_as(noise))).sum()
             (gradient,) = torch.autograd.grad(loss, point)
-        step = moved + 2 * epsilon / steps * l2.unit(gradient)
+        step = moved + 2 * epsilon / steps * l2.damped_unit(gradient)
         moved = _restandardised(start + l2.project(step - start, epsilon), start)
     return moved.view_as(noise)
 
