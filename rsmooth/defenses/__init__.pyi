@@ -8,6 +8,7 @@ from .macer import Macer as Macer
 from .macer import macer_loss as macer_loss
 from .preset_files import preset as preset
 from .preset_files import preset_names as preset_names
+from .preset_files import preset_trainer as preset_trainer
 from .pretrain import init_from as init_from
 from .reweighting import Reweighting as Reweighting
 from .selftrain import pseudo_label as pseudo_label

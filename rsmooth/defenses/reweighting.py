@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar
 
-import numpy as np
 import torch
 from scipy.special import ndtri
 from torch import Tensor
@@ -39,10 +39,13 @@ def easiness_weights(shares: Tensor, copies: int = 16) -> Tensor:
     bound of c among copies: the radius in units of sigma that the copies would certify. Sun et al.
     2025 (arXiv:2410.06895).
     """
-    counts = (copies * shares.double().clamp(FLOOR, 1.0)).floor().to(torch.int64).cpu().numpy()
-    possible = {int(c): lower_confidence_bound(int(c), copies, ALPHA) for c in np.unique(counts)}
-    radii = {c: max(float(ndtri(bound)), 0.0) for c, bound in possible.items()}
-    return torch.tensor([radii[int(c)] for c in counts], dtype=torch.float64)
+    counts = (copies * shares.double().clamp(FLOOR, 1.0)).floor().long().tolist()
+    return torch.tensor([_weight(count, copies) for count in counts], dtype=torch.float64)
+
+
+@cache
+def _weight(right: int, copies: int) -> float:
+    return max(float(ndtri(lower_confidence_bound(right, copies, ALPHA))), 0.0)
 
 
 def noise_on_sphere(
@@ -111,7 +114,7 @@ class Reweighting(Trainer):
         check_at_least_one(self, "dropping_copies", "every", "weighting_copies")
         check_above_zero(self, "step_size")
         check_range(self, "drop_below", lambda value: 0 <= value <= 1, "within [0, 1]")
-        if not float(easiness_weights(torch.tensor([FLOOR]), self.weighting_copies)) > 0:
+        if not _weight(int(FLOOR * self.weighting_copies), self.weighting_copies) > 0:
             raise ValueError(
                 "expected weighting_copies by which a share of 3/4 has a weight > 0, got "
                 f"{self.weighting_copies}; take the published 16"
