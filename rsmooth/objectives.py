@@ -52,6 +52,33 @@ def smoothadv(log_probs: Tensor, y: Tensor) -> Tensor:
     return math.log(log_probs.shape[1]) - _of_label(log_probs, y).logsumexp(dim=1)
 
 
+def check_answers(y: Tensor, *log_probs: Tensor) -> None:
+    """ValueError unless labels are (B,), and every tensor of answers (B, m, K) alike in B and K.
+
+        check_answers(y, clean, mixed)
+
+    log_probs: one or several. Labels out of range are not looked for.
+    """
+    shapes = [tuple(answers.shape) for answers in log_probs]
+    fitting = all(len(shape) == 3 and shape[0] == len(y) for shape in shapes) and y.ndim == 1
+    if not fitting or len({shape[-1] for shape in shapes}) != 1:
+        raise ValueError(
+            "expected labels (B,) and log-probabilities (B, m, K) of the same B and K, got "
+            f"{tuple(y.shape)} and {', '.join(map(str, shapes))}; an axis of copies is needed even "
+            "for one copy: log_probs.unsqueeze(1)"
+        )
+
+
+def log_mean(log_probs: Tensor) -> Tensor:
+    """The log of the mean probability over the copies: (B, m, K) -> (B, K).
+
+        log_mean(log_probs)     # log Fbar
+
+    It is computed as logsumexp - log m, which stays exact where probabilities underflow.
+    """
+    return log_probs.logsumexp(dim=1) - math.log(log_probs.shape[1])
+
+
 def resolve_objective(objective: str | Objective) -> Objective:
     """An objective that is given as a registered name or as the function itself.
 

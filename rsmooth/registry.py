@@ -151,9 +151,13 @@ class ModelRegistry(Registry):
     """
 
     def create(self, name: str, /, **options: Any) -> Any:
-        """Build the model and note name and options in its ``architecture`` attribute."""
+        """Build the model and note name and options in its ``architecture`` attribute.
+
+        A model that was given modules or files says in ``plain_options`` what rebuilds it.
+        """
         model = super().create(name, **options)
-        model.architecture = {"name": name, "options": options}
+        plain = getattr(model, "plain_options", options)
+        model.architecture = {"name": name, "options": plain}
         return model
 
 

@@ -37,6 +37,7 @@ from rsmooth.noise.grid import GridSampler
 from rsmooth.noise.keys import derive_key
 from rsmooth.objectives import Objective
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.guards import FEW_IMAGES
 
 __all__ = [
     "check_attack",
@@ -173,14 +174,17 @@ def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None
         check_trainer(MyTrainer(my_weight=1.0))
 
     trainer: cut to two short epochs without weight decay first. The second is interrupted twice.
+        What it ``needs`` are class probabilities that lean to the labels.
     g: what to train; None takes a small-cnn for three classes of 8x8 grey images.
     """
-    short: dict[str, Any] = {"epochs": 2, "batch_size": max(12, trainer.num_noise)}
+    few = 12 if trainer.num_noise <= 12 else FEW_IMAGES * trainer.num_noise
+    short: dict[str, Any] = {"epochs": 2, "batch_size": few}
     short |= {"precision": "float32", "budget_seconds": None, "checkpoint_seconds": 1e-9}
     trainer = dataclasses.replace(trainer, weight_decay=0.0, **short)
     g, data = g or _classifier(), _stripes()
-    whole = copy.deepcopy(g)
-    history = trainer.fit(whole, data, progress=False)
+    lean = 0.7 * torch.nn.functional.one_hot(data.labels, CLASSES) + 0.3 / CLASSES
+    whole, extras = copy.deepcopy(g), dict.fromkeys(trainer.needs, lean)
+    history = trainer.fit(whole, data, extras=extras, progress=False)
     _expect(len(history) == 2 and history[0]["images"] == len(data), "every image once per epoch")
     _expect(all(np.isfinite(float(row["train_loss"])) for row in history), "finite losses")
     _expect(not whole.training, "eval mode after training")
@@ -192,7 +196,8 @@ def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None
         for step in (1, 2, None):
             again = copy.deepcopy(g)
             with suppress(_Stopped):
-                trainer.fit(again, data, run_dir=folder, progress=False, callback=_stop_at(step))
+                options: dict[str, Any] = {"run_dir": folder, "callback": _stop_at(step)}
+                trainer.fit(again, data, extras=extras, progress=False, **options)
     ended, resumed = whole.base.state_dict(), again.base.state_dict()
     same = all(ended[name].equal(resumed[name]) for name in ended)
     _expect(same, "the same bits after an interruption")

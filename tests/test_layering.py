@@ -30,7 +30,7 @@ ALLOWED = {
     "smoothed": BASIC | {"models", "noise"},
     "attacks": SMOOTHED | {"attacks"},
     "training": TRAINING,
-    "defenses": TRAINING | {"defenses"},
+    "defenses": TRAINING | PROOF | {"defenses", "certify"},
     "config": TRAINING | {"defenses", "config"},
     "records": RECORDS,
     "certify": PROOF | SMOOTHED | {"data", "certify"},

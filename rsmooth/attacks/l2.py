@@ -34,6 +34,15 @@ def unit(v: Tensor, fallback: Tensor | None = None) -> Tensor:
     return direction if fallback is None else torch.where(vanishes, fallback, direction)
 
 
+def damped_unit(v: Tensor, tiny: float = 1e-8) -> Tensor:
+    """Each image divided by its l2 norm plus ``tiny``, as published searches do.
+
+    A gradient much shorter than ``tiny`` so moves nothing.
+    """
+    length = norms(v)
+    return unit(v) * (length / (length + tiny))
+
+
 def project(delta: Tensor, epsilon: float) -> Tensor:
     """The nearest point to ``delta`` in the l2 ball of radius ``epsilon``, for each image."""
     length = norms(delta)

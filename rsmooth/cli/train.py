@@ -122,8 +122,8 @@ def train(
         model: the base classifier (see rsmooth list models); default: small-cnn
         trainer: the training method (see rsmooth list trainers)
         attack: the attack that training defends against (see rsmooth list attacks)
-        preset: named options of the trainer (paper, fast, overnight, finetune, digits); those of
-            --trainer come first
+        preset: named options of the trainer (paper, fast, overnight, finetune, digits, or published
+            ones of a method such as macer-cifar10-0.25); those of --trainer come first
         init_from: a trained model (run folder or file) to start from with a fresh head, in place of
             a new model
         keep_head: keep the last layer of init_from too, to go on with another method

@@ -71,12 +71,25 @@ def build_trainer(
 
         build_trainer("smoothadv", {"name": "pgd", "epsilon": 0.5, "steps": 2}, seed=0)
 
-    Options of the spec come before those of ``preset``, and these before ``seed``.
+    Options of the spec come before those of ``preset``, and these before ``seed``. ValueError for a
+    preset of another trainer.
     """
-    from rsmooth.defenses.preset_files import preset as preset_options
-
     name, options = split_spec(trainer, TRAINERS.kind)
-    below = {} if preset is None else preset_options(preset)
+    below = {} if preset is None else _preset(preset, name)
     against = {} if attack is None else {"attack": create(ATTACKS, attack)}
+    if against:
+        below.pop("attack", None)
     built: Trainer = create(TRAINERS, {"name": name, "seed": seed, **below, **options}, **against)
     return built
+
+
+def _preset(preset: str, trainer: str) -> dict[str, Any]:
+    from rsmooth.defenses import preset_files
+
+    wanted = preset_files.preset_trainer(preset)
+    if wanted not in (None, trainer):
+        raise ValueError(
+            f"expected the trainer {wanted} for the preset {preset}, got {trainer}; add "
+            f"--trainer {wanted}"
+        )
+    return preset_files.preset(preset)

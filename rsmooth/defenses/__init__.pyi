@@ -1,9 +1,21 @@
+from .catrs import CatRS as CatRS
+from .catrs import catrs_loss as catrs_loss
 from .consistency import Consistency as Consistency
+from .consistency import consistency_loss as consistency_loss
+from .ftcadis import FTCadis as FTCadis
+from .ftcadis import ftcadis_loss as ftcadis_loss
+from .macer import Macer as Macer
+from .macer import macer_loss as macer_loss
 from .preset_files import preset as preset
 from .preset_files import preset_names as preset_names
+from .preset_files import preset_trainer as preset_trainer
 from .pretrain import init_from as init_from
+from .reweighting import Reweighting as Reweighting
 from .selftrain import pseudo_label as pseudo_label
+from .smoothmix import SmoothMix as SmoothMix
+from .smoothmix import smoothmix_loss as smoothmix_loss
 from .stability import Stability as Stability
+from .stability import stability_loss as stability_loss
 from .trainer import History as History
 from .trainer import PseudoLabels as PseudoLabels
 from .trainer import Trainer as Trainer
@@ -13,3 +25,5 @@ from .variants import NoiseThenPerturb as NoiseThenPerturb
 from .variants import PerturbBesideNoise as PerturbBesideNoise
 from .variants import PerturbThenNoise as PerturbThenNoise
 from .variants import SmoothAdv as SmoothAdv
+from .voting import read_vote_labels as read_vote_labels
+from .voting import vote_labels as vote_labels

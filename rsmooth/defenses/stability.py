@@ -8,10 +8,25 @@ from typing import ClassVar
 from torch import Tensor
 
 from rsmooth.defenses.trainer import Trainer
+from rsmooth.objectives import check_answers, naive
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
 from rsmooth.training.options import check_at_least_zero
 from rsmooth.training.recipe import expected_loss
+
+
+def stability_loss(clean: Tensor, noisy: Tensor, y: Tensor, weight: float = 2.0) -> Tensor:
+    """Cross-entropy of the clean image, and of its answer to the noisy copies: (B,).
+
+        stability_loss(batch.log_probs(x.unsqueeze(1)), batch.log_probs(points), y)
+
+    clean, noisy: log-probabilities (B, 1, K) and (B, m, K). y: labels (B,).
+
+    The sum of ``naive`` and weight * ``stability_penalty``. Li et al. 2019 (arXiv:1809.03113),
+    section 4.2.
+    """
+    check_answers(y, clean, noisy)
+    return naive(clean, y) + weight * stability_penalty(clean, noisy)
 
 
 def stability_penalty(clean: Tensor, noisy: Tensor) -> Tensor:

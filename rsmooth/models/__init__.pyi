@@ -1,6 +1,7 @@
 from .checkpoints import atomic_save as atomic_save
 from .checkpoints import load_weights as load_weights
 from .checkpoints import safe_load as safe_load
+from .ensemble import Ensemble as Ensemble
 from .folding import fold_batchnorm as fold_batchnorm
 from .folding import refold as refold
 from .foreign import load_checkpoint as load_checkpoint

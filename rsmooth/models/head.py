@@ -6,6 +6,7 @@ import copy
 
 from torch import nn
 
+from rsmooth.models.ensemble import Ensemble
 from rsmooth.plumbing.numbers import check_sizes
 
 
@@ -19,6 +20,11 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     without a linear layer.
     """
     check_sizes(num_classes=num_classes)
+    if isinstance(model, Ensemble):
+        raise ValueError(
+            f"expected a model with one last layer, got an ensemble of {len(model.members)}; "
+            "replace that of each member"
+        )
     model = copy.deepcopy(model)
     heads = [
         (name, layer)

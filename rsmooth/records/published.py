@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +26,8 @@ from rsmooth.records.dialects import RADIUS_COLUMNS, parse_table
 from rsmooth.records.journal import canonical_json
 from rsmooth.records.log import COLUMNS
 from rsmooth.records.statement import Statement
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

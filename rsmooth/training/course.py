@@ -44,12 +44,16 @@ class Course:
 
         steps: in its epoch.
         """
-        self.progress = self.epoch + self.step / steps
-        if self._recipe.budget_seconds is not None:
-            self.progress = self._used() / self._recipe.budget_seconds * self._recipe.epochs
+        self.progress = self.progress_at(self.step / steps)
         self.lr = self._lr_at(self.progress)
         # A method may compute it with numpy, of which a checkpoint takes nothing.
         self.epsilon = float(self._recipe.epsilon_at(self.progress))
+
+    def progress_at(self, share: float) -> float:
+        """The progress at a share of the present epoch, or under a time budget at this second."""
+        if self._recipe.budget_seconds is not None:
+            return self._used() / self._recipe.budget_seconds * self._recipe.epochs
+        return self.epoch + share
 
     def count_step(self) -> None:
         """Go to the next step of the epoch."""

@@ -58,11 +58,13 @@ def described_defaults(recipe: Recipe) -> dict[str, Any]:
     return {
         f.name: _plain(f.default)
         for f in fields(recipe)
-        if f.metadata.get("changes_result", True) and f.name in ADDED
+        if f.metadata.get("changes_result", True)
+        and (f.name in ADDED or f.metadata.get("added", False))
     }
 
 
-# Options that came after the first records of training were written.
+# Options that came after the first records of training were written. A method marks its own so:
+# field(default=..., metadata={"added": True}).
 ADDED = (
     *("optimizer", "nesterov", "lr_milestones", "warmup_per", "ema_decay", "frozen_parts"),
     "validate_every",

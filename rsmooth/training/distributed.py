@@ -68,6 +68,11 @@ class Ranks:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def wait(self) -> None:
+        """Return once every process of the run is here."""
+        if self.size > 1:
+            dist.barrier()
+
     def synchronised(self, base: nn.Module) -> nn.Module:
         """The base with batch norm over all processes, where torch has one; the same tensors."""
         if self.size == 1 or not next(base.parameters()).is_cuda:

@@ -60,12 +60,12 @@ class Feed:
         self._weights: Tensor | None = None
         self._method_state: dict[str, Any] = {}
 
-    def choose(self, epoch: int, views: Views) -> None:
+    def choose(self, epoch: int, progress: float, views: Views) -> None:
         """Ask the method how often this epoch draws each image; the first process decides."""
         if type(self._recipe).sample_weights is Recipe.sample_weights:
             return
         g, draws = views.attacked(), self._sources[0].draws
-        start = EpochStart(epoch, g, self._data, draws, self._device, self._method_state)
+        start = EpochStart(epoch, progress, g, self._data, draws, self._device, self._method_state)
         with torch.no_grad():
             found = self._recipe.sample_weights(start)
         weights = None if found is None else check_weights(found, start.count)

@@ -103,7 +103,7 @@ class Run:
         course, budget = self.course, self.recipe.budget_seconds
         with course.clock.running():
             if course.step == 0:
-                self.feed.choose(course.epoch, self.stepper.views)
+                self.feed.choose(course.epoch, course.progress_at(0.0), self.stepper.views)
             plan = self.feed.plan(course.epoch)
             for given in self.feed.steps(plan[course.step :], course.epoch):
                 course.locate(len(plan))

@@ -27,15 +27,17 @@ def settle_lists(recipe: Any) -> None:
 
 def check_numbers(recipe: Any) -> None:
     """ValueError unless every number of a recipe is in its range."""
-    for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs", "validate_every"):
-        _check(recipe, name, lambda value: value >= 1, "an integer >= 1")
-    for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
-        _check(recipe, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")
+    check_at_least_one(
+        recipe, "epochs", "batch_size", "num_noise", "lr_step_epochs", "validate_every"
+    )
+    check_above_zero(
+        recipe, "lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"
+    )
     check_at_least_zero(recipe, "weight_decay", "warmup_epochs", "workers")
-    _check(recipe, "momentum", lambda value: 0 <= value < 1, "within [0, 1)")
-    _check(recipe, "seed", lambda value: -(2**63) <= value < 2**64, "an integer of 64 bits")
-    _check(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
-    _check(
+    check_range(recipe, "momentum", lambda value: 0 <= value < 1, "within [0, 1)")
+    check_range(recipe, "seed", lambda value: -(2**63) <= value < 2**64, "an integer of 64 bits")
+    check_range(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
+    check_range(
         recipe,
         "lr_milestones",
         lambda value: list(value) == sorted({*value}) and all(epoch >= 1 for epoch in value),
@@ -43,10 +45,33 @@ def check_numbers(recipe: Any) -> None:
     )
 
 
+def check_above_zero(recipe: Any, *names: str) -> None:
+    """ValueError unless each of these options is a number > 0, or None."""
+    for name in names:
+        check_range(
+            recipe, name, lambda value: value is None or 0 < value < math.inf, "a number > 0"
+        )
+
+
+def check_at_least_one(recipe: Any, *names: str) -> None:
+    """ValueError unless each of these options is an integer >= 1."""
+    for name in names:
+        check_range(recipe, name, lambda value: value >= 1, "an integer >= 1")
+
+
 def check_at_least_zero(recipe: Any, *names: str) -> None:
     """ValueError unless each of these options is a number >= 0."""
     for name in names:
-        _check(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
+        check_range(recipe, name, lambda value: 0 <= value < math.inf, "a number >= 0")
+
+
+def check_no_attack(recipe: Any) -> None:
+    """ValueError for a method that makes no use of an attack, or brings its own."""
+    if recipe.attack is not None:
+        raise ValueError(
+            f"expected no attack for {type(recipe).__name__}, got {recipe.attack!r}; leave it out: "
+            "the method perturbs by itself, or not at all"
+        )
 
 
 def check_choices(recipe: Any) -> None:
@@ -58,7 +83,7 @@ def check_choices(recipe: Any) -> None:
         ("budget_clock", ("process", "wall")),
         ("precision", ("float32", "bfloat16", "auto")),
     ):
-        _check(recipe, name, known.__contains__, f"one of {', '.join(known)}")
+        check_range(recipe, name, known.__contains__, f"one of {', '.join(known)}")
     if (recipe.schedule == "milestones") != bool(recipe.lr_milestones):
         raise ValueError(
             "expected lr_milestones with schedule='milestones' and with no other, got "
@@ -71,7 +96,8 @@ def check_choices(recipe: Any) -> None:
         )
 
 
-def _check(recipe: Any, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
+def check_range(recipe: Any, name: str, holds: Callable[[Any], bool], wanted: str) -> None:
+    """ValueError unless an option is as ``wanted`` says, such as "an integer >= 1"."""
     value = getattr(recipe, name)
     if not holds(value):
         raise ValueError(f"expected {name} to be {wanted}, got {value!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from rsmooth.training.optimizers import OptimizerName, build_optimizer
 from rsmooth.training.options import check_choices, check_numbers, settle_lists
 from rsmooth.training.parts import frozen_modules, unfrozen_parameters
 from rsmooth.training.precision import Precision
-from rsmooth.training.sampling import EpochStart
+from rsmooth.training.sampling import EpochStart, RunStart
 from rsmooth.training.schedules import BudgetClock, Schedule, WarmUp, warmed_up
 from rsmooth.training.tensorboard import check_installed
 
@@ -130,6 +130,10 @@ class Recipe:
 
     # Whether ``losses`` takes class probabilities as targets.
     soft_labels: ClassVar[bool] = True
+    # Whether ``losses`` searches for perturbations in ``batch.g`` without an ``attack``.
+    searches: ClassVar[bool] = False
+    # The extras that ``losses`` cannot do without, each class probabilities (N, K).
+    needs: ClassVar[tuple[str, ...]] = ()
     # To be changed where a method comes to compute something else.
     computes: ClassVar[str] = ""
 
@@ -209,6 +213,14 @@ class Recipe:
             nesterov=self.nesterov,
             weight_decay=self.weight_decay,
         )
+
+    def make_extras(self, start: RunStart) -> Mapping[str, Tensor]:
+        """Columns of the training images that the method makes by itself: each (N, ...).
+
+        It is asked before the first step, and again when a run goes on, for what ``needs`` names
+        and ``fit`` was not given. Under torchrun every process is asked.
+        """
+        return {}
 
     def sample_weights(self, start: EpochStart) -> Tensor | None:
         """How often the coming epoch draws each training image, relative to the others: (N,).

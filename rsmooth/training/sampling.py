@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -26,6 +27,22 @@ class Looked(NamedTuple):
     noise: Tensor
 
 
+@dataclass(frozen=True)
+class RunStart:
+    """What ``Trainer.make_extras`` is given before a run.
+
+    g: the classifier that will train, as it is now.
+    data: the training images as they are at rest.
+    run_dir: the folder of the run, where files may be kept; None without one.
+    wait: returns once every process of the run has called it.
+    """
+
+    g: SmoothedClassifier
+    data: ImageData | FolderData
+    run_dir: Path | None
+    wait: Callable[[], None] = field(repr=False)
+
+
 @dataclass
 class EpochStart:
     """What ``Trainer.sample_weights`` is given before an epoch.
@@ -38,12 +55,14 @@ class EpochStart:
             return right
 
     epoch: from 0.
+    progress: in epochs; under a time budget it follows the seconds, while the epoch does not.
     g: the classifier in eval mode.
     count: number of training images.
     state: kept from epoch to epoch and in the checkpoint; plain values and tensors only.
     """
 
     epoch: int
+    progress: float
     g: SmoothedClassifier
     data: ImageData | FolderData = field(repr=False)
     draws: Draws = field(repr=False)

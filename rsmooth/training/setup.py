@@ -16,13 +16,13 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.plumbing.parallel import local_device
-from rsmooth.plumbing.tensors import check_tensor
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 from rsmooth.training import guards
 from rsmooth.training.checkpoint import Interruption, RunFolder
 from rsmooth.training.described import describe_run, described_defaults
 from rsmooth.training.distributed import Ranks, joined
 from rsmooth.training.draws import Draws
+from rsmooth.training.extras import all_extras, check_extras
 from rsmooth.training.loop import Callback, Job, Run
 from rsmooth.training.metrics import History
 from rsmooth.training.parts import only_training
@@ -57,16 +57,28 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     data = _as_data(wanted.train_data, g)
     held_out = None if wanted.validation is None else _as_data(wanted.validation, g)
     _check_together(data, held_out, wanted.unlabelled)
-    _check_extras(wanted.extras, len(data))
-    extras = {name: column.to(device) for name, column in (wanted.extras or {}).items()}
-    folder = _folder(wanted, recipe, g, data, held_out)
+    check_extras(wanted.extras, len(data))
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with (
-        random_state,
-        joined(device) as ranks,
-        _only_writer(folder, ranks),
-        Interruption(folder is not None) as interruption,
-    ):
+    with random_state, joined(device) as ranks:
+        columns = all_extras(recipe, g, data, wanted.extras or {}, wanted.run_dir, ranks)
+        folder = _folder(wanted, recipe, g, data, held_out, columns)
+        return _train(recipe, g, wanted, data, held_out, columns, folder, ranks)
+
+
+def _train(
+    recipe: Recipe,
+    g: SmoothedClassifier,
+    wanted: Wanted,
+    data: ImageData | FolderData,
+    held_out: ImageData | FolderData | None,
+    columns: Mapping[str, Tensor],
+    folder: RunFolder | None,
+    ranks: Ranks,
+) -> History:
+    """The run itself, once everything is checked and every column is there."""
+    device = _device(g)
+    extras = {name: column.to(device) for name, column in columns.items()}
+    with _only_writer(folder, ranks), Interruption(folder is not None) as interruption:
         # For dropout and the like; all draws of our own are keyed.
         torch.manual_seed(recipe.seed)
         if folder is not None and ranks.first:
@@ -161,21 +173,6 @@ def _channels(data: ImageData | FolderData) -> int:
     return data.images.shape[1] if isinstance(data, ImageData) else 3
 
 
-def _check_extras(extras: Mapping[str, Tensor] | None, count: int) -> None:
-    if not isinstance(extras, (Mapping, type(None))):
-        raise TypeError(
-            f"expected extras as columns by name, got {type(extras).__name__}; give it e.g. as "
-            '{"difficulty": tensor}'
-        )
-    for name, column in (extras or {}).items():
-        check_tensor(column, f"extras[{name!r}]")
-        if column.ndim == 0 or len(column) != count:
-            raise ValueError(
-                f"expected extras[{name!r}] with one row per training image ({count}, ...), got "
-                f"{tuple(column.shape)}; keep the order of the training images"
-            )
-
-
 def _sources(
     recipe: Recipe,
     data: ImageData | FolderData,
@@ -206,6 +203,7 @@ def _folder(
     g: SmoothedClassifier,
     data: ImageData | FolderData,
     held_out: ImageData | FolderData | None,
+    extras: Mapping[str, Tensor],
 ) -> RunFolder | None:
     """The folder of the run, if any; ValueError where the model could not be saved at its end."""
     if wanted.run_dir is None:
@@ -217,7 +215,7 @@ def _folder(
             f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or "
             "leave run_dir out"
         )
-    config = describe_run(recipe, g, data, held_out, wanted.extras or {})
+    config = describe_run(recipe, g, data, held_out, extras)
     if wanted.unlabelled is not None:
         config["unlabelled"] = wanted.unlabelled.fingerprint()
     return RunFolder(wanted.run_dir, config, since=described_defaults(recipe))

@@ -38,7 +38,7 @@ class Stepper:
         self.optimizer = recipe.build_optimizer(self.parameters)
         base = ranks.synchronised(g.base)
         trained = compiled(base, self.device) if recipe.compile else base
-        fold = recipe.attack is not None and recipe.fold_attack
+        fold = (recipe.attack is not None or recipe.searches) and recipe.fold_attack
         self.views = Views(g, trained, base, precision, fold=fold)
         self.average = None if recipe.ema_decay is None else MovingAverage(g, recipe.ema_decay)
         self.meter = Meter(g.num_classes, self.device)

@@ -119,3 +119,9 @@ def test_the_plateau_direction_is_one_unit_vector():
     assert torch.equal(first, l2.plateau_direction(torch.zeros(2, 3, 4, 4, dtype=torch.float64)))
     assert first.shape == (1, 3, 4, 4)
     assert_close(first.norm().item(), 1.0)
+
+
+def test_a_damped_unit_vector_is_the_published_quotient() -> None:
+    v = torch.randn(3, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    v = v * torch.tensor([1.0, 1e-8, 0.0], dtype=torch.float64).view(3, 1, 1, 1)
+    torch.testing.assert_close(l2.damped_unit(v), v / (l2.norms(v) + 1e-8), rtol=1e-12, atol=0)

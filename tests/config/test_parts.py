@@ -38,3 +38,15 @@ def test_a_model_is_told_what_the_data_knows() -> None:
 def test_the_options_of_a_trainer_go_over_its_preset() -> None:
     trainer = build_trainer({"name": "gaussian", "epochs": 3}, None, 5, "digits")
     assert (trainer.epochs, trainer.seed) == (3, 5)
+
+
+def test_a_preset_may_bring_an_attack_and_belongs_to_its_trainer() -> None:
+    name = "consistency-smoothadv-cifar10-0.5"
+    trainer = build_trainer("consistency", None, 0, name)
+    assert (trainer.attack.epsilon, trainer.num_noise) == (2.0, 2)
+    other = build_trainer(
+        "consistency", {"name": "smoothadv-pgd", "epsilon": 1, "steps": 2}, 0, name
+    )
+    assert (other.attack.epsilon, other.num_noise) == (1.0, 2)
+    with pytest.raises(ValueError, match=r"expected the trainer consistency for .*; add --tr"):
+        build_trainer("gaussian", None, 0, name)

@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from rsmooth.defenses import Stability, Trainer
+from rsmooth.defenses import Stability, Trainer, stability_loss
 from rsmooth.defenses.stability import stability_penalty
+from tests.defenses.published import cases, log_probs
 from tests.training.helpers import CLASSES, trained
 
 SHORT = {"epochs": 2, "batch_size": 10, "lr": 0.05}
@@ -21,6 +22,22 @@ def test_the_penalty_is_the_cross_entropy_to_the_clean_probabilities() -> None:
     expected = sum(cross_entropy(noisy[:, i], soft, reduction="none") for i in range(3)) / 3
     found = stability_penalty(clean.log_softmax(2), noisy.log_softmax(2))
     torch.testing.assert_close(found, expected)
+
+
+CASES = cases("stability", "stability")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_loss_is_that_of_the_authors(name: str) -> None:
+    case = CASES[name]
+    (clean, of_clean), (noisy, of_noisy) = map(
+        log_probs, (case["logits_clean"].unsqueeze(1), case["logits_noisy"])
+    )
+    loss = stability_loss(of_clean, of_noisy, case["y"], weight=float(case["lbd"]))
+    torch.testing.assert_close(loss, case["loss_per_image"], rtol=0, atol=1e-9)
+    loss.mean().backward()
+    torch.testing.assert_close(clean.grad, case["grad_clean"].unsqueeze(1), rtol=0, atol=1e-8)
+    torch.testing.assert_close(noisy.grad, case["grad_noisy"], rtol=0, atol=1e-8)
 
 
 def test_gradients_flow_through_the_soft_label() -> None:

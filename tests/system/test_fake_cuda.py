@@ -203,7 +203,10 @@ def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device
         with Transfers() as transfers:
             x, targets, ids = next(batches)
             noise = source.draws.noise(ids, 0, 2, x.shape[1:], Gaussian(0.25))
-            stepper.step(x, targets, noise, ids, lr=0.1, attack=chosen.attack, scale=0.25)
+            extras = dict.fromkeys(chosen.needs, torch.full((4, 4), 0.25, device=place))
+            stepper.step(
+                x, targets, noise, ids, lr=0.1, attack=chosen.attack, scale=0.25, extras=extras
+            )
         assert number == 0 or not transfers.seen
     tensors = [*g.base.state_dict().values(), stepper.meter.totals, x, targets, ids, noise]
     assert {tensor.device for tensor in tensors} == {place}

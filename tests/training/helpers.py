@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from rsmooth.attacks import PGD, Attack, SmoothAdvPGD
 from rsmooth.data import ImageData
@@ -51,8 +53,14 @@ def classifier(
     return SmoothedClassifier(base, sigma, CLASSES)
 
 
-def build(name: str, **options: object) -> Trainer:
-    """A registered trainer with an attack if it wants one, on whichever target it wants."""
+def build(name: str, **options: Any) -> Trainer:
+    """A registered trainer with an attack if it wants one, on whichever target it wants.
+
+    Where the batches are too small for its copies, it gets four of them.
+    """
+    copies = inspect.signature(TRAINERS.get(name)).parameters["num_noise"].default
+    if "batch_size" in options and copies > options["batch_size"]:
+        options = {"num_noise": 4, **options}
     wanted: list[Attack | None] = [
         None,
         PGD(epsilon=0.5, steps=2),
@@ -69,6 +77,12 @@ def build(name: str, **options: object) -> Trainer:
     raise AssertionError(f"no attack suits {name}: {refusals}")
 
 
+def extras_for(trainer: Trainer, data: ImageData) -> dict[str, Tensor]:
+    """What the trainer needs beside the images: class probabilities that lean to the label."""
+    lean = 0.7 * one_hot(data.labels, data.num_classes) + 0.3 / data.num_classes
+    return dict.fromkeys(trainer.needs, lean)
+
+
 def weights(g: SmoothedClassifier) -> Tensor:
     """All weights and statistics as one vector."""
     return torch.cat([value.detach().flatten().double() for value in g.base.state_dict().values()])
@@ -78,6 +92,6 @@ def trained(
     trainer: Trainer, g: SmoothedClassifier | None = None, data: ImageData | None = None
 ) -> Tensor:
     """The weights after training."""
-    g = g or classifier()
-    trainer.fit(g, data or images(), progress=False)
+    g, data = g or classifier(), data or images()
+    trainer.fit(g, data, extras=extras_for(trainer, data), progress=False)
     return weights(g)

@@ -1,26 +1,30 @@
-"""What each of two processes runs: methods of one and of two passes, whose weights it leaves."""
+"""What each of two processes runs: every method, whose weights it leaves."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from rsmooth import TRAINERS, SmoothAdvPGD
-from tests.training.helpers import classifier, images, weights
+from tests.training.helpers import build, classifier, extras_for, images, weights
 
 OPTIONS = {"epochs": 2, "batch_size": 10, "lr": 0.05, "num_noise": 2, "precision": "float32"}
-METHODS = {
+# What differs from a method's own defaults, so that all of it is seen at work.
+SETTINGS = {
     "smoothadv": {"attack": SmoothAdvPGD(epsilon=0.4, steps=2)},
-    "stability": {},
+    "reweighting": {"since": 1, "drop_below": 0.1},
     "extras-mixup": {"attack": SmoothAdvPGD(epsilon=0.4, steps=2), "fold_attack": False},
     "extras-reweight": {"ema_decay": 0.5},
 }
+METHODS = [*TRAINERS.own_names(), "extras-mixup", "extras-reweight"]
 
 
 def run(name: str) -> torch.Tensor:
     """The weights after training; without batch norm, so that shares of a batch do not matter."""
-    g = classifier("mlp")
-    TRAINERS.create(name, **OPTIONS, **METHODS[name]).fit(g, images(13), progress=False)
+    g, data = classifier("mlp"), images(13)
+    trainer = replace(build(name, **OPTIONS), **SETTINGS.get(name, {}))
+    trainer.fit(g, data, extras=extras_for(trainer, data), progress=False)
     return weights(g)
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rsmooth.defenses import Stability, Trainer
+from rsmooth.defenses import Consistency, Stability, Trainer
 from rsmooth.noise import Uniform
 from rsmooth.objectives import naive
 from rsmooth.plumbing.errors import RecordError
@@ -94,3 +94,11 @@ def test_functions_with_bound_arguments_have_a_name() -> None:
 
 def weighted(log_probs: Tensor, y: Tensor, weight: float) -> Tensor:
     return weight * naive(log_probs, y)
+
+
+def test_what_came_later_has_its_default_in_earlier_records() -> None:
+    """The recipe's own late options, and those that a method marks so."""
+    found = described_defaults(Consistency(form="mse"))
+    assert found["form"] == "default"
+    assert found["optimizer"] == "sgd"
+    assert "entropy_weight" not in found

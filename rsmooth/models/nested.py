@@ -1,0 +1,75 @@
+"""Models made of other models: from what a user names to modules, and to what rebuilds them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rsmooth.models.checkpoints import load_weights, safe_load
+from rsmooth.registry import MODELS, ModelRegistry
+
+Part = nn.Module | str | PathLike[str] | Mapping[str, Any]
+
+
+def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tuple[nn.Module, Any]:
+    """A module from what names it, and the noise it was trained with where a file tells.
+
+        build_part("runs/gaussian")                         # the base of a saved classifier
+        build_part({"name": "resnet20", "num_classes": 10})
+        build_part("resnet20", num_classes=10)
+
+    part: a module of ``registry``, a registered name, a mapping of name and options, or the run
+        folder or file that ``SmoothedClassifier.save`` wrote.
+    known: options for what is built anew, as far as it takes them.
+
+    ValueError for anything else, and for a module that could not be rebuilt from a file.
+    """
+    if isinstance(part, nn.Module):
+        if getattr(part, "architecture", None) is None:
+            raise ValueError(
+                f"expected a {registry.kind} that notes how it was built, got "
+                f"{type(part).__name__}; build it by name, so that it can be saved"
+            )
+        return part, None
+    if isinstance(part, Mapping):
+        options = dict(part)
+        name = options.pop("name", None)
+        # As in the architecture of a model, or beside the name.
+        options = dict(options["options"]) if set(options) == {"options"} else options
+        if not isinstance(name, str):
+            raise ValueError(
+                f"expected the {registry.kind} to have a name, got {part!r}; give it as "
+                "{name: NAME, option: value}"
+            )
+        return registry.create(name, **{**_accepted(registry, name, known), **options}), None
+    if isinstance(part, str) and (part in registry or not Path(part).exists()):
+        # An unknown name is refused by the registry, which lists the known ones.
+        return registry.create(part, **_accepted(registry, part, known)), None
+    return _saved(Path(part))
+
+
+def _accepted(registry: ModelRegistry, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
+    taken = inspect.signature(registry.get(name)).parameters
+    return {key: value for key, value in known.items() if key in taken and value is not None}
+
+
+def _saved(path: Path) -> tuple[nn.Module, Any]:
+    """The base of a classifier that was saved, and its noise as the file states it."""
+    file = path / "model.pt" if path.is_dir() else path
+    if not file.exists():
+        raise ValueError(f"expected a trained model in {file}, got no such file; train it first")
+    content = safe_load(file)
+    if not isinstance(content, dict) or not {"architecture", "state_dict"} <= set(content):
+        raise ValueError(
+            f"expected a model written by SmoothedClassifier.save, got {file}; save it so"
+        )
+    architecture = content["architecture"]
+    module: nn.Module = MODELS.create(architecture["name"], **architecture["options"])
+    load_weights(module, content["state_dict"], source=str(file))
+    early = {"name": "gaussian", "sigma": content["sigma"]} if "sigma" in content else None
+    return module, content.get("noise", early)

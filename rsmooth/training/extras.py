@@ -1,0 +1,73 @@
+"""Extras: further columns of the training images, as given to ``fit`` or made by the method."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+
+from torch import Tensor
+
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.plumbing.tensors import check_tensor
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.distributed import Ranks
+from rsmooth.training.recipe import Recipe
+from rsmooth.training.sampling import RunStart
+
+
+def check_extras(extras: Mapping[str, Tensor] | None, count: int) -> None:
+    """TypeError or ValueError unless each of the extras has one row per training image."""
+    if not isinstance(extras, (Mapping, type(None))):
+        raise TypeError(
+            f"expected extras as columns by name, got {type(extras).__name__}; give it e.g. as "
+            '{"difficulty": tensor}'
+        )
+    for name, column in (extras or {}).items():
+        check_tensor(column, f"extras[{name!r}]")
+        if column.ndim == 0 or len(column) != count:
+            raise ValueError(
+                f"expected extras[{name!r}] with one row per training image ({count}, ...), got "
+                f"{tuple(column.shape)}; keep the order of the training images"
+            )
+
+
+def all_extras(
+    recipe: Recipe,
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    given: Mapping[str, Tensor],
+    run_dir: str | PathLike[str] | None,
+    ranks: Ranks,
+) -> dict[str, Tensor]:
+    """The extras of a run: those given, and those that the method makes because it needs them.
+
+    ValueError where one that it needs is absent, or is no class probabilities.
+    """
+    found = dict(given)
+    if any(name not in found for name in recipe.needs):
+        start = RunStart(g, data, None if run_dir is None else Path(run_dir), ranks.wait)
+        made = recipe.make_extras(start)
+        check_extras(made, len(data))
+        found = {**made, **found}
+    for name in recipe.needs:
+        if name not in found:
+            raise ValueError(
+                f"expected extras[{name!r}] for {type(recipe).__name__}, got none; give them to "
+                f'fit as extras={{"{name}": tensor}}, or let the trainer make them by its options'
+            )
+        _check_probabilities(found[name], name, g.num_classes)
+    return found
+
+
+def _check_probabilities(column: Tensor, name: str, num_classes: int) -> None:
+    fitting = column.ndim == 2 and column.shape[1] == num_classes and column.is_floating_point()
+    if not (
+        fitting and bool((column >= 0).all()) and bool(((column.sum(dim=1) - 1).abs() < 1e-3).all())
+    ):
+        raise ValueError(
+            f"expected extras[{name!r}] as class probabilities (N, {num_classes}), each row >= 0 "
+            f"with a sum of 1, got {tuple(column.shape)} {column.dtype} of other values; divide "
+            "votes by their number"
+        )

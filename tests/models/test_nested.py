@@ -1,0 +1,41 @@
+"""Models made of others: what names a part, and what rebuilds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsmooth import MODELS, SmoothedClassifier
+from rsmooth.models.nested import build_part
+
+OPTIONS = {"num_classes": 3, "in_channels": 1, "width": 4}
+
+
+def test_all_that_names_a_part(tmp_path: Path) -> None:
+    own = MODELS.create("small-cnn", **OPTIONS)
+    SmoothedClassifier(own, 0.5, 3).save(tmp_path / "model.pt")
+    assert build_part(own) == (own, None)
+    for part in ({"name": "small-cnn", **OPTIONS}, own.architecture):
+        built, noise = build_part(part)
+        assert built.architecture == own.architecture
+        assert noise is None
+    for path in (tmp_path, str(tmp_path), tmp_path / "model.pt"):
+        saved, noise = build_part(path)
+        assert noise == {"name": "gaussian", "sigma": 0.5}
+        assert all(
+            torch.equal(a, b) for a, b in zip(saved.parameters(), own.parameters(), strict=True)
+        )
+    named, _ = build_part("mlp", num_classes=5, depth=7)
+    assert named.architecture["options"] == {"num_classes": 5}, (
+        "an option that it lacks is left out"
+    )
+
+
+def test_what_is_no_saved_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"expected a trained model in .*, got no such file"):
+        build_part(tmp_path)
+    torch.save({"weights": 1}, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"expected a model written by SmoothedClassifier.save"):
+        build_part(tmp_path)
