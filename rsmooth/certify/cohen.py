@@ -37,14 +37,18 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
 
         votes = yield from certification(settings.rule(Gaussian(0.25), 0.0), n0=100)
 
-    n0 votes select the class, unless ``label`` gives it. Votes of an independent stream then test
-    this class at each look of the rule. A vote that is not for the class counts against it, for
-    whatever reason. Ties go to the lowest class. ValueError where no copy has finite logits. Cohen
-    et al. 2019, section 3.2.2.
+    n0 votes select the class, or fewer where the rule says so, unless ``label`` gives it. Votes of
+    an independent stream then test this class at each look of the rule. A vote that is not for the
+    class counts against it, for whatever reason. Ties go to the lowest class. ValueError where no
+    copy has finite logits. Cohen et al. 2019, section 3.2.2.
     """
-    selection = None
+    selection, selected_from = None, 0
     if label is None:
-        selection = _some_finite((yield VoteRequest("select", n0)))[:-1]
+        for selected_from in rule.selection_sizes(n0):
+            selection = _some_finite((yield VoteRequest("select", selected_from)))[:-1]
+            if rule.selects(selection):
+                break
+        assert selection is not None
         label = int(selection.argmax())
     hits: list[int] = []
     for look in rule.looks:
@@ -60,6 +64,7 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
                 selection,
                 look,
                 tuple(zip(rule.looks, hits, strict=False)),
+                selected_from=selected_from,
             )
     raise RuntimeError(
         f"expected a decision at the last of the looks {rule.looks}, got none from {rule}"

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import wraps
 from typing import Any, Literal, get_args
 
 from rsmooth.certify.proof.bounds import check_n
-from rsmooth.certify.proof.rules import MODE_OPTIONS, stopping_rule
+from rsmooth.certify.proof.designs import PRESENT_DESIGN, SequentialDesign
+from rsmooth.certify.proof.rules import DESIGNED_MODES, MODE_OPTIONS, stopping_rule
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.plumbing.numbers import check_alpha, check_integer
@@ -160,7 +161,8 @@ class CertifySettings(Sampling):
 
         CertifySettings(n=10_000, mode="radius", radius=0.5)
 
-    n0: samples per image that select the class.
+    n0: samples per image that select the class. Modes "radius" and "grid" take fewer where the
+        first ones are clear.
     n: the most samples per image that estimate its probability.
     mode: when sampling stops. "fixed" draws n samples (Cohen et al. 2019). "radius" decides whether
         the certified radius reaches ``radius``. "grid" decides this for each of ``radii``.
@@ -168,6 +170,8 @@ class CertifySettings(Sampling):
     radius, radii, tolerance: in [0, 1] pixel units and in the norm of the noise.
     target: "predict" certifies the predicted class. "label" certifies the true one, without
         selection, so n0 is not used.
+    design: of the tests of modes "radius" and "grid", for a run like an earlier one. None takes the
+        present one; a journal that goes on keeps its own.
 
     The further options are those of ``Sampling`` (alpha, seed), ``Drawing`` (arithmetic) and
     ``Execution``. ValueError for values out of range. ``rule`` raises it for an option that the
@@ -181,6 +185,7 @@ class CertifySettings(Sampling):
     radii: Sequence[float] | None = None
     tolerance: float | None = None
     target: Target = "predict"
+    design: SequentialDesign | None = field(default=None, metadata={"on the command line": False})
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -215,6 +220,7 @@ class CertifySettings(Sampling):
             radii=self.radii,
             tolerance=self.tolerance,
             total_variation=total_variation,
+            design=self.design,
         )
 
     def expected_samples(self, images: int) -> float:
@@ -227,14 +233,16 @@ class CertifySettings(Sampling):
         The numerics profile and the noise section record the rest: the options of ``Execution`` and
         ``Drawing``.
         """
-        elsewhere = {field.name for field in fields(Drawing)}
+        elsewhere = {"design", *(option.name for option in fields(Drawing))}
         of_modes = set().union(*MODE_OPTIONS.values())
         values = {
-            field.name: getattr(self, field.name)
-            for field in fields(CertifySettings)  # and not what a subclass adds
-            if field.name not in elsewhere
+            option.name: getattr(self, option.name)
+            for option in fields(CertifySettings)  # and not what a subclass adds
+            if option.name not in elsewhere
         }
         options = {name: values.pop(name) for name in of_modes}
+        if self.mode in DESIGNED_MODES:
+            values["design"] = (self.design or PRESENT_DESIGN).record()
         return {
             **values,
             "mode_options": {name: value for name, value in options.items() if value is not None},

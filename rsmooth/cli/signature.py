@@ -144,7 +144,11 @@ def read_as(hint: Any) -> Any:
 
 def _fields(group: Any, parameter: str) -> Iterator[Option]:
     hints = typing.get_type_hints(group)
-    fields = [field for field in dataclasses.fields(group) if field.init]
+    fields = [
+        field
+        for field in dataclasses.fields(group)
+        if field.init and field.metadata.get("on the command line", True)
+    ]
     documents = [each.__doc__ or "" for each in group.__mro__ if dataclasses.is_dataclass(each)]
     texts = described(documents, {field.name for field in fields})
     for field in fields:

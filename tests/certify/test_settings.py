@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rsmooth.certify.proof.designs import SequentialDesign
 from rsmooth.certify.settings import (
     EXPECTED_SHARE,
     CertifySettings,
@@ -46,8 +47,10 @@ def test_the_statement_holds_what_decides_and_nothing_of_the_execution() -> None
         "seed": 0,
         "mode": "grid",
         "target": "predict",
+        "design": SequentialDesign().record(),
         "mode_options": {"radii": (0.1, 1.0)},
     }
+    assert "design" not in CertifySettings().statement()
     for change in ({"precision": "float32"}, {"batch_size": 3}, {"arithmetic": "float"}):
         options: Any = change
         assert CertifySettings(**options).statement() == CertifySettings().statement()

@@ -23,7 +23,8 @@ _STREAMS = 600
 class PlanRow:
     """The cost of one mode.
 
-    samples: mean number per image, selection included.
+    samples: mean number per image, selection included. A selection that may end early is taken to
+        be between two classes, which makes it no shorter than it is.
     standard_error: of that mean.
     hours: for all images; None where the rate is not known.
     """
@@ -153,10 +154,13 @@ def _row(
     shares: Sequence[float] | None,
     seed: int,
 ) -> PlanRow:
-    samples, error = float(rule.looks[-1]), 0.0
+    samples, error, selection = float(rule.looks[-1]), 0.0, float(n0)
     if shares is not None and len(rule.looks) > 1:
         copies = -(-_STREAMS // max(len(shares), 1))
         taken = simulated_samples(rule, np.tile(shares, copies).tolist(), seed=seed)
         samples, error = float(taken.mean()), float(taken.std(ddof=1) / np.sqrt(taken.size))
-    hours = None if rate is None else (n0 + samples) * images / rate / 3600.0
-    return PlanRow(rule.mode, n0 + samples, error, hours)
+    if shares is not None and isinstance(rule, RadiusRule | GridRule) and n0:
+        selection = float(np.mean([rule.design.expected_selection(p, n0) for p in shares]))
+    samples += selection
+    hours = None if rate is None else samples * images / rate / 3600.0
+    return PlanRow(rule.mode, samples, error, hours)

@@ -18,6 +18,7 @@ from rsmooth.certify.proof.bounds import (
     radius_from_counts,
     upper_confidence_bound,
 )
+from rsmooth.certify.proof.designs import PRESENT_DESIGN, SequentialDesign
 from rsmooth.certify.proof.joint import JointTest, joint_design
 from rsmooth.certify.proof.sequential import default_looks, samples_to_accept, spending
 from rsmooth.certify.proof.stopping import Decision, Hits, StoppingRule
@@ -30,6 +31,8 @@ MODE_OPTIONS: dict[str, set[str]] = {
     "grid": {"radii"},
     "anytime": {"tolerance"},
 }
+# The modes that a ``SequentialDesign`` shapes.
+DESIGNED_MODES = ("radius", "grid")
 # The share of images with a radius above the tolerance that an early end may abstain on.
 _GIVE_UP = 0.01
 
@@ -72,8 +75,7 @@ class _TestingRule(StoppingRule):
     alpha: float
     max_n: int
     total_variation: float
-    final_share: float
-    power_loss: float
+    design: SequentialDesign
 
     @property
     @abstractmethod
@@ -82,7 +84,13 @@ class _TestingRule(StoppingRule):
 
     @cached_property
     def looks(self) -> tuple[int, ...]:
-        return default_looks(self.max_n)
+        return self.design.looks(self.max_n)
+
+    def selection_sizes(self, n0: int) -> tuple[int, ...]:
+        return self.design.selection_sizes(n0)
+
+    def selects(self, votes: Hits) -> bool:
+        return self.design.selects(votes)
 
     @cached_property
     def test(self) -> JointTest:
@@ -95,7 +103,11 @@ class _TestingRule(StoppingRule):
             for radius in self.decided_radii
         ]
         return joint_design(
-            shares, self.looks, self.alpha, final_share=self.final_share, power_loss=self.power_loss
+            shares,
+            self.looks,
+            self.alpha,
+            final_share=self.design.final_share,
+            power_loss=self.design.power_loss,
         )
 
     def _needed(self, radius: float) -> float:
@@ -130,8 +142,7 @@ class RadiusRule(_TestingRule):
 
     It takes at most max_n samples, and usually far fewer.
 
-    power_loss: the largest share that is given up early, of the images that would be certified with
-        probability 90 %.
+    design: where the test looks and how it spends alpha.
 
     ValueError for a radius that max_n unanimous votes cannot certify.
     """
@@ -141,8 +152,7 @@ class RadiusRule(_TestingRule):
     alpha: float
     max_n: int
     total_variation: float = 0.0
-    final_share: float = 0.5
-    power_loss: float = 0.01
+    design: SequentialDesign = PRESENT_DESIGN
     mode: ClassVar[str] = "radius"
 
     def __post_init__(self) -> None:
@@ -165,7 +175,7 @@ class GridRule(_TestingRule):
     Radii beyond what max_n unanimous votes show are never certified, as in the published protocol.
     ValueError if these are all radii.
 
-    power_loss: as in ``RadiusRule``, per radius.
+    design: where the tests look and how each spends alpha.
     """
 
     noise: Noise
@@ -173,8 +183,7 @@ class GridRule(_TestingRule):
     alpha: float
     max_n: int
     total_variation: float = 0.0
-    final_share: float = 0.5
-    power_loss: float = 0.01
+    design: SequentialDesign = PRESENT_DESIGN
     mode: ClassVar[str] = "grid"
 
     def __post_init__(self) -> None:
@@ -268,6 +277,7 @@ def stopping_rule(
     radii: Sequence[float] | None = None,
     tolerance: float | None = None,
     total_variation: float = 0.0,
+    design: SequentialDesign | None = None,
 ) -> StoppingRule:
     """The rule of a mode by name.
 
@@ -277,6 +287,7 @@ def stopping_rule(
     n: the largest number of samples per image.
     radius, radii, tolerance: exactly the option that the mode needs. It is ``radius`` for "radius",
         ``radii`` for "grid", ``tolerance`` for "anytime", and none for "fixed".
+    design: of the tests of modes "radius" and "grid"; None takes the present one.
 
     ValueError for another mode, and for other options than these.
     """
@@ -289,10 +300,13 @@ def stopping_rule(
             ", ".join(sorted(names)) or "no option" for names in (MODE_OPTIONS[mode], given)
         )
         raise ValueError(f"expected {wanted} for mode {mode!r}, got {got}")
+    if design is not None and mode not in DESIGNED_MODES:
+        raise ValueError(f"expected no design for mode {mode!r}, got {design}; leave it out")
+    chosen = PRESENT_DESIGN if design is None else design
     if radius is not None:
-        return RadiusRule(noise, radius, alpha, n, total_variation)
+        return RadiusRule(noise, radius, alpha, n, total_variation, chosen)
     if radii is not None:
-        return GridRule(noise, radii, alpha, n, total_variation)
+        return GridRule(noise, radii, alpha, n, total_variation, chosen)
     if tolerance is not None:
         return AnytimeRule(noise, alpha, n, tolerance, total_variation)
     return FixedRule(noise, n, alpha, total_variation)

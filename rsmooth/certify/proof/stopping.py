@@ -48,6 +48,14 @@ class StoppingRule(ABC):
     def looks(self) -> tuple[int, ...]:
         """The growing cumulative sample sizes at which an image is judged; the last one decides."""
 
+    def selection_sizes(self, n0: int) -> tuple[int, ...]:
+        """The sample sizes at which the selection of the class may end; the last one is n0."""
+        return (n0,)
+
+    def selects(self, votes: Hits) -> bool:
+        """Whether selection votes (K,) of one of these sizes select a class without more."""
+        return False
+
     @abstractmethod
     def _judge(self, hits: Hits) -> Decision | None:
         """The decision from the hits at the looks so far, or None to go on."""

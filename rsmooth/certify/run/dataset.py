@@ -12,12 +12,14 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rsmooth._version import __version__
+from rsmooth.certify.proof.rules import DESIGNED_MODES
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.restate import check_extension
 from rsmooth.certify.run.shards import Shards, agree, profile_of
@@ -86,6 +88,7 @@ def certify_dataset(
     journal.parent.mkdir(parents=True, exist_ok=True)
     rank, world = rank_and_world()
     shards = Shards(journal)
+    settings = _as_designed(settings, shards)
     pool = _open_pool(g, data, settings, shards, world, extends)
     header = _header(g, data, settings, pool, provenance or {})
     if extends is not None:
@@ -119,6 +122,13 @@ def certify_dataset(
     elif world == 1:
         raise RecordError(f"expected {len(data)} images in {journal}, got {len(log)}; run it again")
     return log
+
+
+def _as_designed(settings: CertifySettings, shards: Shards) -> CertifySettings:
+    """The settings with the design of the tests that earlier starts have used."""
+    if settings.mode not in DESIGNED_MODES or settings.design is not None:
+        return settings
+    return replace(settings, design=shards.design())
 
 
 def _events(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from rsmooth.certify.proof.designs import SequentialDesign
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
@@ -52,6 +53,20 @@ class Shards:
         for path, contents in self._contents():
             if contents.header is not None:
                 return profile_of(contents.header.get("numerics"), path)
+        return None
+
+    def design(self) -> SequentialDesign | None:
+        """The design of the earlier starts' sequential tests; None where there is none.
+
+        RecordError for a journal whose design this version does not know.
+        """
+        for path, contents in self._contents():
+            record = upgraded(contents.header or {}).get("design")
+            if record is not None:
+                try:
+                    return SequentialDesign.of_record(record)
+                except ValueError as error:
+                    raise RecordError(f"{path}: {error}") from None
         return None
 
     def read(self, header: Mapping[str, Any]) -> tuple[set[int], dict[int, Drawn]]:

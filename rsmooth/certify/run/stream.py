@@ -106,7 +106,7 @@ def _image_record(task: Task, label: int, settings: CertifySettings) -> dict[str
         "counts": outcome.counts,
         "invalid": outcome.invalid,
         "selection": outcome.selection,
-        "n0": 0 if outcome.selection is None else settings.n0,
+        "n0": outcome.selected_from,
         "n": outcome.samples,
         "looks": [list(look) for look in outcome.looks],
     }

@@ -34,6 +34,7 @@ class Outcome:
     samples: drawn for the estimation.
     looks: pairs (n_k, hits of the class among the first n_k).
     p_value: of a prediction, else None.
+    selected_from: samples drawn for the selection; 0 where the class was given.
     """
 
     label: int
@@ -44,6 +45,7 @@ class Outcome:
     samples: int
     looks: tuple[tuple[int, int], ...]
     p_value: float | None = None
+    selected_from: int = 0
 
 
 Procedure = Generator[VoteRequest, NDArray[np.int64], Outcome]

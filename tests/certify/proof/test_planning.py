@@ -29,11 +29,19 @@ def test_modes_are_planned_where_their_option_and_shares_are_given():
     assert [row.mode for row in plan(0.5, **options).rows] == ["fixed"]
     found = plan(0.5, **options, shares=SHARES)
     assert [row.mode for row in found.rows] == ["fixed", "radius", "grid", "anytime"]
-    assert all(100 < row.samples < 1_100 and row.standard_error > 0.0 for row in found.rows[1:])
+    assert all(16 < row.samples < 1_100 and row.standard_error > 0.0 for row in found.rows[1:])
     assert all(row.hours == pytest.approx(row.samples * 500 / 1e4 / 3600) for row in found.rows)
     assert len(str(found).splitlines()) == 3 + 4
     assert found == plan(0.5, **options, shares=SHARES), "expected the same plan from the same seed"
     assert found != plan(0.5, **options, shares=SHARES, seed=1)
+
+
+def test_a_clear_selection_is_planned_to_end_early():
+    def radius_row(p, n0):
+        return plan(0.5, n=1_000, n0=n0, radius=0.25, shares=[p]).rows[1]
+
+    assert radius_row(1.0, 100).samples - radius_row(1.0, 0).samples == 16
+    assert radius_row(0.5, 100).samples - radius_row(0.5, 0).samples > 90
 
 
 def test_radii_of_a_plan_may_be_an_array():

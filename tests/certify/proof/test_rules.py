@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from rsmooth.certify.proof.bounds import hits_needed, max_radius, radius_from_counts
+from rsmooth.certify.proof.designs import FIRST_DESIGN, SequentialDesign
 from rsmooth.certify.proof.planning import simulated_samples
 from rsmooth.certify.proof.rules import AnytimeRule, FixedRule, GridRule, RadiusRule, stopping_rule
 from rsmooth.certify.proof.sequential import HitsDistribution
@@ -53,7 +54,7 @@ def test_fixed_is_the_published_protocol(hits):
 def test_radius_is_decided_at_the_exact_thresholds():
     rule = RULES["radius"]
     accept, reject = rule.test.accept[:, 0], rule.test.reject[:, 0]
-    look = rule.looks.index(512)
+    look = next(k for k, size in enumerate(rule.looks) if size >= 512)
     before = [int(threshold) - 1 for threshold in accept[:look]]
     assert rule.decide([*before, int(accept[look])]) == Decision(0.5, True, rule.looks[look])
     assert rule.decide([*before, int(accept[look]) - 1]) is None
@@ -218,7 +219,8 @@ def test_the_samplers_distance_from_the_ideal_makes_each_rule_stricter(name):
 @pytest.mark.parametrize("kind", [RadiusRule, GridRule])
 def test_options_of_the_tests_have_an_effect(kind, option):
     target = 0.5 if kind is RadiusRule else [0.5, 1.0]
-    plain, changed = kind(SIGMA, target, ALPHA, 5_000), kind(SIGMA, target, ALPHA, 5_000, **option)
+    plain = kind(SIGMA, target, ALPHA, 5_000)
+    changed = kind(SIGMA, target, ALPHA, 5_000, design=SequentialDesign(**option))
     thresholds = "accept" if "final_share" in option else "reject"
     assert (getattr(plain.test, thresholds) != getattr(changed.test, thresholds)).any()
 
@@ -284,6 +286,10 @@ def test_rules_by_name():
     assert stopping_rule("radius", SIGMA, 5_000, ALPHA, radius=0.5) == RULES["radius"]
     assert stopping_rule("grid", SIGMA, 5_000, ALPHA, radii=GRID) == RULES["grid"]
     assert stopping_rule("anytime", SIGMA, 5_000, ALPHA, tolerance=0.02) == RULES["anytime"]
+    first = stopping_rule("radius", SIGMA, 5_000, ALPHA, radius=0.5, design=FIRST_DESIGN)
+    assert first == RadiusRule(SIGMA, 0.5, ALPHA, 5_000, design=FIRST_DESIGN)
+    with pytest.raises(ValueError, match="no design for mode 'anytime'"):
+        stopping_rule("anytime", SIGMA, 5_000, ALPHA, tolerance=0.02, design=FIRST_DESIGN)
     assert [rule.mode for rule in RULES.values()] == list(RULES)
 
 

@@ -1,7 +1,8 @@
 """Journals that an earlier version left are read and go on, with the votes that they hold.
 
-The two fixtures are runs of release 0.1.0 before noise was a distribution, cut off while the third
-of four images was drawn; what that version then certified is written down below.
+Two fixtures are runs of release 0.1.0 before noise was a distribution, cut off while the third of
+four images was drawn. Two more are of sequential modes before their design could change. What those
+versions then certified is written down below.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from rsmooth.certify import (
     certify_dataset,
     recertify,
 )
+from rsmooth.certify.proof.designs import FIRST_DESIGN, SequentialDesign
 from rsmooth.certify.votes import profile
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.data import ImageData
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records import upgrade
 from rsmooth.records.files import read_log
 from rsmooth.records.journal import Journal, parse_journal
 from rsmooth.smoothed import SmoothedClassifier
@@ -53,6 +56,18 @@ RADII = {
 }
 
 
+SEQUENTIAL: dict[str, dict[str, Any]] = {
+    "radius": {"mode": "radius", "radius": 0.1},
+    "grid": {"mode": "grid", "radii": (0.0, 0.1, 0.3)},
+}
+SAMPLES = {"radius": [32, 2000, 64, 32], "grid": [128, 2000, 91, 128]}
+HELD = {"radius": [0.1, 0.0, 0.1, 0.1], "grid": [0.3, 0.0, 0.1, 0.3]}
+VOTES = {
+    "radius": [[32, 0], [1358, 642], [7, 57], [1, 31]],
+    "grid": [[126, 2], [1358, 642], [19, 72], [3, 125]],
+}
+
+
 def classifier() -> SmoothedClassifier:
     return SmoothedClassifier(PixelAbove(), 0.25, 2)
 
@@ -72,15 +87,19 @@ def arithmetic(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def folder(arithmetic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The earlier journal, as though this machine and this torch had written it."""
     monkeypatch.setattr(profile, "_processor", lambda: "a processor")
-    contents = parse_journal(FIXTURES / f"before-{arithmetic}.jsonl")
+    return laid_out(arithmetic, tmp_path)
+
+
+def laid_out(name: str, folder: Path) -> Path:
+    """The earlier journal, as though this machine and this torch had written it."""
+    contents = parse_journal(FIXTURES / f"before-{name}.jsonl")
     assert contents.header is not None
     numerics = {**contents.header["numerics"], "torch": torch.__version__}
-    with Journal(tmp_path / "certificates.jsonl", {**contents.header, "numerics": numerics}) as new:
+    with Journal(folder / "certificates.jsonl", {**contents.header, "numerics": numerics}) as new:
         for entry in contents.entries:
             new.append(entry.kind, entry.data)
-    return tmp_path
+    return folder
 
 
 def go_on(folder: Path, **change: Any) -> CertificationLog:
@@ -164,3 +183,38 @@ def test_earlier_records_are_restated_and_extended(tmp_path: Path) -> None:
     assert log.counts is not None
     assert more.counts is not None
     assert np.array_equal(pooled.counts, log.counts + more.counts)
+
+
+@pytest.mark.parametrize("mode", sorted(SEQUENTIAL))
+def test_a_sequential_run_ends_by_the_rule_that_it_began_with(
+    mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(profile, "_processor", lambda: "a processor")
+    folder = laid_out(mode, tmp_path)
+    change = {**SEQUENTIAL[mode], "n0": 100, "n": 2000}
+    log = go_on(folder, **change)
+    assert log.samples is not None
+    assert log.counts is not None
+    assert log.samples.tolist() == SAMPLES[mode]
+    assert log.radius.tolist() == HELD[mode]
+    assert log.counts.tolist() == VOTES[mode]
+    assert log.provenance["design"] == FIRST_DESIGN.record()
+    with pytest.raises(RecordError, match=r"design\.growth \(1\.414\d*, here 1\.2\)"):
+        go_on(folder, **change, design=SequentialDesign())
+
+
+@pytest.mark.parametrize("mode", sorted(SEQUENTIAL))
+def test_a_new_sequential_run_names_its_design_and_keeps_it(mode: str, tmp_path: Path) -> None:
+    ours = SequentialDesign(growth=1.5, selection=(8,), lead=7)
+    change = {**SEQUENTIAL[mode], "n0": 100, "n": 2000}
+    log = go_on(tmp_path, **change, design=ours)
+    assert log.provenance["design"] == ours.record()
+    assert parse_journal(tmp_path / "certificates.jsonl").header["design"] == ours.record()  # type: ignore[index]
+    assert go_on(tmp_path, **change).provenance["design"] == ours.record(), "without naming it"
+    images = [e.data for e in parse_journal(tmp_path / "certificates.jsonl").entries]
+    assert {image["n0"] for image in images if "looks" in image} == {8, 100}
+    assert "design" not in go_on(tmp_path / "fixed").provenance
+
+
+def test_the_first_design_is_the_one_of_records_without() -> None:
+    assert SequentialDesign.of_record(upgrade.FIRST_DESIGN) == FIRST_DESIGN

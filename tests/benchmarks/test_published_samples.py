@@ -1,0 +1,54 @@
+"""Exact samples on a published log, written by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.certify_samples import main
+from benchmarks.published_samples import vote_shares
+from rsmooth.certify.proof.bounds import radius_from_counts
+from rsmooth.records import read_log
+
+HITS = [55_000, 80_000, 99_000, 100_000]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Four certificates as the published code prints them, and an abstention."""
+    radii = radius_from_counts(np.array(HITS), 100_000, 0.25, 0.001)
+    rows = [f"{at}\t1\t1\t{r:.3}\t1\t0:00:01" for at, r in enumerate(radii)]
+    path = tmp_path / "log_sigma_0.25.tsv"
+    lines = ["idx\tlabel\tpredict\tradius\tcorrect\ttime", *rows, "4\t1\t-1\t0.0\t0\t0:00:01"]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_shares_are_those_behind_the_radii(log: Path) -> None:
+    """Three printed digits of a radius leave the share open by under half a percent."""
+    found = vote_shares(read_log(log), 0.25)
+    assert found[:4] == pytest.approx(np.array(HITS) / 100_000, abs=5e-3)
+    assert found[3:].tolist() == [pytest.approx(1.0, abs=1e-4), 0.5]
+
+
+def test_every_radius_and_the_grid_have_a_row(
+    log: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stem = tmp_path / "found"
+    assert main(["--logs", str(log), "--sigmas", "0.25", "--out", str(stem)]) == 0
+    assert "Wald bound" in capsys.readouterr().out
+    rows = json.loads(Path(f"{stem}.json").read_text())["rows"]
+    assert [row["mode"].split()[0] for row in rows] == [*["radius"] * 4, "grid"]
+    for row in rows:
+        assert row["wald_bound"] < row["samples_now"] - row["selection_now"]
+        assert row["samples_now"] < row["samples_before"]
+        assert row["accuracy_now"] == pytest.approx(row["accuracy_before"], abs=0.01)
+    assert rows[0]["accuracy_now"] == pytest.approx(3 / 5)
+
+
+def test_each_log_needs_its_sigma(log: Path) -> None:
+    with pytest.raises(ValueError, match="one of --sigmas per log, got 2 for 1"):
+        main(["--logs", str(log), "--sigmas", "0.25", "0.5"])
