@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,19 @@ from rsmooth._version import __version__
 from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.tensors import check_generator
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """The noise of a ``frozen_noise`` context; drawn, by the shape and place of an image."""
+
+    seed: int
+    num_noise: int
+    drawn: dict[object, Tensor] = field(default_factory=dict)
 
 
 class SmoothedClassifier(nn.Module):
@@ -57,7 +69,7 @@ class SmoothedClassifier(nn.Module):
         self.noise = _one_noise(sigma, noise)
         self.num_classes = int(num_classes)
         self.num_noise = _check_num_noise(num_noise)
-        self._frozen_seed: int | None = None
+        self._frozen: dict[int, _Frozen] = {}  # by thread
 
     @property
     def sigma(self) -> float:
@@ -79,8 +91,10 @@ class SmoothedClassifier(nn.Module):
 
             noise = g.sample_noise(x, 64, torch.Generator().manual_seed(0))
 
-        generator: what draws it, on its own device; None is torch's own.
+        generator: what draws it, on its own device; None is torch's own. TypeError for anything
+            else, such as a seed.
         """
+        check_generator(generator)
         device = generator.device if generator is not None else x.device
         empty = torch.empty((x.shape[0], m, *x.shape[1:]), device=device, dtype=x.dtype)
         drawn: Tensor = self.noise.fill(empty, generator)
@@ -91,14 +105,11 @@ class SmoothedClassifier(nn.Module):
 
             log_probs = g.log_probs(x.unsqueeze(1) + noise)
 
-        The result is at least float32. ValueError if the base answers another number of classes.
+        The result is at least float32. ValueError unless the base answers with one tensor of
+        logits, of the right number of classes.
         """
-        logits: Tensor = self.base(points.flatten(0, 1))
-        if logits.ndim != 2 or logits.shape[1] != self.num_classes:
-            raise ValueError(
-                f"expected logits (N, {self.num_classes}) from the base classifier, "
-                f"got {tuple(logits.shape)}; check num_classes"
-            )
+        flat = points.flatten(0, 1)
+        logits = check_logits(self.base(flat), len(flat), self.num_classes)
         if logits.dtype in (torch.float16, torch.bfloat16):
             logits = logits.float()
         return logits.log_softmax(dim=1).reshape(*points.shape[:2], self.num_classes)
@@ -111,14 +122,10 @@ class SmoothedClassifier(nn.Module):
         So every cross-entropy attack of every library is a SmoothAdv attack on this module. The
         noise is fresh in every call, unless within ``frozen_noise``.
         """
-        m = self.num_noise
-        if self._frozen_seed is None:
-            noise = self.sample_noise(x, m)
-        else:
-            # The same for every image, so that no batch changes the function.
-            generator = torch.Generator(device="cpu").manual_seed(self._frozen_seed)
-            noise = self.sample_noise(x[:1], m, generator).expand(len(x), *[-1] * x.ndim)
-        return self.log_probs(x.unsqueeze(1) + noise).logsumexp(dim=1) - math.log(m)
+        frozen = self.frozen_sample(x)
+        noise = self.sample_noise(x, self.num_noise) if frozen is None else frozen
+        log_probs = self.log_probs(x.unsqueeze(1) + noise)
+        return log_probs.logsumexp(dim=1) - math.log(noise.shape[1])
 
     @contextmanager
     def frozen_noise(self, seed: int, num_noise: int | None = None) -> Iterator[SmoothedClassifier]:
@@ -130,16 +137,47 @@ class SmoothedClassifier(nn.Module):
         num_noise: replaces the module's own within the context. ValueError below 1, and for a seed
             that is no integer.
 
-        All images share one noise tensor (num_noise, C, H, W), drawn from ``seed``. So the answer
-        to an image does not depend on its batch.
+        All images share one noise tensor (num_noise, C, H, W), drawn from ``seed``. So an image has
+        the same noise in any batch and order, to the bit, and its answer is the same up to the
+        rounding of the base classifier, whose kernels may depend on the size of a batch. (Images of
+        another dtype or shape have other noise.) Our own attacks attack this function too, unless
+        they are given noise or another num_noise.
+
+        The context is that of the calling thread. Others that use g see fresh noise, or their own.
+        Contexts nest. What holds for frozen noise need not hold for g: see docs/threat-model.md.
         """
         copies = self.num_noise if num_noise is None else _check_num_noise(num_noise)
-        before = self._frozen_seed, self.num_noise
-        self._frozen_seed, self.num_noise = check_integer(seed, "seed"), copies
+        thread = threading.get_ident()
+        before = self._frozen.get(thread)
+        self._frozen[thread] = _Frozen(check_integer(seed, "seed"), copies)
         try:
             yield self
         finally:
-            self._frozen_seed, self.num_noise = before
+            del self._frozen[thread]
+            if before is not None:
+                self._frozen[thread] = before
+
+    def frozen_sample(self, x: Tensor) -> Tensor | None:
+        """The noise that images (B, C, H, W) share within ``frozen_noise``: (B, m, C, H, W).
+
+            with g.frozen_noise(seed=0, num_noise=8):
+                noise = g.frozen_sample(x)
+
+        None outside of such a context of this thread.
+        """
+        if not self._frozen:
+            return None
+        frozen = self._frozen.get(threading.get_ident())
+        if frozen is None:
+            return None
+        place = (tuple(x.shape[1:]), x.dtype, x.device)
+        if place not in frozen.drawn:
+            generator = torch.Generator(device="cpu").manual_seed(frozen.seed)
+            image = torch.empty((1, *x.shape[1:]), dtype=x.dtype)
+            with torch.inference_mode(False):
+                drawn = self.sample_noise(image, frozen.num_noise, generator)
+                frozen.drawn[place] = drawn.to(x.device)
+        return frozen.drawn[place].expand(len(x), *[-1] * x.ndim)
 
     def extra_repr(self) -> str:
         return f"noise={self.noise!r}, num_classes={self.num_classes}, num_noise={self.num_noise}"
@@ -201,8 +239,19 @@ class SmoothedClassifier(nn.Module):
                 "the file is incomplete: write it again with SmoothedClassifier.save"
             )
         architecture = content["architecture"]
+        with torch.inference_mode(False):  # whose tensors could not be attacked or trained
+            return cls._of_content(content, architecture, str(path), map_location)
+
+    @classmethod
+    def _of_content(
+        cls,
+        content: Mapping[str, Any],
+        architecture: Mapping[str, Any],
+        source: str,
+        map_location: str | torch.device,
+    ) -> SmoothedClassifier:
         base = MODELS.create(architecture["name"], **architecture["options"])
-        load_weights(base, content["state_dict"], source=str(path))
+        load_weights(base, content["state_dict"], source=source)
         g = cls(
             base.to(map_location),
             num_classes=content["num_classes"],
@@ -217,6 +266,40 @@ def _check_num_noise(num_noise: int) -> int:
     if count < 1:
         raise ValueError(f"expected num_noise >= 1, got {count}")
     return count
+
+
+def check_logits(logits: object, count: int, num_classes: int) -> Tensor:
+    """What a base classifier returned; ValueError unless it is a tensor (count, num_classes)."""
+    if not isinstance(logits, Tensor):
+        raise ValueError(
+            f"expected a tensor of logits (N, {num_classes}) from the base classifier, got "
+            f"{type(logits).__name__}; wrap it in a torch.nn.Module whose forward returns "
+            f"{_logits_within(logits)}"
+        )
+    if logits.ndim != 2 or logits.shape[1] != num_classes:
+        raise ValueError(
+            f"expected logits (N, {num_classes}) from the base classifier, got "
+            f"{tuple(logits.shape)}; check num_classes"
+        )
+    if logits.shape[0] != count or not logits.is_floating_point():
+        raise ValueError(
+            f"expected floating-point logits ({count}, {num_classes}) from the base classifier for "
+            f"{count} images, got {logits.dtype} {tuple(logits.shape)}; it must answer each image "
+            "with one row"
+        )
+    return logits
+
+
+def _logits_within(answer: object) -> str:
+    """Where the logits of an answer that is no tensor may be, for a message."""
+    if hasattr(answer, "logits"):
+        return "base(x).logits"
+    if isinstance(answer, Mapping):
+        name = "logits" if "logits" in answer else next(iter(answer), "logits")
+        return f"base(x)[{name!r}]"
+    if isinstance(answer, (tuple, list)):
+        return "base(x)[0]"
+    return "a tensor, e.g. torch.as_tensor(base(x))"
 
 
 def check_smoothed(g: object) -> None:

@@ -29,7 +29,7 @@ from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
 def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Procedure:
@@ -148,6 +148,7 @@ def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certif
     between the 8-bit levels, for noise of scale 0, and for an n that can never certify at alpha.
     Cohen et al. 2019 (arXiv:1902.02918), algorithm CERTIFY and theorem 1.
     """
+    check_smoothed(g)
     images = stored_images(x, options.arithmetic)
     labels = options.labels
     if labels is not None:
@@ -177,10 +178,11 @@ def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predic
     results are seen. Alpha does not hold for an answer picked among those of several seeds. Cohen
     et al. 2019 (arXiv:1902.02918), algorithm PREDICT.
     """
+    check_smoothed(g)
     images = stored_images(x, options.arithmetic)
     ids = image_ids(images, options.index)
     source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
-    pool = open_pool(g, source, images.shape[1:], options, float(options.n * len(images)))
+    pool = open_pool(g, source, images.shape[1:], options, options.expected_samples(len(images)))
     outcomes = _run(
         pool, images, ids, options.progress, lambda at: prediction(options.n, options.alpha)
     )

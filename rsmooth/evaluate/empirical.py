@@ -13,11 +13,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rsmooth.attacks.base import Attack, frozen
+from rsmooth.attacks.base import Attack
 from rsmooth.certify.cohen import predict
+from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import check_images, check_labels
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
 def answers_under_attack(
@@ -174,6 +175,7 @@ def _check(
     n: int,
     batch_size: int,
 ) -> None:
+    check_smoothed(g)
     check_images(x)
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 
+from rsmooth.models.state import copied
 from rsmooth.plumbing.numbers import check_sizes
 
 
@@ -19,7 +18,7 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     without a linear layer.
     """
     check_sizes(num_classes=num_classes)
-    model = copy.deepcopy(model)
+    model = copied(model)
     heads = [
         (name, layer)
         for name, layer in model.named_modules()

@@ -15,6 +15,15 @@ def check_tensor(value: object, what: str) -> None:
         )
 
 
+def check_generator(value: object) -> None:
+    """TypeError for anything but a generator of torch, or None."""
+    if value is not None and not isinstance(value, torch.Generator):
+        raise TypeError(
+            f"expected the generator as a torch.Generator or None, got {value!r}; give it e.g. as "
+            "torch.Generator().manual_seed(0)"
+        )
+
+
 def check_channels_first(x: Tensor) -> None:
     """ValueError for images whose shape looks like (B, H, W, C).
 

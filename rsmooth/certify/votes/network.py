@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,8 @@ from torch import Tensor, nn
 
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.models.folding import fold_batchnorm
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.models.operations import counted_operations
+from rsmooth.smoothed import SmoothedClassifier, check_logits
 
 
 class FixedBatchNetwork:
@@ -18,11 +20,13 @@ class FixedBatchNetwork:
 
         FixedBatchNetwork(g, profile)(points)
 
-    A vote is the class, or num_classes for logits that are not finite. Equal logits give the lowest
-    class. The batch size never changes, because kernels may depend on it, and with them the last
-    bits of the logits. ValueError where the base classifier does not return (batch, num_classes).
+    A vote is the class of the largest logit, or num_classes where that is NaN or infinite. Equal
+    logits give the lowest class. The batch size never changes, because kernels may depend on it,
+    and with them the last bits of the logits. ValueError where the base classifier does not return
+    (batch, num_classes).
     """
 
+    @torch.inference_mode(False)
     def __init__(self, g: SmoothedClassifier, profile: Profile) -> None:
         self.profile = profile
         self.batch = profile.batch
@@ -41,18 +45,21 @@ class FixedBatchNetwork:
         elif profile.compiled == "cuda-graph":
             self._net = _CudaGraph(net)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def __call__(self, points: Tensor) -> Tensor:
         with _as_recorded(self.device):
             logits = self._net(points.to(self._dtype, memory_format=torch.channels_last))
-        if logits.shape != (self.batch, self.num_classes):
-            raise ValueError(
-                f"expected logits ({self.batch}, {self.num_classes}) from the base classifier, "
-                f"got {tuple(logits.shape)}; check num_classes"
-            )
-        finite = torch.isfinite(logits).all(dim=1)
-        votes: Tensor = torch.where(finite, logits.argmax(dim=1), self.num_classes)
+        logits = check_logits(logits, self.batch, self.num_classes)
+        # A class may be masked by minus infinity. Where there is NaN, it counts as the largest.
+        label = logits.argmax(dim=1)
+        best = logits.gather(1, label.unsqueeze(1)).squeeze(1)
+        votes: Tensor = torch.where(torch.isfinite(best), label, self.num_classes)
         return votes
+
+
+_benchmark_lock = threading.Lock()
+_benchmark: list[bool] = []  # the caller's setting, once for each pass that is under way
 
 
 @contextmanager
@@ -60,15 +67,19 @@ def _as_recorded(device: torch.device) -> Iterator[None]:
     """Without the caller's autocast, and without choosing convolution kernels by timing.
 
     Autocast would mean another dtype than the recorded one. Timing would make the last bits of the
-    logits a matter of chance.
+    logits a matter of chance. Where several threads make passes, the last one restores the setting.
     """
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
+    with _benchmark_lock:
+        _benchmark.append(_benchmark[0] if _benchmark else torch.backends.cudnn.benchmark)
+        torch.backends.cudnn.benchmark = False
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        with _benchmark_lock:
+            before = _benchmark.pop()
+            if not _benchmark:
+                torch.backends.cudnn.benchmark = before
 
 
 class _CudaGraph:
@@ -104,26 +115,46 @@ class _CudaGraph:
         self._graph = graph
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
-def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
-    """ValueError where the answer to one image changes with another image in the batch.
+def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2) -> float:
+    """Floating-point operations per noisy image; ValueError where images of a batch are mixed.
 
-    Batch statistics do that. Votes of such a network belong to no function of the image, and a
-    certificate would be about nothing. Randomness in a network passes: its votes are as independent
-    as the noise. The check runs once, on three images of random pixels. It uses the dtype and the
-    device of the model's own parameters, whatever the profile executes.
+        operations = check_images_apart(g, torch.Size((3, 32, 32)), batch=128)
+
+    batch: the size of a pass, for a base classifier that takes no other.
+
+    Batch statistics mix images: the answer to one image changes with another image in the batch.
+    Votes of such a network belong to no function of the image, and a certificate would be about
+    nothing. Randomness in a network passes: its votes are as independent as the noise. The check
+    runs once, on a few images of random pixels. It uses the dtype and the device of the model's own
+    parameters, whatever the profile executes.
     """
     net = fold_batchnorm(g.base)
     parameter = next(net.parameters(), None)
     points = torch.rand((3, *shape), generator=torch.Generator().manual_seed(0))
     if parameter is not None:
         points = points.to(parameter.device, parameter.dtype)
-    first = net(points[[0, 1]])[0].nan_to_num()
-    again = net(points[[0, 1]])[0].nan_to_num()
-    beside = net(points[[0, 2]])[0].nan_to_num()
+
+    def answer(other: int, count: int) -> Tensor:
+        """The logits of the first image in a batch of ``count``, with another one beside it."""
+        rows = [0, *[other] * (count - 1)]
+        return check_logits(net(points[rows]), count, g.num_classes)[0].nan_to_num()
+
+    count = 2
+    try:
+        first = answer(1, count)
+    # From a model that was exported for one batch size. If it is broken, it fails again.
+    except Exception:
+        count = batch
+        first = answer(1, count)
+    again = answer(1, count)
+    with counted_operations() as operations:
+        beside = answer(2, count)
     if torch.equal(first, again) and not torch.equal(first, beside):
         raise ValueError(
             "expected a base classifier that answers each image on its own, got one whose answer "
             "changes with the other images of a batch; look for batch norm without running "
             "statistics"
         )
+    return operations.total / count
