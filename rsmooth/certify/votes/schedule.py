@@ -27,6 +27,7 @@ from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.certify.votes.profile import Profile, plain_profile
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.noise.grid import expect_noise
+from rsmooth.noise.known_answers import verify_known_answers
 from rsmooth.smoothed import SmoothedClassifier
 
 # The device is waited for once per round, and a kill loses one round. A round has as many passes as
@@ -263,6 +264,8 @@ def open_pool(
     samples: about how many noisy images the run needs. It only decides when the noise is compiled,
         which changes no bit.
     profile: how the network is executed; None chooses.
+
+    RuntimeError where the noise generator does not give its known answers on this device.
     """
     batch = (profile or plain_profile(g, shape, settings)).batch
     operations = check_images_apart(g, shape, batch)
@@ -271,5 +274,6 @@ def open_pool(
         if profile is None
         else FixedBatchNetwork(g, profile)
     )
+    verify_known_answers(network.device)
     expect_noise(int(samples * shape.numel()), network.device)
     return VotePool(network, source, shape, operations)
