@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,15 @@ from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
 
 FORMAT = "rsmooth-model-1"
+
+
+@dataclass(frozen=True)
+class _Frozen:
+    """The noise of a ``frozen_noise`` context; drawn, by the shape and place of an image."""
+
+    seed: int
+    num_noise: int
+    drawn: dict[object, Tensor] = field(default_factory=dict)
 
 
 class SmoothedClassifier(nn.Module):
@@ -59,7 +70,7 @@ class SmoothedClassifier(nn.Module):
         self.noise = _one_noise(sigma, noise)
         self.num_classes = int(num_classes)
         self.num_noise = _check_num_noise(num_noise)
-        self._frozen_seed: int | None = None
+        self._frozen: dict[int, _Frozen] = {}  # by thread
 
     @property
     def sigma(self) -> float:
@@ -81,7 +92,8 @@ class SmoothedClassifier(nn.Module):
 
             noise = g.sample_noise(x, 64, torch.Generator().manual_seed(0))
 
-        generator: what draws it, on its own device; None is torch's own.
+        generator: what draws it, on its own device; None is torch's own. TypeError for anything
+            else, such as a seed.
 
         ValueError for images that are no floating-point numbers.
         """
@@ -116,14 +128,10 @@ class SmoothedClassifier(nn.Module):
         So every cross-entropy attack of every library is a SmoothAdv attack on this module. The
         noise is fresh in every call, unless within ``frozen_noise``.
         """
-        m = self.num_noise
-        if self._frozen_seed is None:
-            noise = self.sample_noise(x, m)
-        else:
-            # The same for every image, so that no batch changes the function.
-            generator = torch.Generator(device="cpu").manual_seed(self._frozen_seed)
-            noise = self.sample_noise(x[:1], m, generator).expand(len(x), *[-1] * x.ndim)
-        return self.log_probs(x.unsqueeze(1) + noise).logsumexp(dim=1) - math.log(m)
+        frozen = self.frozen_sample(x)
+        noise = self.sample_noise(x, self.num_noise) if frozen is None else frozen
+        log_probs = self.log_probs(x.unsqueeze(1) + noise)
+        return log_probs.logsumexp(dim=1) - math.log(noise.shape[1])
 
     @contextmanager
     def frozen_noise(self, seed: int, num_noise: int | None = None) -> Iterator[SmoothedClassifier]:
@@ -135,16 +143,47 @@ class SmoothedClassifier(nn.Module):
         num_noise: replaces the module's own within the context. ValueError below 1, and for a seed
             that is no integer.
 
-        All images share one noise tensor (num_noise, C, H, W), drawn from ``seed``. So the answer
-        to an image does not depend on its batch.
+        All images share one noise tensor (num_noise, C, H, W), drawn from ``seed``. So an image has
+        the same noise in any batch and order, to the bit, and its answer is the same up to the
+        rounding of the base classifier, whose kernels may depend on the size of a batch. (Images of
+        another dtype or shape have other noise.) Our own attacks attack this function too, unless
+        they are given noise or another num_noise.
+
+        The context is that of the calling thread. Others that use g see fresh noise, or their own.
+        Contexts nest. What holds for frozen noise need not hold for g: see docs/threat-model.md.
         """
         copies = self.num_noise if num_noise is None else _check_num_noise(num_noise)
-        before = self._frozen_seed, self.num_noise
-        self._frozen_seed, self.num_noise = check_integer(seed, "seed"), copies
+        thread = threading.get_ident()
+        before = self._frozen.get(thread)
+        self._frozen[thread] = _Frozen(check_integer(seed, "seed"), copies)
         try:
             yield self
         finally:
-            self._frozen_seed, self.num_noise = before
+            del self._frozen[thread]
+            if before is not None:
+                self._frozen[thread] = before
+
+    def frozen_sample(self, x: Tensor) -> Tensor | None:
+        """The noise that images (B, C, H, W) share within ``frozen_noise``: (B, m, C, H, W).
+
+            with g.frozen_noise(seed=0, num_noise=8):
+                noise = g.frozen_sample(x)
+
+        None outside of such a context of this thread.
+        """
+        if not self._frozen:
+            return None
+        frozen = self._frozen.get(threading.get_ident())
+        if frozen is None:
+            return None
+        place = (tuple(x.shape[1:]), x.dtype, x.device)
+        if place not in frozen.drawn:
+            generator = torch.Generator(device="cpu").manual_seed(frozen.seed)
+            image = torch.empty((1, *x.shape[1:]), dtype=x.dtype)
+            with torch.inference_mode(False):
+                drawn = self.sample_noise(image, frozen.num_noise, generator)
+                frozen.drawn[place] = drawn.to(x.device)
+        return frozen.drawn[place].expand(len(x), *[-1] * x.ndim)
 
     def extra_repr(self) -> str:
         return f"noise={self.noise!r}, num_classes={self.num_classes}, num_noise={self.num_noise}"
@@ -216,8 +255,19 @@ class SmoothedClassifier(nn.Module):
                 "the file is incomplete: write it again with SmoothedClassifier.save"
             )
         architecture = content["architecture"]
+        with torch.inference_mode(False):  # whose tensors could not be attacked or trained
+            return cls._of_content(content, architecture, str(path), map_location)
+
+    @classmethod
+    def _of_content(
+        cls,
+        content: Mapping[str, Any],
+        architecture: Mapping[str, Any],
+        source: str,
+        map_location: str | torch.device,
+    ) -> SmoothedClassifier:
         base = MODELS.create(architecture["name"], **architecture["options"])
-        load_weights(base, content["state_dict"], source=str(path))
+        load_weights(base, content["state_dict"], source=source)
         if "origin" in content:
             base.origin = content["origin"]
         g = cls(

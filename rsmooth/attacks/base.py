@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import ClassVar, Literal, NamedTuple, final
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.norms import norm_of, order_of, rounding
+from rsmooth.models.state import frozen as frozen
+from rsmooth.models.state import without_inference_tensors
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
@@ -183,7 +184,8 @@ class Attack(ABC):
         y: labels (B,), the classes to leave; of a targeted attack, those to reach.
         noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base
             target sees none.
-        num_noise: samples per image (m) to draw where no noise is given.
+        num_noise: samples per image (m) to draw where no noise is given. Within ``g.frozen_noise``
+            the frozen noise is attacked, unless num_noise is neither 1 nor that of the context.
         bounds: the box of valid pixels. None switches it off, for points outside of any box.
         generator: source of the noise and of random starts; None is torch's own.
         validate: False omits the checks that wait for the device: ranges of x and y, and NaN in the
@@ -191,9 +193,11 @@ class Attack(ABC):
             one whose perturbation is longer than epsilon.
 
         Meanwhile the model is in eval mode and its parameters are frozen. Both are restored, also
-        after an error. ValueError for images, labels, noise or bounds out of range, for a model
-        that returns NaN, and for an attack that leaves epsilon in its ``norm``. A warning where the
-        gradients vanish, since the answers then say nothing about the model.
+        after an error, and by the last one where several threads attack one model. It works within
+        ``torch.no_grad`` and ``torch.inference_mode`` too. ValueError for images, labels, noise or
+        bounds out of range, for a model that returns NaN, and for an attack that leaves epsilon in
+        its ``norm``. A warning where the gradients vanish, since the answers then say nothing about
+        the model.
         """
         found = self.measured(
             g,
@@ -246,6 +250,7 @@ class Attack(ABC):
         with torch.inference_mode(False), frozen(g):
             # inference_mode(False) also turns gradients on. Tensors made in inference mode are
             # cloned, since autograd refuses them.
+            g = without_inference_tensors(g)
             y = y.to(torch.int64, copy=True)
             problem = Problem(x.detach().clone(), y, bounds, generator)
             victim = Victim(g, noise, x, self._succeeds(y) if validate else None)
@@ -335,7 +340,12 @@ class Attack(ABC):
             raise ValueError(f"expected num_noise >= 1, got {m}")
         if self.target == "base":
             return None
-        return g.sample_noise(x, m, generator) if noise is None else noise.detach()
+        if noise is not None:
+            return noise.detach()
+        frozen_noise = g.frozen_sample(x)
+        if frozen_noise is not None and m in (1, frozen_noise.shape[1]):
+            return frozen_noise
+        return g.sample_noise(x, m, generator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -400,30 +410,6 @@ def majority_vote(log_probs: Tensor) -> Tensor:
     classes = torch.arange(log_probs.shape[2], device=log_probs.device)
     votes = log_probs.argmax(dim=2, keepdim=True) == classes
     return votes.sum(dim=1).argmax(dim=1)
-
-
-@contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """A context in which all parts of a module are in eval mode and ask for no gradient.
-
-        with frozen(g):
-            log_probs = g.log_probs(points)
-
-    Afterwards each part has its own mode again, and each parameter its own flag.
-    """
-    modes = [(part, part.training) for part in module.modules()]
-    asking = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    try:
-        module.eval()
-        for parameter in asking:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for part, training in modes:
-            # Not train(), which would set the children too.
-            part.training = training
-        for parameter in asking:
-            parameter.requires_grad_(True)
 
 
 def _searchable(x: Tensor) -> Tensor:

@@ -187,7 +187,7 @@ def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predic
     images = stored_images(x, options.arithmetic)
     ids = image_ids(images, options.index)
     source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
-    pool = open_pool(g, source, images.shape[1:], options, float(options.n * len(images)))
+    pool = open_pool(g, source, images.shape[1:], options, options.expected_samples(len(images)))
     outcomes = _run(
         pool, images, ids, options.progress, lambda at: prediction(options.n, options.alpha)
     )

@@ -7,6 +7,7 @@ field of the class that says what it decides. It needs no mention elsewhere.
 from __future__ import annotations
 
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from functools import wraps
@@ -81,13 +82,16 @@ class Execution:
 
         CertifySettings(precision="float32", compile="never", batch_size=256)
 
-    precision: "auto" uses bfloat16 where a long run is faster with it. The others are used as
-        given.
-    compile: whether the network is compiled. "auto" compiles where the run is long enough to gain.
+    precision: "auto" is bfloat16 where the device has instructions for it and an image needs 1e9
+        operations or more, else float32. The others are used as given.
+    compile: whether the network is compiled. "auto" compiles where an image needs very many
+        operations (``votes.choice.COMPILE_WORTH``).
     batch_size: noisy images per pass; None chooses.
     device: such as "cuda:0"; None is that of the model.
 
-    The numerics profile of a record says what was chosen. ValueError for other values.
+    The choices depend on the model, the number of samples per image and the kind of machine. They
+    do not depend on the number of images or on the load, and nothing is timed. The numerics profile
+    of a record says what was chosen. ValueError for other values.
     """
 
     precision: Precision = "auto"
@@ -118,7 +122,7 @@ class Drawing(Execution):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling(Drawing):
+class Sampling(Drawing, ABC):
     """What every answer from votes depends on.
 
     alpha: failure probability per image.
@@ -132,6 +136,10 @@ class Sampling(Drawing):
         super().__post_init__()
         object.__setattr__(self, "alpha", check_alpha(self.alpha))
         _take_integer(self, "seed", 0)
+
+    @abstractmethod
+    def expected_samples(self, images: int) -> float:
+        """A rough forecast of how many noisy images the base classifier will see."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +160,10 @@ class PredictSettings(Sampling):
         super().__post_init__()
         object.__setattr__(self, "n", check_n(self.n, self.alpha))
         _check_counters(n=self.n)
+
+    def expected_samples(self, images: int) -> float:
+        """How many noisy images the base classifier will see."""
+        return float(images * self.n)
 
 
 @_accepts_earlier_words

@@ -189,26 +189,24 @@ def _starting_point(
     from rsmooth.defenses.pretrain import init_from as start_from
     from rsmooth.smoothed import SmoothedClassifier
 
-    torch.manual_seed(seed)
-    if init_from is None:
-        if keep_head:
-            raise ValueError(
-                "expected init_from beside keep_head, got a new model; name a trained model, or "
-                "leave keep_head out"
-            )
-        base = build_model(model or "small-cnn", splits)
-        return SmoothedClassifier(base, noise=noise, num_classes=splits.num_classes)
-    if model is not None:
+    if init_from is None and keep_head:
+        raise ValueError(
+            "expected init_from beside keep_head, got a new model; name a trained model, or leave "
+            "keep_head out"
+        )
+    if init_from is not None and model is not None:
         raise ValueError(
             f"expected either a model or init_from, got both ({model!r} and {init_from}); leave "
             "one out"
         )
-    return start_from(
-        model_path(init_from, "last"),
-        noise=noise,
-        num_classes=splits.num_classes,
-        keep_head=keep_head,
-    )
+    classes = splits.num_classes
+    with torch.random.fork_rng(devices=[]):  # main() may be called by a program
+        torch.manual_seed(seed)
+        if init_from is not None:
+            source = model_path(init_from, "last")
+            return start_from(source, noise=noise, num_classes=classes, keep_head=keep_head)
+        base = build_model(model or "small-cnn", splits)
+        return SmoothedClassifier(base, noise=noise, num_classes=classes)
 
 
 def _text(path: Path | None) -> str | None:

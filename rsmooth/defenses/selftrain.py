@@ -12,9 +12,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rsmooth.attacks.base import frozen
 from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.images import ImageData
+from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 from rsmooth.training.draws import UNLABELLED, Draws

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -121,9 +122,15 @@ def attack_data(
     )
 
 
+_one_seeded = threading.RLock()  # torch's own generator is that of all threads
+
+
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """A context in which ``seed`` decides the draws of attacks without a generator (foolbox)."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+    """A context in which ``seed`` decides the draws of attacks without a generator (foolbox).
+
+    Torch's own generator is afterwards as it was. A second thread waits.
+    """
+    with _one_seeded, torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

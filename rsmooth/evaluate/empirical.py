@@ -14,11 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rsmooth.attacks.base import Attack, check_untargeted, frozen, warn_without_gradient
+from rsmooth.attacks.base import Attack, check_untargeted, warn_without_gradient
 from rsmooth.certify.cohen import predict
+from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import check_images, check_labels
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
 class Answers(NamedTuple):
@@ -229,6 +230,7 @@ def _check(
     n: int,
     batch_size: int,
 ) -> None:
+    check_smoothed(g)
     check_images(x)
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:

@@ -7,9 +7,9 @@ Jacob et al. 2018 (arXiv:1712.05877), section 3.2.
 
 from __future__ import annotations
 
-import copy
+import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -17,6 +17,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from rsmooth.models.normalize import Normalize
+from rsmooth.models.state import copied
+
+# Tracing replaces methods of nn.Module for a while: two at once would not put them back.
+_one_trace = threading.RLock()
 
 
 class FoldedConv2d(nn.Conv2d):
@@ -51,7 +55,9 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
     What cannot be traced stays as it is, and stays correct. The copy's parameters need no gradient,
     while that of its input works. It shares no memory with the model.
     """
-    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    folded = copied(model).eval()
+    for parameter in folded.parameters():  # requires_grad_() of a script module is an error
+        parameter.requires_grad_(False)
     paths = Counter(id(layer) for _, layer in folded.named_modules(remove_duplicate=False))
     for pair in list(_find_pairs(folded)):
         convolution, batchnorm = _plain(
@@ -122,7 +128,8 @@ def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
 def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
     """Convolutions and batch norms of an eval-mode model that can be folded."""
     try:
-        graph = _Tracer().trace(model)
+        with _one_trace:
+            graph = _Tracer().trace(model)
     # Where tracing cannot follow what a forward does, each child is looked at on its own.
     except Exception:
         for name, child in model.named_children():
@@ -160,8 +167,23 @@ class _Tracer(fx.Tracer):
     # So that a forward which reads statistics by itself is seen.
     proxy_buffer_attributes = True
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._thread = threading.get_ident()
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, Normalize) or super().is_leaf_module(m, module_qualified_name)
+
+    # Modules that other threads call meanwhile come here too, and must only be called.
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        if threading.get_ident() != self._thread:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: dict[str, Any]) -> Any:
+        if threading.get_ident() != self._thread:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
 def _with_bias(convolution: nn.Conv2d, batchnorm: str) -> FoldedConv2d:
@@ -171,15 +193,17 @@ def _with_bias(convolution: nn.Conv2d, batchnorm: str) -> FoldedConv2d:
         name: getattr(convolution, name)
         for name in ("kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
     }
+    # On the meta device, where no random start is drawn from the caller's generator.
     layer = FoldedConv2d(
         convolution.in_channels,
         convolution.out_channels,
         **geometry,
-        device=weight.device,
+        device="meta",
         dtype=weight.dtype,
     )
     layer.batchnorm = batchnorm
     layer.weight = nn.Parameter(torch.empty_like(weight), requires_grad=False)
+    layer.bias = nn.Parameter(weight.new_empty(weight.shape[0]), requires_grad=False)
     return layer.eval().requires_grad_(False)
 
 

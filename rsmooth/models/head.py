@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import copy
-
 from torch import nn
 
 from rsmooth.models.ensemble import Ensemble
+from rsmooth.models.state import copied
 from rsmooth.plumbing.numbers import check_sizes
 
 
@@ -25,7 +24,7 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
             f"expected a model with one last layer, got an ensemble of {len(model.members)}; "
             "replace that of each member"
         )
-    model = copy.deepcopy(model)
+    model = copied(model)
     heads = [
         (name, layer)
         for name, layer in model.named_modules()

@@ -22,9 +22,9 @@ class CompiledOnceWorthIt:
     least: a call of less work stays uncompiled and counts for nothing, since compiling would cost
         more than it saves.
 
-    ``status`` says for the record what happened and why. Without a working compiler, all calls stay
-    uncompiled. Compiled and uncompiled results have the same bits. So no result depends on whether
-    or when the switch happens.
+    ``status`` says for the record what happened and why. Without a working compiler, or with one
+    that gives other bits at the first call, all calls stay uncompiled. Compiled and uncompiled
+    results have the same bits. So no result depends on whether or when the switch happens.
     """
 
     def __init__(self, function: Kernel, *, after: int, least: int) -> None:
@@ -63,6 +63,11 @@ class CompiledOnceWorthIt:
         try:
             kernel = torch.compile(self._function, dynamic=True, fullgraph=True)
             result = self._run(kernel, *arguments)
+            # Not on a GPU, where the host would wait; rsmooth selftest --compiled looks there.
+            if result.device.type == "cpu":
+                expected = self._run(self._function, *arguments)
+                if not torch.equal(result, expected):
+                    raise ArithmeticError("the compiled kernel gave other bits")
         except Exception as error:
             self.status = " ".join(f"uncompiled: {type(error).__name__}: {error}".split())[:200]
             return None

@@ -10,6 +10,7 @@ from torch import Tensor
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.models.state import frozen
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import VALIDATION, Draws
@@ -83,16 +84,14 @@ def evaluate(
 
     seed: of the noise, which is so the same in every epoch.
     """
-    training = g.training
-    g.eval()
     meter, draws = Meter(g.num_classes, device), Draws(seed, VALIDATION)
-    for positions in _batches(len(data), batch_size, ranks):
-        images, y = data.batch(positions)
-        x, y, ids = to_unit(images.to(device)), y.to(device), data.index[positions].to(device)
-        points = x.unsqueeze(1) + draws.noise(ids, 0, 1, x.shape[1:], g.noise)
-        log_probs = g.log_probs(points)
-        meter.add(-log_probs[torch.arange(len(y), device=device), 0, y], log_probs, y)
-    g.train(training)
+    with frozen(g):
+        for positions in _batches(len(data), batch_size, ranks):
+            images, y = data.batch(positions)
+            x, y, ids = to_unit(images.to(device)), y.to(device), data.index[positions].to(device)
+            points = x.unsqueeze(1) + draws.noise(ids, 0, 1, x.shape[1:], g.noise)
+            log_probs = g.log_probs(points)
+            meter.add(-log_probs[torch.arange(len(y), device=device), 0, y], log_probs, y)
     return Totals(meter, ranks)
 
 

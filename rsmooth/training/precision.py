@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-import time
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+
+from rsmooth.models.operations import counted_operations
+from rsmooth.models.state import frozen
+from rsmooth.plumbing.machine import computes_bfloat16
 
 Precision = Literal["float32", "bfloat16", "auto"]
 
-# Floating-point operations per image; below, casts cost what bfloat16 saves, and timing is noise.
+# Floating-point operations per image and pass. Below, casts cost most of what bfloat16 saves.
 SMALLEST_MODEL = 1e7
-# bfloat16 must be this many times faster, else the choice would be a coin toss.
-WORTHWHILE = 1.2
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -27,37 +26,18 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 
 
 def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Precision:
-    """The precision asked for; "auto" becomes the one in which ``base`` trains faster.
+    """The precision asked for; "auto" becomes "bfloat16" where the machine is faster with it.
 
-    x: images (B, C, H, W) to time a copy of ``base`` on.
+    x: a few images (B, C, H, W) to count the operations of ``base`` on.
 
-    A GPU is not timed. Its matrix units are made for bfloat16, and a few images do not keep it
-    busy.
+    That is where the device has instructions for bfloat16 and an image needs 1e7 operations or
+    more. Nothing is timed: the same model on the same kind of machine trains in the same precision.
     """
     if precision != "auto":
         return precision
-    trial = copy.deepcopy(base).train()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        trial(x[:2])
-    if counter.get_total_flops() < SMALLEST_MODEL * len(x[:2]):
+    if not computes_bfloat16(x.device):
         return "float32"
-    if x.is_cuda:
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    return (
-        "bfloat16"
-        if _seconds(trial, x, "float32") > WORTHWHILE * _seconds(trial, x, "bfloat16")
-        else "float32"
-    )
-
-
-def _seconds(model: nn.Module, x: Tensor, precision: Precision, rounds: int = 3) -> float:
-    """The least time for one forward and backward pass, after one to warm up."""
-    times = []
-    for _ in range(rounds + 1):
-        # Of this process alone, so that other programs do not disturb it.
-        start = time.process_time()
-        with autocast(precision, x.device):
-            output = model(x)
-        output.float().square().mean().backward()
-        times.append(time.process_time() - start)
-    return min(times[1:])
+    few = x[:2]
+    with torch.no_grad(), frozen(base), counted_operations() as operations:
+        base(few)
+    return "bfloat16" if operations.total >= SMALLEST_MODEL * len(few) else "float32"

@@ -48,6 +48,7 @@ class Wanted:
     callback: Callback | None = None
 
 
+@torch.inference_mode(False)  # which also turns gradients on
 def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     """What ``Trainer.fit`` does."""
     device = local_device(_device(g))
@@ -112,6 +113,11 @@ def _device(g: SmoothedClassifier) -> torch.device:
     if parameter is None:
         raise ValueError(
             f"expected a base classifier with parameters to train, got {type(g.base).__name__}"
+        )
+    if parameter.is_inference():
+        raise ValueError(
+            "expected a base classifier that was made outside of torch.inference_mode(), got one "
+            "whose parameters cannot have gradients; make or load it before that"
         )
     return parameter.device
 
@@ -243,7 +249,7 @@ def _precision(
     ranks: Ranks,
     device: torch.device,
 ) -> Precision:
-    """The choice of the first process, timed on a few images."""
+    """The choice of the first process."""
     images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES)))
     chosen = resolve_precision(recipe.precision, g.base, to_unit(images.to(device)))
     return "bfloat16" if ranks.agree(float(chosen == "bfloat16"), device) else "float32"

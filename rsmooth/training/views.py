@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from rsmooth.models.folding import fold_batchnorm, refold
+from rsmooth.models.state import copied
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.precision import Precision, autocast
@@ -96,4 +96,4 @@ def same_memory(
     """
     memo: dict[int, object] = {id(buffer): buffer for buffer in base.buffers()}
     memo |= {id(own): parameter(own) for own in base.parameters()}
-    return copy.deepcopy(base, memo)
+    return copied(base, memo)

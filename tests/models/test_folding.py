@@ -1,6 +1,8 @@
 """Folded batch norm is the same function: for every model, awkward modules, after refreshing."""
 
 import copy
+import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -252,3 +254,26 @@ def test_a_folded_copy_can_be_copied_and_refreshed():
 def test_architecture_and_weights_of_small_models_survive_without_batch_norm():
     model = MODELS.create("mlp", in_channels=1, image_size=4)
     check_same_function(model, torch.rand(2, 1, 4, 4), folds=0)
+
+
+def test_folding_in_several_threads_leaves_torch_as_it_was():
+    """Tracing replaces methods of nn.Module; two traces at once would not put them back."""
+    model, _ = build("resnet8")
+    call, lookup = nn.Module.__call__, nn.Module.__getattr__
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            folded = list(pool.map(lambda _: fold_batchnorm(model), range(16)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert {count(one, FoldedConv2d) for one in folded} == {count(model, nn.BatchNorm2d)}
+    assert nn.Module.__call__ is call
+    assert nn.Module.__getattr__ is lookup
+
+
+def test_folding_draws_nothing_from_the_callers_generator():
+    model, _ = build("resnet8")
+    before = torch.get_rng_state()
+    fold_batchnorm(model)
+    assert torch.equal(torch.get_rng_state(), before)

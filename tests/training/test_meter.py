@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
@@ -49,6 +51,28 @@ def test_held_out_images_are_judged_at_one_keyed_copy_each(batch_size: int) -> N
     assert found.accuracy == pytest.approx(float(right.float().mean()))
     loss = -log_probs[torch.arange(30), data.labels].mean()
     assert found.mean_loss == pytest.approx(float(loss), abs=1e-5)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_validation_leaves_modes_flags_and_statistics_as_they_were(failing: bool) -> None:
+    g, data = classifier().train(), images(30)
+    g.base[1].eval()  # type: ignore[index]  # a frozen part beside training ones
+    modes = [part.training for part in g.modules()]
+    buffers = {name: buffer.clone() for name, buffer in g.named_buffers()}
+    state = torch.get_rng_state()
+
+    def stop(module: object, given: object) -> None:
+        raise RuntimeError("stop")
+
+    handle = g.base[1].register_forward_pre_hook(stop) if failing else None  # type: ignore[index]
+    with pytest.raises(RuntimeError, match="stop") if failing else nullcontext():
+        evaluate(g, data, seed=3, batch_size=8, device=CPU, ranks=Ranks())
+    if handle is not None:
+        handle.remove()
+    assert [part.training for part in g.modules()] == modes
+    assert all(p.requires_grad for p in g.parameters())
+    assert all(torch.equal(buffers[name], buffer) for name, buffer in g.named_buffers())
+    assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_each_of_several_processes_takes_its_share() -> None:

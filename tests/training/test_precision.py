@@ -1,37 +1,47 @@
-"""The precision of training: what was asked for, or what a probe finds faster."""
+"""The precision of training: what was asked for, or what model and machine decide."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+import rsmooth.training.precision as precision
+from rsmooth.registry import MODELS
 from rsmooth.training.precision import autocast, resolve_precision
 from tests.training.helpers import classifier, weights
 
 
-def test_auto_precision_stays_float32_for_small_models_and_times_larger_ones(
+def test_auto_precision_depends_on_the_model_and_the_instructions_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import rsmooth.training.precision as precision
+    small, x = classifier().base, torch.rand(4, 1, 8, 8)
+    large, colour = MODELS.create("resnet8", num_classes=4), torch.rand(4, 3, 32, 32)
+    native = {"cpu": True}
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: native[device.type])
+    assert resolve_precision("auto", small, x) == "float32"
+    assert resolve_precision("auto", large, colour) == "bfloat16"
+    assert resolve_precision("auto", large, colour[:1]) == "bfloat16"
+    native["cpu"] = False
+    assert resolve_precision("auto", large, colour) == "float32"
+    assert resolve_precision("bfloat16", small, x) == "bfloat16"
 
-    base, x = classifier().base, torch.rand(4, 1, 8, 8)
-    before = weights(classifier())
-    assert resolve_precision("auto", base, x) == "float32"
-    monkeypatch.setattr(precision, "SMALLEST_MODEL", 0)
-    seconds = {"float32": 3.0, "bfloat16": 2.0}
-    monkeypatch.setattr(precision, "_seconds", lambda model, x, kind: seconds[kind])
-    assert resolve_precision("auto", base, x) == "bfloat16"
-    seconds["bfloat16"] = 2.9
-    assert resolve_precision("auto", base, x) == "float32"
-    assert resolve_precision("bfloat16", base, x) == "bfloat16"
-    monkeypatch.undo()
-    monkeypatch.setattr(precision, "SMALLEST_MODEL", 0)
-    assert resolve_precision("auto", base, x) in ("float32", "bfloat16")
-    assert weights(classifier()).equal(before)
+
+def test_the_choice_leaves_the_model_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: True)
+    g = classifier()
+    g.base.train()
+    before, state = weights(g), torch.get_rng_state()
+    buffers = {name: buffer.clone() for name, buffer in g.base.named_buffers()}
+    resolve_precision("auto", g.base, torch.rand(4, 1, 8, 8, generator=torch.Generator()))
+    assert weights(g).equal(before)
+    assert all(torch.equal(buffers[name], buffer) for name, buffer in g.base.named_buffers())
+    assert torch.equal(state, torch.get_rng_state())
+    assert g.base.training
+    assert all(p.requires_grad for p in g.base.parameters())
 
 
 def test_autocast_is_bfloat16_where_asked_for() -> None:
     net, x = torch.nn.Linear(4, 2), torch.rand(3, 4)
-    for precision, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
-        with autocast(precision, torch.device("cpu")):  # type: ignore[arg-type]
+    for kind, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
+        with autocast(kind, torch.device("cpu")):  # type: ignore[arg-type]
             assert net(x).dtype == dtype

@@ -26,7 +26,6 @@ from rsmooth.certify.run.shards import Shards, agree, profile_of
 from rsmooth.certify.run.stream import Event, certify_positions, open_task
 from rsmooth.certify.run.workers import certify_with_workers, check_portable
 from rsmooth.certify.settings import CertifySettings
-from rsmooth.certify.votes.choice import pass_seconds
 from rsmooth.certify.votes.images import stored_images
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
@@ -46,6 +45,7 @@ from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 FORMAT = "rsmooth-certificates-1"
 WORKERS_WORTH_SECONDS = 30.0  # a worker process takes a few seconds to start
+OPERATIONS_PER_SECOND = 7e10  # of a core in float32, roughly: it decides no result
 
 
 def certify_dataset(
@@ -224,12 +224,8 @@ def _worker_count(
     cores = min(allowed, torch.get_num_threads())
     if not on_cpu or world > 1 or cores == 1 or images < 2:
         return 1
-    forecast = (
-        pass_seconds(pool.network, pool.shape)
-        * settings.expected_samples(images)
-        / pool.network.batch
-    )
-    if forecast < WORKERS_WORTH_SECONDS:
+    operations = pool.operations * settings.expected_samples(images)
+    if operations / OPERATIONS_PER_SECOND < WORKERS_WORTH_SECONDS:
         return 1
     try:
         check_portable(g)

@@ -1,9 +1,14 @@
-"""The choice of a profile for a run: candidates are timed against each other on this device."""
+"""The choice of a profile for a run: by the network, the number of samples and the kind of machine.
+
+Nothing is timed. In floating point each profile makes another function of the same network. So the
+same model, settings and kind of machine must give the same profile, however busy the machine is,
+however many images there are, and whatever a compiler's cache holds.
+"""
 
 from __future__ import annotations
 
 import logging
-import time
+import math
 from dataclasses import replace
 
 import torch
@@ -11,99 +16,64 @@ import torch
 from rsmooth.certify.settings import Execution
 from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.profile import Profile, plain_profile
+from rsmooth.plumbing.machine import computes_bfloat16
 from rsmooth.smoothed import SmoothedClassifier
 
 logger = logging.getLogger(__name__)
 
-# A second candidate is timed where the run would take longer than this in plain float32.
-PROBE_WORTH_SECONDS = 10.0
-# The network is compiled (5 to 30 s) where the best candidate would take longer than this.
-COMPILE_WORTH_SECONDS = 60.0
-# A smaller gain may be chance, since only a few passes are timed.
-GAIN_NEEDED = 1.1
+# Floating-point operations per certified image. Below, bfloat16 saves a hundredth of a second per
+# image on a core, and float32 is repeated to the bit by more kinds of machines.
+BFLOAT16_WORTH = 1e9
+# Above, the network is compiled, which takes 5 to 30 s. A core needs about 15 s for as many
+# operations, and a compiled network is at most 1.15 times faster there. On a GPU, a hundred images
+# of that many take a minute, and a compiled network is 1.4 times faster.
+COMPILE_WORTH = {"cpu": 2e12, "cuda": 2e13}
 
 
 def choose_network(
-    g: SmoothedClassifier, shape: torch.Size, settings: Execution, samples: float
+    g: SmoothedClassifier, shape: torch.Size, settings: Execution, operations: float
 ) -> FixedBatchNetwork:
-    """The network for a run of about ``samples`` noisy images (C, H, W) = ``shape``.
+    """The network for noisy images (C, H, W) = ``shape``.
 
-        choose_network(g, torch.Size((3, 32, 32)), CertifySettings(), samples=1e6)
+        choose_network(g, torch.Size((3, 32, 32)), CertifySettings(), operations=1e12)
 
-    A short run takes float32, unless the settings say otherwise, so that every bit can be repeated.
-    A long run with precision="auto" or compile="auto" times the candidates on this device and takes
-    the fastest.
+    operations: floating-point operations that an image needs, with all its noisy copies. It is a
+        product of the model's and of the settings', and not measured.
+
+    With precision="auto", bfloat16 is taken where the machine computes it natively and an image is
+    costly enough. With compile="auto", the network is compiled where an image is very costly. A
+    candidate that cannot run here, as for lack of a compiler, is passed over.
     """
-    base = plain_profile(g, shape, settings)
-    network = FixedBatchNetwork(g, base)
-    if settings.precision == "auto" or settings.compile != "never":
-        probe = _Probe(g, shape, samples, network)
-        if (
-            settings.precision == "auto"
-            and probe.forecast > PROBE_WORTH_SECONDS
-            and _has_fast_bfloat16(base.device)
-        ):
-            probe.consider(replace(base, dtype="bfloat16"))
-        if settings.compile == "always" or (
-            settings.compile == "auto" and probe.forecast > COMPILE_WORTH_SECONDS
-        ):
-            probe.consider(
-                replace(probe.best.profile, compiled="inductor"),
-                needed=settings.compile == "always",
-            )
-            if base.device.startswith("cuda") and probe.best.profile.compiled == "no":
-                probe.consider(replace(probe.best.profile, compiled="cuda-graph"))
-        network = probe.best
+    plain = plain_profile(g, shape, settings)
+    profiles = [plain]
+    if (
+        settings.precision == "auto"
+        and operations >= BFLOAT16_WORTH
+        and computes_bfloat16(plain.device)
+    ):
+        profiles = [replace(plain, dtype="bfloat16"), plain]
+    kind = torch.device(plain.device).type
+    if settings.compile == "always":
+        profiles = [replace(profile, compiled="inductor") for profile in profiles]
+    elif settings.compile == "auto" and operations >= COMPILE_WORTH.get(kind, math.inf):
+        ways = ("inductor", "cuda-graph") if kind == "cuda" else ("inductor",)
+        profiles = [*(replace(profiles[0], compiled=way) for way in ways), *profiles]
+    found = (_if_it_runs(g, shape, profile) for profile in profiles[:-1])
+    return next(filter(None, found), None) or FixedBatchNetwork(g, profiles[-1])
+
+
+def _if_it_runs(
+    g: SmoothedClassifier, shape: torch.Size, profile: Profile
+) -> FixedBatchNetwork | None:
+    """The network, if a pass shows that it runs here."""
+    points = torch.rand((profile.batch, *shape), generator=torch.Generator().manual_seed(0))
+    try:
+        network = FixedBatchNetwork(g, profile)
+        network(points.to(network.device)).cpu()
+    except torch.OutOfMemoryError:
+        raise  # at another moment there may be enough
+    # A missing compiler, a layer without this dtype: whatever it raises, it means no.
+    except Exception as error:
+        logger.info("passing over %s: %s", profile, error)
+        return None
     return network
-
-
-class _Probe:
-    """Candidates timed against each other."""
-
-    def __init__(
-        self, g: SmoothedClassifier, shape: torch.Size, samples: float, first: FixedBatchNetwork
-    ) -> None:
-        self._g, self._shape, self._samples = g, shape, samples
-        self.best = first
-        self._seconds = pass_seconds(first, shape)
-
-    @property
-    def forecast(self) -> float:
-        """Seconds that the run would take with the best candidate so far."""
-        return self._seconds * self._samples / self.best.batch
-
-    def consider(self, profile: Profile, needed: bool = False) -> None:
-        """Take the candidate if it runs, and if it is faster or ``needed``."""
-        try:
-            candidate = FixedBatchNetwork(self._g, profile)
-            seconds = pass_seconds(candidate, self._shape)
-        # a missing compiler, a layer without this dtype, too little memory: all mean no
-        except Exception as error:
-            if needed:
-                raise
-            logger.info("passing over %s: %s", profile, error)
-            return
-        if needed or seconds * GAIN_NEEDED < self._seconds:
-            self.best, self._seconds = candidate, seconds
-
-
-def pass_seconds(network: FixedBatchNetwork, shape: torch.Size) -> float:
-    """Seconds per pass over images (C, H, W) = ``shape``: the least of three.
-
-    A first pass is not counted.
-    """
-    points = torch.rand((network.batch, *shape), generator=torch.Generator().manual_seed(0)).to(
-        network.device
-    )
-    seconds = []
-    for _ in range(4):
-        start = time.perf_counter()
-        network(points).cpu()
-        seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
-
-
-def _has_fast_bfloat16(device: str) -> bool:
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.models.folding import fold_batchnorm
+from rsmooth.models.operations import counted_operations
 from rsmooth.smoothed import SmoothedClassifier, check_logits
 
 
@@ -25,6 +27,7 @@ class FixedBatchNetwork:
     (batch, num_classes).
     """
 
+    @torch.inference_mode(False)
     def __init__(self, g: SmoothedClassifier, profile: Profile) -> None:
         self.profile = profile
         self.batch = profile.batch
@@ -43,6 +46,7 @@ class FixedBatchNetwork:
         elif profile.compiled == "cuda-graph":
             self._net = _CudaGraph(net)
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def __call__(self, points: Tensor) -> Tensor:
         with _as_recorded(self.device):
@@ -53,20 +57,28 @@ class FixedBatchNetwork:
         return votes
 
 
+_benchmark_lock = threading.Lock()
+_benchmark: list[bool] = []  # the caller's setting, once for each pass that is under way
+
+
 @contextmanager
 def _as_recorded(device: torch.device) -> Iterator[None]:
     """Without the caller's autocast, and without choosing convolution kernels by timing.
 
     Autocast would mean another dtype than the recorded one. Timing would make the last bits of the
-    logits a matter of chance.
+    logits a matter of chance. Where several threads make passes, the last one restores the setting.
     """
-    before = torch.backends.cudnn.benchmark
-    torch.backends.cudnn.benchmark = False
+    with _benchmark_lock:
+        _benchmark.append(_benchmark[0] if _benchmark else torch.backends.cudnn.benchmark)
+        torch.backends.cudnn.benchmark = False
     try:
         with torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.backends.cudnn.benchmark = before
+        with _benchmark_lock:
+            before = _benchmark.pop()
+            if not _benchmark:
+                torch.backends.cudnn.benchmark = before
 
 
 class _CudaGraph:
@@ -102,14 +114,20 @@ class _CudaGraph:
         self._graph = graph
 
 
+@torch.inference_mode(False)
 @torch.no_grad()
-def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
-    """ValueError where the answer to one image changes with another image in the batch.
+def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2) -> float:
+    """Floating-point operations per noisy image; ValueError where images of a batch are mixed.
 
-    Batch statistics do that. Votes of such a network belong to no function of the image, and a
-    certificate would be about nothing. Randomness in a network passes: its votes are as independent
-    as the noise. The check runs once, on three images of random pixels. It uses the dtype and the
-    device of the model's own parameters, whatever the profile executes.
+        operations = check_images_apart(g, torch.Size((3, 32, 32)), batch=128)
+
+    batch: the size of a pass, for a base classifier that takes no other.
+
+    Batch statistics mix images: the answer to one image changes with another image in the batch.
+    Votes of such a network belong to no function of the image, and a certificate would be about
+    nothing. Randomness in a network passes: its votes are as independent as the noise. The check
+    runs once, on a few images of random pixels. It uses the dtype and the device of the model's own
+    parameters, whatever the profile executes.
     """
     net = fold_batchnorm(g.base)
     parameter = next(net.parameters(), None)
@@ -117,14 +135,25 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size) -> None:
     if parameter is not None:
         points = points.to(parameter.device, parameter.dtype)
 
-    def answer(pair: list[int]) -> Tensor:
-        """The answer to the first of two images."""
-        return check_logits(net(points[pair]), 2, g.num_classes)[0].nan_to_num()
+    def answer(other: int, count: int) -> Tensor:
+        """The logits of the first image in a batch of ``count``, with another one beside it."""
+        rows = [0, *[other] * (count - 1)]
+        return check_logits(net(points[rows]), count, g.num_classes)[0].nan_to_num()
 
-    first, again, beside = answer([0, 1]), answer([0, 1]), answer([0, 2])
+    count = 2
+    try:
+        first = answer(1, count)
+    # From a model that was exported for one batch size. If it is broken, it fails again.
+    except Exception:
+        count = batch
+        first = answer(1, count)
+    again = answer(1, count)
+    with counted_operations() as operations:
+        beside = answer(2, count)
     if torch.equal(first, again) and not torch.equal(first, beside):
         raise ValueError(
             "expected a base classifier that answers each image on its own, got one whose answer "
             "changes with the other images of a batch; look for batch norm without running "
             "statistics"
         )
+    return operations.total / count

@@ -33,12 +33,21 @@ class VotePool:
     """Counts votes of the base classifier; copies of several images share a pass.
 
     VotePool(network, source, shape).count([Slice("estimate", image, 3, 0, 1000)])
+
+    operations: of the base classifier per noisy image, if they are known.
     """
 
-    def __init__(self, network: FixedBatchNetwork, source: NoisyImages, shape: torch.Size) -> None:
+    def __init__(
+        self,
+        network: FixedBatchNetwork,
+        source: NoisyImages,
+        shape: torch.Size,
+        operations: float = 0.0,
+    ) -> None:
         self.network = network
         self.source = source
         self.shape = shape
+        self.operations = operations
 
     def count(self, work: Sequence[Slice]) -> NDArray[np.int64]:
         """Votes of each slice: int64 (len(work), K + 1).
@@ -56,6 +65,7 @@ class VotePool:
             votes[rows] = self._count(purpose, [work[row] for row in rows]).cpu().numpy()
         return votes
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def _count(self, purpose: str, work: list[Slice]) -> Tensor:
         """The slices end to end, cut into passes.

@@ -19,14 +19,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rsmooth.certify.settings import Execution
+from rsmooth.certify.settings import Sampling
 from rsmooth.certify.votes.choice import choose_network
 from rsmooth.certify.votes.network import FixedBatchNetwork, check_images_apart
 from rsmooth.certify.votes.noisy import NoisyImages
 from rsmooth.certify.votes.pool import Slice, VotePool
-from rsmooth.certify.votes.profile import Profile
+from rsmooth.certify.votes.profile import Profile, plain_profile
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.noise.grid import expect_noise
+from rsmooth.noise.known_answers import verify_known_answers
 from rsmooth.smoothed import SmoothedClassifier
 
 # The device is waited for once per round, and a kill loses one round. A round has as many passes as
@@ -252,7 +253,7 @@ def open_pool(
     g: SmoothedClassifier,
     source: NoisyImages,
     shape: torch.Size,
-    settings: Execution,
+    settings: Sampling,
     samples: float,
     profile: Profile | None = None,
 ) -> VotePool:
@@ -260,14 +261,19 @@ def open_pool(
 
         open_pool(g, source, torch.Size((3, 32, 32)), CertifySettings(), samples=1e6)
 
-    samples: about how many noisy images the run needs.
+    samples: about how many noisy images the run needs. It only decides when the noise is compiled,
+        which changes no bit.
     profile: how the network is executed; None chooses.
+
+    RuntimeError where the noise generator does not give its known answers on this device.
     """
-    check_images_apart(g, shape)
+    batch = (profile or plain_profile(g, shape, settings)).batch
+    operations = check_images_apart(g, shape, batch)
     network = (
-        choose_network(g, shape, settings, samples)
+        choose_network(g, shape, settings, operations * settings.expected_samples(1))
         if profile is None
         else FixedBatchNetwork(g, profile)
     )
+    verify_known_answers(network.device)
     expect_noise(int(samples * shape.numel()), network.device)
-    return VotePool(network, source, shape)
+    return VotePool(network, source, shape, operations)

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import random
+import threading
+import warnings
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from rsmooth.certify import CertifySettings, certify
+from rsmooth.attacks import SmoothAdvPGD
+from rsmooth.certify import CertifySettings, certify, certify_dataset, predict
 from rsmooth.certify.votes.choice import choose_network
+from rsmooth.data import ImageData
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, small_net
 from tests.certify.votes.pools import SHAPE, make_pool
+
+ORIGINAL_CALL = nn.Module.__call__
 
 
 def test_votes_are_the_argmax_of_the_base_classifier() -> None:
@@ -85,3 +94,198 @@ def test_logits_do_not_depend_on_the_place_in_the_batch_or_on_the_padding() -> N
         assert torch.equal(net(points)[order], net(points[order]))
         padded = torch.cat([points[:5], torch.rand(27, *SHAPE)])
         assert torch.equal(net(padded)[:5], net(points)[:5])
+
+
+class Wrapped(nn.Module):
+    """A network around the small one whose answer is another kind of thing."""
+
+    def __init__(self, change: Any) -> None:
+        super().__init__()
+        self.net, self.change = small_net().base, change
+
+    def forward(self, z: Tensor) -> Any:
+        return self.change(self.net(z))
+
+
+class Output(dict[str, Any]):
+    @property
+    def logits(self) -> Tensor:
+        return self["logits"]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "remedy"),
+    [
+        (lambda z: (z, None), "tuple", r"base\(x\)\[0\]"),
+        (lambda z: [z, z], "list", r"base\(x\)\[0\]"),
+        (lambda z: {"logits": z}, "dict", r"base\(x\)\['logits'\]"),
+        (lambda z: {"out": z}, "dict", r"base\(x\)\['out'\]"),
+        (lambda z: Output(logits=z), "Output", r"base\(x\)\.logits"),
+        (lambda z: z.detach().numpy(), "ndarray", r"torch\.as_tensor"),
+        (lambda z: None, "NoneType", "a tensor"),
+    ],
+)
+def test_what_is_no_tensor_of_logits_is_named(change: Any, kind: str, remedy: str) -> None:
+    g, x = SmoothedClassifier(Wrapped(change), 0.25, 4), images(2)
+    expected = rf"expected a tensor of logits \(N, 4\).*got {kind};.*{remedy}"
+    for use in (
+        lambda: certify(g, x, n=20),
+        lambda: predict(g, x, n=20),
+        lambda: g(x / 255),
+        lambda: SmoothAdvPGD(epsilon=0.1, steps=1)(g, x / 255, torch.zeros(2, dtype=torch.int64)),
+    ):
+        with pytest.raises(ValueError, match=expected):
+            use()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda z: z[:, :3], r"expected logits \(N, 4\)"),
+        (lambda z: z.argmax(1), r"expected logits \(N, 4\)"),
+        (lambda z: z[:1], r"must answer each image with one row"),
+        (lambda z: z.long(), "expected floating-point logits"),
+    ],
+)
+def test_logits_of_another_shape_are_named(change: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        certify(SmoothedClassifier(Wrapped(change), 0.25, 4), images(2), n=20)
+
+
+def test_a_class_masked_by_minus_infinity_gets_no_votes_and_the_others_keep_theirs() -> None:
+    def masked(z: Tensor) -> Tensor:
+        return torch.cat([z, torch.full_like(z[:, :1], -torch.inf)], dim=1)
+
+    x, plain = images(3), small_net()
+    result = certify(SmoothedClassifier(Wrapped(masked), 0.25, 5), x, n=200)
+    expected = certify(plain, x, n=200)
+    assert torch.equal(result.counts[:, :4], expected.counts)
+    assert not result.counts[:, 4].any()
+    assert not result.invalid.any()
+    everything = SmoothedClassifier(Wrapped(lambda z: torch.full_like(z, -torch.inf)), 0.25, 4)
+    with pytest.raises(ValueError, match="expected finite logits"):
+        certify(everything, x, n=20)
+
+
+class OnlyEight(nn.Module):
+    """As exported for one batch size; or one that folds what it gets into eight rows."""
+
+    def __init__(self, silent: bool) -> None:
+        super().__init__()
+        self.net, self.silent = small_net().base, silent
+        self.seen: list[int] = []
+
+    def forward(self, z: Tensor) -> Tensor:
+        self.seen.append(len(z))
+        if len(z) != 8:
+            if self.silent:
+                return torch.zeros(8, 4)
+            raise RuntimeError("batch size 8 only")
+        return self.net(z)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_a_base_exported_for_one_batch_size_gets_it(silent: bool) -> None:
+    x, options = images(2), {"n": 100, "batch_size": 8, "precision": "float32"}
+    result = certify(SmoothedClassifier(OnlyEight(silent), 0.25, 4), x, **options)  # type: ignore[arg-type]
+    expected = certify(small_net(), x, **options)  # type: ignore[arg-type]
+    assert torch.equal(result.counts, expected.counts)
+
+
+def test_a_traced_base_has_the_votes_of_the_module_itself() -> None:
+    g, x = small_net(), images(2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, on tracing
+        traced = g.around(torch.jit.trace(g.base, x / 255))
+        assert torch.equal(certify(traced, x, n=200).label, certify(g, x, n=200).label)
+        assert torch.equal(predict(traced, x, n=200).label, predict(g, x, n=200).label)
+
+
+def test_a_base_that_stores_activations_is_certified() -> None:
+    g, x = small_net(), images(2)
+    expected = certify(g, x, n=200).counts
+    kept: dict[str, Tensor] = {}
+    g.base.register_forward_hook(lambda module, given, out: setattr(module, "last", out))
+    g.base[0].register_forward_hook(lambda module, given, out: kept.update(last=out))  # type: ignore[index]
+    g(x / 255)
+    assert torch.equal(certify(g, x, n=200).counts, expected)
+
+
+def test_certification_leaves_the_caller_as_it_was() -> None:
+    g, x = small_net(), images(2)
+    g.base.train()
+    flags = [p.requires_grad for p in g.parameters()]
+    buffers = {name: buffer.clone() for name, buffer in g.named_buffers()}
+    states = (
+        lambda: torch.get_rng_state().tolist(),
+        lambda: np.random.get_state()[1].tolist(),  # type: ignore[index,union-attr]  # noqa: NPY002
+        random.getstate,
+        torch.get_num_threads,
+        torch.get_default_dtype,
+        torch.is_grad_enabled,
+        lambda: torch.backends.cudnn.benchmark,
+        lambda: [m.training for m in g.modules()],
+    )
+    before = [state() for state in states]
+    certify(g, x, n=100)
+    predict(g, x, n=100)
+    with pytest.raises(ValueError, match="expected finite logits"):
+        certify(SmoothedClassifier(Wrapped(lambda z: z * torch.nan), 0.25, 4), x, n=20)
+    assert [state() for state in states] == before
+    assert [p.requires_grad for p in g.parameters()] == flags
+    assert all(torch.equal(buffers[name], buffer) for name, buffer in g.named_buffers())
+
+
+@pytest.mark.parametrize("made_inside", [False, True])
+def test_votes_in_inference_mode_are_the_same(made_inside: bool) -> None:
+    x = images(2)
+    expected = certify(small_net(), x, n=100).counts
+    with torch.inference_mode(made_inside):
+        g = small_net()
+    with torch.inference_mode():
+        assert torch.equal(certify(g, x, n=100).counts, expected)
+    assert torch.equal(certify(g, x, n=100).counts, expected)
+
+
+def test_threads_that_certify_predict_and_attack_one_model_do_not_disturb_each_other() -> None:
+    """While one thread traces the network, another may call it."""
+    g, x, y = small_net(), images(2), torch.zeros(2, dtype=torch.int64)
+    noise, modes = g.sample_noise(x / 255, 2), [m.training for m in g.modules()]
+    uses: list[Any] = [
+        lambda: certify(g, x, n=100).counts,
+        lambda: predict(g, x, n=100).label,
+        lambda: SmoothAdvPGD(epsilon=0.1, steps=3)(g, x / 255, y, noise=noise),
+        lambda: g.log_probs((x / 255).unsqueeze(1) + noise).detach(),
+    ]
+    expected, wrong = [use() for use in uses], []
+
+    def work(at: int) -> None:
+        for turn in range(12):
+            now = (at + turn) % len(uses)
+            try:
+                if not torch.equal(uses[now](), expected[now]):
+                    wrong.append(now)
+            except Exception as error:
+                wrong.append(error)
+
+    threads = [threading.Thread(target=work, args=(at,)) for at in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert nn.Module.__call__ is ORIGINAL_CALL
+    assert [m.training for m in g.modules()] == modes
+    assert all(p.requires_grad for p in g.parameters())
+
+
+def test_only_smoothed_classifiers_are_certified(tmp_path: Path) -> None:
+    base, x = small_net().base, images(2)
+    data = ImageData(x, torch.tensor([0, 1]), torch.arange(2), 4, "toy", "test")
+    for use in (
+        lambda: certify(base, x, n=20),  # type: ignore[arg-type]
+        lambda: predict(base, x, n=20),  # type: ignore[arg-type]
+        lambda: certify_dataset(base, data, tmp_path, CertifySettings(n=20)),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError, match=r"expected a SmoothedClassifier, got Sequential; wrap"):
+            use()

@@ -1,0 +1,171 @@
+"""The state of a module that others may be using: eval mode for a while, and faithful copies."""
+
+from __future__ import annotations
+
+import copy
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class _Flags:
+    """Flags that several threads want to be False for a while; the last one restores them."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._held: dict[int, tuple[Any, bool, int]] = {}  # owner, its flag before, holders
+
+    def hold(self, owners: Iterable[Any]) -> list[Any]:
+        """Note the owners whose flag is True, or was before another holder came."""
+        held = []
+        for owner in owners:
+            known = self._held.get(id(owner), (owner, bool(getattr(owner, self._name)), 0))
+            if known[1]:
+                self._held[id(owner)] = (owner, True, known[2] + 1)
+                held.append(owner)
+        return held
+
+    def release(self, held: list[Any]) -> None:
+        """One holder less; flags that nobody holds any more are True again."""
+        for owner in held:
+            _, _, holders = self._held.pop(id(owner))
+            if holders > 1:
+                self._held[id(owner)] = (owner, True, holders - 1)
+            else:
+                setattr(owner, self._name, True)
+
+
+_modes, _gradients = _Flags("training"), _Flags("requires_grad")
+_lock = threading.RLock()
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """A context in which all parts of a module are in eval mode and ask for no gradient.
+
+        with frozen(g):
+            log_probs = g.log_probs(points)
+
+    Afterwards each part has its own mode again, and each parameter its own flag. Where several
+    threads are in such contexts of one module, or of modules that share parts, the last one to
+    leave restores them.
+    """
+    with _lock:
+        parts = _modes.hold(module.modules())
+        # Inference tensors could not be restored, and need no freezing.
+        asking = _gradients.hold(p for p in module.parameters() if not p.is_inference())
+    try:
+        with _lock:
+            if parts:
+                module.eval()
+            for parameter in asking:
+                parameter.requires_grad_(False)
+        yield
+    finally:
+        with _lock:
+            # Each by itself: train() would set the children too.
+            _modes.release(parts)
+            _gradients.release(asking)
+
+
+def without_inference_tensors(module: Module) -> Module:
+    """The module itself; a copy where it has tensors of inference mode, which have no gradients."""
+    tensors = [*module.parameters(), *module.buffers()]
+    if not any(tensor.is_inference() for tensor in tensors):
+        return module
+    with torch.inference_mode(False):
+        return copied(module)
+
+
+def copied(module: Module, memo: Mapping[int, Any] | None = None) -> Module:
+    """A deep copy, also of a module that keeps activations, locks or open files beside its weights.
+
+        copied(base)
+
+    memo: what certain objects become in the copy, by their id.
+
+    Tensors in the midst of an autograd graph are copied without it. Other things that cannot be
+    copied are shared, unless they hold modules. TypeError, which names them, for what is left.
+    """
+    given = dict(memo or {})
+    try:
+        return copy.deepcopy(module, dict(given))
+    # Whatever an object's own way of being copied raises.
+    except Exception:
+        awkward = _awkward(module, given)
+    try:
+        return copy.deepcopy(module, {**given, **awkward})
+    except Exception as error:
+        raise TypeError(
+            f"expected a base classifier that can be copied, got {type(module).__name__}, of which "
+            f"{_culprit(module)} cannot ({type(error).__name__}: {error}); take it away first, or "
+            "give its class a __deepcopy__"
+        ) from error
+
+
+def _awkward(module: nn.Module, memo: Mapping[int, Any]) -> dict[int, Any]:
+    """What the things beside the weights that cannot be copied become in a copy, by their id."""
+    found: dict[int, Any] = {}
+    for part in module.modules():
+        for value in _within(_beside_weights(part), set()):
+            if isinstance(value, Tensor) and not value.is_leaf:
+                found[id(value)] = value.detach().clone()
+            elif not _copies(value, {**memo, **found}) and not _holds_module(value):
+                found[id(value)] = value
+    return found
+
+
+def _beside_weights(part: nn.Module) -> dict[str, Any]:
+    own = {"_modules", "_parameters", "_buffers"}
+    return {name: value for name, value in vars(part).items() if name not in own}
+
+
+def _within(value: Any, seen: set[int]) -> Iterator[Any]:
+    """The things inside a value and the value itself, inner ones first. Modules are left out."""
+    if id(value) in seen or isinstance(value, nn.Module):
+        return
+    seen.add(id(value))
+    if isinstance(value, Mapping):
+        inside: list[Any] = list(value.values())
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        inside = list(value)
+    else:
+        # The object of a bound method, as of a hook, and what an object has noted.
+        inside = [getattr(value, "__self__", None), *getattr(value, "__dict__", {}).values()]
+    if not isinstance(value, (Tensor, type)):
+        for each in inside:
+            yield from _within(each, seen)
+    yield value
+
+
+def _holds_module(value: Any) -> bool:
+    inside = [getattr(value, "__self__", None), *getattr(value, "__dict__", {}).values()]
+    if isinstance(value, Mapping):
+        inside += value.values()
+    elif isinstance(value, (list, tuple, set, frozenset)):
+        inside += value
+    return any(isinstance(each, nn.Module) for each in inside)
+
+
+def _copies(value: Any, memo: Mapping[int, Any]) -> bool:
+    if _holds_module(value):
+        return True  # its module is copied on its own
+    try:
+        copy.deepcopy(value, dict(memo))
+    except Exception:
+        return False
+    return True
+
+
+def _culprit(module: nn.Module) -> str:
+    for path, part in module.named_modules():
+        for name, value in _beside_weights(part).items():
+            if not _copies(value, {}):
+                return f"its attribute {path + '.' if path else ''}{name}"
+    return "some part"

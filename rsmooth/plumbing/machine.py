@@ -1,0 +1,25 @@
+"""The kind of machine, as far as it decides how networks are computed. Nothing is timed."""
+
+from __future__ import annotations
+
+import platform
+from typing import Any
+
+import torch
+
+
+def computes_bfloat16(device: str | torch.device) -> bool:
+    """Whether the device has instructions for bfloat16, and does not only emulate it.
+
+    computes_bfloat16("cpu")      # True with AVX512-BF16, AMX, or those of Arm
+    """
+    if torch.device(device).type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if torch.device(device).type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        # oneDNN also says yes to AVX512 without them, where it is several times slower.
+        cpu: Any = torch.cpu
+        flags = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+        return any(getattr(cpu, flag, lambda: False)() for flag in flags)
+    return True

@@ -1,0 +1,36 @@
+"""bfloat16 counts as fast where the machine has instructions for it."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from rsmooth.plumbing.machine import computes_bfloat16
+
+
+@pytest.mark.parametrize(
+    ("kind", "onednn", "avx512", "amx", "answer"),
+    [
+        ("x86_64", True, True, False, True),
+        ("x86_64", True, False, True, True),
+        ("AMD64", True, False, False, False),  # AVX512 alone only emulates it
+        ("x86_64", False, True, True, False),
+        ("aarch64", True, False, False, True),
+        ("aarch64", False, False, False, False),
+    ],
+)
+def test_a_cpu_is_judged_by_its_instructions(
+    monkeypatch: pytest.MonkeyPatch, kind: str, onednn: bool, avx512: bool, amx: bool, answer: bool
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: kind)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert computes_bfloat16("cpu") is answer
+
+
+def test_a_gpu_is_asked_and_other_devices_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for answer in (True, False):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda answer=answer, **_: answer)
+        assert computes_bfloat16("cuda:1") is answer
+    assert computes_bfloat16("mps") is False
