@@ -10,6 +10,7 @@ from .normalize import NORMALIZATIONS as NORMALIZATIONS
 from .normalize import Classifier as Classifier
 from .normalize import Normalization as Normalization
 from .normalize import Normalize as Normalize
+from .patch import patch_cnn as patch_cnn
 from .resnet import CifarResNet as CifarResNet
 from .resnet import resnet8 as resnet8
 from .resnet import resnet20 as resnet20

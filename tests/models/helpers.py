@@ -13,6 +13,7 @@ SMALL = {
     "mlp": {"in_channels": 1, "image_size": 16},
     "resnet50": {},
     "resnet9": {"in_channels": 1, "width": 8},
+    "patch-cnn": {"in_channels": 1, "widths": (8, 16)},
 }
 
 

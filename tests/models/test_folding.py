@@ -57,9 +57,10 @@ def check_same_function(model, x, *, folds, rest=0):
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_every_model_folds_completely(name):
+def test_every_model_folds_where_convolutions_feed_batch_norms(name):
     model, x = build(name)
-    check_same_function(model, x, folds=count(model, nn.BatchNorm2d))
+    pooled = count(model, nn.MaxPool2d) if name == "patch-cnn" else 0  # before a batch norm
+    check_same_function(model, x, folds=count(model, nn.BatchNorm2d) - pooled, rest=pooled)
 
 
 def test_the_copy_is_frozen_in_eval_mode_and_separate():
@@ -206,7 +207,7 @@ def test_untraceable_parents_have_their_children_folded():
         torch.testing.assert_close(folded(x), g(x), atol=1e-10, rtol=0)
 
 
-@pytest.mark.parametrize("name", ["resnet20", "small-cnn", "resnet9"])
+@pytest.mark.parametrize("name", ["resnet20", "small-cnn", "resnet9", "patch-cnn"])
 def test_refold_follows_training_in_place(name):
     model, x = build(name, normalize=(0.3, 0.6))
     model, x = randomise(model).double(), x.double()
