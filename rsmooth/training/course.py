@@ -68,6 +68,13 @@ class Course:
         return self.epoch >= self._recipe.epochs
 
     @property
+    def finishing(self) -> bool:
+        """Whether the epoch that just ended is the last one."""
+        if self._recipe.budget_seconds is not None:
+            return self.finished
+        return self.epoch + 1 >= self._recipe.epochs
+
+    @property
     def past_warmup(self) -> bool:
         """Whether epsilon has reached its full value, or the last epoch has come."""
         return int(self.progress) >= min(self._recipe.warmup_epochs, self._recipe.epochs - 1)

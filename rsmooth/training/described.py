@@ -63,7 +63,10 @@ def described_defaults(recipe: Recipe) -> dict[str, Any]:
 
 
 # Options that came after the first records of training were written.
-ADDED = ("optimizer", "nesterov", "lr_milestones", "warmup_per", "ema_decay", "frozen_parts")
+ADDED = (
+    *("optimizer", "nesterov", "lr_milestones", "warmup_per", "ema_decay", "frozen_parts"),
+    "validate_every",
+)
 
 
 def _plain(value: Any) -> Any:

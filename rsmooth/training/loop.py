@@ -156,14 +156,17 @@ class Run:
         # Before best.pt is written.
         guards.check_weights(self.g.base, self.recipe, self.course.epoch)
         judge(totals, self.recipe, self.course, "training")
-        row = epoch_metrics(totals, self.course, self.job.precision) | self._validate()
+        due = (self.course.epoch + 1) % self.recipe.validate_every == 0 or self.course.finishing
+        row = epoch_metrics(totals, self.course, self.job.precision)
+        row |= self._validate() if due else {}
         self.history.append(row)
         shown = row.get("validation_accuracy", totals.accuracy)
         accuracy = "-" if shown is None else f"{shown:.3f}"
         bar.set_postfix(loss=f"{totals.mean_loss:.3f}", accuracy=accuracy, refresh=False)
         self.course.next_epoch()
         self.stepper.meter.totals.zero_()
-        self._save()
+        if due:
+            self._save()
 
     def _validate(self) -> Row:
         """The metrics on held-out images, by which the best model is kept."""

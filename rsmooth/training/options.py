@@ -27,7 +27,7 @@ def settle_lists(recipe: Any) -> None:
 
 def check_numbers(recipe: Any) -> None:
     """ValueError unless every number of a recipe is in its range."""
-    for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs"):
+    for name in ("epochs", "batch_size", "num_noise", "lr_step_epochs", "validate_every"):
         _check(recipe, name, lambda value: value >= 1, "an integer >= 1")
     for name in ("lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"):
         _check(recipe, name, lambda value: value is None or 0 < value < math.inf, "a number > 0")

@@ -88,6 +88,8 @@ class Recipe:
         is refreshed at every step, and is the same function up to rounding, but faster.
     budget_seconds: train for this long in place of ``epochs``; the schedules span it.
     budget_clock: "process" counts the CPU time of this process, "wall" real time.
+    validate_every: epochs from one validation and checkpoint to the next; the last epoch has both.
+        Above 1 where an epoch takes a GPU less than some seconds.
     checkpoint_seconds: longest time within an epoch until a run with a run_dir is saved again.
     workers: processes that read image folders.
     tensorboard: write the metrics for TensorBoard too (needs the extra of that name).
@@ -120,6 +122,7 @@ class Recipe:
     fold_attack: bool = True
     budget_seconds: float | None = None
     budget_clock: BudgetClock = "process"
+    validate_every: int = 1
     checkpoint_seconds: float = _execution(300.0)
     cuda_graphs: bool = _execution(False)
     workers: int = _execution(4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from torch.nn.functional import cross_entropy
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.defenses import Trainer
 from rsmooth.noise.distributions import Gaussian
+from rsmooth.training.checkpoint import RunFolder
 from rsmooth.training.draws import Draws
 from tests.training.helpers import classifier, images, trained, weights
 
@@ -126,3 +129,31 @@ def test_validation_is_noisy_accuracy_and_best_is_kept(tmp_path: Any) -> None:
         float(right), max(row["validation_accuracy"] for row in history), abs_tol=1e-6
     )
     assert torch.equal(weights(last), weights(g))
+
+
+@pytest.mark.parametrize(("length", "rows"), [({"epochs": 5}, 5), ({"budget_seconds": 0.3}, None)])
+def test_validation_and_checkpoint_every_other_epoch_and_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, length: dict[str, Any], rows: int | None
+) -> None:
+    saved: list[int] = []
+    save = RunFolder.save
+
+    def counted(folder: RunFolder, state: dict[str, Any]) -> None:
+        saved.append(state["epoch"])
+        save(folder, state)
+
+    monkeypatch.setattr(RunFolder, "save", counted)
+    g = classifier()
+    history = Trainer(batch_size=12, validate_every=2, **length).fit(
+        g, images(), validation=images(seed=1), run_dir=tmp_path, progress=False
+    )
+    ends = [row["epoch"] + 1 for row in history if "validation_accuracy" in row]
+    last = len(history)
+    assert rows in (None, last)
+    assert ends == saved == sorted({*range(2, last + 1, 2), last})
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line) for line in lines] == history
+    plain = classifier()
+    if rows:
+        Trainer(batch_size=12, **length).fit(plain, images(), progress=False)
+        assert torch.equal(g.base.state_dict()["1.0.weight"], plain.base.state_dict()["1.0.weight"])
