@@ -104,6 +104,7 @@ def train(
     attack: Spec | None = None,
     preset: str | None = None,
     init_from: Path | None = None,
+    keep_head: bool = False,
     further: SelfTraining = NO_OTHERS,
     seed: int = 0,
     device: str = "auto",
@@ -121,10 +122,11 @@ def train(
         model: the base classifier (see rsmooth list models); default: small-cnn
         trainer: the training method (see rsmooth list trainers)
         attack: the attack that training defends against (see rsmooth list attacks)
-        preset: named options of the trainer (paper, fast, finetune, digits); those of --trainer
-            come first
+        preset: named options of the trainer (paper, fast, overnight, finetune, digits); those of
+            --trainer come first
         init_from: a trained model (run folder or file) to start from with a fresh head, in place of
             a new model
+        keep_head: keep the last layer of init_from too, to go on with another method
         seed: seed of the initial weights and of the trainer
         device: cpu, cuda, or auto
         progress: show a progress bar
@@ -138,6 +140,7 @@ def train(
         "attack": attack,
         "preset": preset,
         "init_from": _text(init_from),
+        "keep_head": keep_head or None,
         "seed": seed,
         **further.config(),
     }
@@ -148,7 +151,7 @@ def train(
             f"expected a data set with training images, got {dataset!r} without any; choose another"
         )
     built = build_trainer(trainer, attack, seed, preset)
-    g = _starting_point(model, init_from, splits, drawn, seed).to(target)
+    g = _starting_point(model, init_from, keep_head, splits, drawn, seed).to(target)
     check_fits(g, splits.image_shape)
     extra = further.labels(splits, seed, target)
     claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
@@ -175,11 +178,12 @@ def _summarise(run: Path, epoch: dict[str, Any], images: str) -> None:
 def _starting_point(
     model: Spec | None,
     init_from: Path | None,
+    keep_head: bool,
     splits: DataSplits,
     noise: NoiseDistribution,
     seed: int,
 ) -> SmoothedClassifier:
-    """A new model, or a trained one with a fresh head; weights drawn from ``seed``."""
+    """A new model, or a trained one, by default with a fresh head; weights drawn from ``seed``."""
     import torch
 
     from rsmooth.defenses.pretrain import init_from as start_from
@@ -187,6 +191,11 @@ def _starting_point(
 
     torch.manual_seed(seed)
     if init_from is None:
+        if keep_head:
+            raise ValueError(
+                "expected init_from beside keep_head, got a new model; name a trained model, or "
+                "leave keep_head out"
+            )
         base = build_model(model or "small-cnn", splits)
         return SmoothedClassifier(base, noise=noise, num_classes=splits.num_classes)
     if model is not None:
@@ -194,7 +203,12 @@ def _starting_point(
             f"expected either a model or init_from, got both ({model!r} and {init_from}); leave "
             "one out"
         )
-    return start_from(model_path(init_from, "last"), noise=noise, num_classes=splits.num_classes)
+    return start_from(
+        model_path(init_from, "last"),
+        noise=noise,
+        num_classes=splits.num_classes,
+        keep_head=keep_head,
+    )
 
 
 def _text(path: Path | None) -> str | None:

@@ -83,6 +83,25 @@ def test_training_goes_on_from_a_model_and_from_a_teacher(
     )
 
 
+def test_a_kept_head_makes_it_a_further_phase(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    brief = ["--trainer.epochs", "1", "--trainer.lr", "1e-9", "--progress", "false"]
+    phase = ["--sigma", "0.25", "--keep_head", "true", *brief]
+    second = tmp_path / "second"
+    assert main(["train", str(second), "--init_from", str(run), *phase]) == 0
+    before, after = (
+        torch.load(path / "model.pt", weights_only=True)["state_dict"] for path in (run, second)
+    )
+    head = list(before)[-1]
+    assert torch.allclose(before[head], after[head], atol=1e-6)
+    assert yaml.safe_load((second / "config.yaml").read_text())["keep_head"] is True
+    error = error_of(capsys, "train", str(tmp_path / "none"), *phase)
+    assert "expected init_from beside keep_head, got a new model" in error
+
+
 def test_noise_of_another_distribution(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "uniform"
     few = ["--model", "small-cnn", "--model.width", "4", "--trainer.epochs", "1"]

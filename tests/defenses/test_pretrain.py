@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from rsmooth.defenses import init_from
@@ -23,3 +24,14 @@ def test_init_from_keeps_all_but_the_head(tmp_path: Path) -> None:
     # Fresh even for as many classes.
     same = init_from(tmp_path / "model.pt", sigma=0.25, num_classes=CLASSES)
     assert not torch.equal(same.base.state_dict()[changed[0]], old[changed[0]])
+
+
+def test_a_kept_head_makes_it_the_saved_classifier(tmp_path: Path) -> None:
+    teacher = classifier()
+    teacher.save(tmp_path / "model.pt")
+    g = init_from(tmp_path / "model.pt", sigma=0.5, num_classes=CLASSES, keep_head=True)
+    old, new = teacher.base.state_dict(), g.base.state_dict()
+    assert all(torch.equal(old[name], new[name]) for name in old)
+    assert g.sigma == 0.5
+    with pytest.raises(ValueError, match=r"expected a model of 99 classes .* leave keep_head out"):
+        init_from(tmp_path / "model.pt", sigma=0.5, num_classes=99, keep_head=True)
