@@ -122,7 +122,9 @@ def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trainer warns when it trains
-        trainer = build_trainer(asked["trainer"], asked.get("attack"), asked.get("seed", 0))
+        trainer = build_trainer(
+            asked["trainer"], asked.get("attack"), asked.get("seed", 0), asked.get("preset")
+        )
     if trainer.budget_seconds is not None:
         return {"unit": "s", "total": round(trainer.budget_seconds)}
     return {"unit": "epoch", "total": trainer.epochs}

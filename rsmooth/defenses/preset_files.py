@@ -13,7 +13,7 @@ FOLDER = resources.files("rsmooth.defenses") / "presets"
 def preset_names() -> list[str]:
     """The names of all presets, in alphabetical order.
 
-        preset_names()      # ["digits", "fast", "finetune", "paper"]
+        preset_names()      # ["digits", "fast", "finetune", "overnight", "paper"]
 
     They are the values of ``rsmooth train --preset``.
     """

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks import arm as arm_module
 from benchmarks import runner
-from benchmarks.arm import STOPPED, SUMMARY, TIMES, stage_seconds
+from benchmarks.arm import STOPPED, SUMMARY, TIMES, _training_length, stage_seconds
 from benchmarks.presets import Preset
 
 
@@ -64,3 +64,8 @@ def test_the_cost_of_a_stage_is_summed_over_its_calls(tmp_path: Path) -> None:
         "train": {"wall": 1.5, "cpu": 2.25},
         "certify": {"wall": 3.0, "cpu": 4.0},
     }
+
+
+def test_the_length_of_training_may_come_from_a_preset() -> None:
+    asked = {"trainer": {"name": "gaussian"}, "preset": "overnight"}
+    assert _training_length(asked) == {"unit": "epoch", "total": 90}

@@ -21,6 +21,7 @@ def test_the_trainers_defaults_are_the_paper_preset() -> None:
 
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="expected a preset among digits, fast, finetune, paper, got 'papr'"
+        ValueError,
+        match="expected a preset among digits, fast, finetune, overnight, paper, got 'papr'",
     ):
         preset("papr")
