@@ -36,6 +36,7 @@ setup(
         "tqdm>=4.66",
         "matplotlib>=3.8",
         "pillow>=10",
+        "safetensors>=0.4",
     ],
     extras_require={
         "dev": [

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from rsmooth._version import __version__
 from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
+from rsmooth.models.safetensors import SUFFIX, in_half, read_tensors, write_tensors
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.registry import MODELS
@@ -144,11 +145,15 @@ class SmoothedClassifier(nn.Module):
     def extra_repr(self) -> str:
         return f"noise={self.noise!r}, num_classes={self.num_classes}, num_noise={self.num_noise}"
 
-    def save(self, path: str | os.PathLike[str], **extra: Any) -> None:
+    def save(self, path: str | os.PathLike[str], *, half: bool = False, **extra: Any) -> None:
         """Write noise, architecture, normalisation and weights to one file, whole or not at all.
 
             g.save("model.pt")
+            g.save("small.safetensors", half=True)
 
+        path: a name in .safetensors makes such a file, any other one of torch.save.
+        half: round matrices and kernels to float16, which halves the file. That is another
+            classifier: certify what ``load`` reads.
         extra: further plain values to keep beside them. The base must come from ``MODELS.create``,
         which notes the architecture; ValueError otherwise.
         """
@@ -167,11 +172,15 @@ class SmoothedClassifier(nn.Module):
             "num_noise": self.num_noise,
             "architecture": architecture,
             "extra": extra,
-            "state_dict": self.base.state_dict(),
         }
         if isinstance(self.noise, Gaussian):  # what earlier versions look for
             content["sigma"] = self.noise.sigma
-        atomic_save(content, Path(path))
+        weights = self.base.state_dict()
+        weights = in_half(weights) if half else weights
+        if Path(path).suffix == SUFFIX:
+            write_tensors(path, weights, content)
+        else:
+            atomic_save({**content, "state_dict": weights}, Path(path))
 
     @classmethod
     def load(
@@ -184,7 +193,7 @@ class SmoothedClassifier(nn.Module):
         map_location: the device of the classifier, which is in eval mode. ValueError for a file of
         another kind, or weights that do not fit.
         """
-        content = safe_load(path)
+        content = _read(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(
                 f"expected a model written by SmoothedClassifier.save, got {path}; published "
@@ -210,6 +219,14 @@ class SmoothedClassifier(nn.Module):
             num_noise=content["num_noise"],
         )
         return g.eval()
+
+
+def _read(path: str | os.PathLike[str]) -> Any:
+    """What ``save`` wrote, of either kind of file."""
+    if Path(path).suffix != SUFFIX:
+        return safe_load(path)
+    weights, content = read_tensors(path)
+    return {**content, "state_dict": weights}
 
 
 def _check_num_noise(num_noise: int) -> int:

@@ -1,0 +1,85 @@
+"""Weights as .safetensors: a file of numbers without code, which any framework reads."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rsmooth.plumbing.files import replace_file
+
+SUFFIX = ".safetensors"
+# The entry of the file's metadata, which is text only, that holds all that is no tensor.
+ENTRY = "rsmooth"
+
+
+def in_half(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights rounded to float16 where they are matrices and kernels; the rest as it is.
+
+        small = in_half(net.state_dict())
+
+    Vectors stay: biases, and what batch norm knows, are few, and its variances may be small.
+    OverflowError where a weight is too large for float16.
+    """
+    rounded = {
+        name: tensor.half() if tensor.is_floating_point() and tensor.ndim >= 2 else tensor
+        for name, tensor in state_dict.items()
+    }
+    for name, tensor in rounded.items():
+        if not bool(torch.isfinite(tensor).all()) and bool(torch.isfinite(state_dict[name]).all()):
+            raise OverflowError(
+                f"expected weights within ±65504 to be kept in float16, got larger ones in {name}; "
+                "save them as they are"
+            )
+    return rounded
+
+
+def write_tensors(
+    path: str | os.PathLike[str], state_dict: Mapping[str, Tensor], content: Mapping[str, Any]
+) -> None:
+    """Write tensors and plain values to one file, whole or not at all.
+
+        write_tensors("model.safetensors", net.state_dict(), {"num_classes": 10})
+
+    content: what JSON can hold; TypeError for anything else.
+    """
+    from safetensors.torch import save  # only who needs such files needs the package
+
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    text = json.dumps(dict(content), sort_keys=True)
+    replace_file(path, save(tensors, metadata={"format": "pt", ENTRY: text}))
+
+
+def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the plain values that ``write_tensors`` wrote, on the CPU.
+
+        weights, content = read_tensors("model.safetensors")
+
+    ValueError for a file that is damaged, or that others wrote. OSError for one that is absent.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    # What cannot be opened is no damage.
+    with open(path, "rb"):
+        pass
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(
+            f"expected a .safetensors file, got {path}, which is damaged or of another kind "
+            f"({error}); download or write it again"
+        ) from error
+    try:
+        content = json.loads(metadata[ENTRY])
+    except (KeyError, json.JSONDecodeError):
+        raise ValueError(
+            f"expected a model written by SmoothedClassifier.save, got the weights of others in "
+            f"{path}; build the network and load them with safetensors.torch.load_file"
+        ) from None
+    return tensors, content

@@ -1,0 +1,75 @@
+"""Weights in .safetensors: the same classifier again, rounded once, and refusals that say why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsmooth.models.safetensors import in_half, read_tensors, write_tensors
+from rsmooth.noise import Uniform
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
+from tests.models.helpers import build
+
+pytest.importorskip("safetensors")
+
+
+def classifier(**options: object) -> SmoothedClassifier:
+    base, _ = build("patch-cnn", normalize=((0.3,), (0.6,)), widths=(8, 12), **options)
+    return SmoothedClassifier(base, noise=Uniform(0.5), num_classes=7, num_noise=3)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.pt"])
+@pytest.mark.parametrize("half", [False, True])
+def test_a_saved_classifier_is_the_same_or_rounded_once(
+    tmp_path: Path, name: str, half: bool
+) -> None:
+    g = classifier()
+    for tensor in g.base.state_dict().values():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.1, 1.0)
+    g.save(tmp_path / name, half=half, remark="kept")
+    again = SmoothedClassifier.load(tmp_path / name)
+    assert (again.noise, again.num_classes, again.num_noise) == (g.noise, 7, 3)
+    assert not again.training
+    old, new = g.base.state_dict(), again.base.state_dict()
+    assert {tensor.dtype for tensor in new.values()} == {torch.float32, torch.int64}
+    for key, tensor in old.items():
+        rounded = half and tensor.ndim >= 2 and tensor.is_floating_point()
+        expected = tensor.half().float() if rounded else tensor
+        assert torch.equal(new[key], expected)
+        assert torch.equal(new[key], tensor) == (not rounded)
+
+
+def test_a_file_in_half_takes_two_bytes_per_weight(tmp_path: Path) -> None:
+    g = SmoothedClassifier(MODELS.create("patch-cnn"), sigma=0.25, num_classes=10)
+    g.save(tmp_path / "a.safetensors", half=True)
+    count = sum(own.numel() for own in g.base.parameters())
+    assert 2 * count < (tmp_path / "a.safetensors").stat().st_size < 2 * count + 30_000 < 5_000_000
+
+
+def test_weights_beyond_the_range_of_half_are_refused() -> None:
+    with pytest.raises(OverflowError, match="got larger ones in a; save them as they are"):
+        in_half({"a": torch.full((2, 2), 1e5)})
+    assert in_half({"a": torch.full((2,), 1e5)})["a"].dtype == torch.float32
+
+
+def test_what_is_no_model_of_ours_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_tensors(path, {"w": torch.ones(2)}, {"x": 1})
+    assert read_tensors(path)[1] == {"x": 1}
+    with pytest.raises(ValueError, match=r"expected a model written by SmoothedClassifier\.save"):
+        SmoothedClassifier.load(path)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    with pytest.raises(ValueError, match=r"which is damaged or of another kind .*write it again"):
+        SmoothedClassifier.load(path)
+    from safetensors.torch import save_file
+
+    save_file({"w": torch.ones(2)}, path)
+    with pytest.raises(ValueError, match=r"the weights of others .* safetensors.torch.load_file"):
+        SmoothedClassifier.load(path)
+    with pytest.raises(FileNotFoundError):
+        SmoothedClassifier.load(tmp_path / "absent.safetensors")
