@@ -1,7 +1,7 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
-Further ones measure: train-speed, certify-speed, certify-samples, noise-cost. Nothing here imports
-foolbox or jsonargparse, so the harness runs on machines without them.
+Further ones measure: train-speed, certify-speed, certify-samples, sample-cap, noise-cost.
+Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
 from __future__ import annotations
@@ -29,6 +29,10 @@ MEASUREMENTS = {
     "certify-samples": (
         "benchmarks.certify_samples",
         "samples that each mode of certification needs",
+    ),
+    "sample-cap": (
+        "benchmarks.sample_cap",
+        "what fewer samples cost in certified radius, from published logs",
     ),
     "noise-cost": ("benchmarks.noise_cost", "time of exact noise, relative to a forward pass"),
 }
