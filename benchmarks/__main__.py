@@ -1,6 +1,7 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
-Further ones measure: train-speed, certify-speed, certify-samples, sample-cap, noise-cost.
+Further ones measure: train-speed, certify-speed, certify-samples, sample-cap, noise-cost. And
+``ship`` makes a model for the package.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -34,6 +35,7 @@ MEASUREMENTS = {
         "benchmarks.sample_cap",
         "what fewer samples cost in certified radius, from published logs",
     ),
+    "ship": ("benchmarks.ship", "a model for the package: weights in half precision, and its card"),
     "noise-cost": ("benchmarks.noise_cost", "time of exact noise, relative to a forward pass"),
 }
 
