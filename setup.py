@@ -19,7 +19,7 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["rsmooth", "rsmooth.*"]),
-    package_data={"rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi"]},
+    package_data={"rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors"]},
     install_requires=[
         # Earlier releases execute code from a checkpoint in spite of weights_only=True
         # (CVE-2025-32434).

@@ -1,7 +1,8 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
-Further ones measure: train-speed, certify-speed, certify-samples, noise-cost. Nothing here imports
-foolbox or jsonargparse, so the harness runs on machines without them.
+Further ones measure: train-speed, certify-speed, certify-samples, sample-cap, noise-cost. And
+``ship`` makes a model for the package.
+Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
 from __future__ import annotations
@@ -30,6 +31,11 @@ MEASUREMENTS = {
         "benchmarks.certify_samples",
         "samples that each mode of certification needs",
     ),
+    "sample-cap": (
+        "benchmarks.sample_cap",
+        "what fewer samples cost in certified radius, from published logs",
+    ),
+    "ship": ("benchmarks.ship", "a model for the package: weights in half precision, and its card"),
     "noise-cost": ("benchmarks.noise_cost", "time of exact noise, relative to a forward pass"),
 }
 

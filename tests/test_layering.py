@@ -26,6 +26,7 @@ ALLOWED = {
     "noise": BASIC | {"noise"},
     "noise.distributions": BASIC | {"noise.thresholds"},
     "models": BASIC | {"models"},
+    "models.pretrained": BASIC | {"models", "smoothed"},
     "data": BASIC | {"data"},
     "smoothed": BASIC | {"models", "noise"},
     "attacks": SMOOTHED | {"attacks"},
@@ -49,6 +50,7 @@ NO_TORCH = (
     "registry",
     "plumbing.numbers",
     "plumbing.parallel",
+    "models.shipped",
     "config",
 )
 

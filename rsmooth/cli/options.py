@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class RunOptions:
     """A model that rsmooth trained.
 
-    source: a run folder, or a model file that rsmooth saved
+    source: a run folder, a model file that rsmooth saved, or the name of a model that comes with
+        rsmooth (see rsmooth list models)
     weights: last or best, of the run folder
     device: cpu, cuda, or auto
     """

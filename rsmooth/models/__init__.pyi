@@ -12,10 +12,13 @@ from .normalize import Classifier as Classifier
 from .normalize import Normalization as Normalization
 from .normalize import Normalize as Normalize
 from .patch import patch_cnn as patch_cnn
+from .pretrained import load_model as load_model
 from .resnet import CifarResNet as CifarResNet
 from .resnet import resnet8 as resnet8
 from .resnet import resnet20 as resnet20
 from .resnet import resnet110 as resnet110
+from .shipped import model_card as model_card
+from .shipped import shipped_names as shipped_names
 from .small import mlp as mlp
 from .small import small_cnn as small_cnn
 from .wide import resnet9 as resnet9

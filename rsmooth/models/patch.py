@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.models.resnet import BasicBlock
 from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.registry import MODELS
 
@@ -18,6 +19,7 @@ def patch_cnn(
     in_channels: int = 3,
     patch_width: int = 24,
     widths: Sequence[int] = (64, 256, 256),
+    residual: bool = False,
 ) -> Classifier:
     """Patch convolution and three wide blocks that pool early, 2 M parameters: for CIFAR on CPUs.
 
@@ -27,6 +29,7 @@ def patch_cnn(
     patch_width: channels of the first layer, a convolution of 2x2 patches with ReLU, >= 1.
     widths: channels of each block, >= 1, best multiples of 32. A block is convolution, 2x2 max
         pooling, batch norm, ReLU, convolution, batch norm, ReLU; all convolutions are 3x3.
+    residual: whether the second convolution of each block is two, with a shortcut around them.
 
     The maximum over what is left of the image goes to a linear layer. So an image needs
     2^len(widths) + 1 pixels a side. The shape is that of Jordan 2024 (arXiv:2404.00498), for speed:
@@ -41,11 +44,17 @@ def patch_cnn(
         layers += [
             *(_convolution(before, width), nn.MaxPool2d(2)),
             *(nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
-            *(_convolution(width, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)),
+            *_second(width, residual),
         ]
         before = width
     head = [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(before, num_classes)]
     return Classifier(nn.Sequential(*layers, *head), normalize, in_channels)
+
+
+def _second(width: int, residual: bool) -> list[nn.Module]:
+    if residual:
+        return [BasicBlock(width, width, stride=1)]
+    return [_convolution(width, width), nn.BatchNorm2d(width), nn.ReLU(inplace=True)]
 
 
 def _convolution(in_width: int, width: int) -> nn.Conv2d:

@@ -51,7 +51,8 @@ def write_tensors(
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
     text = json.dumps(dict(content), sort_keys=True)
-    replace_file(path, save(tensors, metadata={"format": "pt", ENTRY: text}))
+    # One entry: several come in an order that differs from call to call, and so would the bytes.
+    replace_file(path, save(tensors, metadata={ENTRY: text}))
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:

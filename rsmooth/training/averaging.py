@@ -4,24 +4,36 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rsmooth.models.checkpoints import load_weights
 from rsmooth.smoothed import SmoothedClassifier
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+# What a record of training says of the average, so that no run goes on with another rule.
+RULE = "decay min(ema_decay, (1 + t) / (10 + t)) after t updates"
+
 
 class MovingAverage:
-    """The average <- decay * average + (1 - decay) * weights after every step.
+    """The average <- d * average + (1 - d) * weights after every step.
 
+    d = min(decay, (1 + t) / (10 + t)) after t updates, so that the first weights are soon
+    forgotten: with a decay of 0.999 alone they would be half of the average after 700 steps.
     Buffers are averaged too. The first update copies. It is the exponential form of Polyak and
-    Juditsky 1992.
+    Juditsky 1992, with the growing decay of TensorFlow's ExponentialMovingAverage.
     """
 
     def __init__(self, g: SmoothedClassifier, decay: float) -> None:
-        update: Any = get_ema_multi_avg_fn
-        self._averaged = AveragedModel(g.base, multi_avg_fn=update(decay), use_buffers=True)
+        self._decay = decay
+        self._averaged = AveragedModel(g.base, multi_avg_fn=self._blend, use_buffers=True)
         self.g = g.around(self._averaged.module)
+
+    def _blend(self, averaged: Tensors, weights: Tensors, _: object) -> None:
+        # The count in the buffer is on the CPU; the one that torch hands over may not be.
+        done = int(self._averaged.n_averaged)
+        update: Any = get_ema_multi_avg_fn
+        update(min(self._decay, (1 + done) / (10 + done)))(averaged, weights, None)
 
     def update(self, base: nn.Module) -> None:
         """Add the present weights to the average."""

@@ -16,6 +16,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.averaging import RULE
 from rsmooth.training.recipe import Recipe
 
 
@@ -48,6 +49,8 @@ def describe_run(
         "validation": None if validation is None else _fingerprint(validation),
         "architecture": repr(getattr(g.base, "architecture", None)),
     }
+    if recipe.ema_decay is not None:
+        config["average"] = RULE
     if extras:
         config["extras"] = {name: _digest(column) for name, column in extras.items()}
     return config

@@ -69,7 +69,7 @@ class Recipe:
     warmup_per: whether epsilon grows from "epoch" to epoch, as published, or from "step" to step.
     clip_grad_norm: largest norm of the whole gradient; None leaves it alone.
     ema_decay: decay of a moving average of the weights, which is then validated and saved; None
-        for none.
+        for none. The decay grows to it over the first steps.
     frozen_parts: names of sub-modules of the base that neither train nor leave eval mode.
     augment: random crop and flip; None means as the data set says, or else for images with colour.
         Image folders crop by themselves.

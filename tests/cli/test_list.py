@@ -7,6 +7,7 @@ import pytest
 from rsmooth import registry
 from rsmooth.cli import main
 from rsmooth.cli.list import KINDS
+from rsmooth.models.shipped import card_text, shipped_names
 from tests.cli.helpers import error_of
 
 
@@ -16,7 +17,8 @@ def test_every_entry_has_a_line_of_help(kind: str, capsys: pytest.CaptureFixture
     title, *lines = capsys.readouterr().out.strip("\n").split("\n")
     assert title == f"{kind}:"
     named = [line.split()[0] for line in lines if line[2] != " "]
-    assert named == getattr(registry, kind.upper()).names()
+    trained = shipped_names() if kind == "models" else []
+    assert named == getattr(registry, kind.upper()).names() + trained
     assert all(len(line) <= 100 for line in lines)
 
 
@@ -30,6 +32,12 @@ def test_all_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_options_of_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "trainers", "smoothadv"]) == 0
     assert "num_noise" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_trained_model_shows_its_card(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "models", name]) == 0
+    assert capsys.readouterr().out == card_text(name)
 
 
 def test_a_broken_plug_in_does_not_hide_the_others(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from rsmooth.config.folder import claim, differing, model_path, read_config
+from rsmooth.models import shipped
 
 
 def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:
@@ -31,3 +33,16 @@ def test_a_model_that_is_not_there(tmp_path: Path) -> None:
         model_path(tmp_path, "first")
     with pytest.raises(ValueError, match="run rsmooth train first"):
         model_path(tmp_path, "best")
+
+
+def test_a_name_that_is_no_file_may_be_that_of_a_model_of_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = hashlib.sha256(b"weights").hexdigest()
+    (tmp_path / "some.safetensors").write_bytes(b"weights")
+    (tmp_path / "some.yaml").write_text(f"title: one\nsha256: {digest}\n")
+    monkeypatch.setattr(shipped, "FOLDER", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert model_path(Path("some"), "last") == tmp_path / "some.safetensors"
+    Path("some").write_bytes(b"a file of the user")
+    assert model_path(Path("some"), "last") == Path("some")

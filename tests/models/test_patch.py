@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.functional import batch_norm, conv2d, max_pool2d
 
 from rsmooth.models import fold_batchnorm
+from rsmooth.models.resnet import BasicBlock
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from tests.models.helpers import build, count_multiply_adds
@@ -53,6 +54,17 @@ def test_batch_norms_behind_a_convolution_fold_and_those_behind_pooling_stay():
     assert len(layers(MODELS.create("patch-cnn", widths=(8, 16, 16)), nn.BatchNorm2d)) == 6
 
 
+def test_a_residual_block_without_weights_passes_the_features_on():
+    model, _ = build("patch-cnn", residual=True)
+    block = next(layer for layer in model.modules() if isinstance(layer, BasicBlock)).eval()
+    features = torch.rand(2, 8, 4, 4)
+    with torch.no_grad():
+        block.conv2.weight.zero_()
+        assert torch.equal(block(features), features)
+    folded = fold_batchnorm(model)
+    assert len(layers(folded, nn.BatchNorm2d)) == 2  # those behind pooling
+
+
 def test_channels_last_it_is_the_same_function():
     model, x = build("patch-cnn")
     model = model.double().eval()
@@ -71,7 +83,8 @@ def test_it_is_saved_and_loaded_with_its_widths(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("widths", (8, 16)), ("patch_width", 12), ("in_channels", 2)]
+    ("option", "value"),
+    [("widths", (8, 16)), ("patch_width", 12), ("in_channels", 2), ("residual", True)],
 )
 def test_each_option_changes_the_model(option, value):
     before, after = (

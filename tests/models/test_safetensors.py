@@ -50,6 +50,15 @@ def test_a_file_in_half_takes_two_bytes_per_weight(tmp_path: Path) -> None:
     assert 2 * count < (tmp_path / "a.safetensors").stat().st_size < 2 * count + 30_000 < 5_000_000
 
 
+def test_the_same_classifier_gives_the_same_bytes(tmp_path: Path) -> None:
+    g = classifier()
+    written = set()
+    for number in range(8):
+        g.save(tmp_path / f"{number}.safetensors")
+        written.add((tmp_path / f"{number}.safetensors").read_bytes())
+    assert len(written) == 1
+
+
 def test_weights_beyond_the_range_of_half_are_refused() -> None:
     with pytest.raises(OverflowError, match="got larger ones in a; save them as they are"):
         in_half({"a": torch.full((2, 2), 1e5)})

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.defenses import Trainer
+from rsmooth.plumbing.errors import RecordError
 from rsmooth.smoothed import SmoothedClassifier
 from tests.training.helpers import classifier, images, weights
 
@@ -24,14 +25,16 @@ RUN: dict[str, Any] = {"progress": False}
 
 
 def test_it_is_the_definition_step_by_step() -> None:
-    """Average <- 0.7 average + 0.3 weights after each step, from the weights after the first."""
+    """From the weights after the first step on, with a decay that grows from 2/11 to 0.3."""
     g, seen = classifier("mlp"), list[Tensor]()
     Trainer(**OPTIONS).fit(g, images(), callback=lambda *_: seen.append(weights(g)), **RUN)
     average = seen[0]
-    for later in seen[1:]:
-        average = 0.7 * average + 0.3 * later
+    for done, later in enumerate(seen[1:], start=1):
+        decay = min(0.3, (1 + done) / (10 + done))
+        average = decay * average + (1 - decay) * later
+    assert len(seen) > 5  # (1 + t) / (10 + t) is above 0.3 from t = 3 on
     averaged = classifier("mlp")
-    Trainer(**OPTIONS, ema_decay=0.7).fit(averaged, images(), **RUN)
+    Trainer(**OPTIONS, ema_decay=0.3).fit(averaged, images(), **RUN)
     assert torch.allclose(weights(averaged), average, atol=1e-6)
     assert not torch.allclose(weights(averaged), seen[-1], atol=1e-3)
 
@@ -65,3 +68,14 @@ def test_a_run_with_it_resumes_to_the_same_bits_also_when_it_was_done(tmp_path: 
         again = classifier()
         Trainer(**options).fit(again, images(), run_dir=tmp_path, **RUN)
         assert torch.equal(weights(again), weights(whole))
+
+
+def test_a_run_with_the_former_rule_is_refused(tmp_path: Path) -> None:
+    options = {**OPTIONS, "ema_decay": 0.7}
+    Trainer(**options).fit(classifier(), images(), run_dir=tmp_path, **RUN)
+    path = tmp_path / "checkpoint.pt"
+    saved = torch.load(path, weights_only=True)
+    assert "(1 + t) / (10 + t)" in saved["config"].pop("average")
+    torch.save(saved, path)
+    with pytest.raises(RecordError, match=r"average was \(nothing\) and is .*1 \+ t"):
+        Trainer(**options).fit(classifier(), images(), run_dir=tmp_path, **RUN)

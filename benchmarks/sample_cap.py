@@ -1,0 +1,166 @@
+"""What fewer samples per image cost in certified radius, computed from published certificates.
+
+``python -m benchmarks sample-cap LOG ... --sigma 0.25`` takes logs of n = 100,000 samples, and
+prints what the same models are expected to certify with n = 10,000. No model is run: a radius tells
+the hits that it was made of, and these the probability of the class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from benchmarks.provenance import provenance
+from rsmooth.noise.distributions import Gaussian
+from rsmooth.records.files import read_log
+from rsmooth.records.log import CertificationLog
+from rsmooth.records.metrics import average_certified_radius
+
+Floats = NDArray[np.float64]
+RADII = (0.25, 0.5, 0.75)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Compute, print the table, write JSON and Markdown with provenance, and return 0."""
+    options = _parser().parse_args(argv)
+    rows = [
+        cost(
+            "/".join(path.parts[-3:]),
+            read_log(path),
+            options.sigma,
+            options.n,
+            options.of,
+            options.alpha,
+        )
+        for path in options.logs
+    ]
+    made = provenance({})
+    text = _table(rows, options, made)
+    print(text)
+    if options.out:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        content = {"n": options.n, "of": options.of, "alpha": options.alpha, "sigma": options.sigma}
+        Path(f"{options.out}.json").write_text(
+            json.dumps({**content, "rows": rows, "provenance": made}, indent=1) + "\n",
+            encoding="utf-8",
+        )
+        Path(f"{options.out}.md").write_text(text + "\n", encoding="utf-8")
+    return 0
+
+
+def bounds(n: int, alpha: float) -> Floats:
+    """The one-sided lower bounds on a probability of 0..n hits among n samples: (n + 1,).
+
+    Clopper and Pearson 1934; 0 hits show nothing.
+    """
+    hits = np.arange(1, n + 1)
+    return np.concatenate([[0.0], stats.beta.ppf(alpha, hits, n - hits + 1)])
+
+
+def cost(
+    name: str, log: CertificationLog, sigma: float, n: int, of: int, alpha: float
+) -> dict[str, Any]:
+    """What a log's model is expected to certify with n samples where the log has ``of``.
+
+        cost("cohen", read_log("sigma_0.25"), 0.25, 10_000, 100_000, 0.001)
+
+    The hits behind a radius are those whose bound is nearest to it. The probability is taken as
+    (hits + 1/2) / (of + 1), and the radius from n samples in its mean over the binomial
+    distribution. The selection of the class is taken as the log has it.
+    """
+    noise = Gaussian(sigma)
+    known = noise.radius(bounds(of, alpha))
+    right = log.correct.astype(bool) & (log.radius > 0)
+    radii = log.radius[right]
+    above = np.searchsorted(known, radii).clip(1, of)
+    hits = above - (radii - known[above - 1] < known[above] - radii)
+    found = noise.radius(bounds(n, alpha))
+    spread = [_binomial(n, (count + 0.5) / (of + 1)) for count in hits]
+    expected = np.zeros(len(log.idx))
+    expected[right] = [share @ found[start : start + len(share)] for start, share in spread]
+    change = expected - np.where(log.correct, np.maximum(log.radius, 0.0), 0.0)
+    reached = {
+        f"{r:g}": float(sum(share[found[s : s + len(share)] >= r].sum() for s, share in spread))
+        / len(log.idx)
+        for r in RADII
+    }
+    return {
+        "log": name,
+        "images": len(log.idx),
+        "largest_radius": float(found[-1]),
+        "acr": average_certified_radius(log),
+        "acr_expected": float(expected.mean()),
+        "change": float(change.mean()),
+        "change_error": float(change.std() / np.sqrt(len(change))),
+        "at_the_cap": float((log.correct & (log.radius >= found[-1])).mean()),
+        "accuracy": {f"{r:g}": float((log.correct & (log.radius >= r)).mean()) for r in RADII},
+        "accuracy_expected": reached,
+    }
+
+
+def _binomial(n: int, p: float) -> tuple[int, Floats]:
+    """The first of the likely numbers of hits, and the probabilities from there on."""
+    low, high = (int(stats.binom.ppf(q, n, p)) for q in (1e-9, 1 - 1e-9))
+    hits = np.arange(max(low - 1, 0), min(high + 1, n) + 1)
+    share = stats.binom.pmf(hits, n, p)
+    return int(hits[0]), share / share.sum()
+
+
+def _table(rows: Sequence[dict[str, Any]], options: argparse.Namespace, made: Any) -> str:
+    lines = [
+        f"Expected certificates from n = {options.n:,} samples per image where the logs have "
+        f"{options.of:,} (sigma {options.sigma:g}, alpha {options.alpha:g}; {made['date']}, commit "
+        f"{made['commit']}). The error of the change is over the images.",
+        "",
+        "| log | images | ACR | expected | change | radii at the largest | "
+        + " | ".join(f"r={r:g}" for r in RADII)
+        + " |",
+        "|---|---:|---:|---:|---:|---:|" + "---:|" * len(RADII),
+    ]
+    lines += [_line(row) for row in rows]
+    return "\n".join(lines)
+
+
+def _line(row: dict[str, Any]) -> str:
+    accuracies = [
+        f"{100 * before:.1f} -> {100 * after:.1f}"
+        for before, after in zip(
+            row["accuracy"].values(), row["accuracy_expected"].values(), strict=True
+        )
+    ]
+    cells = [
+        row["log"],
+        str(row["images"]),
+        f"{row['acr']:.4f}",
+        f"{row['acr_expected']:.4f}",
+        f"{row['change']:+.4f} ± {row['change_error']:.4f}",
+        f"{100 * row['at_the_cap']:.1f} % of {row['largest_radius']:.3f}",
+        *accuracies,
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks sample-cap",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("logs", nargs="+", type=Path, help="published logs of Gaussian noise")
+    parser.add_argument("--sigma", type=float, required=True, help="of the logs' noise")
+    parser.add_argument("--n", type=int, default=10_000, help="samples to compute it for")
+    parser.add_argument("--of", type=int, default=100_000, help="samples that the logs have")
+    parser.add_argument("--alpha", type=float, default=1e-3)
+    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,187 @@
+"""Models that come with the package: weights in half precision, and a card from records alone.
+
+``python -m benchmarks ship NAME --run RUN`` rounds the model of a run and writes NAME.safetensors
+and NAME.yaml. Then these very weights are certified, ``rsmooth certify NAME ... --out RECORD``, and
+``python -m benchmarks ship NAME --records RECORD ...`` adds what the records say to the card.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from benchmarks.arm import SUMMARY
+from rsmooth.certify.run.dataset import model_hash
+from rsmooth.models.shipped import FOLDER, model_card, shipped_file
+from rsmooth.plumbing import exits
+from rsmooth.plumbing.files import replace_file
+from rsmooth.records.files import read_log
+from rsmooth.records.metrics import certified_accuracy, certified_radii
+from rsmooth.smoothed import SmoothedClassifier
+
+LARGEST_FILE = 5_000_000
+ROOT = Path(__file__).parent.parent
+# What is kept of the provenance of a training.
+KEPT = ("date", "command", "commit", "cpu", "gpu", "python", "versions")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Write the weights and the card, or add records to the card; return the exit status."""
+    options = _parser().parse_args(argv)
+    return exits.run(lambda: _main(options), "benchmarks ship")
+
+
+def _main(options: argparse.Namespace) -> int:
+    if options.run is not None:
+        ship(options.name, options.run, options.folder)
+    if options.records:
+        add_records(options.name, options.records, options.radii, options.folder)
+    print((options.folder / f"{options.name}.yaml").read_text(encoding="utf-8"), end="")
+    return 0
+
+
+def ship(name: str, run: Path, folder: Path = FOLDER) -> None:
+    """Round the model of a run folder to half precision, and begin its card.
+
+        ship("cifar10-sigma-0.25", Path("runs/cifar10/consistency"))
+
+    ValueError for a file above 5 MB; then nothing is kept.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.safetensors"
+    SmoothedClassifier.load(run / "model.pt").save(path, half=True)
+    content = path.read_bytes()
+    if len(content) > LARGEST_FILE:
+        path.unlink()
+        raise ValueError(
+            f"expected at most {LARGEST_FILE:,} bytes of weights, got {len(content):,} from "
+            f"{run}; choose a smaller network"
+        )
+    g = SmoothedClassifier.load(path)
+    training = _training(run)
+    method = " then ".join(_method(phase["options"]) for phase in training)
+    architecture: dict[str, Any] = getattr(g.base, "architecture", {})
+    card = {
+        "title": f"{g.noise}, {architecture['name']}, {method}",
+        "noise": g.noise.record(),
+        "architecture": _plain(architecture),
+        "parameters": sum(own.numel() for own in g.base.parameters()),
+        "weights": "float16 for matrices and kernels, float32 for vectors; computed in float32",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "model_hash": model_hash(g),
+        "training": training,
+        "certified": [],
+    }
+    _write(name, card, folder)
+
+
+def add_records(
+    name: str, records: Sequence[Path], radii: Sequence[float], folder: Path = FOLDER
+) -> None:
+    """Put what records of just these weights say into the card, in place of earlier records.
+
+    ValueError for a record of other weights.
+    """
+    card = model_card(name, folder)
+    g = SmoothedClassifier.load(shipped_file(name, folder))
+    card["certified"] = [certified(path, model_hash(g), radii) for path in records]
+    _write(name, card, folder)
+
+
+def certified(record: Path, wanted: str, radii: Sequence[float]) -> dict[str, Any]:
+    """What a record says: ACR and certified accuracy in %, each with its standard error.
+
+    wanted: the hash of the model.
+    """
+    log = read_log(record)
+    made = log.provenance
+    found = made.get("model", {}).get("hash")
+    if found != wanted:
+        raise ValueError(
+            f"expected a record of the model {wanted}, got {record} of {found}; certify the "
+            "weights as they are shipped"
+        )
+    earned = certified_radii(log)
+    accuracy = certified_accuracy(log, radii)
+    errors = np.sqrt(accuracy * (1 - accuracy) / len(log))
+    return {
+        "record": _relative(record),
+        "dataset": {key: made["dataset"][key] for key in ("name", "split", "images")},
+        "mode": made["mode"],
+        **{key: made[key] for key in ("n0", "n", "alpha", "seed")},
+        "numerics": {key: made["numerics"][key] for key in ("dtype", "device", "torch")},
+        "acr": [round(float(earned.mean()), 4), round(_error(earned), 4)],
+        "accuracy": {
+            f"{radius:g}": [round(float(100 * share), 2), round(float(100 * error), 2)]
+            for radius, share, error in zip(radii, accuracy, errors, strict=True)
+        },
+        "abstained": int((log.predict < 0).sum()),
+    }
+
+
+def _error(values: np.ndarray[Any, Any]) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _training(run: Path) -> list[dict[str, Any]]:
+    """Options, seconds and provenance of each phase of the training of an arm, in order."""
+    summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
+    before = summary["train"].get("init_from")
+    earlier = _training(run.parent / before["arm"]) if isinstance(before, Mapping) else []
+    made = summary["provenance"]
+    phase = {
+        "options": summary["train"],
+        "seconds": {key: round(value) for key, value in summary["seconds"]["train"].items()},
+        "provenance": {key: made[key] for key in KEPT if made.get(key) is not None},
+    }
+    return [*earlier, phase]
+
+
+def _method(options: Mapping[str, Any]) -> str:
+    trainer = options["trainer"]
+    name = trainer if isinstance(trainer, str) else trainer["name"]
+    return name if options.get("attack") is None else f"{name} with attack"
+
+
+def _relative(record: Path) -> str:
+    path = record.resolve()
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+
+
+def _plain(value: Any) -> Any:
+    """The same with lists in place of tuples, as YAML has it."""
+    return json.loads(json.dumps(value))
+
+
+def _write(name: str, card: Mapping[str, Any], folder: Path) -> None:
+    text = yaml.safe_dump(dict(card), sort_keys=False, width=100)
+    replace_file(folder / f"{name}.yaml", text.encode())
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks ship",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("name", help="the name for load_model")
+    parser.add_argument("--run", type=Path, help="an arm of the harness, trained to its end")
+    parser.add_argument("--records", nargs="+", type=Path, help="journals of these weights")
+    parser.add_argument(
+        "--radii", nargs="+", type=float, default=[0.0, 0.25, 0.5, 0.75], help="of the card"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=FOLDER, help="where the models are (default: the package)"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
