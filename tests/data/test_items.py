@@ -1,4 +1,4 @@
-"""Data sets read item by item: no label is cut, and random transforms are noticed and repeatable."""
+"""Data sets read item by item: no label is cut, random transforms are noticed and repeatable."""
 
 from __future__ import annotations
 
