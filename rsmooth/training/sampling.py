@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from rsmooth.data.convert import to_unit
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
 from rsmooth.data.items import AnyData
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.draws import Draws

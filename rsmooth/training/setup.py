@@ -73,7 +73,7 @@ def _train(
     recipe: Recipe,
     g: SmoothedClassifier,
     wanted: Wanted,
-    data: ImageData | FolderData,
+    data: AnyData,
     held_out: ImageData | FolderData | None,
     columns: Mapping[str, Tensor],
     folder: RunFolder | None,
