@@ -21,7 +21,13 @@ from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.plumbing.tensors import check_generator, check_images, check_labels, check_tensor
+from rsmooth.plumbing.tensors import (
+    channels_taken,
+    check_generator,
+    check_images,
+    check_labels,
+    check_tensor,
+)
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
@@ -238,7 +244,8 @@ class Attack(ABC):
         _check_bounds(bounds)
         if validate:
             limit = torch.finfo(x.dtype).max if x.is_floating_point() else math.inf
-            check_images(x, (-limit, limit) if bounds is None else bounds)
+            within = (-limit, limit) if bounds is None else bounds
+            check_images(x, within, channels=channels_taken(g.base))
             check_labels(y, len(x), g.num_classes)
         given, x = x.dtype, _searchable(x)
         noise = self._noise(g, x, noise, num_noise, generator)

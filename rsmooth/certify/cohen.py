@@ -27,7 +27,7 @@ from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.plumbing.progress import ProgressBar
-from rsmooth.plumbing.tensors import check_labels
+from rsmooth.plumbing.tensors import channels_taken, check_labels
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
@@ -154,7 +154,7 @@ def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certif
     Cohen et al. 2019 (arXiv:1902.02918), algorithm CERTIFY and theorem 1.
     """
     check_smoothed(g)
-    images = stored_images(x, options.arithmetic)
+    images = stored_images(x, options.arithmetic, channels_taken(g.base))
     labels = options.labels
     if labels is not None:
         check_labels(labels, len(images), g.num_classes)
@@ -184,7 +184,7 @@ def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predic
     et al. 2019 (arXiv:1902.02918), algorithm PREDICT.
     """
     check_smoothed(g)
-    images = stored_images(x, options.arithmetic)
+    images = stored_images(x, options.arithmetic, channels_taken(g.base))
     ids = image_ids(images, options.index)
     source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
     pool = open_pool(g, source, images.shape[1:], options, options.expected_samples(len(images)))

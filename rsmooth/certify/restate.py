@@ -17,7 +17,13 @@ from rsmooth.certify.proof.bounds import check_n, radius_from_counts
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha, check_integer
 from rsmooth.records.journal import describe_difference
-from rsmooth.records.log import ABSTAIN, CertificationLog, IntArray, check_same_images
+from rsmooth.records.log import (
+    ABSTAIN,
+    CertificationLog,
+    IntArray,
+    check_same_images,
+    images_asked,
+)
 from rsmooth.records.noise import required_noise
 from rsmooth.records.upgrade import upgraded
 
@@ -116,6 +122,11 @@ def check_extension(log: CertificationLog, configuration: Mapping[str, Any]) -> 
     So an error that ``append_samples`` would raise in the end is raised before the first vote.
     """
     _check_fixed(log)
+    if (asked := images_asked(log)) > len(log):
+        raise RecordError(
+            f"expected a finished run to extend, got {len(log)} of {asked} images; go on with it "
+            "first, since samples are added to images that both runs have"
+        )
     _check_mode(configuration)
     _check_poolable(log, configuration)
 

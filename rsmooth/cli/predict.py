@@ -6,14 +6,13 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rsmooth.cli.models import output_file
 from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
 from rsmooth.cli.verbs import VERBS
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
 
 IMAGES = ("images", "x", "x_test")  # what the array of an .npz file is called
@@ -25,6 +24,7 @@ def predict(
     data: DataOptions,
     prediction: PredictionOptions,
     images: Sequence[Path] | None = None,
+    layout: str | None = None,
     seed: int = 0,
     batch_size: int = 64,
     out: Path | None = None,
@@ -34,8 +34,9 @@ def predict(
     A prediction differs from the true answer of g with probability at most alpha.
 
     Args:
-        images: image files (.png, ...) or .npz files with an array of images (N, H, W, C), in place
-            of a data set
+        images: image files (.png, ...) or .npz files with an array of images, in place of a data
+            set
+        layout: of arrays, channels_first or channels_last; default: where only one is possible
         seed: seed of the noise. Keep it secret from whoever chooses the images: who knows it can
             find an image with a wrong answer
         batch_size: images that are predicted at once
@@ -48,7 +49,7 @@ def predict(
     if batch_size < 1:
         raise ValueError(f"expected batch_size >= 1, got {batch_size}; use e.g. --batch_size 64")
     output_file(out)
-    names, pixels, index, labels = _read(images, data, model.source)
+    names, pixels, index, labels = _read(images, data, model.source, layout)
     g = model.load(tuple(pixels.shape[1:]))
     device = next(g.parameters()).device
     rows: list[list[object]] = []
@@ -74,7 +75,7 @@ def predict(
 
 
 def _read(
-    files: Sequence[Path] | None, data: DataOptions, source: Path | None
+    files: Sequence[Path] | None, data: DataOptions, source: Path | None, layout: str | None
 ) -> tuple[list[str], Tensor, Tensor | None, Tensor | None]:
     """Names, uint8 pixels (N, C, H, W) and, for a data set, noise indices and labels."""
     if files and data != DataOptions():
@@ -84,52 +85,41 @@ def _read(
         )
     if files:
         # Their noise depends on the content, not on the place in the command.
-        return (*read_images(files), None, None)
+        return (*read_images(files, layout), None, None)
     chosen = data.choose(source)
     pixels, labels = chosen.batch(list(range(len(chosen))))
     return [str(i) for i in chosen.index.tolist()], pixels, chosen.index, labels
 
 
-def read_images(files: Sequence[Path]) -> tuple[list[str], Tensor]:
+def read_images(files: Sequence[Path], layout: str | None = None) -> tuple[list[str], Tensor]:
     """Names and uint8 pixels (N, C, H, W) of image files and of arrays of images.
 
     ValueError for a file without images, and for images of several sizes.
     """
-    import numpy as np
     import torch
 
     names: list[str] = []
-    arrays = []
+    arrays: list[Tensor] = []
     for path in files:
         if not path.is_file():
             found = "a folder" if path.is_dir() else "not there"
             raise ValueError(f"expected an image file, got {path}, which is {found}; name a file")
-        array = _read_arrays(path) if path.suffix == ".npz" else _read_picture(path)
-        array = array[..., None] if array.ndim == 3 else array
-        if (
-            array.ndim != 4
-            or array.dtype != np.uint8
-            or array.shape[3] not in (1, 3)
-            or not len(array)
-        ):
-            raise ValueError(
-                f"expected 8-bit images (N, H, W, C) or (N, H, W) of 1 or 3 channels in {path}, "
-                f"got {array.dtype} {array.shape}; convert them"
-            )
-        arrays.append(array)
-        names += (
-            [f"{path}[{i}]" for i in range(len(array))] if path.suffix == ".npz" else [str(path)]
-        )
+        if path.suffix == ".npz":
+            arrays.append(_read_arrays(path, layout))
+            names += [f"{path}[{i}]" for i in range(len(arrays[-1]))]
+        else:
+            arrays.append(_read_picture(path))
+            names.append(str(path))
     shapes = {array.shape[1:] for array in arrays}
     if len(shapes) != 1:
         found = ", ".join(map(str, sorted(shapes)))
         raise ValueError(f"expected images of one size, got {found}; predict each size by itself")
-    return names, torch.from_numpy(np.concatenate(arrays).transpose(0, 3, 1, 2).copy())
+    return names, torch.cat(arrays)
 
 
-def _read_arrays(path: Path) -> NDArray[Any]:
-    """The array named images, x or x_test, or the first one."""
-    from rsmooth.data.arrays import read_npz
+def _read_arrays(path: Path, layout: str | None) -> Tensor:
+    """The images (N, C, H, W) named images, x or x_test, or the first array."""
+    from rsmooth.data.arrays import eight_bit, read_npz
 
     def choose(there: list[str]) -> list[str]:
         return [name for name in (*IMAGES, *there) if name in there][:1]
@@ -140,31 +130,18 @@ def _read_arrays(path: Path) -> NDArray[Any]:
             f"expected an .npz file with an array of images, got {path}, which is empty; save it "
             "again with np.savez(path, images=images)"
         )
-    return next(iter(found.values()))
+    name, array = next(iter(found.items()))
+    return eight_bit(array, f"{name} of {path}", layout)
 
 
-def _read_picture(path: Path) -> NDArray[Any]:
-    """One image (1, H, W) or (1, H, W, 3); a palette is looked up, transparency is refused."""
-    import numpy as np
-    from PIL import Image, UnidentifiedImageError
+def _read_picture(path: Path) -> Tensor:
+    """One image (1, C, H, W) of 1 or 3 channels."""
+    from torchvision.transforms.functional import pil_to_tensor
 
-    try:
-        with Image.open(path) as opened:
-            picture = (
-                opened.convert("RGB")
-                if opened.mode == "P" and "transparency" not in opened.info
-                else opened
-            )
-            if picture.mode not in ("L", "RGB"):
-                raise ValueError(
-                    f"expected an 8-bit grey or RGB image, got {path} of mode {picture.mode}; "
-                    "convert it"
-                )
-            return np.asarray(picture)[None]
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(
-            f"expected an image in {path}, got a file that cannot be read ({error}); save it again"
-        ) from None
+    from rsmooth.data.pictures import read_picture
+
+    pixels: Tensor = pil_to_tensor(read_picture(path))[None]
+    return pixels
 
 
 def _write(title: list[str], rows: list[list[object]], out: Path | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Sequence
@@ -13,13 +14,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rsmooth.data.convert import as_labels, channels_first
-from rsmooth.data.images import ImageData
+from rsmooth.data.convert import as_labels, at_rest
+from rsmooth.data.images import ImageData, check_labels_and_index
+from rsmooth.data.layout import Layout, as_channels_first
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.registry import DATASETS
 
 # What damaged bytes make numpy and zipfile raise.
-_UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError)
+_UNREADABLE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    tokenize.TokenError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    RuntimeError,
+    OSError,
+    MemoryError,
+)
 
 
 @DATASETS.register("npz")
@@ -29,22 +42,25 @@ def npz(
     augment: bool | None = None,
     validation: float = 0,
     seed: int = 0,
+    layout: Layout | None = None,
 ) -> DataSplits:
     """An .npz file of x_train, y_train, x_test and y_test, as Keras lays them out.
 
         splits = load_dataset("npz", path="cifar10.npz", validation=5000)
 
-    path: of the file. Its images are uint8 (N, H, W, C) or (N, H, W), its labels integers (N,) or
-        (N, 1). A pair that is absent makes that split None.
+    path: of the file. Its images are uint8, or floating-point in [0, 1] on the 8-bit grid, (N, H,
+        W, C), (N, C, H, W) or (N, H, W). Its labels are integers (N,) or (N, 1). A pair that is
+        absent makes that split None.
     num_classes: by default the largest label of the file + 1.
     augment: as in ``DataSplits``; by default True for colour images of 32x32, else False.
     validation: a count or fraction of the training images, chosen by seed.
+    layout: "channels_first" or "channels_last"; None where only one end can hold channels.
 
     index is the position in the file. ValueError for another layout. Arrays of Python objects are
     refused, so that opening a file runs no code.
     """
     path = Path(path)
-    arrays = {split: _read(path, split) for split in ("train", "test")}
+    arrays = {split: _read(path, split, layout) for split in ("train", "test")}
     present = [pair for pair in arrays.values() if pair is not None]
     if not present:
         raise ValueError(
@@ -62,7 +78,14 @@ def npz(
     splits = {
         split: None
         if pair is None
-        else ImageData(*pair, torch.arange(len(pair[1])), classes, path.stem, split)
+        else ImageData(
+            *pair,
+            torch.arange(len(pair[1])),
+            classes,
+            path.stem,
+            split,
+            layout="channels_first" if layout else None,
+        )
         for split, pair in arrays.items()
     }
     train, held_out = splits["train"], None
@@ -93,8 +116,9 @@ def read_npz(path: Path, choose: Callable[[list[str]], Sequence[str]]) -> dict[s
             if not zipfile.is_zipfile(opened):
                 raise ValueError("it is none, or was cut short")
             opened.seek(0)
-            with np.load(opened, allow_pickle=False) as file:
-                return {name: np.asarray(file[name]) for name in choose(file.files)}
+            with zipfile.ZipFile(opened) as file:
+                there = [name.removesuffix(".npy") for name in file.namelist()]
+                return {name: _member(file, name) for name in choose(there)}
         except _UNREADABLE as error:
             raise ValueError(
                 f"expected an .npz file of plain arrays, got {path}, which cannot be read so: "
@@ -102,7 +126,57 @@ def read_npz(path: Path, choose: Callable[[list[str]], Sequence[str]]) -> dict[s
             ) from error
 
 
-def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
+def _member(file: zipfile.ZipFile, name: str) -> NDArray[Any]:
+    """One array, read to the end of its member, where zipfile compares the checksum.
+
+    numpy alone reads as many bytes as the header asks for. So it takes a header with a changed
+    shape at its word.
+    """
+    inside = name if name in file.namelist() else f"{name}.npy"
+    with file.open(inside) as member:
+        array = np.asarray(np.lib.format.read_array(member, allow_pickle=False))
+        left = len(member.read())
+    if left:
+        raise ValueError(f"{left} bytes of {name} more than its header says")
+    return array
+
+
+def eight_bit(array: NDArray[Any], what: str, layout: str | None = None) -> torch.Tensor:
+    """An array of images as uint8 (N, C, H, W).
+
+        eight_bit(np.zeros((50, 32, 32, 3), np.uint8), "x_test of data.npz")
+
+    array: uint8, or floating-point in [0, 1] on the 8-bit grid. layout: see ``as_channels_first``.
+
+    ValueError, naming ``what``, for other numbers, another layout, or none at all.
+    """
+    if array.dtype.kind == "f":
+        images = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    elif array.dtype == np.uint8:
+        images = torch.from_numpy(array)
+    else:
+        raise _no_images(array, what, "expected uint8 images, or floating-point ones in [0, 1]")
+    if not len(images):
+        raise ValueError(f"expected at least one image in {what}, got none; leave it out")
+    try:
+        found = at_rest(as_channels_first(images, layout).contiguous())  # type: ignore[arg-type]
+    except ValueError as error:
+        raise _no_images(array, what, str(error)) from None
+    if found.dtype != torch.uint8:
+        raise _no_images(array, what, "expected levels of 1/255, got others")
+    return found
+
+
+def _no_images(array: NDArray[Any], what: str, why: str) -> ValueError:
+    return ValueError(
+        f"{why}, in {what} ({array.dtype} {array.shape}); save x in [0, 1] as "
+        "np.round(255 * x).astype(np.uint8)"
+    )
+
+
+def _read(
+    path: Path, split: str, layout: Layout | None
+) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Images (N, C, H, W) and labels (N,) of one split, or None if the file has neither."""
     names = (f"x_{split}", f"y_{split}")
     found = read_npz(path, lambda there: [name for name in names if name in there])
@@ -112,19 +186,10 @@ def _read(path: Path, split: str) -> tuple[torch.Tensor, torch.Tensor] | None:
         raise ValueError(
             f"expected x_{split} and y_{split} together in {path}, got {next(iter(found))} alone"
         )
-    images, labels = found[f"x_{split}"], as_labels(found[f"y_{split}"])
-    if images.dtype != np.uint8 or images.ndim not in (3, 4):
-        raise ValueError(
-            f"expected x_{split} as uint8 (N, H, W, C) or (N, H, W), got {images.dtype} "
-            f"{images.shape} in {path}"
-        )
-    if not len(images):
-        raise ValueError(
-            f"expected at least one image in x_{split} of {path}, got none; leave the pair out"
-        )
-    if images.ndim == 4 and images.shape[3] not in (1, 3) and images.shape[1] in (1, 3):
-        raise ValueError(
-            f"expected x_{split} with channels last, got {images.shape} in {path}; transpose it "
-            "with .transpose(0, 2, 3, 1)"
-        )
-    return channels_first(torch.from_numpy(images)), labels
+    images = eight_bit(found[names[0]], f"{names[0]} of {path}", layout)
+    try:
+        labels = as_labels(found[names[1]])
+        check_labels_and_index(labels, torch.arange(len(images)), len(images), 1 << 62)
+    except ValueError as error:
+        raise ValueError(f"{error}, in {names[1]} of {path}") from None
+    return images, labels

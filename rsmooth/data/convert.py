@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sized
-from typing import Any, TypeAlias, overload
+from typing import Any, TypeAlias, TypeGuard, overload
 
 import numpy as np
 import torch
@@ -12,9 +12,16 @@ from torch.utils.data import Dataset, TensorDataset
 
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.data.items import ItemData, changing_item, check_repeatable, read_items
+from rsmooth.data.layout import Layout, as_channels_first
 from rsmooth.plumbing.tensors import check_images
 
 Convertible: TypeAlias = ImageData | tuple[Any, Any] | list[Any] | Dataset[Any]
+
+
+class _MapStyle(Sized, Dataset[Any]):
+    pass
+
 
 # In grey levels: what float32 rounding of k / 255 leaves, and more.
 GRID_TOLERANCE = 1e-4
@@ -31,22 +38,29 @@ def to_unit(images: Tensor) -> Tensor:
 
 
 @overload
-def as_image_data(data: FolderData, num_classes: int | None = None) -> FolderData: ...
-@overload
-def as_image_data(data: Convertible, num_classes: int | None = None) -> ImageData: ...
 def as_image_data(
-    data: Convertible | FolderData, num_classes: int | None = None
+    data: FolderData, num_classes: int | None = None, layout: Layout | None = None
+) -> FolderData: ...
+@overload
+def as_image_data(
+    data: Convertible, num_classes: int | None = None, layout: Layout | None = None
+) -> ImageData: ...
+def as_image_data(
+    data: Convertible | FolderData, num_classes: int | None = None, layout: Layout | None = None
 ) -> ImageData | FolderData:
     """ImageData from tensors, arrays or a data set of pairs (x, y).
 
         data = as_image_data((x, y), num_classes=10)
 
     data: (images, labels), a TensorDataset, or any map-style Dataset of pairs. Images are uint8, or
-        floating-point in [0, 1]; (N, C, H, W), (N, H, W, C) with 1 or 3 channels, or (N, H, W).
+        floating-point in [0, 1]; (N, C, H, W), (N, H, W, C) or (N, H, W).
     num_classes: by default the largest label + 1.
+    layout: "channels_first" or "channels_last"; None where only one end can hold channels.
 
     Floating-point images on the 8-bit grid (to 1e-4 of a level) become uint8. The index is the
-    position. ImageData and FolderData pass through. ValueError for anything else.
+    position. ImageData and FolderData pass through. ValueError for anything else, and for a data
+    set that gives other images at another reading: ``Trainer.fit`` reads such a one anew for every
+    epoch.
     """
     if isinstance(data, (ImageData, FolderData)):
         if num_classes not in (None, data.num_classes):
@@ -54,14 +68,45 @@ def as_image_data(
                 f"expected data of {num_classes} classes, got {data}; check num_classes"
             )
         return data
-    name = type(data).__name__ if isinstance(data, Dataset) else "tensors"
-    images, labels = _arrays(data)
-    images = _at_rest(images)
+    return _data(data, *_arrays(data), num_classes, layout)
+
+
+def as_training_data(
+    data: Convertible | FolderData, num_classes: int
+) -> ImageData | FolderData | ItemData:
+    """``as_image_data``, but a data set with random transforms stays one, to be read every epoch.
+
+    as_training_data(torchvision.datasets.CIFAR10("data", transform=RandomCrop(32, 4)), 10)
+    """
+    if not _is_read_by_item(data):
+        return as_image_data(data, num_classes)
+    images, labels = read_items(data, range(len(data)))
+    if changing_item(data, images, labels) is None:
+        return _data(data, images, labels, num_classes, None)
+    return ItemData(data, labels, num_classes, tuple(as_channels_first(images[:1]).shape[1:]))
+
+
+def _data(
+    data: object, images: Tensor, labels: Tensor, num_classes: int | None, layout: Layout | None
+) -> ImageData:
+    images = at_rest(as_channels_first(images, layout).contiguous())
     if num_classes is None:
         num_classes = int(labels.max()) + 1 if len(labels) else 0
     return ImageData(
-        images, labels, torch.arange(len(images), device=images.device), num_classes, name, "train"
+        images,
+        labels,
+        torch.arange(len(images), device=images.device),
+        num_classes,
+        type(data).__name__ if isinstance(data, Dataset) else "tensors",
+        "train",
+        layout="channels_first" if layout else None,
     )
+
+
+def _is_read_by_item(data: Any) -> TypeGuard[_MapStyle]:
+    """Whether it is a map-style data set of pairs, not one of plain tensors, and not empty."""
+    foreign = isinstance(data, Dataset) and not isinstance(data, TensorDataset)
+    return foreign and isinstance(data, Sized) and len(data) > 0
 
 
 def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
@@ -71,12 +116,10 @@ def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
     if isinstance(data, (tuple, list)) and len(data) == 2:
         images = data[0] if isinstance(data[0], Tensor) else torch.from_numpy(np.array(data[0]))
         return images, as_labels(data[1])
-    if isinstance(data, Dataset) and isinstance(data, Sized) and len(data):
-        pairs = [data[i] for i in range(len(data))]
-        images = torch.stack(
-            [x if isinstance(x, Tensor) else torch.from_numpy(np.array(x)) for x, _ in pairs]
-        )
-        return images, torch.tensor([int(y) for _, y in pairs])
+    if _is_read_by_item(data):
+        images, labels = read_items(data, range(len(data)))
+        check_repeatable(data, images, labels)
+        return images, labels
     raise ValueError(
         "expected ImageData, (images, labels), or a map-style data set of such pairs that is not "
         f"empty, got {type(data).__name__}"
@@ -85,7 +128,7 @@ def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
 
 def as_labels(values: Any) -> Tensor:
     """Labels (N,) or (N, 1) of any integer type as int64 (N,); ValueError otherwise."""
-    labels = values if isinstance(values, Tensor) else torch.from_numpy(np.asarray(values))
+    labels = values if isinstance(values, Tensor) else _native(np.asarray(values))
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise ValueError(f"expected integer labels, got {labels.dtype}")
     if labels.ndim == 2 and labels.shape[1] == 1:
@@ -98,21 +141,21 @@ def as_labels(values: Any) -> Tensor:
     return labels.to(torch.int64)
 
 
-def channels_first(images: Tensor) -> Tensor:
-    """(N, H, W) or (N, H, W, C) to contiguous (N, C, H, W)."""
-    images = images.unsqueeze(1) if images.ndim == 3 else images.movedim(-1, 1)
-    return images.contiguous()
+def _native(values: np.ndarray[Any, Any]) -> Tensor:
+    """Numbers of any byte order as a tensor; ValueError for what are none."""
+    if values.dtype.kind not in "iufcb":
+        raise ValueError(
+            f"expected integer labels, got {values.dtype}; number the classes from 0, e.g. with "
+            "np.unique(labels, return_inverse=True)[1]"
+        )
+    return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
 
 
-def _at_rest(images: Tensor) -> Tensor:
+def at_rest(images: Tensor) -> Tensor:
     """Images (N, C, H, W) in uint8 if they are on its grid, else float32."""
-    if images.ndim == 3 or (
-        images.ndim == 4 and images.shape[1] not in (1, 3) and images.shape[3] in (1, 3)
-    ):
-        images = channels_first(images)
     if images.dtype == torch.uint8:
         return images
-    check_images(images)
+    check_images(images, channels=images.shape[1])
     levels = images.double() * 255
     on_grid = bool((levels - levels.round()).abs().max() < GRID_TOLERANCE) if len(images) else True
     return levels.round().to(torch.uint8) if on_grid else images.float()

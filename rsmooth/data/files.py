@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from rsmooth.data.images import check_labels_and_index
+from rsmooth.data.pictures import read_picture
 
 CROP_AREA, CROP_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
@@ -141,13 +141,7 @@ def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
     # Here, since it loads torch's compiler, which takes seconds.
     from torchvision.transforms import functional as transforms
 
-    try:
-        with Image.open(file) as opened:
-            image = opened.convert("RGB")
-    except OSError as error:  # PIL's UnidentifiedImageError and a truncated file alike
-        raise ValueError(
-            f"expected an image in {file}, got a file that cannot be read: {error}"
-        ) from error
+    image = read_picture(file).convert("RGB")
     if draw is None:
         image = transforms.center_crop(
             transforms.resize(image, round(size * 256 / 224)), [size, size]

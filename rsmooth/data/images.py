@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -25,6 +26,7 @@ class ImageData:
         every subset, is the idx of logs, and keys the noise.
     name, split: of the data set and its part, for records.
     augment: whether random crops and flips keep the labels true; None where that is not known.
+    layout: "channels_first" insists on it for images that look like (N, H, W, C).
 
     ValueError for fields that do not fit together.
     """
@@ -36,6 +38,7 @@ class ImageData:
     name: str
     split: str
     augment: bool | None = None
+    layout: Literal["channels_first"] | None = None
 
     def __post_init__(self) -> None:
         if self.images.ndim != 4 or self.images.dtype not in (torch.uint8, torch.float32):
@@ -44,9 +47,10 @@ class ImageData:
                 f"{self.images.dtype} {tuple(self.images.shape)}; convert arrays and data sets "
                 "with rsmooth.data.as_image_data"
             )
-        check_channels_first(self.images)
+        channels = self.images.shape[1] if self.layout == "channels_first" else None
+        check_channels_first(self.images, channels)
         if self.images.is_floating_point():
-            check_images(self.images)
+            check_images(self.images, channels=channels)
         check_labels_and_index(self.labels, self.index, len(self.images), self.num_classes)
 
     def __len__(self) -> int:

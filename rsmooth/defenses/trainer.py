@@ -39,7 +39,8 @@ class Trainer(Recipe):
             history = Trainer(epochs=10).fit(g, data.train, validation=data.validation)
 
         train_data: ImageData, FolderData, a pair of tensors (x, y) or a data set of such pairs; x
-            is uint8 or in [0, 1].
+            is uint8 or in [0, 1]. A data set with random transforms is read anew for every epoch;
+            what they draw from torch, numpy and ``random`` follows from the seed.
         validation: images for the noisy accuracy after each epoch, by which ``best.pt`` is chosen.
         unlabelled: pseudo-labelled images, whose batches alternate with the labelled ones.
         extras: further columns of the training images by name, each (N, ...) in their order. The

@@ -18,7 +18,7 @@ from rsmooth.attacks.base import Attack, check_untargeted, warn_without_gradient
 from rsmooth.certify.cohen import predict
 from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.plumbing.tensors import check_images, check_labels
+from rsmooth.plumbing.tensors import channels_taken, check_images, check_labels
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
@@ -231,7 +231,7 @@ def _check(
     batch_size: int,
 ) -> None:
     check_smoothed(g)
-    check_images(x)
+    check_images(x, channels=channels_taken(g.base))
     check_labels(y, len(x), g.num_classes)
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch; add images")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def check_tensor(value: object, what: str) -> None:
@@ -24,25 +24,37 @@ def check_generator(value: object) -> None:
         )
 
 
-def check_channels_first(x: Tensor) -> None:
+def check_channels_first(x: Tensor, channels: int | None = None) -> None:
     """ValueError for images whose shape looks like (B, H, W, C).
 
-    It does where the last size is 1 or 3, and the two before it are above 4.
+    It does where the two sizes before the last are above 4, and the last is 3, or 1 after a square.
+    channels: how many are known to be right, as of the model that takes them; such images pass.
     """
-    if x.ndim == 4 and x.shape[3] in (1, 3) and min(x.shape[1:3]) > 4:
+    if x.ndim != 4 or min(x.shape[1:3]) <= 4 or channels == x.shape[1]:
+        return
+    if x.shape[3] == 3 or (x.shape[3] == 1 and x.shape[1] == x.shape[2]):
         raise ValueError(
             f"expected images (B, C, H, W), got {tuple(x.shape)}, which look like (B, H, W, C); "
             "use x.permute(0, 3, 1, 2)"
         )
 
 
-def check_images(x: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> None:
+def channels_taken(base: nn.Module) -> int | None:
+    """The channels that the first convolution of a network takes; None without one."""
+    found = (part.in_channels for part in base.modules() if isinstance(part, nn.Conv2d))
+    return next(found, None)
+
+
+def check_images(
+    x: Tensor, bounds: tuple[float, float] = (0.0, 1.0), *, channels: int | None = None
+) -> None:
     """Images must be a floating tensor (B, C, H, W) with finite values within ``bounds``.
 
-    ValueError otherwise; TypeError for anything but a tensor.
+    channels: as of ``check_channels_first``. ValueError otherwise; TypeError for anything but a
+    tensor.
     """
     check_tensor(x, "images (B, C, H, W)")
-    check_channels_first(x)
+    check_channels_first(x, channels)
     remedies = [
         *(["divide uint8 images by 255"] if not x.is_floating_point() else []),
         *(["add the batch dimension: x.unsqueeze(0)"] if x.ndim == 3 else []),

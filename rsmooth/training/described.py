@@ -14,6 +14,7 @@ from torch import Tensor
 from rsmooth.attacks.base import Attack
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.data.items import AnyData
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.averaging import RULE
@@ -34,7 +35,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
 def describe_run(
     recipe: Recipe,
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: AnyData,
     validation: ImageData | FolderData | None,
     extras: Mapping[str, Tensor],
 ) -> dict[str, Any]:
@@ -86,9 +87,9 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)
 
 
-def _fingerprint(data: ImageData | FolderData) -> str:
+def _fingerprint(data: AnyData) -> str:
     """What names the images; of files, which are too many to read, it is the listing."""
-    return data.listing() if isinstance(data, FolderData) else data.fingerprint()
+    return data.fingerprint() if isinstance(data, ImageData) else data.listing()
 
 
 def _digest(column: Tensor) -> str:

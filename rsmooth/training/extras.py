@@ -8,8 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData
+from rsmooth.data.items import AnyData, ItemData
 from rsmooth.plumbing.tensors import check_tensor
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
@@ -36,17 +35,25 @@ def check_extras(extras: Mapping[str, Tensor] | None, count: int) -> None:
 def all_extras(
     recipe: Recipe,
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: AnyData,
     given: Mapping[str, Tensor],
     run_dir: str | PathLike[str] | None,
     ranks: Ranks,
 ) -> dict[str, Tensor]:
     """The extras of a run: those given, and those that the method makes because it needs them.
 
-    ValueError where one that it needs is absent, or is no class probabilities.
+    ValueError where one that it needs is absent, or is no class probabilities. ValueError too where
+    it is to be made of images that change from reading to reading.
     """
     found = dict(given)
-    if any(name not in found for name in recipe.needs):
+    lacking = [name for name in recipe.needs if name not in found]
+    if lacking:
+        if isinstance(data, ItemData):
+            raise ValueError(
+                f"expected the same images at every reading, of which {type(recipe).__name__} "
+                f"makes extras[{lacking[0]!r}], got a data set with random transforms; leave these "
+                "out, or give the extras to fit"
+            )
         start = RunStart(g, data, None if run_dir is None else Path(run_dir), ranks.wait)
         made = recipe.make_extras(start)
         check_extras(made, len(data))

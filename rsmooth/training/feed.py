@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData
+from rsmooth.data.items import AnyData
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import Draws
@@ -47,7 +46,7 @@ class Feed:
     def __init__(
         self,
         recipe: Recipe,
-        data: ImageData | FolderData,
+        data: AnyData,
         sources: Sequence[Source],
         extras: Mapping[str, Tensor],
         noise: NoiseDistribution,

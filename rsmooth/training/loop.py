@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.data.items import AnyData
 from rsmooth.models.checkpoints import load_weights
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
@@ -46,7 +47,7 @@ class Job:
 
     recipe: Recipe
     g: SmoothedClassifier
-    data: ImageData | FolderData
+    data: AnyData
     sources: Sequence[Source]
     extras: Mapping[str, Tensor]
     validation: ImageData | FolderData | None

@@ -72,7 +72,8 @@ class Recipe:
         for none. The decay grows to it over the first steps.
     frozen_parts: names of sub-modules of the base that neither train nor leave eval mode.
     augment: random crop and flip; None means as the data set says, or else for images with colour.
-        Image folders crop by themselves.
+        Image folders crop by themselves, and so may data sets with random transforms, for which
+        None means no.
     seed: of order, crops, flips and noise (not of the weights that the classifier came with).
     precision: "float32", "bfloat16" (autocast; weights and log-probabilities stay float32), or
         "auto": bfloat16 where a probe at the start finds it faster. The choice is recorded in the

@@ -14,6 +14,7 @@ from torch import Tensor
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.data.items import AnyData
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.draws import Draws
 
@@ -64,7 +65,7 @@ class EpochStart:
     epoch: int
     progress: float
     g: SmoothedClassifier
-    data: ImageData | FolderData = field(repr=False)
+    data: AnyData = field(repr=False)
     draws: Draws = field(repr=False)
     device: torch.device
     state: dict[str, Any]

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from os import PathLike
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from rsmooth.data.convert import as_image_data, to_unit
+from rsmooth.data.convert import as_image_data, as_training_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.data.items import AnyData
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.plumbing.parallel import local_device
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -32,6 +33,8 @@ from rsmooth.training.sources import PseudoLabels, Source, as_source
 from rsmooth.training.steps import memory_format
 
 PROBE_IMAGES = 64
+
+Images = TypeVar("Images", bound=AnyData)
 
 
 @dataclass(frozen=True)
@@ -55,8 +58,8 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     g.to(device)
     _check(recipe, wanted)
     guards.remark(recipe, g.noise)
-    data = _as_data(wanted.train_data, g)
-    held_out = None if wanted.validation is None else _as_data(wanted.validation, g)
+    data = _training_data(wanted.train_data, g)
+    held_out = None if wanted.validation is None else _held_out(wanted.validation, g)
     _check_together(data, held_out, wanted.unlabelled)
     check_extras(wanted.extras, len(data))
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
@@ -70,7 +73,7 @@ def _train(
     recipe: Recipe,
     g: SmoothedClassifier,
     wanted: Wanted,
-    data: ImageData | FolderData,
+    data: AnyData,
     held_out: ImageData | FolderData | None,
     columns: Mapping[str, Tensor],
     folder: RunFolder | None,
@@ -156,7 +159,7 @@ def _check(recipe: Recipe, wanted: Wanted) -> None:
 
 
 def _check_together(
-    data: ImageData | FolderData,
+    data: AnyData,
     held_out: ImageData | FolderData | None,
     unlabelled: PseudoLabels | None,
 ) -> None:
@@ -175,13 +178,15 @@ def _check_together(
             )
 
 
-def _channels(data: ImageData | FolderData) -> int:
-    return data.images.shape[1] if isinstance(data, ImageData) else 3
+def _channels(data: AnyData) -> int:
+    if isinstance(data, FolderData):
+        return 3
+    return data.images.shape[1] if isinstance(data, ImageData) else data.image_shape[0]
 
 
 def _sources(
     recipe: Recipe,
-    data: ImageData | FolderData,
+    data: AnyData,
     unlabelled: PseudoLabels | None,
     device: torch.device,
 ) -> list[Source]:
@@ -191,10 +196,18 @@ def _sources(
     return [main] if unlabelled is None else [main, unlabelled.source(recipe, device)]
 
 
-def _as_data(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderData:
-    images = (
-        data if isinstance(data, (ImageData, FolderData)) else as_image_data(data, g.num_classes)
-    )
+def _training_data(data: TrainingData, g: SmoothedClassifier) -> AnyData:
+    own = data if isinstance(data, ImageData | FolderData) else None
+    return _checked(own or as_training_data(data, g.num_classes), g)
+
+
+def _held_out(data: TrainingData, g: SmoothedClassifier) -> ImageData | FolderData:
+    own = data if isinstance(data, ImageData | FolderData) else None
+    return _checked(own or as_image_data(data, g.num_classes), g)
+
+
+def _checked(images: Images, g: SmoothedClassifier) -> Images:
+    """The images; ValueError unless there are any, of the classes of g."""
     if images.num_classes != g.num_classes or not len(images):
         raise ValueError(
             f"expected images of the classifier's {g.num_classes} classes, got {len(images)} of "
@@ -207,7 +220,7 @@ def _folder(
     wanted: Wanted,
     recipe: Recipe,
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: AnyData,
     held_out: ImageData | FolderData | None,
     extras: Mapping[str, Tensor],
 ) -> RunFolder | None:
@@ -245,7 +258,7 @@ def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManag
 def _precision(
     recipe: Recipe,
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: AnyData,
     ranks: Ranks,
     device: torch.device,
 ) -> Precision:

@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.data.items import AnyData, ItemData
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.plumbing.tensors import check_tensor
 from rsmooth.training.augment import crop_and_flip, draw_crops
@@ -83,13 +84,17 @@ class Resident:
 
 @dataclass(frozen=True)
 class Streamed:
-    """Images that worker processes read and crop while the device trains, such as ImageNet's."""
+    """Images that worker processes read and crop while the device trains, such as ImageNet's.
 
-    data: FolderData
+    augment: whether they are cropped and flipped once more, on the device.
+    """
+
+    data: FolderData | ItemData
     draws: Draws
     workers: int
     device: torch.device
     weight: float = 1.0
+    augment: bool = False
 
     def __len__(self) -> int:
         return len(self.data)
@@ -109,8 +114,12 @@ class Streamed:
             # within an epoch makes a loader more.
             generator=torch.Generator(),
         )
-        for images, targets, ids in loader:
+        for number, (images, targets, ids) in enumerate(loader):
             on_device = images.to(self.device, non_blocking=pinned)
+            if self.augment:
+                again = None if visits is None else visits[number]
+                crops = draw_crops(ids, epoch, self.draws, again).to(self.device)
+                on_device = crop_and_flip(on_device, crops)
             yield (
                 to_unit(on_device),
                 targets.to(self.device, non_blocking=pinned),
@@ -123,7 +132,7 @@ class _Reader(Dataset[Images]):
 
     def __init__(
         self,
-        data: FolderData,
+        data: FolderData | ItemData,
         shares: Sequence[Tensor],
         epoch: int,
         draws: Draws,
@@ -152,7 +161,7 @@ class _Reader(Dataset[Images]):
 
 
 def as_source(
-    data: ImageData | FolderData,
+    data: AnyData,
     draws: Draws,
     *,
     device: torch.device,
@@ -162,6 +171,10 @@ def as_source(
     """The data as a source of training images."""
     if isinstance(data, FolderData):
         return Streamed(data, draws, workers, device)
+    if isinstance(data, ItemData):
+        # In this process: nobody knows what somebody's data set holds open. Its transforms crop as
+        # they like, so nothing is cropped unasked.
+        return Streamed(data, draws, 0, device, augment=bool(augment))
     return Resident(
         data.images.to(device),
         data.labels.to(device),

@@ -333,6 +333,14 @@ def test_what_could_not_be_appended_is_told_beforehand(change, reason):
         check_extension(counted(HITS, mode="radius"), {**HEADER, "seed": 1})
 
 
+def test_an_unfinished_run_is_not_extended():
+    """Its further images would be drawn in vain: samples are added up image by image."""
+    part = counted(HITS, dataset={"images": len(HITS) + 1})
+    header = {**HEADER, "seed": 1, "dataset": {"images": len(HITS) + 1}}
+    with pytest.raises(RecordError, match=rf"a finished run to extend, got {len(HITS)} of "):
+        check_extension(part, header)
+
+
 def test_the_same_noise_is_refused_after_an_extension_too():
     pooled = append_samples(counted(HITS), counted(HITS, seed=1), looked=False)
     with pytest.raises(RecordError, match="got seed 1 in both runs"):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from rsmooth.plumbing.tensors import (
+    channels_taken,
     check_channels_first,
     check_images,
     check_labels,
@@ -24,14 +25,16 @@ def test_only_tensors_are_tensors() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", [(2, 3, 8, 8), (2, 1, 8, 1), (2, 8, 4, 3), (5, 5, 3), (2, 5, 5, 5)]
+    "shape", [(2, 3, 8, 8), (2, 1, 8, 1), (2, 8, 4, 3), (2, 9, 128, 1), (5, 5, 3), (2, 5, 5, 5)]
 )
 def test_channels_that_may_be_first_pass(shape: tuple[int, ...]) -> None:
     check_channels_first(torch.zeros(shape))
 
 
-@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 5, 5, 1)])
+@pytest.mark.parametrize("shape", [(2, 8, 8, 3), (2, 5, 5, 1), (2, 6, 9, 3)])
 def test_channels_last_are_refused(shape: tuple[int, ...]) -> None:
+    check_channels_first(torch.zeros(shape), shape[1])
+    check_images(torch.zeros(shape), channels=shape[1])
     with pytest.raises(ValueError, match=r"look like \(B, H, W, C\); use x.permute\(0, 3, 1, 2\)"):
         check_channels_first(torch.zeros(shape))
     with pytest.raises(ValueError, match=r"look like \(B, H, W, C\)"):
@@ -87,3 +90,11 @@ def test_good_labels_pass() -> None:
 def test_bad_labels_are_refused(y: Any, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         check_labels(y, 2, 10)
+
+
+def test_the_first_convolution_says_how_many_channels_are_taken() -> None:
+    net = torch.nn.Sequential(
+        torch.nn.Identity(), torch.nn.Conv2d(9, 2, 1), torch.nn.Conv2d(2, 4, 1)
+    )
+    assert channels_taken(net) == 9
+    assert channels_taken(torch.nn.Flatten()) is None

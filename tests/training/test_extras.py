@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from rsmooth.defenses import Trainer
 from rsmooth.training import Batch, RunStart
@@ -82,3 +83,20 @@ def test_what_a_method_needs_is_checked(column: Tensor | None, said: str) -> Non
     extras = None if column is None else {"doubt": column}
     with pytest.raises(ValueError, match=said):
         Needy(**OPTIONS).fit(classifier(), images(), extras=extras, progress=False)
+
+
+def test_nothing_is_made_of_images_that_change() -> None:
+    """Votes on one reading would be those of other images."""
+    still = images()
+
+    class Flipped(Dataset[tuple[Tensor, int]]):
+        def __len__(self) -> int:
+            return len(still)
+
+        def __getitem__(self, i: int) -> tuple[Tensor, int]:
+            image = still.images[i] / 255
+            return (image.flip(2) if torch.rand(()) < 0.5 else image), int(still.labels[i])
+
+    with pytest.raises(ValueError, match=r"of which Maker makes extras\['doubt'\], got a data set"):
+        Maker(**OPTIONS).fit(classifier(), Flipped(), progress=False)
+    Maker(**OPTIONS).fit(classifier(), Flipped(), extras={"doubt": flat()}, progress=False)

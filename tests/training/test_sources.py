@@ -9,9 +9,12 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import Dataset
 
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData, load_dataset
+from rsmooth.data.convert import as_training_data
+from rsmooth.data.items import ItemData
 from rsmooth.defenses import Trainer
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
@@ -121,3 +124,74 @@ def test_image_folders_resume_with_the_same_crops(
     whole = fit(tmp_path / "whole")
     assert not torch.equal(fit(tmp_path / "stopped", last=(1, 2)), whole)
     assert torch.equal(fit(tmp_path / "stopped"), whole)
+
+
+class Flipped(Dataset[tuple[Tensor, int]]):
+    """Images that a transform of their own flips at random, and how often each was read."""
+
+    def __init__(self, data: ImageData) -> None:
+        self.data = data
+        self.reads = torch.zeros(len(data), dtype=torch.int64)
+        self.seen: list[set[bool]] = [set() for _ in range(len(data))]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        self.reads[i] += 1
+        flip = bool(torch.rand(()) < 0.5)
+        self.seen[i].add(flip)
+        image = self.data.images[i] / 255
+        return (image.flip(2) if flip else image), int(self.data.labels[i])
+
+
+def test_random_transforms_are_drawn_anew_for_every_epoch() -> None:
+    """One image is flipped alike in 12 epochs with probability 2^-11; the seed is fixed."""
+    data = Flipped(images())
+    source = as_training_data(data, 3)
+    data.reads.zero_()
+    data.seen = [set() for _ in data.seen]
+    trainer = Trainer(epochs=12, batch_size=12, lr=0.01, precision="float32")
+    trainer.fit(small(), data, progress=False)
+    assert isinstance(source, ItemData)
+    assert sum(len(seen) == 2 for seen in data.seen) >= 23
+    first = [as_source(source, Draws(0), device=CPU, augment=None, workers=4)]
+    epochs = [
+        torch.cat([x for x, _, _ in first[0].batches([torch.arange(24)], epoch)])
+        for epoch in (0, 1, 1)
+    ]
+    assert not torch.equal(epochs[0], epochs[1])
+    assert torch.equal(epochs[1], epochs[2])
+    split = torch.cat([x for x, _, _ in first[0].batches(list(torch.arange(24).split(7)), 1)])
+    assert torch.equal(split, epochs[1])
+    cropped = as_source(source, Draws(0), device=CPU, augment=True, workers=4)
+    again = torch.cat([x for x, _, _ in cropped.batches([torch.arange(24)], 1)])
+    assert not torch.equal(again, epochs[1])
+
+
+def test_a_run_on_random_transforms_goes_on_to_the_same_weights(tmp_path: Path) -> None:
+    trainer = Trainer(
+        epochs=3, batch_size=12, lr=0.01, precision="float32", checkpoint_seconds=1e-9
+    )
+    whole, parts = small(), small()
+    trainer.fit(whole, Flipped(images()), progress=False)
+
+    def stop(epoch: int, step: int) -> None:
+        if (epoch, step) == (1, 1):
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        trainer.fit(parts, Flipped(images()), run_dir=tmp_path, progress=False, callback=stop)
+    trainer.fit(parts, Flipped(images()), run_dir=tmp_path, progress=False)
+    assert torch.equal(weights(parts), weights(whole))
+
+
+def test_random_transforms_are_refused_where_figures_are_made() -> None:
+    with pytest.raises(ValueError, match="same images at every reading, got others for item"):
+        Trainer(epochs=1).fit(small(), images(), validation=Flipped(images()), progress=False)
+
+
+def small() -> SmoothedClassifier:
+    torch.manual_seed(0)
+    options = {"num_classes": 3, "in_channels": 1, "width": 4}
+    return SmoothedClassifier(MODELS.create("small-cnn", **options), 0.25, 3)

@@ -156,7 +156,8 @@ def _open_pool(
     extends: CertificationLog | None,
 ) -> VotePool:
     """The pool with the numerics of earlier starts, so that all votes are of one function."""
-    shape = stored_images(data.batch([0])[0], settings.arithmetic).shape[1:]
+    first = data.batch([0])[0]
+    shape = stored_images(first, settings.arithmetic, first.shape[1]).shape[1:]
     source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
     settings.rule(g.noise, source.total_variation)  # refuses an n that can never certify
     samples = settings.expected_samples(len(data)) / world

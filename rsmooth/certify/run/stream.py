@@ -77,7 +77,7 @@ def open_task(
     return Task(
         position,
         int(data.index[position]),
-        stored_images(images, settings.arithmetic)[0],
+        stored_images(images, settings.arithmetic, images.shape[1])[0],
         certification(rule, settings.n0, label),
         drawn,
     )

@@ -12,12 +12,13 @@ from rsmooth.data.convert import GRID_TOLERANCE
 from rsmooth.plumbing.tensors import check_channels_first, check_images, check_tensor
 
 
-def stored_images(x: Tensor, arithmetic: Arithmetic) -> Tensor:
+def stored_images(x: Tensor, arithmetic: Arithmetic, channels: int | None = None) -> Tensor:
     """Images on the CPU in the type of the arithmetic: uint8 for "integer", float32 for "float".
 
         stored_images(torch.rand(8, 3, 32, 32), "float")
 
     x: (B, C, H, W), uint8 or floating in [0, 1].
+    channels: how many the model is known to take; images of so many are not (B, H, W, C).
 
     ValueError for other values and for channels last. ValueError too for "integer" and values
     between the levels of 8-bit images, since noise on the 8-bit grid says nothing of them.
@@ -26,13 +27,13 @@ def stored_images(x: Tensor, arithmetic: Arithmetic) -> Tensor:
     check_tensor(x, "images (B, C, H, W)")
     x = x.detach().cpu()
     if x.dtype == torch.uint8:
-        check_channels_first(x)
+        check_channels_first(x, channels)
         if x.ndim != 4:
             raise ValueError(
                 f"expected images (B, C, H, W), got {tuple(x.shape)}; add the batch dimension"
             )
         return x if arithmetic == "integer" else x.float() / 255
-    check_images(x)
+    check_images(x, channels=channels)
     if arithmetic == "float":
         return x.float()
     levels = x.double() * 255
