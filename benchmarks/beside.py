@@ -157,7 +157,7 @@ def _at_linf(
 
 def _accuracies(row: Row) -> list[str]:
     """Accuracies in percent; certified ones in brackets where the row is not sound."""
-    cells = [f"{100 * value:.1f}" for value in row.accuracy]
+    cells = ["-" if value is None else f"{100 * value:.1f}" for value in row.accuracy]
     return cells if row.sound else [cells[0], *(f"({cell})" for cell in cells[1:])]
 
 
@@ -215,7 +215,7 @@ def write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
                     "run",
                     ours.sigma,
                     ours.images,
-                    *(f"{100 * value:.2f}" for value in ours.accuracy),
+                    *("" if value is None else f"{100 * value:.2f}" for value in ours.accuracy),
                     ours.acr,
                     "this run",
                 ]

@@ -6,12 +6,16 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsmooth.certify.settings import EARLIER_WORDS, CertifySettings
 from rsmooth.cli.options import DataOptions, ModelOptions
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.folder import CERTIFICATES
 from rsmooth.config.images import image_shape
+
+if TYPE_CHECKING:
+    from rsmooth.records.log import CertificationLog
 
 
 @VERBS.register("certify", positionals=("source",), resumes=True)
@@ -42,7 +46,6 @@ def certify(
     from rsmooth.certify.run.dataset import certify_dataset
     from rsmooth.plumbing.tensors import check_labels
     from rsmooth.records.files import read_log
-    from rsmooth.records.metrics import average_certified_radius, certified_accuracy
 
     model, settings = _in_new_words(model, settings)
     chosen = data.choose(model.source, images)
@@ -55,12 +58,34 @@ def certify(
     )
     if len(log) < len(chosen):  # a rank under torchrun; only the last to finish prints
         return
-    clean = 100 * certified_accuracy(log, [0.0])[0]
     print(
-        f"{len(log.idx)} images certified ({log.time.sum():.1f} s summed over them): accuracy "
-        f"{clean:.1f} % at radius 0, average certified {log.statement.norm} radius "
-        f"{average_certified_radius(log):.4f}; see rsmooth report {journal}"
+        f"{len(log.idx)} images certified ({log.time.sum():.1f} s summed over them, "
+        f"{_numerics(log)}): {_findings(log)}; see rsmooth report {journal}"
     )
+
+
+def _numerics(log: CertificationLog) -> str:
+    """How the network was executed, as the record says it."""
+    known = log.provenance.get("numerics", {})
+    compiled = "" if known.get("compiled", "no") == "no" else f", compiled ({known['compiled']})"
+    return f"{known.get('dtype', 'unknown precision')}{compiled}"
+
+
+def _findings(log: CertificationLog) -> str:
+    """The figures of a run: of modes radius and grid, only at the radii that were asked for."""
+    from rsmooth.records.metrics import average_certified_radius, certified_accuracy
+    from rsmooth.report.runs import Run
+
+    norm, asked = log.statement.norm, Run("", log).asked
+    if asked is None:
+        clean = 100 * certified_accuracy(log, [0.0])[0]
+        return (
+            f"accuracy {clean:.1f} % at radius 0, average certified {norm} radius "
+            f"{average_certified_radius(log):.4f}"
+        )
+    shares = certified_accuracy(log, asked)
+    found = (f"{100 * share:.1f} % at {r:.4g}" for r, share in zip(asked, shares, strict=True))
+    return f"right and certified at {norm} radius: {', '.join(found)}"
 
 
 def _in_new_words(

@@ -31,7 +31,8 @@ def predict(
 ) -> None:
     """Predict the class of images with the smoothed classifier, or abstain.
 
-    A prediction differs from the true answer of g with probability at most alpha.
+    A prediction differs from the true answer of g with probability at most alpha. Where the run
+    folder holds certificates, the network is executed as they record it.
 
     Args:
         images: image files (.png, ...) or .npz files with an array of images, in place of a data
@@ -52,6 +53,7 @@ def predict(
     names, pixels, index, labels = _read(images, data, model.source, layout)
     g = model.load(tuple(pixels.shape[1:]))
     device = next(g.parameters()).device
+    execution = _as_certified(model.source, device.type)
     rows: list[list[object]] = []
     for start in range(0, len(names), batch_size):
         part = slice(start, start + batch_size)
@@ -62,6 +64,7 @@ def predict(
             alpha=prediction.alpha,
             seed=seed,
             index=None if index is None else index[part],
+            **execution,
         )
         answers = zip(names[part], made.label.tolist(), made.p_value.tolist(), strict=True)
         rows += [
@@ -72,6 +75,33 @@ def predict(
         rows = [[*row, int(label)] for row, label in zip(rows, labels.tolist(), strict=True)]
     title = ["image", "prediction", "p_value", *(["label"] if labels is not None else [])]
     _write(title, rows, out)
+
+
+def _as_certified(source: Path | None, device: str) -> dict[str, Any]:
+    """The options of execution that the certificates of a run folder record, if there are any.
+
+    A certificate holds for the network as it was executed. On another kind of device that cannot be
+    had, which is said.
+    """
+    from rsmooth.config.folder import CERTIFICATES
+    from rsmooth.records.files import read_log
+
+    if source is None or not (source / CERTIFICATES).is_file():
+        return {}
+    numerics = read_log(source).provenance.get("numerics")
+    if not isinstance(numerics, dict):
+        return {}
+    if numerics["device"] != device:
+        print(
+            f"rsmooth predict: the certificates of {source} are of {numerics['device']}, and these "
+            f"predictions of {device}, whose rounding differs; see docs/threat-model.md",
+            file=sys.stderr,
+        )
+    return {
+        "precision": numerics["dtype"],
+        "batch_size": numerics["batch"],
+        "compile": "always" if numerics["compiled"] == "inductor" else "never",
+    }
 
 
 def _read(

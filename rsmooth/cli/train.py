@@ -172,6 +172,8 @@ def _summarise(run: Path, epoch: dict[str, Any], images: str) -> None:
     reached = ""
     if accuracy is not None:  # a method may train without a single answer of the classifier
         reached = f"accuracy under noise {100 * float(accuracy):.1f} % on the {images} images; "
+    if "precision" in epoch:
+        reached += f"computed in {epoch['precision']}; "
     print(f"trained {run}: {reached}see rsmooth certify {run}")
 
 

@@ -24,6 +24,8 @@ _EFFECTS = {
     "target": "testing the label spares the selection",
 }
 
+_AVERAGES = {"radius": "and so is the ACR", "grid": "and its ACR is a lower bound"}
+
 
 def caveats(runs: Sequence[Run]) -> list[str]:
     """Warnings about single runs and about comparing them, in words; empty without any.
@@ -81,8 +83,8 @@ def _about_run(run: Run) -> list[str]:
         found.append(f"{run.name}: unfinished, {len(run.log):,} of {whole:,} images are there.")
     if run.setting("mode") in ("radius", "grid"):
         found.append(
-            f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; its "
-            "ACR, and its curve between them, are lower bounds."
+            f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; "
+            f"other radii are left out, {_AVERAGES[run.setting('mode')]}."
         )
     if run.setting("target") == "label":
         found.append(
@@ -117,6 +119,10 @@ def _about_radii(run: Run) -> list[str]:
 def _worse_than_constant(run: Run) -> float | None:
     """The radius from which on answering one class would certify more; None if there is none."""
     cap = run.largest_radius
+    if run.asked is not None:
+        at = np.array(run.asked)
+        low = certified_accuracy(run.log, at) < constant_classifier_accuracy(run.log, at, cap)
+        return float(at[np.flatnonzero(low)[0]]) if low.any() else None
     radii = np.linspace(0.0, cap, 401)[:-1]
     worse = certified_accuracy(run.log, radii) < constant_classifier_accuracy(run.log, radii, cap)
     if not worse[-1]:

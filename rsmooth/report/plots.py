@@ -42,7 +42,8 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
 
     bands: 95 % intervals (Wilson, pointwise) around the curves, for up to four runs.
 
-    The constant classifier is dotted. The axis names the norm of the runs. linf radii are in steps
+    Runs that decided only some radii are points there, with their intervals. The constant
+    classifier is dotted. The axis names the norm of the runs. linf radii are in steps
     of 1/255. RecordError for runs of different norms or kinds.
     """
     check_one_group([run.statement for run in runs])
@@ -51,8 +52,11 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
     figure, axes = _axes(title)
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     for number, run in enumerate(runs):
-        radii = curve_radii(run.log)
         line = _line(number)
+        if run.asked is not None:
+            _points(axes, run, unit, line["color"])
+            continue
+        radii = curve_radii(run.log)
         axes.plot(
             unit * radii,
             100 * certified_accuracy(run.log, radii),
@@ -89,6 +93,23 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
     )
     _legend(axes)
     return figure
+
+
+def _points(axes: Any, run: Run, unit: float, colour: str) -> None:
+    """A run of mode radius or grid: its accuracy at the radii that it decided."""
+    radii = np.array(run.asked)
+    value = certified_accuracy(run.log, radii)
+    low, high = accuracy_interval(run.log, radii)
+    axes.errorbar(
+        unit * radii,
+        100 * value,
+        100 * np.stack([value - low, high - value]),
+        fmt="o",
+        color=colour,
+        capsize=2,
+        clip_on=False,
+        label=f"{run.label} (decided at these radii)",
+    )
 
 
 def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
@@ -192,13 +213,17 @@ def curve_radii(log: CertificationLog) -> Any:
 
 
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
-    """Write ``stem.png`` and ``stem.pdf``; returns their paths.
+    """Write ``stem.png`` and ``stem.pdf``, with TrueType fonts; returns their paths.
 
     save_figure(accuracy_figure(runs), "out/curves")
     """
+    import matplotlib
+
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
-    for path in paths:
-        figure.savefig(path)
+    # As TrueType: the Type 3 fonts of the default are refused by IEEE, ACM and ScholarOne.
+    with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):
+        for path in paths:
+            figure.savefig(path)
     return paths
 
 

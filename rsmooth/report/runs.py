@@ -87,6 +87,38 @@ class Run:
         return alpha if alpha is None or spent is None else float(spent)
 
     @property
+    def asked(self) -> tuple[float, ...] | None:
+        """The only radii that were decided, as in modes radius and grid; None for all of them.
+
+        They are in the norm of the log.
+        """
+        options = self.setting("mode_options") or {}
+        if self.setting("mode") == "radius" and options.get("radius") is not None:
+            radii = [options["radius"]]
+        elif self.setting("mode") == "grid" and options.get("radii"):
+            radii = list(options["radii"])
+        else:
+            return None
+        return tuple(sorted(self._converted(float(radius)) for radius in radii))
+
+    def decided(self, radius: float) -> bool:
+        """Whether the run decided which images are certified at this radius; 0 is the image itself.
+
+        Below a radius that was asked for, the share of certified images is only a lower bound.
+        """
+        return self.asked is None or any(
+            radius <= each <= radius * (1 + 1e-9) for each in self.asked
+        )
+
+    def _converted(self, radius: float) -> float:
+        """A radius in the norm of the noise, in that of the log."""
+        norm = None if self.noise is None else self.noise.norm
+        for step in self.setting("converted") or []:
+            radius = radius_in_norm(radius, step["dimension"], step["to"], source=norm or "l2")
+            norm = step["to"]
+        return radius
+
+    @property
     def certify_seconds(self) -> float:
         """Seconds spent on certification, summed over the images."""
         return float(self.log.time.sum())
@@ -181,14 +213,18 @@ def distinct_names(paths: Sequence[Path]) -> list[str]:
 def default_radii(runs: Sequence[Run]) -> list[float]:
     """Radii for a table, up to the largest at which any run is right.
 
-    These are the radii that deterministic runs were asked for, where their records say so. Else
-    they step by 0.25, as the field's tables do, unless that gives next to none or more than ten of
-    them. linf radii step by 1/255.
+    These are the radii that runs of modes radius and grid, and deterministic runs, were asked for.
+    Else they step by 0.25, as the field's tables do, unless that gives next to none or more than
+    ten of them. linf radii step by 1/255.
     """
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
-    asked = {radius for run in runs for radius in run.setting("epsilons") or []}
+    asked = {float(radius) for run in runs for radius in run.setting("epsilons") or []}
+    decided = {radius for run in runs for radius in run.asked or ()}
+    if decided:
+        others = [run for run in runs if run.asked is None]
+        return sorted({*decided, *(default_radii(others) if others else ())} - {0.0})
     if asked and len(asked) <= 10:
-        return sorted(float(radius) for radius in asked if radius)
+        return sorted(radius for radius in asked if radius)
     step = 0.05 if reach < 0.2 else 0.1 if reach < 0.5 else 0.25
     pixels = runs[0].statement.norm == "linf"
     scale = 255 if pixels else 1  # so that each radius is exactly a number of pixel steps

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from rsmooth.records.log import image_difference
 from rsmooth.records.metrics import (
     base_accuracy_under_noise,
-    best_runs,
     certified_accuracy,
     high_probability_accuracy,
     label_probability_quantiles,
@@ -21,7 +20,7 @@ from rsmooth.records.statistics import (
 )
 from rsmooth.report.caveats import caveats
 from rsmooth.report.runs import Run
-from rsmooth.report.tables import Table, md_row, md_rule, to_markdown
+from rsmooth.report.tables import Table, averages, md_row, md_rule, to_markdown, winners
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SETTINGS = ("mode", "target", "seed", "rsmooth")
@@ -50,6 +49,8 @@ def overview(tables: Sequence[Table]) -> str:
 def table_section(runs: Sequence[Run], table: Table) -> str:
     """The table of a group under its heading, with what its columns mean."""
     acr = "; ACR: average certified radius" if table.kind == "probabilistic" else ""
+    if not all(run.asked is None for run in runs):
+        acr += "; -: not decided, since the run was asked about other radii"
     also = ", and so at that l1 radius" if table.norm == "l2" else ""
     return (
         f"## {table.caption}\n\n{to_markdown(table)}\n{_certainty(runs)} Accuracies in %, each ± "
@@ -77,10 +78,10 @@ def envelope_section(runs: Sequence[Run], table: Table) -> str:
     """Which run the upper envelope is of, at each radius."""
     if not any(row.name == "upper envelope" for row in table.rows):
         return ""
-    winners = best_runs([run.log for run in runs], table.radii)
     parts = [
         f"r={name} {runs[winner].name}"
-        for name, winner in zip(table.radius_names, winners, strict=True)
+        for name, winner in zip(table.radius_names, winners(runs, table.radii), strict=True)
+        if winner is not None
     ]
     return (
         f"Best run at each radius, chosen on these images, which flatters it: {', '.join(parts)}.\n"
@@ -95,8 +96,9 @@ def intervals_section(runs: Sequence[Run], table: Table) -> str:
     lines = ["### 95 % intervals\n", *_header(table)]
     for run in sound:
         low, high = accuracy_interval(run.log, [0.0, *table.radii])
-        cells = [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(low, high, strict=True)]
-        mean = "{:.3f} to {:.3f}".format(*radius_interval(run.log))
+        spans = [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(low, high, strict=True)]
+        cells = _decided_cells([run], table, spans)
+        mean = "{:.3f} to {:.3f}".format(*radius_interval(run.log)) if averages(run) else "-"
         lines.append(md_row(run.name, *cells, *_acr(table, mean)))
     note = "; for ACR the bootstrap's" if table.kind == "probabilistic" else ""
     return "\n".join(lines) + f"\n\nWilson's interval{note}.\n" + _at_least(sound, table)
@@ -110,7 +112,8 @@ def _at_least(runs: Sequence[Run], table: Table) -> str:
     lines = ["\n### True of these images with probability 99.9 %\n", *_header(table, acr=False)]
     for run in known:
         least = high_probability_accuracy(run.log, [0.0, *table.radii], run.spent_alpha)
-        lines.append(md_row(run.name, *(f"{100 * value:.1f}" for value in least)))
+        cells = _decided_cells([run], table, [f"{100 * value:.1f}" for value in least])
+        lines.append(md_row(run.name, *cells))
     text = "Certified accuracy in %, less the share of certificates that may be false by alpha."
     return "\n".join(lines) + f"\n\n{text}\n"
 
@@ -147,14 +150,25 @@ def differences_section(runs: Sequence[Run], table: Table) -> str:
 
 def _paired(first: Run, second: Run, table: Table) -> tuple[list[str], list[str]]:
     """The cells of a comparison, and the differences in it that are too small to claim."""
-    paired = compare(first.log, second.log, [0.0, *table.radii])
-    cells = [
+    decided = [r for r in (0.0, *table.radii) if first.decided(r) and second.decided(r)]
+    paired = compare(first.log, second.log, decided)
+    differences = iter(
         f"{100 * d:+.1f} ± {100 * e:.1f} ({_p(p)})"
         for d, e, p in zip(paired.accuracy, paired.accuracy_error, paired.accuracy_p, strict=True)
-    ]
+    )
+    cells = [next(differences) if r in decided else "-" for r in (0.0, *table.radii)]
+    averaged = first.asked == second.asked and averages(first)
     mean = f"{paired.radius:+.3f} ± {paired.radius_error:.3f} ({_p(paired.radius_p)})"
-    claims = paired.weak_claims(average=table.kind == "probabilistic")
-    return [*cells, *_acr(table, mean)], claims
+    claims = paired.weak_claims(average=table.kind == "probabilistic" and averaged)
+    return [*cells, *_acr(table, mean if averaged else "-")], claims
+
+
+def _decided_cells(runs: Sequence[Run], table: Table, cells: Sequence[str]) -> list[str]:
+    """Cells at radius 0 and at those of the table; a dash where a run did not decide it."""
+    return [
+        cell if all(run.decided(radius) for run in runs) else "-"
+        for radius, cell in zip((0.0, *table.radii), cells, strict=True)
+    ]
 
 
 def _header(table: Table, *, acr: bool = True) -> list[str]:
@@ -178,9 +192,10 @@ def votes_section(runs: Sequence[Run]) -> str:
         values = (
             base_accuracy_under_noise(run.log),
             majority_accuracy(run.log),
-            certified_accuracy(run.log, 0.0),
+            float(certified_accuracy(run.log, 0.0)),
         )
-        lines.append(md_row(run.label, *(f"{100 * value:.1f}" for value in values)))
+        *cells, certified = (f"{100 * value:.1f}" for value in values)
+        lines.append(md_row(run.label, *cells, certified if run.decided(0.0) else "-"))
     lines += [
         "\n### Probability of the true class under noise\n",
         md_row("method", *(f"{100 * q:g} %" for q in QUANTILES)),

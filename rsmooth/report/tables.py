@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -29,7 +29,8 @@ class Row:
 
         Row("smoothadv", accuracy=(0.75, 0.6), accuracy_error=(0.02, 0.02))
 
-    accuracy, accuracy_error: fractions at radius 0 (clean) and at each radius of the table.
+    accuracy, accuracy_error: fractions at radius 0 (clean) and at each radius of the table; None
+        where the run did not decide it.
     acr: average certified radius, of probabilistic certificates.
     noise: in words.
     sigma: of Gaussian noise.
@@ -39,8 +40,8 @@ class Row:
     """
 
     name: str
-    accuracy: tuple[float, ...]
-    accuracy_error: tuple[float, ...] | None = None
+    accuracy: tuple[float | None, ...]
+    accuracy_error: tuple[float | None, ...] | None = None
     acr: float | None = None
     acr_error: float | None = None
     noise: str | None = None
@@ -100,12 +101,27 @@ def build_table(runs: Sequence[Run], radii: Sequence[float]) -> Table:
     sound = [k for k, run in enumerate(runs) if run.statement.sound]
     alike = all(image_difference(first, run.log) is None for run in runs[1:])
     if len(sound) > 1 and alike:
-        winners = best_runs([run.log for run in runs], wanted)
-        best = tuple(rows[winner].accuracy[k] for k, winner in enumerate(winners))
+        best = tuple(
+            None if winner is None else rows[winner].accuracy[k]
+            for k, winner in enumerate(winners(runs, wanted))
+        )
         rows.append(Row("upper envelope", best, images=len(first)))
     rows.append(_constant(runs, wanted))
     norm, kind = runs[0].statement.group
     return Table(tuple(map(float, radii)), tuple(rows), norm, kind)
+
+
+def winners(runs: Sequence[Run], radii: Sequence[float]) -> list[int | None]:
+    """Which run is best at each radius, among those that decided it; None where none did.
+
+    winners(runs, [0.0, 0.25])      # [1, None]
+    """
+    found: list[int | None] = []
+    for radius in radii:
+        able = [k for k, run in enumerate(runs) if run.statement.sound and run.decided(radius)]
+        best = best_runs([runs[k].log for k in able], [radius])[0] if able else None
+        found.append(None if best is None else able[int(best)])
+    return found
 
 
 def _constant(runs: Sequence[Run], radii: Sequence[float]) -> Row:
@@ -126,6 +142,26 @@ def _if_probabilistic(run: Run, value: float) -> float | None:
     A deterministic run proves the radii that were tried. Their average would depend on these.
     """
     return value if run.statement.kind == "probabilistic" else None
+
+
+def _if_averaged(run: Run, value: float) -> float | None:
+    """The value of a probabilistic run that decided more than one radius, else None."""
+    return _if_probabilistic(run, value) if averages(run) else None
+
+
+def averages(run: Run) -> bool:
+    """Whether the average of a run's radii says anything: in mode radius they are all alike."""
+    return run.asked is None or len(run.asked) > 1
+
+
+def if_decided(
+    run: Run, radii: Sequence[float], values: Iterable[float]
+) -> tuple[float | None, ...]:
+    """The values at radii (R,) as plain numbers; None at those that the run did not decide."""
+    return tuple(
+        float(value) if run.decided(radius) else None
+        for radius, value in zip(radii, values, strict=True)
+    )
 
 
 def radius_name(radius: float, norm: str) -> str:
@@ -175,7 +211,9 @@ def percentages(row: Row) -> list[str]:
     """
     errors = row.accuracy_error or (None,) * len(row.accuracy)
     shown = [
-        _with_error(100 * value, None if error is None else 100 * error, 1)
+        _with_error(
+            None if value is None else 100 * value, None if error is None else 100 * error, 1
+        )
         for value, error in zip(row.accuracy, errors, strict=True)
     ]
     return shown if row.sound else [shown[0], *(f"({cell})" for cell in shown[1:])]
@@ -190,18 +228,17 @@ def duration(seconds: float) -> str:
 
 def _row(run: Run, radii: Sequence[float]) -> Row:
     log = run.log
-    errors = accuracy_standard_error(log, radii)
     error = radius_standard_error(log) if len(log) > 1 else None
     return Row(
         run.label,
-        tuple(map(float, certified_accuracy(log, radii))),
-        tuple(map(float, errors)),
-        acr=_if_probabilistic(run, average_certified_radius(log)),
-        acr_error=None if error is None else _if_probabilistic(run, error),
+        if_decided(run, radii, certified_accuracy(log, radii)),
+        if_decided(run, radii, accuracy_standard_error(log, radii)),
+        acr=_if_averaged(run, average_certified_radius(log)),
+        acr_error=None if error is None else _if_averaged(run, error),
         noise=run.noise_words,
         sigma=run.sigma,
         images=len(log),
-        abstained=abstention_rate(log),
+        abstained=abstention_rate(log) if run.decided(0.0) else None,
         classes=predicted_classes(log),
         training=run.training,
         certify_seconds=run.certify_seconds or None,  # tables may have no times

@@ -70,7 +70,9 @@ def test_training_goes_on_from_a_model_and_from_a_teacher(
     ]
     capsys.readouterr()
     assert main(["train", str(taught), "--sigma", "0.25", *brief, *teacher]) == 0
-    assert f"trained {taught}: accuracy under noise" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"trained {taught}: accuracy under noise" in said
+    assert "; computed in float32; see" in said
     epoch = json.loads((taught / "metrics.jsonl").read_text())
     alone = json.loads((tuned / "metrics.jsonl").read_text())
     assert (

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 
 from rsmooth import ATTACKS
-from rsmooth.attacks import PGD
+from rsmooth.attacks import PGD, to_foolbox
+from rsmooth.certify.run.dataset import model_hash
 from rsmooth.data import ImageData
-from rsmooth.evaluate import attack_data
+from rsmooth.evaluate import attack_data, audit, empirical_accuracy
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import base_labels, images, linear_net, smooth_net
 from tests.certify.nets import half_space
@@ -111,3 +113,42 @@ def test_images_without_a_gradient_are_counted_over_all_batches() -> None:
     with pytest.warns(UserWarning, match="for 5 of 6 images: there the attack has measured noth"):
         found = attack_data(g, data, attack, n=50, num_noise=2, batch_size=4)
     assert found.without_gradient == found.record()["without_gradient"] == 5
+
+
+def test_threads_leave_the_random_state_as_it_was() -> None:
+    g = smooth_net(sigma=0.2).float()
+    pixels = (images(4) * 255).round().to(torch.uint8)
+    y = base_labels(g, pixels.float() / 255)
+    data = ImageData(pixels, y, torch.arange(4), 5, "toy", "test")
+    foolbox = ATTACKS.create("foolbox", attack="L2PGD", epsilon=0.2, options={"steps": 1})
+
+    def use(_: int) -> object:
+        return attack_data(g, data, foolbox, n=30, num_noise=1, alpha=0.3)
+
+    before, alone = torch.get_rng_state(), use(0)
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(use, range(6))) == [alone] * 6
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_base_classifier_in_place_of_g_is_named() -> None:
+    base = smooth_net().base
+    data = ImageData(
+        torch.zeros(1, 3, 4, 4, dtype=torch.uint8),
+        torch.zeros(1).long(),
+        torch.arange(1),
+        5,
+        "",
+        "",
+    )
+    for use in (
+        lambda: attack_data(base, data, None),  # type: ignore[arg-type]
+        lambda: audit(base, data, None),  # type: ignore[arg-type]
+        lambda: to_foolbox(base),  # type: ignore[arg-type]
+        lambda: model_hash(base),  # type: ignore[arg-type]
+        lambda: empirical_accuracy(
+            base, images(1), torch.zeros(1).long(), PGD(epsilon=1.0, steps=1)
+        ),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(TypeError, match="expected a SmoothedClassifier, got Sequential; wrap"):
+            use()

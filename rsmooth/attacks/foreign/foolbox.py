@@ -20,7 +20,7 @@ from rsmooth.attacks.base import Attack, Problem, Victim
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.registry import ATTACKS
-from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 if TYPE_CHECKING:
     from foolbox.attacks.base import Attack as TheirAttack
@@ -157,6 +157,7 @@ def to_foolbox(g: SmoothedClassifier, bounds: Bounds = (0.0, 1.0)) -> SmoothedMo
     The noise is fresh in each call. Within ``g.frozen_noise`` an attack sees one deterministic
     function. Its searches and success flags presume that. Put g in eval mode first.
     """
+    check_smoothed(g)
     _import_foolbox()
     from rsmooth.attacks.foreign.foolbox_side import SmoothedModel
 

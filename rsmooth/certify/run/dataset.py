@@ -309,6 +309,7 @@ def model_hash(g: SmoothedClassifier) -> str:
     same numbers, even if their ``forward`` differs. Give a changed class another name, or record
     the difference in ``provenance``.
     """
+    check_smoothed(g)
     layers = re.sub(r"0x[0-9a-f]+", "", repr(g.base))  # addresses differ between processes
     digest = hashlib.sha256(layers.encode())
     for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):

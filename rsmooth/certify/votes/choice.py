@@ -25,9 +25,10 @@ logger = logging.getLogger(__name__)
 # image on a core, and float32 is repeated to the bit by more kinds of machines.
 BFLOAT16_WORTH = 1e9
 # Above, the network is compiled, which takes 5 to 30 s. A core needs about 15 s for as many
-# operations, and a compiled network is at most 1.15 times faster there. On a GPU, a hundred images
-# of that many take a minute, and a compiled network is 1.4 times faster.
-COMPILE_WORTH = {"cpu": 2e12, "cuda": 2e13}
+# operations, and a compiled network is at most 1.15 times faster there (resnet8 and resnet20 on
+# AVX512). On a GPU, 500 images of that many take a minute, and a compiled network is 1.3 to 1.4
+# times faster (resnet20 and resnet110 on an H200).
+COMPILE_WORTH = {"cpu": 2e12, "cuda": 5e12}
 
 
 def choose_network(
