@@ -16,6 +16,7 @@ from rsmooth._version import __version__
 from rsmooth.cli.argv import expand
 from rsmooth.cli.signature import call
 from rsmooth.cli.verbs import VERBS, manner
+from rsmooth.plumbing.errors import on_command_line
 from rsmooth.plumbing.exits import WRONG, run
 from rsmooth.plumbing.values import plain
 
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in VERBS:
         print(f"rsmooth: error: {_unknown(name)}; see rsmooth --help", file=sys.stderr)
         return WRONG
-    return run(lambda: _run(name, arguments[1:]), f"rsmooth {name}")
+    with on_command_line():
+        return run(lambda: _run(name, arguments[1:]), f"rsmooth {name}")
 
 
 def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
