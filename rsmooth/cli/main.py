@@ -10,6 +10,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rsmooth._version import __version__
@@ -60,6 +61,7 @@ def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     parser = verb_parser(name, verb, VERBS.describe(name))
     written = expand(arguments, manner(verb).positionals, parts_of(verb))
     try:
+        _check_keys(written)
         options: dict[str, Any] = parser.parse_args(written).as_dict()
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -67,6 +69,25 @@ def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
         ) from None
     options.pop("config", None)
     return {name: plain(value) for name, value in options.items()}
+
+
+def _check_keys(written: Sequence[str]) -> None:
+    """ValueError for a file of --config with a key that repeats; the parser says all else."""
+    from yaml import YAMLError
+
+    from rsmooth.plumbing.yaml_text import RepeatedKeyError, load_yaml
+
+    for token, upcoming in zip(written, [*written[1:], ""], strict=True):
+        option, _, value = token.partition("=")
+        path = Path(value or upcoming)
+        if option != "--config" or not path.is_file():
+            continue
+        try:
+            load_yaml(path.read_text(encoding="utf-8"))
+        except RepeatedKeyError as error:
+            raise ValueError(f"expected each key once in {path}, got {error.problem}") from None
+        except YAMLError:
+            continue
 
 
 def overview() -> str:
