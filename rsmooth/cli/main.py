@@ -77,7 +77,7 @@ def _check_keys(written: Sequence[str]) -> None:
 
     from rsmooth.plumbing.yaml_text import RepeatedKeyError, load_yaml
 
-    for token, upcoming in zip(written, [*written[1:], ""], strict=True):
+    for token, upcoming in zip(written, [*written[1:], ""], strict=False):
         option, _, value = token.partition("=")
         path = Path(value or upcoming)
         if option != "--config" or not path.is_file():
