@@ -259,8 +259,17 @@ class SmoothedClassifier(nn.Module):
                 "the file is incomplete: write it again with SmoothedClassifier.save"
             )
         architecture = content["architecture"]
-        with torch.inference_mode(False):  # whose tensors could not be attacked or trained
-            return cls._of_content(content, architecture, str(path), map_location)
+        try:
+            with torch.inference_mode(False):  # whose tensors could not be attacked or trained
+                return cls._of_content(content, architecture, str(path), map_location)
+        except Exception as error:  # entries of other types fail in a dozen ways
+            if str(path) in str(error):
+                raise
+            raise ValueError(
+                f"expected a model written by SmoothedClassifier.save, got {path}, whose entries "
+                f"do not make one ({type(error).__name__}: {error}); write it again, or install "
+                "the package that its architecture is from"
+            ) from error
 
     @classmethod
     def _of_content(

@@ -15,7 +15,7 @@ from typing import Any
 
 from rsmooth._version import __version__
 from rsmooth.cli.argv import expand
-from rsmooth.cli.signature import call
+from rsmooth.cli.signature import call, options_of
 from rsmooth.cli.verbs import VERBS, manner
 from rsmooth.plumbing.errors import on_command_line
 from rsmooth.plumbing.exits import WRONG, run
@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rsmooth: error: {_unknown(name)}; see rsmooth --help", file=sys.stderr)
         return WRONG
     with on_command_line():
-        return run(lambda: _run(name, arguments[1:]), f"rsmooth {name}")
+        return run(
+            lambda: _run(name, arguments[1:]), f"rsmooth {name}", lambda line: _reworded(line, name)
+        )
 
 
 def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
@@ -69,6 +71,17 @@ def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
         ) from None
     options.pop("config", None)
     return {name: plain(value) for name, value in options.items()}
+
+
+def _reworded(line: str, name: str) -> str:
+    """The line of an error with options of the verb in place of keywords of the library."""
+    if "=" not in line.rpartition("; ")[2]:
+        return line  # and nothing is imported
+    from rsmooth.cli.parsing import parts_of
+    from rsmooth.cli.remedies import in_command_words
+
+    verb = VERBS.get(name)
+    return in_command_words(line, [each.name for each in options_of(verb)], parts_of(verb))
 
 
 def _check_keys(written: Sequence[str]) -> None:
