@@ -18,13 +18,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from benchmarks.presets import Arm
 from benchmarks.provenance import provenance
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.parent import end_with_parent
+from rsmooth.plumbing.yaml_text import load_yaml
 
 ARM, STATE, TIMES, SUMMARY = "arm.yaml", "state.json", "times.jsonl", "summary.json"
 STOPPED = exits.STOPPED
@@ -68,7 +67,7 @@ def run_arm(folder: Path, command: str | None = None) -> None:
 
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    arm = Arm(folder.name, **yaml.safe_load((folder / ARM).read_text(encoding="utf-8")))
+    arm = Arm(folder.name, **load_yaml((folder / ARM).read_text(encoding="utf-8")))
     seeds = {"train": arm.train.get("seed", 0)}
     with _stage(folder, "train", _training_length(arm.train)):
         options = arm.train_options(folder.parent)

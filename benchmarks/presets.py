@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
+from rsmooth.plumbing.yaml_text import load_yaml
 
 FOLDER = Path(__file__).parent / "presets"
 ABLATIONS = Path(__file__).parent / "ablations.yaml"
@@ -89,7 +89,7 @@ def load_preset(
         raise ValueError(
             f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file"
         )
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = load_yaml(path.read_text(encoding="utf-8"))
     unknown = sorted(set(content) - _KEYS)
     if unknown or "arms" not in content:
         raise ValueError(
@@ -139,7 +139,7 @@ def select_arms(preset: Preset, names: list[str] | None) -> Preset:
 
 def ablation_names() -> list[str]:
     """The names of the shipped ablations."""
-    return list(yaml.safe_load(ABLATIONS.read_text(encoding="utf-8")))
+    return list(load_yaml(ABLATIONS.read_text(encoding="utf-8")))
 
 
 def ablation(preset: Preset, what: str) -> Preset:
@@ -179,7 +179,7 @@ def ablation(preset: Preset, what: str) -> Preset:
 def _ablation(what: str) -> tuple[str, dict[str, Any]]:
     """Name and content of a shipped ablation or of a YAML file."""
     if not what.endswith((".yaml", ".yml")):
-        shipped = yaml.safe_load(ABLATIONS.read_text(encoding="utf-8"))
+        shipped = load_yaml(ABLATIONS.read_text(encoding="utf-8"))
         if what not in shipped:
             raise ValueError(
                 f"expected an ablation, got {what!r}; known: {', '.join(shipped)}, or a .yaml file"
@@ -188,7 +188,7 @@ def _ablation(what: str) -> tuple[str, dict[str, Any]]:
     path = Path(what)
     if not path.exists():
         raise ValueError(f"expected an ablation, got {what!r}, which is not there; name a file")
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = load_yaml(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict) or set(content) != {"title", "arms"} or not content["arms"]:
         found = ", ".join(content) if isinstance(content, dict) else type(content).__name__
         raise ValueError(

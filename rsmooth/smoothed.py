@@ -18,6 +18,7 @@ from rsmooth._version import __version__
 from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
 from rsmooth.models.safetensors import SUFFIX, in_half, read_tensors, write_tensors
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
+from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
@@ -241,8 +242,11 @@ class SmoothedClassifier(nn.Module):
         content = _read(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise ValueError(
-                f"expected a model written by SmoothedClassifier.save, got {path}; published "
-                "checkpoints are opened by rsmooth.models.load_checkpoint"
+                f"expected a model written by SmoothedClassifier.save, got {path}; "
+                + remedy(
+                    "published checkpoints are opened by rsmooth.models.load_checkpoint",
+                    f"name a checkpoint of others as --checkpoint {path}, with --sigma",
+                )
             )
         # Files of earlier versions know no noise but Gaussian.
         if "sigma" in content:
@@ -255,8 +259,17 @@ class SmoothedClassifier(nn.Module):
                 "the file is incomplete: write it again with SmoothedClassifier.save"
             )
         architecture = content["architecture"]
-        with torch.inference_mode(False):  # whose tensors could not be attacked or trained
-            return cls._of_content(content, architecture, str(path), map_location)
+        try:
+            with torch.inference_mode(False):  # whose tensors could not be attacked or trained
+                return cls._of_content(content, architecture, str(path), map_location)
+        except Exception as error:  # entries of other types fail in a dozen ways
+            if str(path) in str(error):
+                raise
+            raise ValueError(
+                f"expected a model written by SmoothedClassifier.save, got {path}, whose entries "
+                f"do not make one ({type(error).__name__}: {error}); write it again, or install "
+                "the package that its architecture is from"
+            ) from error
 
     @classmethod
     def _of_content(

@@ -351,3 +351,33 @@ def test_frozen_noise_needs_integers(options) -> None:
         pass
     assert g.num_noise == 16
     assert not torch.equal(g(images()), g(images())), "expected fresh noise still"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("noise", {"name": "gaussian", "sigma": "wide"}),
+        ("noise", 3),
+        ("noise", {"name": "cauchy"}),
+        ("num_classes", "ten"),
+        ("num_classes", [1]),
+        ("num_noise", None),
+        ("architecture", {}),
+        ("architecture", 3),
+        ("architecture", {"name": "nobody", "options": {}}),
+        ("architecture", {"name": "resnet8", "options": {"depth": 3}}),
+        ("architecture", {"name": "resnet8", "options": 3}),
+        ("state_dict", None),
+        ("state_dict", [1]),
+    ],
+)
+def test_a_model_file_with_entries_of_other_types_is_named(key, value, tmp_path):
+    path = tmp_path / "model.pt"
+    SmoothedClassifier(MODELS.create("resnet8"), 0.25, 10).save(path)
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, key: value}, path)
+    if key == "noise":
+        del content["sigma"]
+        torch.save({**content, key: value}, path)
+    with pytest.raises(ValueError, match=r"expected .*model\.pt"):
+        SmoothedClassifier.load(path)

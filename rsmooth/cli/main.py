@@ -10,12 +10,14 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rsmooth._version import __version__
 from rsmooth.cli.argv import expand
-from rsmooth.cli.signature import call
+from rsmooth.cli.signature import call, options_of
 from rsmooth.cli.verbs import VERBS, manner
+from rsmooth.plumbing.errors import on_command_line
 from rsmooth.plumbing.exits import WRONG, run
 from rsmooth.plumbing.values import plain
 
@@ -47,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in VERBS:
         print(f"rsmooth: error: {_unknown(name)}; see rsmooth --help", file=sys.stderr)
         return WRONG
-    return run(lambda: _run(name, arguments[1:]), f"rsmooth {name}")
+    with on_command_line():
+        return run(
+            lambda: _run(name, arguments[1:]), f"rsmooth {name}", lambda line: _reworded(line, name)
+        )
 
 
 def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
@@ -58,6 +63,7 @@ def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     parser = verb_parser(name, verb, VERBS.describe(name))
     written = expand(arguments, manner(verb).positionals, parts_of(verb))
     try:
+        _check_keys(written)
         options: dict[str, Any] = parser.parse_args(written).as_dict()
     except UnicodeDecodeError as error:
         raise ValueError(
@@ -65,6 +71,36 @@ def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
         ) from None
     options.pop("config", None)
     return {name: plain(value) for name, value in options.items()}
+
+
+def _reworded(line: str, name: str) -> str:
+    """The line of an error with options of the verb in place of keywords of the library."""
+    if "=" not in line.rpartition("; ")[2]:
+        return line  # and nothing is imported
+    from rsmooth.cli.parsing import parts_of
+    from rsmooth.cli.remedies import in_command_words
+
+    verb = VERBS.get(name)
+    return in_command_words(line, [each.name for each in options_of(verb)], parts_of(verb))
+
+
+def _check_keys(written: Sequence[str]) -> None:
+    """ValueError for a file of --config with a key that repeats; the parser says all else."""
+    from yaml import YAMLError
+
+    from rsmooth.plumbing.yaml_text import RepeatedKeyError, load_yaml
+
+    for token, upcoming in zip(written, [*written[1:], ""], strict=False):
+        option, _, value = token.partition("=")
+        path = Path(value or upcoming)
+        if option != "--config" or not path.is_file():
+            continue
+        try:
+            load_yaml(path.read_text(encoding="utf-8"))
+        except RepeatedKeyError as error:
+            raise ValueError(f"expected each key once in {path}, got {error.problem}") from None
+        except YAMLError:
+            continue
 
 
 def overview() -> str:

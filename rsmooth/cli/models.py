@@ -37,6 +37,7 @@ def load_own(
 
 def load_published(
     checkpoint: Path,
+    arch: str | None,
     normalize: str,
     sigma: float | None,
     noise: Spec | None,
@@ -48,7 +49,7 @@ def load_published(
     from rsmooth.smoothed import SmoothedClassifier
 
     target, drawn = pick_device(device), build_noise(sigma, noise)
-    base = load_checkpoint(checkpoint, normalize=normalize)
+    base = load_checkpoint(checkpoint, normalize=normalize, arch=arch)
     assert base.architecture is not None
     classes = base.architecture["options"]["num_classes"]
     g = SmoothedClassifier(base, noise=drawn, num_classes=classes).to(target).eval()

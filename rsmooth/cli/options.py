@@ -42,14 +42,16 @@ class ModelOptions(RunOptions):
     """A model that rsmooth trained, or a published checkpoint.
 
     checkpoint: a published checkpoint.pth.tar, in place of a run folder
-    normalize: normalisation of the checkpoint: cifar10, cifar10-center, imagenet, imagenet-center
-        or none
+    arch: architecture of the checkpoint, where the file names none (see rsmooth list models)
+    normalize: normalisation of the checkpoint, where the file does not hold it: cifar10,
+        cifar10-center, imagenet, imagenet-center or none
     sigma: standard deviation of the Gaussian noise that smooths the checkpoint
     noise: other noise that smooths the checkpoint, e.g. uniform with --noise.half_width 0.5 (see
         rsmooth list noises)
     """
 
     checkpoint: Path | None = None
+    arch: str | None = None
     normalize: str | None = None
     sigma: float | None = None
     noise: Spec | None = None
@@ -62,14 +64,21 @@ class ModelOptions(RunOptions):
             self._check_own()
             return super().load(shape)
         self._check_published()
-        assert self.normalize is not None
         return load_published(
-            self.checkpoint, self.normalize, self.sigma, self.noise, self.device, shape
+            self.checkpoint,
+            self.arch,
+            self.normalize or "unknown",
+            self.sigma,
+            self.noise,
+            self.device,
+            shape,
         )
 
     def _check_own(self) -> None:
         given = [
-            name for name in ("normalize", "sigma", "noise") if getattr(self, name) is not None
+            name
+            for name in ("arch", "normalize", "sigma", "noise")
+            if getattr(self, name) is not None
         ]
         if given and self.source is not None:
             raise ValueError(
@@ -83,12 +92,12 @@ class ModelOptions(RunOptions):
                 "expected either a run folder (or model file) or --checkpoint, got both; name one "
                 "of them"
             )
-        if self.normalize is None or (self.sigma is None) == (self.noise is None):
+        if (self.sigma is None) == (self.noise is None):
             raise ValueError(
-                "expected --sigma and --normalize beside --checkpoint, since a published file "
-                f"holds neither, got sigma={self.sigma}, noise={self.noise} and "
-                f"normalize={self.normalize}; e.g. --sigma 0.25 --normalize cifar10, or for other "
-                "noise --noise uniform --noise.half_width 0.5"
+                "expected --sigma or --noise beside --checkpoint, since a published file does not "
+                f"hold the noise, got sigma={self.sigma} and noise={self.noise}; e.g. --sigma 0.25 "
+                "(and --normalize cifar10 where it holds no constants either), or for other noise "
+                "--noise uniform --noise.half_width 0.5"
             )
 
 

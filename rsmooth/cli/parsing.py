@@ -7,7 +7,7 @@ import difflib
 import re
 import sys
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter
@@ -72,12 +72,17 @@ class Formatter(DefaultHelpFormatter):
 
 
 class Parser(ArgumentParser):
-    """An ArgumentParser whose errors are one line on stderr, exit status 2."""
+    """An ArgumentParser whose errors are one line on stderr, exit status 2.
+
+    parts: the options that name a registered entry.
+    """
+
+    parts: tuple[str, ...] = ()
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         options = [name for action in self._actions for name in action.option_strings]
         sys.stderr.write(
-            f"{self.prog}: error: {explain(message, options)}; see {self.prog} --help\n"
+            f"{self.prog}: error: {explain(message, options, self.parts)}; see {self.prog} --help\n"
         )
         sys.exit(2)
 
@@ -101,6 +106,7 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
     parser.add_argument(
         "--config", action="config", help="a YAML file with any of the options below"
     )
+    parser.parts = tuple(parts_of(verb))
     for option in options_of(verb):
         given = {"required": True} if option.default is REQUIRED else {"default": option.default}
         text = option.help.replace("%", "%%").replace("``", "")
@@ -127,7 +133,7 @@ def parts_of(verb: Callable[..., Any]) -> list[str]:
     ]
 
 
-def explain(message: str, options: list[str]) -> str:
+def explain(message: str, options: list[str], parts: Sequence[str] = ()) -> str:
     """A message of jsonargparse as one line, with the closest options for an unknown one.
 
     The types of ``rsmooth.plumbing.values`` say why they refuse a value. Only the words around that
@@ -137,7 +143,7 @@ def explain(message: str, options: list[str]) -> str:
     if unknown:
         name = f"--{unknown[3]}" if unknown[3] else unknown[2].split("=")[0]
         if name.startswith("-"):
-            return f"expected a known option, got {name!r}{hint(name, options)}"
+            return f"expected a known option, got {name!r}{_place(name, options, parts)}"
         return f"expected no further argument, got {unknown[1]!r}"
     for frame, answer in _FRAMES:
         found = re.search(frame, message, re.DOTALL)
@@ -145,6 +151,14 @@ def explain(message: str, options: list[str]) -> str:
             message = found.expand(answer)
             break
     return " ".join(message.split())
+
+
+def _place(name: str, options: list[str], parts: Sequence[str]) -> str:
+    """The option of a part that was meant, or else the close matches of an unknown one."""
+    from rsmooth.cli.remedies import place_of
+
+    place = place_of(name.removeprefix("--").replace("-", "_"), (), parts)
+    return hint(name, options) if place is None else f"; did you mean {place}?"
 
 
 def hint(word: str, known: list[str]) -> str:

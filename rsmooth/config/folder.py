@@ -11,6 +11,7 @@ import yaml
 from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.difference import differences
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.yaml_text import load_yaml
 
 CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
 TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
@@ -47,7 +48,7 @@ def claim(run: Path, config: dict[str, Any]) -> None:
 def read_config(run: Path) -> dict[str, Any]:
     """The configuration of a run folder; ValueError where it is no mapping."""
     try:
-        config = yaml.safe_load((run / CONFIG).read_text(encoding="utf-8"))
+        config = load_yaml((run / CONFIG).read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ValueError(
             f"expected YAML in {run / CONFIG}, got what cannot be read so ({error}); repair the "

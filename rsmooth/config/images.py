@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,8 @@ def load_splits(dataset: Spec) -> DataSplits:
         load_splits({"name": "npz", "path": "$RSMOOTH_CIFAR10"})
 
     $NAME in an option is the environment variable NAME. So a configuration need not hold the path.
-    ValueError for a variable that is not set.
+    ValueError for a variable that is not set. Errors show the name of a variable, not its value: a
+    configuration of somebody else may name any.
     """
     name, options = split_spec(dataset, DATASETS.kind)
     expanded = {
@@ -78,8 +79,38 @@ def load_splits(dataset: Spec) -> DataSplits:
                 f"expected the environment variable {value}, which option {key} of data set "
                 f"{name!r} names, got none; export {value[1:]}=PATH"
             )
-    splits: DataSplits = create(DATASETS, {"name": name, **expanded})
+    hidden = {
+        value: options[key]
+        for key, value in expanded.items()
+        if isinstance(value, str) and value != options[key]
+    }
+    try:
+        splits: DataSplits = create(DATASETS, {"name": name, **expanded})
+    except Exception as error:
+        if not hidden:
+            raise
+        raise _as_written(error, hidden) from None
     return splits
+
+
+def _as_written(error: Exception, hidden: Mapping[str, str]) -> Exception:
+    """The error with the options as they were written, where it shows what they stand for."""
+
+    def shown(part: object) -> object:
+        if not isinstance(part, (str, os.PathLike)):
+            return part
+        text = os.fspath(part) if isinstance(part, os.PathLike) else part
+        for value, written in hidden.items():
+            text = text.replace(value, written)
+        return text
+
+    parts = [shown(part) for part in error.args]
+    if isinstance(error, OSError) and error.filename is not None:
+        parts = [*parts[:2], shown(error.filename)]
+    try:
+        return type(error)(*parts)
+    except TypeError:
+        return ValueError(shown(str(error)))
 
 
 def load_split(dataset: Spec, split: str) -> ImageData | FolderData:

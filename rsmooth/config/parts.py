@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 from rsmooth.config.specs import Spec, accepts, create, split_spec
@@ -11,6 +12,9 @@ if TYPE_CHECKING:
     from rsmooth.data.splits import DataSplits
     from rsmooth.defenses.trainer import Trainer
     from rsmooth.noise.distributions import NoiseDistribution
+
+
+LIKELY = 4.0  # the largest sigma, in [0, 1] pixel units, that anybody publishes is 2
 
 
 def build_noise(sigma: float | None, noise: Spec | None) -> NoiseDistribution:
@@ -27,6 +31,12 @@ def build_noise(sigma: float | None, noise: Spec | None) -> NoiseDistribution:
             "use --sigma 0.25, or e.g. --noise uniform --noise.half_width 0.5"
         )
     spec: Spec = {"name": "gaussian", "sigma": sigma} if noise is None else noise
+    if sigma is not None and sigma > LIKELY:
+        warnings.warn(
+            f"sigma={sigma:g} is in [0, 1] pixel units, of which 1 is the whole range; in steps of "
+            f"255 it is written --sigma {sigma:g}/255",
+            stacklevel=2,
+        )
     built: NoiseDistribution = create(NOISES, spec)
     if not built.scale_value > 0:
         raise ValueError(

@@ -8,6 +8,7 @@ import torch
 
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
+from rsmooth.plumbing.errors import remedy
 from rsmooth.registry import DATASETS
 
 
@@ -34,10 +35,16 @@ def _split(root: str | os.PathLike[str], download: bool, *, train: bool) -> Imag
 
     try:
         source = datasets.CIFAR10(root, train=train, download=download)
+    except OSError as error:  # without a network, urllib names neither address nor remedy
+        raise OSError(
+            f"expected to fetch CIFAR-10 into {root}, got {error}; fetch cifar-10-python.tar.gz "
+            "elsewhere and unpack it there"
+        ) from error
     except RuntimeError as error:
         raise FileNotFoundError(
-            f"expected CIFAR-10 (cifar-10-batches-py, unharmed) in {root}; give download=True "
-            "to fetch it there, or use the data set 'npz' for an .npz file"
+            f"expected CIFAR-10 (cifar-10-batches-py, unharmed) in {root}; "
+            + remedy("give download=True", "give --dataset.download true")
+            + " to fetch it there, or use the data set 'npz' for an .npz file"
         ) from error
     images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
     labels = torch.tensor(source.targets)

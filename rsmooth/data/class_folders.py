@@ -10,6 +10,7 @@ import torch
 
 from rsmooth.data.files import FolderData
 from rsmooth.data.splits import DataSplits, carve_validation
+from rsmooth.plumbing.errors import remedy
 from rsmooth.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -41,16 +42,25 @@ def folder(
     # Here, since it loads torch's compiler, which takes seconds.
     from torchvision.datasets import ImageFolder
 
+    class Visible(ImageFolder):  # type: ignore[misc]
+        """Hidden folders, such as those of notebooks, are no classes."""
+
+        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+            classes = _visible(Path(directory))
+            if not classes:
+                raise FileNotFoundError(
+                    f"expected a sub-folder for each class in {directory}, got none"
+                )
+            return classes, {name: number for number, name in enumerate(classes)}
+
     root = Path(root)
     sources = {
-        split: ImageFolder(root / name)
+        split: _listed(Visible, root / name)
         for split, name in (("train", train), ("test", test))
         if (root / name).is_dir()
     }
     if not sources:
-        raise FileNotFoundError(
-            f"expected a folder {train} or {test} with a sub-folder for each class in {root}"
-        )
+        raise FileNotFoundError(_no_split(root, train, test))
     if len({tuple(source.classes) for source in sources.values()}) != 1:
         raise ValueError(
             f"expected the same classes in {train} and {test} of {root}, got "
@@ -70,6 +80,37 @@ def folder(
         (3, image_size, image_size),
         augment=False,
         normalize="imagenet",
+    )
+
+
+def _visible(folder: Path) -> list[str]:
+    """The names of the folders in a folder, in order, without hidden ones."""
+    return sorted(each.name for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+
+
+def _listed(kind: type[ImageFolder], folder: Path) -> ImageFolder:
+    try:
+        return kind(folder)
+    except FileNotFoundError as error:  # torchvision names the classes, and no path
+        if str(folder) in str(error):
+            raise
+        raise FileNotFoundError(
+            f"expected images in each sub-folder of {folder}, got none in some ({error}); delete "
+            "the empty sub-folders, or convert their files"
+        ) from None
+
+
+def _no_split(root: Path, train: str, test: str) -> str:
+    if not root.is_dir():
+        return f"expected a folder of images, got {root}, which is not there; check root"
+    there = ", ".join(_visible(root)[:5])
+    options = remedy(
+        "name them as train=FOLDER or test=FOLDER",
+        "name them as --dataset.train FOLDER or --dataset.test FOLDER",
+    )
+    return (
+        f"expected a folder {train} or {test} with a sub-folder for each class in {root}, got "
+        f"{'the folders ' + there if there else 'no folder'}; {options}"
     )
 
 

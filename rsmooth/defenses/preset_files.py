@@ -11,9 +11,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-import yaml
-
 from rsmooth.plumbing.values import pixel_value
+from rsmooth.plumbing.yaml_text import load_yaml
 from rsmooth.registry import ATTACKS
 
 FOLDER = resources.files("rsmooth.defenses") / "presets"
@@ -69,7 +68,7 @@ def _presets() -> dict[str, tuple[str | None, dict[str, Any]]]:
     found: dict[str, tuple[str | None, dict[str, Any]]] = {}
     for file in FOLDER.iterdir():
         if file.name.endswith(".yaml"):
-            content = yaml.safe_load(file.read_text(encoding="utf-8"))
+            content = load_yaml(file.read_text(encoding="utf-8"))
             stem, trainer = file.name.removesuffix(".yaml"), content.pop("trainer", None)
             each = [(stem, content)] if trainer is None else _of_method(stem, content)
             found |= {name: (trainer, options) for name, options in each}

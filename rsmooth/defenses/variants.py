@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rsmooth.attacks.base import Attack
 from rsmooth.defenses.trainer import Trainer
+from rsmooth.plumbing.errors import remedy
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -42,7 +43,12 @@ class GaussianAugmentation(Trainer):
         if self.attack is not None:
             raise ValueError(
                 f"expected no attack for Gaussian augmentation, got {self.attack!r}; "
-                "take another trainer to use one"
+                "to use one, take a trainer that attacks: "
+                + remedy(
+                    "Trainer(attack=...), NoiseThenPerturb, PerturbBesideNoise or SmoothAdv",
+                    "--trainer smoothadv for attacks of the smoothed classifier, or "
+                    "perturb-then-noise, noise-then-perturb, perturb-beside-noise",
+                )
             )
 
 

@@ -30,13 +30,6 @@ PUBLISHED_ARCHITECTURES = {
     "imagenet32_resnet110": "resnet110",
     "resnet50": "resnet50",
 }
-_ASK_NORMALIZE = (
-    "expected normalize, got none; the file does not hold the constants, so give "
-    'normalize="cifar10" (mean and std: models of Cohen et al., fine-tuned and '
-    'self-trained ones), "cifar10-center" (mean only: SmoothAdv models trained from '
-    'scratch), "imagenet" or "imagenet-center" likewise, (mean, std) of your own, or None. '
-    "Wrong constants give no error but a poor accuracy: try them on some test images"
-)
 
 
 def load_checkpoint(
@@ -73,7 +66,7 @@ def load_checkpoint(
         "normalize": agreed(normalize, found, source),
     }
     if options["normalize"] == "unknown":
-        raise ValueError(_ASK_NORMALIZE)
+        raise ValueError(_ask_normalize(source))
     if num_classes not in (None, options["num_classes"]):
         raise ValueError(
             f"expected a model of {num_classes} classes, got {options['num_classes']} in {path}; "
@@ -84,6 +77,17 @@ def load_checkpoint(
     load_weights(model[1], {**weights, **beside}, source=source)
     model.origin = _origin(path)
     return model.eval()
+
+
+def _ask_normalize(source: str) -> str:
+    option, own = remedy("normalize=", "--normalize "), remedy(", (mean, std) of your own,", "")
+    return (
+        f"expected normalize, got none; {source} does not hold the constants, so give "
+        f'{option}"cifar10" (mean and std: models of Cohen et al., fine-tuned and self-trained '
+        'ones), "cifar10-center" (mean only: SmoothAdv models trained from scratch), "imagenet" or '
+        f'"imagenet-center" likewise{own} or {remedy("None", "none")}. Wrong constants give no '
+        "error but a poor accuracy: try them on some test images"
+    )
 
 
 def _foreign(content: object, source: str) -> object:

@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 DONE, WRONG, STOPPED, NO_READER = 0, 2, 130, 141  # the last two as a shell reports a signal
 DEBUG = "RSMOOTH_DEBUG"
@@ -15,7 +16,9 @@ EXPLAINED = (ValueError, OSError, RuntimeError, ImportError)
 UNEXPLAINED = (UnicodeError, RecursionError, NotImplementedError)
 
 
-def run(work: Callable[[], int | None], name: str) -> int:
+def run(
+    work: Callable[[], int | None], name: str, reword: Callable[[str], str] | None = None
+) -> int:
     """Do ``work`` and give the exit code of the program ``name``.
 
         sys.exit(run(lambda: certify(folder), "rsmooth certify"))
@@ -23,6 +26,8 @@ def run(work: Callable[[], int | None], name: str) -> int:
     0 where it went well (or what ``work`` returns), 2 after an error, 130 when interrupted.
     A KeyboardInterrupt may bear what its user is told. An error of any type is one line. One that
     nobody explained is called unexpected there. RSMOOTH_DEBUG=1 shows the traceback before it.
+
+    reword: what turns the line into the words of this program.
     """
     try:
         code = work() or DONE
@@ -36,7 +41,11 @@ def run(work: Callable[[], int | None], name: str) -> int:
     except Exception as error:
         if os.environ.get(DEBUG) == "1":
             traceback.print_exc()
-        print(f"{name}: error: {in_one_line(error)}", file=sys.stderr)
+        line = in_one_line(error)
+        if reword is not None:
+            with suppress(Exception):  # the error itself is what has to be said
+                line = reword(line)
+        print(f"{name}: error: {line}", file=sys.stderr)
         return WRONG
     return code
 

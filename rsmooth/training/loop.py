@@ -26,6 +26,7 @@ from rsmooth.training.meter import Totals, evaluate
 from rsmooth.training.metrics import History, Row, epoch_metrics, judge
 from rsmooth.training.precision import Precision
 from rsmooth.training.recipe import Recipe
+from rsmooth.training.singles import in_our_words
 from rsmooth.training.sources import Source
 from rsmooth.training.steps import Stepper, with_epsilon
 from rsmooth.training.tensorboard import Board
@@ -121,16 +122,17 @@ class Run:
     def _update(self, given: Given) -> None:
         self.stepper.when = When(self.course.epoch, self.course.progress)
         self.stepper.draws = given.draws
-        self.stepper.step(
-            given.x,
-            given.targets,
-            given.noise,
-            given.ids,
-            lr=self.course.lr,
-            attack=with_epsilon(self.recipe.attack, self.course.epsilon),
-            scale=given.scale,
-            extras=given.extras,
-        )
+        with in_our_words(self.recipe, len(self.job.data)):
+            self.stepper.step(
+                given.x,
+                given.targets,
+                given.noise,
+                given.ids,
+                lr=self.course.lr,
+                attack=with_epsilon(self.recipe.attack, self.course.epsilon),
+                scale=given.scale,
+                extras=given.extras,
+            )
 
     def _between_steps(self) -> None:
         """Save where a signal or the time asks for it, and see that the loss is still a number."""

@@ -29,6 +29,7 @@ from rsmooth.training.metrics import History
 from rsmooth.training.parts import only_training
 from rsmooth.training.precision import Precision, resolve_precision
 from rsmooth.training.recipe import Recipe, TrainingData
+from rsmooth.training.singles import check_singles
 from rsmooth.training.sources import PseudoLabels, Source, as_source
 from rsmooth.training.steps import memory_format
 
@@ -88,6 +89,7 @@ def _train(
         if folder is not None and ranks.first:
             folder.tidy()
         saved = folder.load() if folder is not None and wanted.resume else None
+        check_singles(recipe, g, len(data), tuple(data.batch([0])[0].shape[1:]), ranks.size)
         precision = saved["precision"] if saved else _precision(recipe, g, data, ranks, device)
         sources = _sources(recipe, data, wanted.unlabelled, device)
         job = Job(

@@ -31,3 +31,22 @@ def test_what_cannot_be_chosen(tmp_path: Path) -> None:
         choose_images("digits", None, split="test", skip=0, limit=None, only=None)
     with pytest.raises(ValueError, match="export RSMOOTH_NOWHERE=PATH"):
         load_splits({"name": "npz", "path": "$RSMOOTH_NOWHERE"})
+
+
+def test_errors_show_the_name_of_a_variable_not_its_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("RSMOOTH_SECRET", str(tmp_path / "a-secret"))
+    for spec, kind in (
+        ({"name": "npz", "path": "$RSMOOTH_SECRET"}, FileNotFoundError),
+        ({"name": "npz", "path": "${RSMOOTH_SECRET}/x.npz"}, FileNotFoundError),
+        ({"name": "folder", "root": "$RSMOOTH_SECRET"}, FileNotFoundError),
+        ({"name": "digits", "validation": "$RSMOOTH_SECRET"}, ValueError),
+    ):
+        with pytest.raises(kind, match="RSMOOTH_SECRET") as caught:
+            load_splits(spec)
+        assert "a-secret" not in f"{caught.value} {caught.value.args}"
+        assert caught.value.__suppress_context__
+    (tmp_path / "a-secret").write_bytes(b"no archive")
+    with pytest.raises(ValueError, match=r"expected an \.npz file .*, got \$RSMOOTH_SECRET"):
+        load_splits({"name": "npz", "path": "$RSMOOTH_SECRET"})

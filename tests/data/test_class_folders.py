@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 from rsmooth.data import FolderData, as_image_data, load_dataset
+from rsmooth.plumbing.errors import on_command_line
 
 
 def test_order_labels_and_description(root):
@@ -59,6 +60,42 @@ def test_splits_can_have_other_names_or_be_absent(root, tmp_path):
         load_dataset("folder", root=tmp_path)
     with pytest.raises(ValueError, match="expected image_size >= 1, got 0"):
         load_dataset("folder", root=root, image_size=0)
+
+
+def picture(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (4, 4)).save(path)
+
+
+def test_hidden_folders_are_no_classes(tmp_path):
+    for path in ("val/a/0.png", "val/b/0.png", "val/.ipynb_checkpoints/0.png"):
+        picture(tmp_path / path)
+    (tmp_path / "val" / ".cache").mkdir()
+    found = load_dataset("folder", root=tmp_path, image_size=4)
+    assert found.num_classes == 2
+    assert found.test.labels.tolist() == [0, 1]
+
+
+def test_folders_that_hold_no_images_are_named(tmp_path):
+    picture(tmp_path / "val/a/0.png")
+    (tmp_path / "val" / "empty").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"sub-folder of .*val, .*empty.*; delete the emp"):
+        load_dataset("folder", root=tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"a sub-folder for each class in .*a, got none"):
+        load_dataset("folder", root=tmp_path / "val", test="a")
+
+
+def test_split_folders_of_other_names_are_named_with_their_option(tmp_path):
+    picture(tmp_path / "test/a/0.png")
+    with pytest.raises(FileNotFoundError, match=r"got the folders test; name them as train=FOLD"):
+        load_dataset("folder", root=tmp_path)
+    with (
+        on_command_line(),
+        pytest.raises(FileNotFoundError, match=r"or --dataset\.test FOLDER"),
+    ):
+        load_dataset("folder", root=tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"got .*nowhere, which is not there; check root"):
+        load_dataset("folder", root=tmp_path / "nowhere")
 
 
 def test_splits_must_have_the_same_classes(tmp_path):

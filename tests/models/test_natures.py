@@ -87,7 +87,7 @@ def written(content: bytes) -> Callable[[Path], None]:
         (legacy_namespace, r"an object of argparse\.Namespace"),
         (
             lambda path: torch.save(nn.Linear(2, 2), path),
-            r"an object of \S*Linear beside .*saved\.state_dict\(\)",
+            r"an object of \S*Linear beside .*saved\.st",
         ),
         (safetensors, r"a safetensors file; .*safetensors\.torch\.load_file\(FILE\)"),
         (npz, r"an \.npz file of numpy arrays; convert it: torch\.save\(.*numpy\.load\(FILE\)"),

@@ -250,10 +250,12 @@ def minimal_n(noise: Noise, radius: float, alpha: float, *, total_variation: flo
     while enough < LARGEST_N and not certifies(enough):
         too_few, enough = enough, min(2 * enough, LARGEST_N)
     if enough == LARGEST_N:
+        most = max_radius(noise, 2**32, alpha, total_variation=total_variation)
         raise ValueError(
             f"expected a radius that some n certifies, got {radius:g} under {noise} (total "
-            f"variation of the noise sampler {total_variation:.1e}); use a larger "
-            f"{noise.scale_name} or a smaller radius"
+            f"variation of the noise sampler {total_variation:.1e}), where {2**32:,} samples, the "
+            f"most that can be drawn, certify {most:.4g} at most; use a larger {noise.scale_name} "
+            "or a smaller radius"
         )
     return _bisect(certifies, too_few, enough) if too_few else enough
 

@@ -8,6 +8,7 @@ script. They end when the parent ends, for whatever reason.
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import queue
 import subprocess
@@ -15,7 +16,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import IO, Any
 
 import torch
@@ -59,8 +59,8 @@ def certify_with_workers(
     RuntimeError if one of them dies. What it has reported is not lost.
     """
     index = data.index.tolist()
-    with tempfile.TemporaryDirectory() as folder:
-        job = Path(folder) / "job.pt"
+    # A file without a name: it goes with the last process that has it open, killed or not.
+    with tempfile.TemporaryFile() as job:
         torch.save(
             {
                 "g": g,
@@ -76,6 +76,7 @@ def certify_with_workers(
             },
             job,
         )
+        job.flush()
         team = [_start(job, worker) for worker in range(workers)]
         try:
             yield from _collect(team)
@@ -87,17 +88,17 @@ def certify_with_workers(
                 process.stdout.close()
 
 
-def _start(job: Path, worker: int) -> subprocess.Popen[str]:
+def _start(job: IO[bytes], worker: int) -> subprocess.Popen[str]:
     environment = {
         **os.environ,
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     return subprocess.Popen(
-        [sys.executable, "-c", _PROGRAM, str(job), str(worker), str(os.getpid())],
+        [sys.executable, "-c", _PROGRAM, str(worker), str(os.getpid())],
         text=True,
         env=environment,
-        stdin=subprocess.DEVNULL,
+        stdin=job,
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
@@ -132,9 +133,11 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
             )
 
 
-def _work(job: Path, worker: int, pipe: IO[str]) -> None:
-    # The parent wrote this file, in a folder of its own: it may hold any class.
-    content: dict[str, Any] = torch.load(job, weights_only=False)
+def _work(worker: int, pipe: IO[str]) -> None:
+    # Mapped, since all workers share one position in the file.
+    with mmap.mmap(0, 0, access=mmap.ACCESS_READ) as job:
+        # The parent wrote it, and nobody else can: it may hold any class.
+        content: dict[str, Any] = torch.load(job, weights_only=False)  # type: ignore[arg-type]
     torch.set_num_threads(1)
     g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
     torch.set_float32_matmul_precision(profile.float32_matmul)
@@ -149,9 +152,9 @@ def _work(job: Path, worker: int, pipe: IO[str]) -> None:
         pipe.flush()
 
 
-def main(job: str, worker: str, parent: str) -> None:
+def main(worker: str, parent: str) -> None:
     """The life of one worker process: what ``_start`` runs."""
     pipe = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what a model prints must not mix with the events
     end_with_parent(lambda: os._exit(1), int(parent))
-    _work(Path(job), int(worker), pipe)
+    _work(int(worker), pipe)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +85,38 @@ def test_workers_share_the_images_and_what_was_drawn(reference: CertificationLog
         assert reference.counts is not None
         assert image["counts"] == reference.counts[row].tolist()
     assert sum(payload["samples"] for kind, payload in events if kind == "round") == 3 * 320 - 20
+
+
+KILLED = """
+import os, signal, sys
+from rsmooth.certify.run import dataset, workers
+from rsmooth.certify import certify_dataset
+from tests.certify.nets import small_net
+from tests.certify.recorded import SETTINGS, seven
+
+collect = workers._collect
+
+def killed(team):
+    for event in collect(team):
+        yield event
+        os.kill(os.getpid(), signal.SIGKILL)
+
+workers._collect = killed
+certify_dataset(small_net(), seven(), sys.argv[1], SETTINGS, workers=2, progress=False)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGKILL")
+def test_a_killed_parent_leaves_no_file(tmp_path: Path) -> None:
+    """Model and data set went to the workers; nothing of them may stay behind."""
+    left = tmp_path / "tmp"
+    left.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path / "run")],
+        env={**os.environ, "TMPDIR": str(left), "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert [path for path in left.rglob("*") if path.suffix == ".pt"] == []
+    assert len(list(left.iterdir())) == 0
