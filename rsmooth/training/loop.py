@@ -118,7 +118,8 @@ class Run:
                     break
 
     def _update(self, given: Given) -> None:
-        self.stepper.when = When(self.course.epoch, self.course.progress)
+        course = self.course
+        self.stepper.when = When(course.epoch, course.progress, course.steps_done)
         self.stepper.draws = given.draws
         self.stepper.step(
             given.x,
