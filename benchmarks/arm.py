@@ -69,8 +69,8 @@ def run_arm(folder: Path, command: str | None = None) -> None:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     arm = Arm(folder.name, **load_yaml((folder / ARM).read_text(encoding="utf-8")))
     seeds = {"train": arm.train.get("seed", 0)}
-    with _stage(folder, "train", _training_length(arm.train)):
-        options = arm.train_options(folder.parent)
+    options = arm.train_options(folder.parent)
+    with _stage(folder, "train", _training_length(options)):
         call(VERBS.get("train"), {**options, "run": folder, "progress": False})
     if arm.certify is not None:
         seeds["certify"] = arm.certify.get("seed", 0)

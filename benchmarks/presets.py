@@ -16,7 +16,10 @@ from rsmooth.plumbing.yaml_text import load_yaml
 
 FOLDER = Path(__file__).parent / "presets"
 ABLATIONS = Path(__file__).parent / "ablations.yaml"
-_KEYS = {"title", "defaults", "arms", "tiny", "report", "jobs", "threads", "ablate_from", "data"}
+_KEYS = {
+    *("title", "defaults", "arms", "tiny", "report", "jobs", "threads"),
+    *("ablate_from", "data", "seeds"),
+}
 _MODELS = ("init_from", "teacher")  # the options of training that name a trained model
 
 
@@ -24,8 +27,9 @@ _MODELS = ("init_from", "teacher")  # the options of training that name a traine
 class Arm:
     """One configuration of a comparison: its name, and the options of the two verbs that run it.
 
-    train: init_from and teacher may be ``{arm: NAME}``, the model of another arm. certify: None for
-    an arm that is trained only for others; it has no row in a report.
+    train: init_from and teacher, also the teacher of a trainer, may be ``{arm: NAME}``, the model
+    of another arm. certify: None for an arm that is trained only for others; it has no row in a
+    report.
     """
 
     name: str
@@ -35,15 +39,37 @@ class Arm:
     @property
     def needs(self) -> list[str]:
         """The arms whose models this one needs; they must be finished before it starts."""
-        models = [self.train.get(option) for option in _MODELS]
+        places = [self.train, self._trainer]
+        models = [place.get(option) for place in places for option in _MODELS]
         return [model["arm"] for model in models if isinstance(model, Mapping)]
 
     def train_options(self, runs: Path) -> dict[str, Any]:
         """The options of training, with the folders below ``runs`` in place of arms."""
-        return {
-            key: runs / value["arm"] if key in _MODELS and isinstance(value, Mapping) else value
-            for key, value in self.train.items()
-        }
+
+        def found(options: Mapping[str, Any]) -> dict[str, Any]:
+            return {
+                key: runs / value["arm"] if key in _MODELS and isinstance(value, Mapping) else value
+                for key, value in options.items()
+            }
+
+        options = found(self.train)
+        if any(isinstance(self._trainer.get(key), Mapping) for key in _MODELS):
+            # Of the trainer, such a model is a text as on the command line.
+            chosen = found(self._trainer)
+            options["trainer"] = {k: str(v) if k in _MODELS else v for k, v in chosen.items()}
+        return options
+
+    def of_seed(self, seed: int) -> Arm:
+        """The arm trained from this seed, as are those that it needs; its name ends in it."""
+        train = {**_of_seed(self.train, seed), "seed": seed}
+        if self._trainer:
+            train["trainer"] = _of_seed(self._trainer, seed)
+        return Arm(seeded(self.name, seed), train, self.certify)
+
+    @property
+    def _trainer(self) -> Mapping[str, Any]:
+        trainer = self.train.get("trainer")
+        return trainer if isinstance(trainer, Mapping) else {}
 
     def as_dict(self) -> dict[str, Any]:
         """The options as the runner writes them, and compares them on a resume."""
@@ -67,6 +93,24 @@ class Preset:
     threads: int | None = None
     ablate_from: str | None = None
     data: str | None = None
+
+
+def seeded(name: str, seed: int) -> str:
+    """The name of an arm that is trained from a seed.
+
+    seeded("macer", 2)  # "macer-seed2"
+    """
+    return f"{name}-seed{seed}"
+
+
+def _of_seed(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """Options in which the models of other arms are those of this seed."""
+    return {
+        key: {"arm": seeded(value["arm"], seed)}
+        if key in _MODELS and isinstance(value, Mapping)
+        else value
+        for key, value in options.items()
+    }
 
 
 def preset_names() -> list[str]:
@@ -112,6 +156,8 @@ def load_preset(
             )
         arms.append(Arm(name, options["train"], options["certify"]))
         _check_needs(arms[-1], [arm.name for arm in arms[:-1]])
+    if "seeds" in content:  # seed by seed, so that a drift of the machine meets all methods alike
+        arms = [arm.of_seed(seed) for seed in content["seeds"] for arm in arms]
     return Preset(
         path.stem,
         content["title"],

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.across_seeds import across_seeds
 from benchmarks.arm import SUMMARY
 from benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
 from rsmooth.report import TrainingTime, report, to_markdown
@@ -41,7 +42,7 @@ def report_runs(
         dimension=dimension,
         training=[_training_time(folder) for folder in folders],
     )
-    further = [_machines(folders)]
+    further = [across_seeds(folders, made.table.radii), _machines(folders)]
     quoted = comparable(made, reference)
     if reference is not None and reference != "none":
         further += [beside(made, quoted, reference), beside_at_linf(made, quoted, reference)]

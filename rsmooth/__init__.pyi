@@ -33,6 +33,7 @@ from .objectives import smoothadv as smoothadv
 from .records.log import ABSTAIN as ABSTAIN
 from .registry import ATTACKS as ATTACKS
 from .registry import DATASETS as DATASETS
+from .registry import DENOISERS as DENOISERS
 from .registry import MODELS as MODELS
 from .registry import NOISES as NOISES
 from .registry import OBJECTIVES as OBJECTIVES

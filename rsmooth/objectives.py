@@ -69,6 +69,21 @@ def check_answers(y: Tensor, *log_probs: Tensor) -> None:
         )
 
 
+def check_columns(y: Tensor, **columns: tuple[Tensor, tuple[int, ...]]) -> None:
+    """ValueError unless every further column is as long as the labels (B,) and of its shape.
+
+        check_columns(y, mixing=(mixing, ()), soft_labels=(soft_labels, (num_classes,)))
+
+    columns: by name, each with the shape of one of its rows.
+    """
+    for name, (column, row) in columns.items():
+        if tuple(column.shape) != (len(y), *row):
+            raise ValueError(
+                f"expected {name} of shape {(len(y), *row)}, one row per image, got "
+                f"{tuple(column.shape)}"
+            )
+
+
 def log_mean(log_probs: Tensor) -> Tensor:
     """The log of the mean probability over the copies: (B, m, K) -> (B, K).
 

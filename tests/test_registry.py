@@ -7,11 +7,20 @@ from pathlib import Path
 
 import pytest
 
-from rsmooth import ATTACKS, DATASETS, MODELS, OBJECTIVES, TRAINERS, Registry, RegistryError
+from rsmooth import (
+    ATTACKS,
+    DATASETS,
+    DENOISERS,
+    MODELS,
+    OBJECTIVES,
+    TRAINERS,
+    Registry,
+    RegistryError,
+)
 from rsmooth.cli.main import overview
 from rsmooth.cli.verbs import VERBS
 
-ALL = [ATTACKS, DATASETS, MODELS, OBJECTIVES, TRAINERS]
+ALL = [ATTACKS, DATASETS, DENOISERS, MODELS, OBJECTIVES, TRAINERS]
 
 
 @pytest.mark.parametrize("registry", ALL, ids=lambda r: r.kind)

@@ -20,7 +20,7 @@ from rsmooth.noise import Gaussian
 from rsmooth.objectives import naive
 from rsmooth.registry import ATTACKS, MODELS, NOISES, OBJECTIVES, TRAINERS
 from rsmooth.training import Batch
-from tests.training.helpers import build
+from tests.training.helpers import build, suited
 
 FOOLBOX: dict[str, Any] = {
     "attack": "L2PGD",
@@ -42,7 +42,8 @@ def test_objectives(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINERS.own_names())
 def test_trainers(name: str) -> None:
-    testing.check_trainer(build(name))
+    trainer = build(name)
+    testing.check_trainer(trainer, suited(trainer))
 
 
 @pytest.mark.parametrize("name", NOISES.own_names())

@@ -24,7 +24,7 @@ def list_entries(kind: str | None = None, name: str | None = None) -> None:
     Beside the architectures, models has those that come trained, with a card in place of options.
 
     Args:
-        kind: attacks, trainers, objectives, models, datasets or noises; default: all of them
+        kind: attacks, trainers, objectives, models, denoisers, datasets or noises; default: all
         name: an entry of that kind, to see its options
     """
     if kind is not None and kind not in KINDS:

@@ -2,6 +2,7 @@ from .catrs import CatRS as CatRS
 from .catrs import catrs_loss as catrs_loss
 from .consistency import Consistency as Consistency
 from .consistency import consistency_loss as consistency_loss
+from .denoise import DenoiserTraining as DenoiserTraining
 from .ftcadis import FTCadis as FTCadis
 from .ftcadis import ftcadis_loss as ftcadis_loss
 from .macer import Macer as Macer

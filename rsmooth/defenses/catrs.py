@@ -12,7 +12,7 @@ from torch import Tensor
 from rsmooth.attacks import l2
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.defenses.voting import votes_of_teacher
-from rsmooth.objectives import check_answers
+from rsmooth.objectives import check_answers, check_columns
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
@@ -47,6 +47,7 @@ def catrs_loss(
     weight * max_i KL(p || F(x + worst noise_i)). Jeong et al. 2023 (arXiv:2212.09000).
     """
     check_answers(y, clean, adversarial)
+    check_columns(y, kept=(kept, ()), soft_labels=(soft_labels, (clean.shape[2],)))
     m = clean.shape[1]
     k = kept.clamp(min=1)
     ascending = -clean.gather(2, _column(y, m)).squeeze(2).sort(dim=1, descending=True).values

@@ -57,6 +57,13 @@ def consistency_penalty(
     entropy_weight is of the first form alone. No form has NaN gradients where probabilities
     underflow.
     """
+    if form not in get_args(Form):
+        known = ", ".join(get_args(Form))
+        raise ValueError(f"expected form to be one of {known}, got {form!r}")
+    if form == "mse" and log_probs.shape[1] < 2:
+        raise ValueError(
+            f"expected two copies to compare by form='mse', got {tuple(log_probs.shape)}"
+        )
     if form == "mse":
         first, second = log_probs[:, 0].exp(), log_probs[:, 1].exp()
         return consistency_weight * (first - second).square().sum(dim=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -54,6 +54,9 @@ class FTCadis(Trainer):
     epsilon, steps: of the search for the worst noise, as in CAT-RS.
     weight: of the adversarial term, >= 0.
     warm_start: as in ``ftcadis_loss``.
+    behind_denoiser: whether the base is a "denoised" model, whose classifier trains on the denoised
+        copies while the denoiser stays as it is. The search then starts at what the denoiser left
+        of the noise.
 
     loss = ``ftcadis_loss``, arXiv:2411.08933. The two passes are over the plain copies and over
     those with the worst noise, which is sought against the mean answer Fbar of the first. Published
@@ -66,11 +69,14 @@ class FTCadis(Trainer):
     steps: int = 4
     weight: float = 1.0
     warm_start: bool = True
+    behind_denoiser: bool = False
 
     soft_labels: ClassVar[bool] = False
     searches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
+        if self.behind_denoiser and "denoiser" not in self.frozen_parts:
+            object.__setattr__(self, "frozen_parts", (*self.frozen_parts, "denoiser"))
         super().__post_init__()
         check_no_attack(self)
         check_at_least_zero(self, "epsilon", "steps", "weight")
@@ -78,8 +84,23 @@ class FTCadis(Trainer):
     def losses(self, batch: Batch) -> Tensor:
         clean = batch.log_probs(batch.x.unsqueeze(1) + batch.noise)
         mean = log_mean(clean.detach()).exp()
-        noise = worst_noise(
-            batch.g, batch.x, mean, batch.noise, epsilon=self.epsilon, steps=self.steps
-        )
-        adversarial = batch.log_probs(batch.x.unsqueeze(1) + noise)
+        if self.behind_denoiser:
+            adversarial = self._behind(batch, mean)
+        else:
+            noise = worst_noise(batch.g, batch.x, mean, batch.noise, **self._search)
+            adversarial = batch.log_probs(batch.x.unsqueeze(1) + noise)
         return ftcadis_loss(clean, adversarial, batch.y, self.weight, self.warm_start)
+
+    @property
+    def _search(self) -> dict[str, Any]:
+        return {"epsilon": self.epsilon, "steps": self.steps}
+
+    def _behind(self, batch: Batch, mean: Tensor) -> Tensor:
+        """The classifier's answers to the denoised copies, moved to where they are worst."""
+        x, shape = batch.x.unsqueeze(1), batch.noise.shape
+        with torch.no_grad():
+            denoised = batch.through("denoiser", (x + batch.noise).flatten(0, 1)).view(shape)
+        classifier = batch.views.attacked_part("classifier")
+        offset = worst_noise(classifier, batch.x, mean, denoised - x, **self._search)
+        logits = batch.through("classifier", (x + offset).flatten(0, 1))
+        return logits.log_softmax(dim=1).view(*shape[:2], -1)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.defenses.trainer import Trainer
-from rsmooth.objectives import check_answers, log_mean, naive
+from rsmooth.objectives import check_answers, check_columns, log_mean, naive
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
 from rsmooth.training.options import (
@@ -38,6 +38,7 @@ def smoothmix_loss(
     2021 (arXiv:2111.09277).
     """
     check_answers(y, clean, mixed)
+    check_columns(y, mixing=(mixing, ()))
     mean, share = log_mean(clean), mixing.to(clean.dtype).unsqueeze(1)
     right = mean.argmax(dim=1) == y
     # In logarithms, so that neither an underflow nor a share of 0 has a NaN gradient.

@@ -1,6 +1,11 @@
 from .checkpoints import atomic_save as atomic_save
 from .checkpoints import load_weights as load_weights
 from .checkpoints import safe_load as safe_load
+from .denoised import Denoised as Denoised
+from .denoisers import BlindDnCNN as BlindDnCNN
+from .denoisers import DnCNN as DnCNN
+from .denoisers import FFDNet as FFDNet
+from .denoisers import MemNet as MemNet
 from .ensemble import Ensemble as Ensemble
 from .folding import fold_batchnorm as fold_batchnorm
 from .folding import refold as refold

@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from rsmooth.models.checkpoints import load_weights, safe_load
+from rsmooth.models.safetensors import SUFFIX, read_tensors
 from rsmooth.registry import MODELS, ModelRegistry
 
 Part = nn.Module | str | PathLike[str] | Mapping[str, Any]
@@ -63,7 +64,11 @@ def _saved(path: Path) -> tuple[nn.Module, Any]:
     file = path / "model.pt" if path.is_dir() else path
     if not file.exists():
         raise ValueError(f"expected a trained model in {file}, got no such file; train it first")
-    content = safe_load(file)
+    if file.suffix == SUFFIX:
+        weights, header = read_tensors(file)
+        content: Any = {**header, "state_dict": weights}
+    else:
+        content = safe_load(file)
     if not isinstance(content, dict) or not {"architecture", "state_dict"} <= set(content):
         raise ValueError(
             f"expected a model written by SmoothedClassifier.save, got {file}; save it so"

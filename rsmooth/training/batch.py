@@ -21,11 +21,12 @@ class When:
     """Where in the run a step is.
 
     epoch: from 0. progress: in epochs, such as 2.25. Under a time budget it follows the seconds,
-    while the epoch stays that of the data.
+    while the epoch stays that of the data. step: of the whole run, from 0.
     """
 
     epoch: int
     progress: float
+    step: int = 0
 
 
 @dataclass
@@ -83,6 +84,11 @@ class Batch:
         return self.when("progress").progress
 
     @property
+    def step(self) -> int:
+        """The number of this step in the whole run, from 0."""
+        return self.when("step").step
+
+    @property
     def g(self) -> SmoothedClassifier:
         """The classifier in eval mode with frozen weights, for attacks and for looking.
 
@@ -114,6 +120,17 @@ class Batch:
         if self.first_log_probs is None:
             self.first_log_probs = log_probs.detach()
         return log_probs
+
+    def through(self, part: str, images: Tensor) -> Tensor:
+        """The output of a part of ``module`` for images, in the precision of the run.
+
+            clean = batch.through("denoiser", (batch.x.unsqueeze(1) + batch.noise).flatten(0, 1))
+
+        part: the name of a sub-module, such as "classifier". ValueError where there is none.
+
+        The metrics of the run know nothing of it.
+        """
+        return self.views.through(part, images)
 
     def perturb(self, x: Tensor | None = None, **options: Any) -> Tensor:
         """The images as the trainer's attack perturbs them; unchanged where there is none.

@@ -120,7 +120,8 @@ class Run:
                     break
 
     def _update(self, given: Given) -> None:
-        self.stepper.when = When(self.course.epoch, self.course.progress)
+        course = self.course
+        self.stepper.when = When(course.epoch, course.progress, course.steps_done)
         self.stepper.draws = given.draws
         with in_our_words(self.recipe, len(self.job.data)):
             self.stepper.step(

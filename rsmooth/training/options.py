@@ -25,6 +25,15 @@ def settle_lists(recipe: Any) -> None:
         object.__setattr__(recipe, name, plain)
 
 
+def settle_names(recipe: Any, name: str, wanted: str) -> None:
+    """Make a tuple of texts of an option; ValueError, with what is ``wanted``, for another."""
+    value = getattr(recipe, name)
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ValueError(f"expected {name} to be {wanted}, got {value!r}")
+    found = tuple(map(str, value))
+    object.__setattr__(recipe, name, found)
+
+
 def check_numbers(recipe: Any) -> None:
     """ValueError unless every number of a recipe is in its range."""
     check_at_least_one(

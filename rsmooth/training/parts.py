@@ -21,6 +21,18 @@ def frozen_modules(base: nn.Module, names: Sequence[str]) -> list[nn.Module]:
     return [known[name] for name in names]
 
 
+def named_part(base: nn.Module, name: str) -> nn.Module:
+    """The sub-module of that name; ValueError, which lists them, for an unknown one."""
+    known: dict[str, nn.Module] = dict(base.named_modules())
+    if name not in known or not name:
+        there = ", ".join(child for child, _ in base.named_children())
+        raise ValueError(
+            f"expected a base classifier with a part {name}, got {type(base).__name__} with the "
+            f"parts {there}; build it e.g. as the model denoised"
+        )
+    return known[name]
+
+
 def unfrozen_parameters(base: nn.Module, names: Sequence[str]) -> list[nn.Parameter]:
     """The parameters that ask for a gradient and are outside the parts of these names."""
     frozen = {id(own) for part in frozen_modules(base, names) for own in part.parameters()}

@@ -11,6 +11,7 @@ from rsmooth.models.folding import fold_batchnorm, refold
 from rsmooth.models.state import copied
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.parts import named_part
 from rsmooth.training.precision import Precision, autocast
 
 
@@ -34,8 +35,9 @@ class Views:
         fold: bool,
     ) -> None:
         self.noise: NoiseDistribution = g.noise
+        self._precision = precision
         self.module = base
-        device = next(g.base.parameters()).device
+        device = self._device = next(g.base.parameters()).device
         self._source = g.base
         self._fold = fold
         self._trained = _Cast(g, trained, precision, device)
@@ -54,6 +56,18 @@ class Views:
         """The base in train mode; who is given it may move its statistics."""
         self._stale = True
         return self.module
+
+    def through(self, part: str, images: Tensor) -> Tensor:
+        """The output of a part of the base, in its present mode and the run's precision."""
+        with autocast(self._precision, images.device):
+            output: Tensor = named_part(self.touched(), part)(images)
+        return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
+
+    def attacked_part(self, part: str) -> SmoothedClassifier:
+        """The eval-mode view of a part of the base that is a classifier by itself."""
+        whole = self.attacked()
+        seen = _Cast(whole, named_part(whole.base, part), self._precision, self._device)
+        return seen.eval()
 
     def attacked(self) -> SmoothedClassifier:
         """The eval-mode view, up to date."""

@@ -29,7 +29,7 @@ def check_arms(preset: Preset) -> None:
     """Build what every arm asks for, all but the data; each kind of model once."""
     built: set[str] = set()
     for arm in preset.arms:
-        train, certify = arm.train, dict(arm.certify or {})
+        train, certify = arm.train_options(Path("runs")), dict(arm.certify or {})
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             build_trainer(

@@ -26,7 +26,8 @@ def test_all_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list"]) == 0
     shown = capsys.readouterr().out
     assert [line[:-1] for line in shown.splitlines() if line[0] != " "] == list(KINDS)
-    assert {"attacks", "trainers", "objectives", "models", "datasets", "noises"} == set(KINDS)
+    kinds = {"attacks", "trainers", "objectives", "models", "denoisers", "datasets", "noises"}
+    assert kinds == set(KINDS)
 
 
 def test_the_options_of_an_entry(capsys: pytest.CaptureFixture[str]) -> None:

@@ -147,3 +147,12 @@ def test_options_out_of_range_are_refused() -> None:
             CatRS(**{name: -1})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"expected extras\['soft_labels'\] for CatRS, got none"):
         CatRS(**SHORT).fit(classifier(), images(), progress=False)
+
+
+@pytest.mark.parametrize("soft", [torch.ones(3, 1), torch.ones(2, 4), torch.ones(4)])
+def test_columns_that_would_be_broadcast_are_refused(soft: Tensor) -> None:
+    answers, y = torch.zeros(3, 2, 4), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"expected soft_labels of shape \(3, 4\), one row per im"):
+        catrs_loss(answers, answers, y, soft, y)
+    with pytest.raises(ValueError, match=r"expected kept of shape \(3,\), one row per image, got"):
+        catrs_loss(answers, answers, y, torch.ones(3, 4), y[:1])

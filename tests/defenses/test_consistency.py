@@ -100,3 +100,11 @@ def test_one_copy_has_nothing_to_agree_with() -> None:
 def test_weights_out_of_range_are_refused(name: str, weight: float) -> None:
     with pytest.raises(ValueError, match=f"expected {name} to be a number >= 0, got {weight}"):
         Consistency(**{name: weight})  # type: ignore[arg-type]
+
+
+def test_forms_that_cannot_be_computed_are_refused() -> None:
+    one, y = torch.zeros(3, 1, 4), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(ValueError, match="expected two copies to compare by form='mse', got"):
+        consistency_loss(one, y, form="mse")
+    with pytest.raises(ValueError, match="expected form to be one of default, xent, kl, mse"):
+        consistency_loss(one, y, form="l2")  # type: ignore[arg-type]

@@ -95,6 +95,9 @@ def test_no_gradient_is_nan() -> None:
 
 
 def test_options_out_of_range_are_refused() -> None:
+    answers, y = torch.zeros(3, 2, 4), torch.zeros(3, dtype=torch.int64)
+    with pytest.raises(ValueError, match=r"expected mixing of shape \(3,\), one row per im"):
+        smoothmix_loss(answers, answers, y, torch.tensor(0.5))
     with pytest.raises(ValueError, match="expected no attack for SmoothMix, got PGD"):
         SmoothMix(attack=SmoothAdvPGD(epsilon=0.5, steps=2))
     for name, value in (("steps", 0), ("step_size", 0.0), ("mix_steps", -1), ("weight", -1.0)):

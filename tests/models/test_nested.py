@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,7 +23,11 @@ def test_all_that_names_a_part(tmp_path: Path) -> None:
         built, noise = build_part(part)
         assert built.architecture == own.architecture
         assert noise is None
-    for path in (tmp_path, str(tmp_path), tmp_path / "model.pt"):
+    paths: list[Any] = [tmp_path, str(tmp_path), tmp_path / "model.pt"]
+    if find_spec("safetensors") is not None:
+        paths.append(tmp_path / "model.safetensors")
+        SmoothedClassifier(own, 0.5, 3).save(paths[-1])
+    for path in paths:
         saved, noise = build_part(path)
         assert noise == {"name": "gaussian", "sigma": 0.5}
         assert all(

@@ -56,10 +56,13 @@ def place(
 
     Both lack a fused optimiser.
     """
-    sgd = torch.optim.SGD
-    monkeypatch.setattr(
-        torch.optim, "SGD", lambda *arguments, fused, **options: sgd(*arguments, **options)
-    )
+    for name in ("SGD", "Adam"):
+        plain = getattr(torch.optim, name)
+        monkeypatch.setattr(
+            torch.optim,
+            name,
+            lambda *arguments, fused, plain=plain, **options: plain(*arguments, **options),
+        )
     if request.param == "cuda":
         with fake_cuda(monkeypatch):
             yield CUDA
@@ -195,7 +198,11 @@ def trainer(name: str, **options: Any) -> Trainer:
 @pytest.mark.parametrize("name", TRAINERS.own_names())
 def test_a_training_step_neither_waits_nor_copies(name: str, place: torch.device) -> None:
     """Augmentation, noise, attack on the folded copy, update, metrics, from the second step on."""
-    g, chosen = classifier(place), trainer(name, clip_grad_norm=1.0)
+    chosen = trainer(name, clip_grad_norm=1.0)
+    g = classifier(place)
+    if "classifier" in chosen.frozen_parts:
+        front = {"name": "dncnn", "depth": 3, "width": 4}
+        g = classifier(place, "denoised", denoiser=front, classifier="small-cnn")
     source = as_source(images(), Draws(0), device=place, augment=True, workers=0)
     stepper = Stepper(chosen, g, Ranks(), "bfloat16" if place == CUDA else "float32")
     batches = source.batches(torch.split(torch.arange(12), 4), 0)

@@ -77,6 +77,18 @@ def build(name: str, **options: Any) -> Trainer:
     raise AssertionError(f"no attack suits {name}: {refusals}")
 
 
+def suited(trainer: Trainer, name: str = "small-cnn") -> SmoothedClassifier:
+    """A ``classifier``, behind a denoiser for a trainer that leaves the classifier alone."""
+    g = classifier(name)
+    if "classifier" not in trainer.frozen_parts:
+        return g
+    # From three layers on it has batch norm, as small-cnn has.
+    front = {"name": "dncnn", "depth": 2 if name == "mlp" else 3, "width": 4, "in_channels": 1}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return g.around(MODELS.create("denoised", denoiser=front, classifier=g.base))
+
+
 def extras_for(trainer: Trainer, data: ImageData) -> dict[str, Tensor]:
     """What the trainer needs beside the images: class probabilities that lean to the label."""
     lean = 0.7 * one_hot(data.labels, data.num_classes) + 0.3 / data.num_classes

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from rsmooth import TRAINERS, SmoothAdvPGD
-from tests.training.helpers import build, classifier, extras_for, images, weights
+from tests.training.helpers import build, extras_for, images, suited, weights
 
 OPTIONS = {"epochs": 2, "batch_size": 10, "lr": 0.05, "num_noise": 2, "precision": "float32"}
 # What differs from a method's own defaults, so that all of it is seen at work.
@@ -22,8 +22,8 @@ METHODS = [*TRAINERS.own_names(), "extras-mixup", "extras-reweight"]
 
 def run(name: str) -> torch.Tensor:
     """The weights after training; without batch norm, so that shares of a batch do not matter."""
-    g, data = classifier("mlp"), images(13)
-    trainer = replace(build(name, **OPTIONS), **SETTINGS.get(name, {}))
+    trainer, data = replace(build(name, **OPTIONS), **SETTINGS.get(name, {})), images(13)
+    g = suited(trainer, "mlp")
     trainer.fit(g, data, extras=extras_for(trainer, data), progress=False)
     return weights(g)
 

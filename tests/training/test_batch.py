@@ -229,3 +229,22 @@ def test_the_run_leaves_no_trace_of_the_views() -> None:
     assert not g.training
     assert all(parameter.requires_grad for parameter in g.base.parameters())
     assert bool(weights(g).isfinite().all())
+
+
+def test_a_method_may_run_a_part_and_know_the_step() -> None:
+    """In the mode of that part; the parts' passes are no first pass."""
+
+    def look(batch: Batch) -> tuple[int, bool, bool]:
+        whole = batch.module(batch.x)
+        torch.testing.assert_close(batch.through("1", batch.module[0](batch.x)), whole)
+        seen = batch.views.attacked_part("1")
+        return batch.step, batch.first_log_probs is None, seen.training
+
+    found = seen(look, classifier("mlp"))
+    assert found == [(step, True, False) for step in range(8)]
+    with pytest.raises(ValueError, match="expected a base classifier with a part denoiser"):
+        seen(lambda batch: batch.through("denoiser", batch.x))
+    half = seen(
+        lambda batch: batch.through("1", batch.x).dtype, classifier("mlp"), precision="bfloat16"
+    )
+    assert set(half) == {torch.float32}

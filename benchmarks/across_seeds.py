@@ -1,0 +1,121 @@
+"""Methods that were trained from several seeds: means, spread, paired intervals, and the cost."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.arm import SUMMARY
+from rsmooth.records.files import read_log
+from rsmooth.records.log import CertificationLog
+from rsmooth.records.metrics import average_certified_radius, certified_accuracy
+from rsmooth.records.seeds import compare_seeds
+from rsmooth.report import md_row, md_rule
+
+NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
+VOTES = "soft_labels.jsonl"
+
+
+def across_seeds(folders: Sequence[Path], radii: Sequence[float]) -> str:
+    """The section on methods over seeds, from arms named METHOD-seedNUMBER; empty without several.
+
+        across_seeds([Path("runs/defences-digits/macer-seed0"), ...], radii=[0.25, 0.5])
+
+    Differences are to the first method, by the seeds that both have.
+    """
+    methods = _methods(folders)
+    complete = {name: runs for name, runs in methods.items() if len(runs) > 1}
+    if len(complete) < 2:
+        return ""
+    logs = {
+        name: {seed: read_log(path) for seed, path in runs.items()}
+        for name, runs in complete.items()
+    }
+    first = next(iter(complete))
+    columns = ["method", "seeds", "clean", *(f"r={radius:g}" for radius in radii), "ACR"]
+    columns += [f"ACR minus {first}", "95 % interval", "steps", "training", "teacher"]
+    lines = [md_row(*columns), md_rule(len(columns))]
+    for name, of_seed in logs.items():
+        cells = _accuracies(list(of_seed.values()), radii)
+        cells += _difference(logs[first], of_seed) if name != first else ["", ""]
+        lines.append(md_row(name, str(len(of_seed)), *cells, *_cost(complete, name)))
+    return "\n".join(
+        [
+            "## Over several seeds",
+            "",
+            *lines,
+            "",
+            "Accuracies in %, means over the seeds; ACR: mean ± standard deviation over the seeds. "
+            "Differences and intervals are paired by seed and image and cover both. steps: of the "
+            "optimiser, per training. training: processor seconds with start-up, per training. "
+            "teacher: processor seconds of a teacher's training, and seconds of its votes, which "
+            "are part of training too.",
+            "",
+        ]
+    )
+
+
+def _methods(folders: Sequence[Path]) -> dict[str, dict[int, Path]]:
+    """The folders of each method by seed, in the order in which they come."""
+    found: dict[str, dict[int, Path]] = {}
+    for folder in folders:
+        match = NAME.fullmatch(folder.name)
+        if match is not None:
+            found.setdefault(match["method"], {})[int(match["seed"])] = folder
+    return found
+
+
+def _accuracies(logs: Sequence[CertificationLog], radii: Sequence[float]) -> list[str]:
+    points = np.mean([certified_accuracy(log, [0.0, *radii]) for log in logs], axis=0)
+    averages = [average_certified_radius(log) for log in logs]
+    spread = f"{np.mean(averages):.3f} ± {np.std(averages, ddof=1):.3f}"
+    return [*(f"{100 * point:.1f}" for point in points), spread]
+
+
+def _difference(
+    first: Mapping[int, CertificationLog], second: Mapping[int, CertificationLog]
+) -> list[str]:
+    shared = sorted(set(first) & set(second))
+    if len(shared) < 2:
+        return ["", ""]
+    found = compare_seeds([first[seed] for seed in shared], [second[seed] for seed in shared])
+    low, high = found.interval
+    return [f"{found.difference:+.3f}", f"{low:+.3f} to {high:+.3f}"]
+
+
+def _cost(methods: Mapping[str, Mapping[int, Path]], name: str) -> list[str]:
+    """Steps and seconds of a training, and those of its teacher; empty where nobody noted them."""
+    folders = list(methods[name].values())
+    summaries = [_summary(folder) for folder in folders]
+    if not all(summaries):
+        return ["", "", ""]
+    seconds = [summary["seconds"]["train"]["cpu"] for summary in summaries]
+    steps = [_steps(folder) for folder in folders]
+    teacher = ""
+    if all((folder / VOTES).exists() for folder in folders):
+        votes = [float(read_log(folder / VOTES).time.sum()) for folder in folders]
+        pairs = zip(folders, summaries, strict=True)
+        trainings = [_teacher_seconds(folder, summary) for folder, summary in pairs]
+        teacher = f"{np.mean(trainings):.1f} s + {np.mean(votes):.1f} s"
+    return [f"{np.mean(steps):.0f}", f"{np.mean(seconds):.1f} s", teacher]
+
+
+def _teacher_seconds(folder: Path, summary: Mapping[str, Any]) -> float:
+    arm = summary["train"]["trainer"]["teacher"]["arm"]
+    return float(_summary(folder.parent / arm)["seconds"]["train"]["cpu"])
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    path = folder / SUMMARY
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return found
+
+
+def _steps(folder: Path) -> int:
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return sum(int(json.loads(line)["steps"]) for line in lines)

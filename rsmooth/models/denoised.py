@@ -1,0 +1,70 @@
+"""Denoised smoothing: a denoiser before a classifier that nobody retrains."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from os import PathLike
+from typing import Any
+
+from torch import Tensor, nn
+
+from rsmooth.models.nested import build_part
+from rsmooth.registry import DENOISERS, MODELS
+
+
+@MODELS.register("denoised")
+def denoised(
+    denoiser: str | Mapping[str, Any],
+    classifier: str | PathLike[str] | Mapping[str, Any],
+    num_classes: int | None = None,
+    in_channels: int | None = None,
+) -> Denoised:
+    """A denoiser before a classifier, as one model (Salman et al. 2020).
+
+        base = MODELS.create("denoised", denoiser="dncnn", classifier="runs/clean")
+        base = MODELS.create("denoised", denoiser={"name": "ffdnet", "sigma": 0.25}, classifier=net)
+
+    denoiser: a name of DENOISERS, a mapping of name and options, or a module of it.
+    classifier: a run folder or file of a trained classifier, a module from MODELS.create, a
+        registered name, or a mapping of name and options.
+    num_classes, in_channels: of parts that are built anew.
+
+    arXiv:2003.01908, section 2. Both work on images in [0, 1]; the classifier brings its own
+    normalisation.
+    """
+    front, _ = build_part(denoiser, DENOISERS, in_channels=in_channels)
+    back, _ = build_part(
+        _of_classes(classifier, num_classes), num_classes=num_classes, in_channels=in_channels
+    )
+    model = Denoised(front, back)
+    model.plain_options = {
+        "denoiser": front.architecture,
+        "classifier": back.architecture,
+        "num_classes": num_classes,
+        "in_channels": in_channels,
+    }
+    return model
+
+
+def _of_classes(part: Any, num_classes: int | None) -> Any:
+    """An architecture, which may come with another head, for num_classes."""
+    if num_classes is None or not isinstance(part, Mapping) or "options" not in part:
+        return part
+    return {**part, "options": {**part["options"], "num_classes": num_classes}}
+
+
+class Denoised(nn.Module):
+    """classifier(denoiser(x)): images (N, C, H, W) in [0, 1], noisy -> logits (N, K).
+
+    Denoised(DnCNN(), classifier)
+    """
+
+    plain_options: dict[str, Any]
+
+    def __init__(self, denoiser: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.denoiser, self.classifier = denoiser, classifier
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.classifier(self.denoiser(x))
+        return logits

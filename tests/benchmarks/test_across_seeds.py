@@ -1,0 +1,97 @@
+"""Arms from several seeds: their names, what they need, and the section of the report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from benchmarks.across_seeds import across_seeds
+from benchmarks.arm import SUMMARY
+from benchmarks.presets import load_preset
+from rsmooth.records import CertificationLog, read_log, write_log
+
+PRESET = """
+title: x
+seeds: [3, 5]
+ablate_from: plain-seed3
+defaults: {train: {trainer: {name: gaussian}}, certify: {n: 100}}
+arms:
+  plain:
+  taught: {train: {trainer: {name: cat-rs, teacher: {arm: plain}}}}
+  tuned: {train: {model: null, init_from: {arm: plain}}}
+"""
+
+
+def test_every_arm_is_trained_from_every_seed_by_models_of_that_seed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(PRESET)
+    arms = load_preset(str(path)).arms
+    names = [f"{name}-seed{seed}" for seed in (3, 5) for name in ("plain", "taught", "tuned")]
+    assert [arm.name for arm in arms] == names
+    assert [arm.train["seed"] for arm in arms] == [3, 3, 3, 5, 5, 5]
+    assert [arm.needs for arm in arms[3:]] == [[], ["plain-seed5"], ["plain-seed5"]]
+    options = [arm.train_options(Path("runs")) for arm in arms]
+    assert options[4]["trainer"] == {"name": "cat-rs", "teacher": "runs/plain-seed5"}
+    assert options[5]["init_from"] == Path("runs/plain-seed5")
+    assert yaml.safe_load(yaml.safe_dump(arms[4].as_dict())) == arms[4].as_dict()
+
+
+def run(folder: Path, radii: Any, steps: int, cpu: float, trainer: Any = "gaussian") -> Path:
+    """A run folder with right certificates of these radii."""
+    folder.mkdir(parents=True)
+    count = len(radii)
+    zeros, right = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
+    provenance = {"alpha": 0.001}
+    columns = (np.arange(count), zeros, zeros, np.asarray(radii), right, np.ones(count))
+    write_log(CertificationLog(*columns, provenance=provenance), folder / "certificates.tsv")
+    rows = [{"epoch": 0, "steps": steps - 2}, {"epoch": 1, "steps": 2}]
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    summary = {"train": {"trainer": trainer}, "seconds": {"train": {"wall": 9.0, "cpu": cpu}}}
+    (folder / SUMMARY).write_text(json.dumps(summary))
+    return folder
+
+
+def test_the_section_compares_methods_over_seeds(tmp_path: Path) -> None:
+    base = np.array([0.1, 0.3, 0.5])
+    folders = [
+        run(tmp_path / f"{name}-seed{seed}", base + gain + 0.01 * seed, steps, 4.0 + seed)
+        for name, gain, steps in (("plain", 0.0, 10), ("better", 0.1, 6))
+        for seed in (0, 1)
+    ]
+    lines = across_seeds(folders, [0.25]).splitlines()
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines if "|" in line]
+    assert rows[0][-6:] == [
+        "ACR",
+        "ACR minus plain",
+        "95 % interval",
+        "steps",
+        "training",
+        "teacher",
+    ]
+    plain = ["plain", "2", "100.0", "66.7", "0.305 ± 0.007", "", "", "10", "4.5 s", ""]
+    better = ["better", "2", "100.0", "66.7", "0.405 ± 0.007", "+0.100", "+0.100 to +0.100"]
+    assert rows[2:] == [plain, [*better, "6", "4.5 s", ""]]
+
+
+@pytest.mark.parametrize("names", [["plain-seed0", "better-seed0"], ["plain", "better"]])
+def test_without_several_seeds_there_is_no_section(names: list[str], tmp_path: Path) -> None:
+    folders = [run(tmp_path / name, [0.1, 0.2], 4, 1.0) for name in names]
+    assert across_seeds(folders, [0.25]) == ""
+
+
+def test_a_teachers_cost_stands_beside_its_pupils(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.across_seeds.VOTES", "votes.tsv")
+    trainer = {"name": "cat-rs", "teacher": {"arm": "plain-seed0"}}
+    folders = [run(tmp_path / f"plain-seed{seed}", [0.1, 0.3], 8, 6.0) for seed in (0, 1)]
+    pupils = [run(tmp_path / f"taught-seed{s}", [0.2, 0.3], 8, 9.0, trainer) for s in (0, 1)]
+    for pupil in pupils:  # a second per image
+        write_log(read_log(pupil / "certificates.tsv"), pupil / "votes.tsv")
+    lines = across_seeds([*folders, *pupils], [0.25]).splitlines()
+    assert any(line.endswith("| 9.0 s | 6.0 s + 2.0 s |") for line in lines)
