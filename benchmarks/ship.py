@@ -98,7 +98,8 @@ def add_records(
 def certified(record: Path, wanted: str, radii: Sequence[float]) -> dict[str, Any]:
     """What a record says: ACR and certified accuracy in %, each with its standard error.
 
-    wanted: the hash of the model.
+    wanted: the hash of the model. radii: for records that know each radius. Those of mode "grid"
+    or "radius" decide just the radii that they were asked about, and have no ACR.
     """
     log = read_log(record)
     made = log.provenance
@@ -108,7 +109,10 @@ def certified(record: Path, wanted: str, radii: Sequence[float]) -> dict[str, An
             f"expected a record of the model {wanted}, got {record} of {found}; certify the "
             "weights as they are shipped"
         )
+    asked = made.get("mode_options", {})
+    radii = asked.get("radii") or ([asked["radius"]] if "radius" in asked else radii)
     earned = certified_radii(log)
+    whole = made["mode"] in ("fixed", "anytime")
     accuracy = certified_accuracy(log, radii)
     errors = np.sqrt(accuracy * (1 - accuracy) / len(log))
     return {
@@ -117,7 +121,7 @@ def certified(record: Path, wanted: str, radii: Sequence[float]) -> dict[str, An
         "mode": made["mode"],
         **{key: made[key] for key in ("n0", "n", "alpha", "seed")},
         "numerics": {key: made["numerics"][key] for key in ("dtype", "device", "torch")},
-        "acr": [round(float(earned.mean()), 4), round(_error(earned), 4)],
+        **({"acr": [round(float(earned.mean()), 4), round(_error(earned), 4)]} if whole else {}),
         "accuracy": {
             f"{radius:g}": [round(float(100 * share), 2), round(float(100 * error), 2)]
             for radius, share, error in zip(radii, accuracy, errors, strict=True)

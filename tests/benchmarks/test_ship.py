@@ -92,6 +92,21 @@ def test_the_card_says_what_the_record_says(
     assert row["dataset"] == {"name": "digits", "split": "test", "images": 12}
 
 
+def test_a_record_of_a_grid_says_its_radii_alone(shipped: tuple[Path, Path]) -> None:
+    folder, _ = shipped
+    test = load_dataset("digits").test
+    assert test is not None
+    g = SmoothedClassifier.load(folder / "tiny.safetensors")
+    settings = CertifySettings(
+        n=100, n0=10, mode="grid", radii=[0.1, 0.2], precision="float32", compile="never"
+    )
+    path = folder / "grid.jsonl"
+    certify_dataset(g, test.subset(range(4)), path, settings, workers=1, progress=False)
+    row = certified(path, model_hash(g), [0.0, 0.25])
+    assert list(row["accuracy"]) == ["0.1", "0.2"]
+    assert "acr" not in row
+
+
 def test_a_record_of_other_weights_is_refused(shipped: tuple[Path, Path], tmp_path: Path) -> None:
     _, record = shipped
     other = tmp_path / "shipped"
