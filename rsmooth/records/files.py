@@ -9,10 +9,16 @@ from typing import Any
 import numpy as np
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.records.journal import Entry, describe_difference, parse_journal
+from rsmooth.records.journal import (
+    Entry,
+    JournalContents,
+    describe_difference,
+    parse_journal,
+)
 from rsmooth.records.log import COLUMNS, CertificationLog, check_log, first_fault
 from rsmooth.records.merging import merge
 from rsmooth.records.published import read_table, write_table
+from rsmooth.records.votes import stacked
 
 # Columns of a log by their names in the "image" records of a journal.
 _FIELDS = {
@@ -44,7 +50,7 @@ def read_log(path: str | Path, *, unit: str | None = None) -> CertificationLog:
     path = Path(path)
     files = record_files(path)
     log = (
-        merge([_read_journal(file) for file in files])
+        merge([journal_log(file, parse_journal(file)) for file in files])
         if _is_journal(files[0])
         else _read_table(files[0], unit)
     )
@@ -101,8 +107,8 @@ def _read_table(path: Path, unit: str | None) -> CertificationLog:
     return CertificationLog(**table.columns, provenance=table.provenance)
 
 
-def _read_journal(path: Path) -> CertificationLog:
-    contents = parse_journal(path)
+def journal_log(path: Path, contents: JournalContents) -> CertificationLog:
+    """The certificates in the contents of a journal; ``path`` is for errors, as of ``read_log``."""
     entries = _distinct_images(path, [entry for entry in contents.entries if entry.kind == "image"])
     columns = {
         name: np.array([entry.data[key] for entry in entries]) for name, key in _FIELDS.items()
@@ -110,10 +116,10 @@ def _read_journal(path: Path) -> CertificationLog:
     fault = first_fault(*(columns[name] for name in COLUMNS))
     if fault is not None:
         raise RecordError(f"{path}, line {entries[fault[0]].line}: {fault[1]}")
-    votes = {name: _vote_column(entries, key) for name, key in _VOTE_FIELDS.items()}
     try:
+        votes = {name: _vote_column(entries, key) for name, key in _VOTE_FIELDS.items()}
         return CertificationLog(**columns, **votes, provenance=contents.header or {})
-    except RecordError as error:  # what the header states is unknown, or votes are missing
+    except ValueError as error:  # what the header states is unknown, or votes are missing
         raise RecordError(f"{path}: {error}") from None
 
 
@@ -131,6 +137,8 @@ def _distinct_images(path: Path, entries: Sequence[Entry]) -> list[Entry]:
                 "got none; certify into another journal"
             )
         earlier = images.setdefault(entry.data["idx"], entry)
+        if earlier is entry:
+            continue
         difference = describe_difference(_untimed(earlier.data), _untimed(entry.data))
         if difference:
             raise RecordError(
@@ -147,4 +155,4 @@ def _untimed(image: Mapping[str, Any]) -> dict[str, Any]:
 
 def _vote_column(entries: Sequence[Entry], key: str) -> Any:
     values = [entry.data.get(key) for entry in entries]
-    return None if not values or any(value is None for value in values) else np.array(values)
+    return None if not values or any(value is None for value in values) else stacked(values)

@@ -54,12 +54,14 @@ class JournalContents:
     header: None in a file that was cut off before its first line end.
     entries: those after the header.
     sound_bytes, torn_bytes: the size of the undamaged part, and of a torn last line.
+    file: device and inode, by which the same file is known again.
     """
 
     header: dict[str, Any] | None
     entries: tuple[Entry, ...]
     sound_bytes: int
     torn_bytes: int
+    file: tuple[int, int] = (0, 0)
 
 
 class Journal:
@@ -72,6 +74,7 @@ class Journal:
     sync_every, sync_seconds: the file is flushed to disk after that many records or seconds, and on
         ``close``.
     patience: seconds to wait for another writer.
+    known: what was read from the file before, so that only what came later is parsed.
 
     Opening ``path`` creates the file and its folder, or continues the file. Then ``entries()``
     returns the entries on disk. A torn last line is dropped and logged as a warning. RecordError
@@ -88,6 +91,7 @@ class Journal:
         sync_every: int = 64,
         sync_seconds: float = 5.0,
         patience: float = 0.0,
+        known: JournalContents | None = None,
     ) -> None:
         self.path = Path(path)
         self.header: dict[str, Any] = json.loads(canonical_json(header))
@@ -100,7 +104,7 @@ class Journal:
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             self._lock.hold_inode(self._fd, patience=patience)
-            self._entries = self._recover()
+            self._contents = self._recover(known)
         except BaseException:
             self.close()
             raise
@@ -119,7 +123,6 @@ class Journal:
             )
         text = canonical_json(data)
         self._write(kind, text)
-        self._entries.append(Entry(kind, json.loads(text), self._next_line - 1))
         if (
             self._unsynced >= self._sync_every
             or time.monotonic() - self._synced_at >= self._sync_seconds
@@ -127,8 +130,9 @@ class Journal:
             self.sync()
 
     def entries(self, kind: str | None = None) -> list[Entry]:
-        """The records so far, those of the file first; only those of ``kind`` if it is given."""
-        return [entry for entry in self._entries if kind is None or entry.kind == kind]
+        """The records in the file so far; only those of ``kind`` if it is given."""
+        self._contents = parse_journal(self.path, self._contents)
+        return [entry for entry in self._contents.entries if kind is None or entry.kind == kind]
 
     def sync(self) -> None:
         """Flush what was appended to the disk."""
@@ -157,8 +161,8 @@ class Journal:
     ) -> None:
         self.close()
 
-    def _recover(self) -> list[Entry]:
-        contents = parse_journal(self.path)
+    def _recover(self, known: JournalContents | None) -> JournalContents:
+        contents = parse_journal(self.path, known)
         if contents.header is None and contents.torn_bytes:
             # Only what a killed start of this very run leaves; anything else is somebody's file.
             raw = self.path.read_bytes()
@@ -177,7 +181,7 @@ class Journal:
             self.header, self._config = contents.header, config_hash(contents.header)
             self._next_line = len(contents.entries) + 2
         self.sync()
-        return list(contents.entries)
+        return contents
 
     def _write(self, kind: str, text: str) -> None:
         if self._fd < 0:
@@ -208,27 +212,34 @@ class Journal:
         self._unsynced += 1
 
 
-def parse_journal(path: str | Path) -> JournalContents:
+def parse_journal(path: str | Path, known: JournalContents | None = None) -> JournalContents:
     """Read a journal without opening it for writing.
 
         [entry.data for entry in parse_journal(path).entries if entry.kind == "image"]
+
+    known: what an earlier call found. Of the same file, grown since, only the new lines are read.
 
     A torn last line is left out and logged as a warning. RecordError, with file and line number,
     for any other damage: a checksum, a line out of order, a line of another configuration, a
     missing header. RecordError too for a file whose only line has no end and is no header.
     """
-    raw = Path(path).read_bytes()
+    known, raw, identity = _new_bytes(Path(path), known)
+    start = 0 if known is None else known.sound_bytes
     sound = raw.rfind(b"\n") + 1
     torn = len(raw) - sound
-    if not sound and not (raw.startswith(_HEADER_START) or _HEADER_START.startswith(raw)):
+    if not start + sound and not (raw.startswith(_HEADER_START) or _HEADER_START.startswith(raw)):
         raise _no_journal(path, raw)
     if torn:
         logger.warning(
             "%s ends in a torn line (%d bytes), as a killed process leaves it; dropped", path, torn
         )
     header: dict[str, Any] | None = None
-    config, entries = "", []
-    for number, line in enumerate(raw[:sound].split(b"\n")[:-1], start=1):
+    config, entries = "", list[Entry]()
+    if known is not None and known.header is not None:
+        header, config, entries = known.header, config_hash(known.header), list(known.entries)
+    # A header and the entries are known, or nothing is.
+    first = 1 if header is None else len(entries) + 2
+    for number, line in enumerate(raw[:sound].split(b"\n")[:-1], start=first):
         record = _decode(line, f"{path}, line {number}")
         if header is None:
             header, config = record["data"], config_hash(record["data"])
@@ -241,7 +252,22 @@ def parse_journal(path: str | Path) -> JournalContents:
             )
         if number > 1:
             entries.append(Entry(record["kind"], record["data"], number))
-    return JournalContents(header, tuple(entries), sound, torn)
+    return JournalContents(header, tuple(entries), start + sound, torn, identity)
+
+
+def _new_bytes(
+    path: Path, known: JournalContents | None
+) -> tuple[JournalContents | None, bytes, tuple[int, int]]:
+    """What is known of the file, what follows in it, and the identity of the file."""
+    with path.open("rb") as file:
+        status = os.fstat(file.fileno())
+        identity = (status.st_dev, status.st_ino)
+        if known is not None and (
+            known.header is None or known.file != identity or status.st_size < known.sound_bytes
+        ):
+            known = None
+        file.seek(0 if known is None else known.sound_bytes)
+        return known, file.read(), identity
 
 
 def canonical_json(value: Mapping[str, Any]) -> str:

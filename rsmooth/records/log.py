@@ -276,8 +276,8 @@ def _check_column(name: str, column: NDArray[Any]) -> None:
 
 def _typed(name: str, column: NDArray[Any]) -> NDArray[Any]:
     if name == "correct":
-        return column.astype(np.bool_)
-    return column.astype(np.float64 if name in ("radius", "time") else np.int64)
+        return column.astype(np.bool_, copy=False)
+    return column.astype(np.float64 if name in ("radius", "time") else np.int64, copy=False)
 
 
 def some_of(idx: IntArray) -> str:

@@ -32,6 +32,8 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
                 "itself"
             )
     parts = [log for log in logs if len(log)] or list(logs[:1])
+    if len(parts) == 1:
+        return parts[0]
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
     joined |= {
         name: np.concatenate([getattr(part, name) for part in parts])

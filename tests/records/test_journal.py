@@ -14,7 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsmooth.plumbing.errors import LockedError, RecordError
-from rsmooth.records.journal import Journal, config_hash, describe_difference, parse_journal
+from rsmooth.records import journal as journal_module
+from rsmooth.records.journal import (
+    Entry,
+    Journal,
+    config_hash,
+    describe_difference,
+    parse_journal,
+)
 
 HEADER = {"sigma": 0.25, "noise": {"kind": "grid"}}
 RECORDS = [{"idx": k, "counts": [90 - k, 10 + k], "radius": 0.1 * k} for k in range(4)]
@@ -41,6 +48,43 @@ def test_what_is_written_is_read(tmp_path):
         assert journal.entries("look")[0].data == {"idx": 9, "votes": [3, 4], "share": 0.5}
         assert len(journal.entries()) == 5
     assert texts(path)[-1]["votes"] == [3, 4]
+
+
+def test_only_what_came_later_is_parsed_again(tmp_path, monkeypatch):
+    path, decoded = fill(tmp_path / "j"), []
+    known, decode = parse_journal(path), journal_module._decode
+    monkeypatch.setattr(
+        journal_module,
+        "_decode",
+        lambda line, where: (decoded.append(where), decode(line, where))[1],
+    )
+    with Journal(path, HEADER, known=known) as journal:
+        assert [entry.data for entry in journal.entries()] == RECORDS
+        journal.append("image", {"idx": 8})
+        assert journal.entries()[-1] == Entry("image", {"idx": 8}, 6)
+    assert decoded == [f"{path}, line 6"]
+    assert parse_journal(path, known) == parse_journal(path)
+
+
+def test_another_file_of_the_name_is_parsed_from_its_start(tmp_path):
+    path = fill(tmp_path / "j")
+    known = parse_journal(path)
+    fill(tmp_path / "other", [*RECORDS[:2], {"idx": 7}, {"idx": 8}, {"idx": 9}])
+    os.replace(tmp_path / "other", path)
+    assert parse_journal(path, known) == parse_journal(path)
+    known = parse_journal(path)
+    os.truncate(path, known.sound_bytes - 30)
+    assert parse_journal(path, known) == parse_journal(path)
+    assert len(parse_journal(path, known).entries) == 4
+
+
+def test_later_lines_are_checked_like_the_first(tmp_path):
+    path = fill(tmp_path / "j")
+    known, lines = parse_journal(path), path.read_bytes().splitlines(keepends=True)
+    with path.open("ab") as file:
+        file.write(lines[-1])
+    with pytest.raises(RecordError, match="line 6: expected record 5"):
+        parse_journal(path, known)
 
 
 def test_there_is_one_header(tmp_path):

@@ -95,7 +95,8 @@ def certify_dataset(
         check_extension(extends, header)
     header = _readable(shards, header)  # refuses another configuration, before there is a journal
     shards.check_table(header)
-    with Journal(shards.of_rank(rank, world), header, patience=PATIENCE_SECONDS) as record:
+    own = shards.of_rank(rank, world)
+    with Journal(own, header, patience=PATIENCE_SECONDS, known=shards.known(own)) as record:
         finished, drawn = shards.read(header)  # again, now that nobody else writes it
         _check_drawn(drawn, data, settings, pool, journal)
         index = data.index.tolist()

@@ -19,7 +19,7 @@ from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
 from rsmooth.plumbing.locking import FileLock
-from rsmooth.records.files import read_log, write_log
+from rsmooth.records.files import journal_log, write_log
 from rsmooth.records.journal import (
     Entry,
     JournalContents,
@@ -40,6 +40,7 @@ class Shards:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._known: dict[Path, JournalContents] = {}
 
     def of_rank(self, rank: int, world: int) -> Path:
         """The journal that a rank writes."""
@@ -98,7 +99,7 @@ class Shards:
         """
         found = list(self._contents())
         logs = [
-            _read_upgraded(path)
+            journal_log(path, replace(contents, header=upgraded(contents.header or {})))
             for path, contents in found
             if any(entry.kind == "image" for entry in contents.entries)
         ]
@@ -133,19 +134,19 @@ class Shards:
         with suppress(LockedError), FileLock(table):
             write_log(log, table)
 
+    def known(self, path: Path) -> JournalContents | None:
+        """What was read of a journal so far."""
+        return self._known.get(path)
+
     def _contents(self) -> Iterator[tuple[Path, JournalContents]]:
+        """All journals, each line of which is parsed once, however often they are asked for."""
         for path in (
             self.path,
             *sorted(self.path.parent.glob(f"{glob.escape(self.path.stem)}.rank*-of-*.jsonl")),
         ):
             if path.exists():
-                yield path, parse_journal(path)
-
-
-def _read_upgraded(path: Path) -> CertificationLog:
-    """The log of one journal; journals of several versions still are of one configuration."""
-    log = read_log(path)
-    return replace(log, provenance=upgraded(log.provenance))
+                self._known[path] = parse_journal(path, self._known.get(path))
+                yield path, self._known[path]
 
 
 def profile_of(record: Any, path: Path | str) -> Profile:

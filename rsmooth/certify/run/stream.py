@@ -14,6 +14,7 @@ from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.schedule import Drawn, Task, drive
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.records.votes import compact
 
 # ("image", its certificate), ("partial", votes of an unfinished image),
 # ("round", {"finished": images, "samples": votes}).
@@ -103,9 +104,9 @@ def _image_record(task: Task, label: int, settings: CertifySettings) -> dict[str
         "radius": outcome.radius,
         "correct": int(outcome.label == label),
         "seconds": task.drawn.seconds,
-        "counts": outcome.counts,
+        "counts": compact(outcome.counts),
         "invalid": outcome.invalid,
-        "selection": outcome.selection,
+        "selection": None if outcome.selection is None else compact(outcome.selection),
         "n0": outcome.selected_from,
         "n": outcome.samples,
         "looks": [list(look) for look in outcome.looks],

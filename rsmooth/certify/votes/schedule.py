@@ -28,6 +28,7 @@ from rsmooth.certify.votes.profile import Profile, plain_profile
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.noise.grid import expect_noise
 from rsmooth.noise.known_answers import verify_known_answers
+from rsmooth.records.votes import compact, expanded
 from rsmooth.smoothed import SmoothedClassifier
 
 # The device is waited for once per round, and a kill loses one round. A round has as many passes as
@@ -63,11 +64,11 @@ class Drawn:
         """The votes as plain values for a record."""
         return {
             "answers": [
-                [request.purpose, request.samples, votes.tolist()]
+                [request.purpose, request.samples, compact(votes)]
                 for request, votes in self.answers
             ],
             "reached": self.reached,
-            "votes": self.votes.tolist(),
+            "votes": compact(self.votes),
             "seconds": self.seconds,
         }
 
@@ -75,12 +76,10 @@ class Drawn:
     def of_record(cls, record: Mapping[str, Any]) -> Drawn:
         """The votes that ``record`` wrote."""
         answers = tuple(
-            (VoteRequest(purpose, samples), np.array(votes, dtype=np.int64))
+            (VoteRequest(purpose, samples), expanded(votes))
             for purpose, samples, votes in record["answers"]
         )
-        return cls(
-            answers, record["reached"], np.array(record["votes"], dtype=np.int64), record["seconds"]
-        )
+        return cls(answers, record["reached"], expanded(record["votes"]), record["seconds"])
 
 
 class Task:

@@ -15,11 +15,14 @@ from rsmooth.certify import (
     read_log,
 )
 from rsmooth.certify.run.shards import Shards, agree, profile_of
+from rsmooth.certify.votes.requests import VoteRequest
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import FileLock
 from rsmooth.plumbing.parallel import rank_and_world
+from rsmooth.records import journal
 from rsmooth.records.journal import Journal
+from rsmooth.records.votes import compact
 from tests.certify.nets import small_net
 from tests.certify.recorded import SETTINGS, seven
 
@@ -70,9 +73,9 @@ def partial(idx: int, reached: int) -> dict[str, Any]:
 
 
 def write(path: Path, *records: tuple[str, dict[str, Any]], **header: Any) -> None:
-    with Journal(path, {**HEADER, **header}) as journal:
+    with Journal(path, {**HEADER, **header}) as record:
         for kind, data in records:
-            journal.append(kind, data)
+            record.append(kind, data)
 
 
 def test_journals_of_all_ranks_are_read_together(tmp_path: Path) -> None:
@@ -86,6 +89,40 @@ def test_journals_of_all_ranks_are_read_together(tmp_path: Path) -> None:
     assert finished == {3, 5}
     assert {idx: votes.reached for idx, votes in drawn.items()} == {4: 64, 6: 16}
     assert shards.merged().idx.tolist() == [3, 5]
+
+
+def test_each_line_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    decode = journal._decode
+    monkeypatch.setattr(
+        journal, "_decode", lambda line, where: (decoded.append(where), decode(line, where))[1]
+    )
+    for _ in range(2):  # a run, and the same again when it is finished
+        log = certify_dataset(small_net(), seven(), tmp_path, SETTINGS, progress=False)
+        assert len(log) == 7
+        assert len(decoded) == len(set(decoded)) > 7
+        decoded.clear()
+
+
+def test_many_classes_are_recorded_by_their_votes(tmp_path: Path) -> None:
+    """Ten classes stay lists; of a hundred, those without votes are left out."""
+    shards = Shards(tmp_path / "certificates.jsonl")
+    counts = np.bincount([7, 7, 99], minlength=100)
+    votes = {"counts": compact(counts), "selection": compact(counts), "n": 3, "invalid": 0}
+    unfinished = Drawn(((VoteRequest("select", 3), np.append(counts, 0)),), 0).record()
+    write(shards.path, ("image", image(3, **votes)), ("partial", {"idx": 4, **unfinished}))
+    log = shards.merged()
+    assert log.counts is not None
+    assert log.selection is not None
+    assert np.array_equal(log.counts, counts[None])
+    assert np.array_equal(log.selection, counts[None])
+    [(request, found)] = shards.read(HEADER)[1][4].answers
+    assert request == VoteRequest("select", 3)
+    assert np.array_equal(found, np.append(counts, 0))
+    assert '"counts":{"classes":100,"votes":{"7":2,"99":1}}' in shards.path.read_text()
+    write(shards.of_rank(0, 2), ("image", image(5, **{**votes, "counts": {"classes": 100}})))
+    with pytest.raises(RecordError, match=r"rank0-of-2.*the number of classes and their votes"):
+        shards.merged()
 
 
 def test_the_names_of_journals_are_no_patterns(tmp_path: Path) -> None:

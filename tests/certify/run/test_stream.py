@@ -59,7 +59,7 @@ def test_each_image_is_an_event_once_it_is_decided(reference: CertificationLog) 
         assert image["predict"] == reference.predict[row]
         assert image["radius"] == reference.radius[row]
         assert reference.counts is not None
-        assert image["counts"].tolist() == reference.counts[row].tolist()
+        assert image["counts"] == reference.counts[row].tolist()
         assert (image["n0"], image["n"]) == (20, 300)
     assert sum(each["finished"] for each in rounds) == 3
     assert sum(each["samples"] for each in rounds) == 3 * 320
