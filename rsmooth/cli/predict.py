@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsmooth.cli.models import output_file
 from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
