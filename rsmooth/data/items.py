@@ -44,7 +44,7 @@ def read_items(
     with _own_random_state():
         for position in positions:
             _seed(int(torch.randint(2**62, (), generator=generator)))
-            x, y = data[position]
+            x, y = _pair(data[position], data)
             images.append(_as_tensor(x))
             labels.append(_as_class(y, position))
             if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
@@ -142,6 +142,17 @@ class ItemData:
 
 AnyData = ImageData | FolderData | ItemData
 """What training takes its images from."""
+
+
+def _pair(item: Any, data: object) -> tuple[Any, Any]:
+    """The image and the label of an item; ValueError for an item of another form."""
+    if isinstance(item, (tuple, list)) and len(item) == 2:
+        return item[0], item[1]
+    keys = f" of {', '.join(map(str, item))}" if isinstance(item, dict) else ""
+    raise ValueError(
+        f"expected pairs (image, label) from {type(data).__name__}, got {type(item).__name__}"
+        f"{keys}; wrap it in a Dataset whose __getitem__ returns such pairs"
+    )
 
 
 def _as_tensor(x: Any) -> Tensor:

@@ -19,6 +19,8 @@ from rsmooth.models.layouts import (
 from rsmooth.models.natures import ZIPPED, nature
 from rsmooth.plumbing.files import replace_file
 
+FOLDER = 0x10  # the attribute, of MS-DOS, of an entry that is a folder
+
 
 def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
     """Write ``obj`` with torch.save, whole or not at all.
@@ -74,11 +76,19 @@ def _check_sums(path: str | os.PathLike[str]) -> bool:
         if file.read(4) != ZIPPED:
             return False
         try:
-            broken = zipfile.ZipFile(file).testzip()
+            archive = zipfile.ZipFile(file)
+            broken = archive.testzip()
         except OSError as error:  # a damaged directory may point outside of the file
             raise zipfile.BadZipFile(str(error)) from None
     if broken is not None:
         raise zipfile.BadZipFile(f"expected {broken} to fit its checksum, got other bytes")
+    # torch takes a part that is marked as a folder for empty, and leaves its tensor as memory was.
+    # Of two parts of one name, zipfile has tested only the last.
+    parts = archive.infolist()
+    names = {part.filename for part in parts}
+    odd = [part.filename for part in parts if part.external_attr & FOLDER or part.is_dir()]
+    if odd or len(names) < len(parts):
+        raise zipfile.BadZipFile(f"expected parts of distinct names, got {odd or 'one twice'}")
     return True
 
 

@@ -122,3 +122,16 @@ def test_pixels_read_anew_are_checked_each_time() -> None:
     data = ItemData(Items(lambda x: x / 100), torch.arange(6) % 3, 3, (3, 5, 6))
     with pytest.raises(ValueError, match=r"expected images in \[0, 1\]"):
         data.batch([0])
+
+
+@pytest.mark.parametrize(
+    ("item", "got"),
+    [((X[0], 1, 2), "tuple"), ({"image": X[0], "label": 1}, "dict of image, label"), (X[0], "Ten")],
+)
+def test_items_that_are_no_pairs_are_refused(item: Any, got: str) -> None:
+    class Odd(Items):
+        def __getitem__(self, i: int) -> Any:
+            return item
+
+    with pytest.raises(ValueError, match=rf"expected pairs \(image, label\) from Odd, got {got}"):
+        as_image_data(Odd())

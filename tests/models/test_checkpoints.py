@@ -5,6 +5,8 @@ import re
 import stat
 import subprocess
 import sys
+import warnings
+import zipfile
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -385,3 +387,34 @@ def test_the_bytes_are_on_disk_before_the_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *names: (events.append("rename"), rename(*names))[1])
     atomic_save(1, tmp_path / "model.pt")
     assert events == ["file", "rename"] + ["folder"] * (os.name != "nt")
+
+
+def test_a_part_that_is_marked_as_a_folder_is_refused(tmp_path):
+    """No checksum covers the mark, and torch then leaves the tensor as memory was."""
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.arange(64.0)}, path)
+    with zipfile.ZipFile(path) as file:
+        start, parts = file.start_dir, file.infolist()
+    whole = path.read_bytes()
+    place = start
+    for part in parts:
+        place = whole.index(b"PK\x01\x02", place) + 38  # where its attributes are
+        damaged = bytearray(whole)
+        damaged[place] |= 0x10
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"weights\.pt, which") as error:
+            safe_load(path)
+        assert part.filename in str(error.value.__cause__)
+
+
+def test_two_parts_of_one_name_are_refused(tmp_path):
+    """Zipfile tests the last of them; torch may read the first."""
+    path = tmp_path / "weights.pt"
+    torch.save({"w": torch.arange(64.0)}, path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with zipfile.ZipFile(path, "a") as file:
+            file.writestr(file.namelist()[0], file.read(file.namelist()[0]))
+    with pytest.raises(ValueError, match=r"weights\.pt, which") as error:
+        safe_load(path)
+    assert "parts of distinct names, got one twice" in str(error.value.__cause__)
