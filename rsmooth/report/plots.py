@@ -87,9 +87,10 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
     )
     axes.set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
     steps = " (steps of 1/255)" if norm == "linf" else ""
+    banded = bands and len(runs) <= MOST_BANDS and any(run.statement.sound for run in runs)
     axes.set(
         xlabel=f"certified {NORMS.get(norm, runs[0].statement.measure)} radius{steps}",
-        ylabel="certified accuracy (%)",
+        ylabel=f"certified accuracy (%){', with 95 % intervals' if banded else ''}",
     )
     _legend(axes)
     return figure
@@ -130,7 +131,7 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
         at = ndtri(np.clip(share, floor, 1 - floor))
         still = 100 * (1 - np.arange(len(share)) / len(share))
         axes.plot(at, still, drawstyle="steps-pre", label=run.label, **_line(number))
-    ticks = np.array([1e-4, 0.01, 0.1, 0.5, 0.9, 0.99, 0.9999])
+    ticks = np.array([1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999])
     axes.axvline(0, color=INK, linewidth=1, linestyle=":")
     axes.set_xticks(ndtri(ticks), [f"{tick:g}" for tick in ticks])
     axes.set(
@@ -184,6 +185,8 @@ def attack_gap_figure(
         (~found, np.full_like(proof, top), COLOURS[2], "^", 24, "no attack found"),
         (false, broken, CONTRADICTION, "X", 60, "contradicts the certificate"),
     ):
+        if not chosen.any():
+            continue
         axes.scatter(
             proof[chosen],
             height[chosen],

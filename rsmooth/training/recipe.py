@@ -76,8 +76,9 @@ class Recipe:
         None means no.
     seed: of order, crops, flips and noise (not of the weights that the classifier came with).
     precision: "float32", "bfloat16" (autocast; weights and log-probabilities stay float32), or
-        "auto": bfloat16 where a probe at the start finds it faster. The choice is recorded in the
-        metrics, and holds for a resumed run.
+        "auto": bfloat16 where the machine has instructions for it and the model needs 1e7
+        operations per image or more. The choice is recorded in the metrics, and holds for a resumed
+        run.
     channels_last: whether the convolutions' weights are laid out channels last during training,
         which CPUs and GPUs prefer.
     compile: whether the base classifier runs through torch.compile. For a deep network its start

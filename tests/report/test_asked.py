@@ -87,6 +87,9 @@ def test_decided_radii_are_points_in_a_figure(runs: dict[str, Path]) -> None:
     (axes,) = accuracy_figure(loaded).axes
     drawn = {bars.get_label(): bars.lines[0] for bars in axes.containers}
     assert set(drawn) == {f"{name} (decided at these radii)" for name in ("radius", "grid")}
+    assert axes.get_ylabel() == "certified accuracy (%), with 95 % intervals"
+    (plain,) = accuracy_figure(loaded[:1], bands=False).axes
+    assert plain.get_ylabel() == "certified accuracy (%)"
     assert drawn["radius (decided at these radii)"].get_xydata().tolist() == [[0.25, 75.0]]
 
 

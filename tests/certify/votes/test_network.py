@@ -116,35 +116,34 @@ class Output(dict[str, Any]):
 @pytest.mark.parametrize(
     ("change", "kind", "remedy"),
     [
-        (lambda z: (z, None), "tuple", r"base\(x\)\[0\]"),
-        (lambda z: [z, z], "list", r"base\(x\)\[0\]"),
-        (lambda z: {"logits": z}, "dict", r"base\(x\)\['logits'\]"),
-        (lambda z: {"out": z}, "dict", r"base\(x\)\['out'\]"),
-        (lambda z: Output(logits=z), "Output", r"base\(x\)\.logits"),
+        (lambda z: (z, None), "tuple", r"answer\[0\]"),
+        (lambda z: [z, z], "list", r"answer\[0\]"),
+        (lambda z: {"logits": z}, "dict", r"answer\['logits'\]"),
+        (lambda z: {"out": z}, "dict", r"answer\['out'\]"),
+        (lambda z: Output(logits=z), "Output", r"answer\.logits"),
         (lambda z: z.detach().numpy(), "ndarray", r"torch\.as_tensor"),
-        (lambda z: None, "NoneType", "a tensor"),
+        (lambda z: None, "NoneType", "return the logits"),
     ],
 )
 def test_what_is_no_tensor_of_logits_is_named(change: Any, kind: str, remedy: str) -> None:
     g, x = SmoothedClassifier(Wrapped(change), 0.25, 4), images(2)
-    expected = rf"expected a tensor of logits \(N, 4\).*got {kind};.*{remedy}"
+    expected = rf"expected a tensor of logits \(\d+, 4\).*got {kind};.*{remedy}"
     for use in (
         lambda: certify(g, x, n=20),
         lambda: predict(g, x, n=20),
         lambda: g(x / 255),
         lambda: SmoothAdvPGD(epsilon=0.1, steps=1)(g, x / 255, torch.zeros(2, dtype=torch.int64)),
     ):
-        with pytest.raises(ValueError, match=expected):
+        with pytest.raises(TypeError, match=expected):
             use()
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda z: z[:, :3], r"expected logits \(N, 4\)"),
-        (lambda z: z.argmax(1), r"expected logits \(N, 4\)"),
-        (lambda z: z[:1], r"must answer each image with one row"),
-        (lambda z: z.long(), "expected floating-point logits"),
+        (lambda z: z[:, :3], r"expected logits \(\d+, 4\)"),
+        (lambda z: z.argmax(1), r"expected logits \(\d+, 4\)"),
+        (lambda z: z[:1], r"answers each image with one row"),
     ],
 )
 def test_logits_of_another_shape_are_named(change: Any, message: str) -> None:
@@ -163,7 +162,7 @@ def test_a_class_masked_by_minus_infinity_gets_no_votes_and_the_others_keep_thei
     assert not result.counts[:, 4].any()
     assert not result.invalid.any()
     everything = SmoothedClassifier(Wrapped(lambda z: torch.full_like(z, -torch.inf)), 0.25, 4)
-    with pytest.raises(ValueError, match="expected finite logits"):
+    with pytest.raises(ValueError, match="expected a largest finite logit"):
         certify(everything, x, n=20)
 
 
@@ -229,7 +228,7 @@ def test_certification_leaves_the_caller_as_it_was() -> None:
     before = [state() for state in states]
     certify(g, x, n=100)
     predict(g, x, n=100)
-    with pytest.raises(ValueError, match="expected finite logits"):
+    with pytest.raises(ValueError, match="expected a largest finite logit"):
         certify(SmoothedClassifier(Wrapped(lambda z: z * torch.nan), 0.25, 4), x, n=20)
     assert [state() for state in states] == before
     assert [p.requires_grad for p in g.parameters()] == flags
