@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rsmooth.config.folder import CONFIG, read_config
 from rsmooth.config.specs import Spec, create, split_spec
+from rsmooth.plumbing.exits import in_one_line
 from rsmooth.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def choose_images(
     dataset None: the data set that the run folder ``source`` was trained on. ValueError for a split
     or an index that the data set does not have.
     """
-    data = load_split(dataset if dataset is not None else trained_on(source), split)
+    data = load_split(dataset, split) if dataset is not None else _of_run(source, split)
     if skip < 1 or (limit is not None and limit < 1):
         raise ValueError(
             f"expected skip and max of at least 1, got skip={skip} and max={limit}; leave them out "
@@ -57,6 +58,17 @@ def choose_images(
             f"expected at least one image and each once, got {list(only)}; name each once"
         )
     return data.subset([place[index] for index in only])
+
+
+def _of_run(source: Path | None, split: str) -> ImageData | FolderData:
+    """The images that a run folder was trained on; an error in its configuration names the file."""
+    spec = trained_on(source)
+    try:
+        return load_split(spec, split)
+    except (ValueError, LookupError) as error:
+        assert source is not None
+        said = in_one_line(error)
+        raise ValueError(f"{said}, in {source / CONFIG} (--dataset takes another)") from error
 
 
 def load_splits(dataset: Spec) -> DataSplits:

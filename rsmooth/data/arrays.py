@@ -112,6 +112,11 @@ def read_npz(path: Path, choose: Callable[[list[str]], Sequence[str]]) -> dict[s
     or holds Python objects under a chosen name.
     """
     with open(path, "rb") as opened:
+        if opened.read(6) == b"\x93NUMPY":
+            raise ValueError(
+                f"expected an .npz file of named arrays, got {path}, an .npy file of one array; "
+                "save images and labels in one file: np.savez(FILE, x_test=images, y_test=labels)"
+            )
         try:
             if not zipfile.is_zipfile(opened):
                 raise ValueError("it is none, or was cut short")

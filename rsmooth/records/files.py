@@ -89,9 +89,18 @@ def record_files(path: str | Path) -> list[Path]:
     if not files and not table.exists():
         raise FileNotFoundError(
             f"expected certificates.jsonl (or certificates.rank*.jsonl, or certificates.tsv) in "
-            f"{path}; certify the model first"
+            f"{path}; {_certified_below(path)}"
         )
     return files or [table]
+
+
+def _certified_below(folder: Path) -> str:
+    """What to do about a folder without records: it may be one of run folders."""
+    runs = sorted({each.parent.name for each in folder.glob("*/certificates*.[jt]s*")})
+    if not runs:
+        return "certify the model first"
+    more = f" and {len(runs) - 5} more" if len(runs) > 5 else ""
+    return f"it holds certified runs: name these ({folder}/*: {', '.join(runs[:5])}{more})"
 
 
 def _is_journal(path: Path) -> bool:

@@ -17,6 +17,8 @@ from rsmooth.training.recipe import Recipe
 
 # The share of predictions that makes a class the only one.
 ONE_CLASS = 0.99
+# Times the loss of guessing; what a network learns from is far below.
+ABSURD = 1000.0
 # Images per optimiser step.
 FEW_IMAGES = 32
 # Predictions that are judged; fewer may be of one class by chance.
@@ -41,6 +43,16 @@ def check_loss(total: float, recipe: Recipe, epoch: int) -> None:
         raise TrainingCollapsed(
             f"expected a finite loss, got a sum of {total} in epoch {epoch}; the steps have "
             f"become too large: {_remedy(recipe)}"
+        )
+
+
+def remark_on_loss(mean: float, classes: int, epoch: int) -> None:
+    """Warn of a finite loss that no guess would have: the steps are far too large."""
+    if mean > ABSURD * math.log(classes):
+        warnings.warn(
+            f"the mean loss of epoch {epoch} is {mean:.3g}, where guessing among {classes} classes "
+            f"has {math.log(classes):.3g}; the steps are too large: lower lr",
+            stacklevel=2,
         )
 
 

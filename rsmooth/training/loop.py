@@ -161,6 +161,8 @@ class Run:
         guards.check_weights(self.g.base, self.recipe, self.course.epoch)
         judge(totals, self.recipe, self.course, "training")
         due = (self.course.epoch + 1) % self.recipe.validate_every == 0 or self.course.finishing
+        if self.ranks.first:
+            guards.remark_on_loss(totals.mean_loss, self.g.num_classes, self.course.epoch)
         row = epoch_metrics(totals, self.course, self.job.precision)
         row |= self._validate() if due else {}
         self.history.append(row)

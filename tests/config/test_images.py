@@ -50,3 +50,19 @@ def test_errors_show_the_name_of_a_variable_not_its_value(
     (tmp_path / "a-secret").write_bytes(b"no archive")
     with pytest.raises(ValueError, match=r"expected an \.npz file .*, got \$RSMOOTH_SECRET"):
         load_splits({"name": "npz", "path": "$RSMOOTH_SECRET"})
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ("3", "expected the data set to have a name"),
+        ("[1]", "expected the data set to have a name"),
+        ("{name: digits, validation: {a: 1}}", "option validation: expected float"),
+        ("{name: nobody}", "expected a registered data set, got 'nobody'"),
+        ("{name: digits, bogus: 1}", "expected an option of data set 'digits', got 'bogus'"),
+    ],
+)
+def test_a_wrong_data_set_of_a_run_names_its_file(dataset: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(f"dataset: {dataset}\n")
+    with pytest.raises(ValueError, match=rf"{said}.*, in .*config\.yaml \(--dataset takes"):
+        choose_images(None, tmp_path, split="test", skip=1, limit=None, only=None)

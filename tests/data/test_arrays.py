@@ -267,3 +267,9 @@ def test_an_npz_file_without_images_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match="expected at least one image in x_test"):
         load_dataset("npz", path=tmp_path / "none.npz")
+
+
+def test_a_single_array_is_called_what_it_is(tmp_path):
+    np.save(tmp_path / "images.npy", np.zeros((2, 8, 8), np.uint8))
+    with pytest.raises(ValueError, match=r"got .*images\.npy, an \.npy file of one array; .*savez"):
+        load_dataset("npz", path=tmp_path / "images.npy")

@@ -87,3 +87,14 @@ def test_a_journal_of_an_unknown_norm_is_refused_with_its_name(tmp_path):
         journal.append("image", image)
     with pytest.raises(RecordError, match=r"certificates\.jsonl: expected norm among"):
         read_log(tmp_path)
+
+
+def test_a_folder_of_run_folders_says_which(tmp_path):
+    for name in ("b", "a"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "certificates.jsonl").touch()
+    with pytest.raises(FileNotFoundError, match=r"it holds certified runs: name these .*: a, b\)"):
+        read_log(tmp_path)
+    (tmp_path / "c").mkdir()
+    with pytest.raises(FileNotFoundError, match="certify the model first"):
+        read_log(tmp_path / "c")

@@ -13,7 +13,7 @@ from rsmooth.attacks import DDN, SmoothAdvPGD
 from rsmooth.defenses import Trainer, TrainingCollapsed
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.training import metrics
-from rsmooth.training.guards import check_collapse, remark
+from rsmooth.training.guards import check_collapse, remark, remark_on_loss
 from tests.training.helpers import classifier, images, weights
 
 CLIP = r"gradient clipping \(clip_grad_norm=1\)"
@@ -120,3 +120,10 @@ def test_usual_settings_are_not(trainer: Trainer, sigma: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         remark(trainer, Gaussian(sigma))
+
+
+def test_a_loss_that_no_guess_has_is_remarked_on(recwarn):
+    remark_on_loss(1000.0, 10, 0)
+    assert not recwarn
+    with pytest.warns(match=r"mean loss of epoch 2 is 9\.15e\+14, .* has 2\.3; .*lower lr"):
+        remark_on_loss(914615133385439.375, 10, 2)
