@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,15 @@ from rsmooth.certify import (
     read_log,
 )
 from rsmooth.certify.cohen import certify
-from rsmooth.certify.run.dataset import model_hash
+from rsmooth.certify.run.dataset import is_hash_of, model_hash
 from rsmooth.certify.votes import schedule as engine
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import CRASH_VARIABLE
 from rsmooth.records.log import VOTES
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import small_net
 from tests.certify.recorded import SETTINGS, exit_codes, launch, same, seven
 
@@ -245,3 +248,26 @@ def test_another_architecture_of_the_same_weights_is_another_model() -> None:
     shifted = small_net()
     shifted.base[2].register_buffer("shift", torch.ones(1), persistent=False)
     assert model_hash(hidden) != model_hash(shifted)
+
+
+def test_a_record_knows_its_model_whatever_release_of_torch_made_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Batch norm prints "affine=True, bias=True" in some releases, "affine=True" in others."""
+    g = SmoothedClassifier(MODELS.create("resnet8"), sigma=0.25, num_classes=10)
+    plain = torch.nn.BatchNorm2d.extra_repr
+    hashes = []
+    for written in ("affine=True", "affine=True, bias=True"):
+
+        def printed(layer: torch.nn.BatchNorm2d, written: str = written) -> str:
+            return re.sub(r"affine=True(, bias=True)?", written, plain(layer))
+
+        monkeypatch.setattr(torch.nn.BatchNorm2d, "extra_repr", printed)
+        hashes.append(model_hash(g))
+        for hashed in hashes:
+            assert is_hash_of(hashed, g)
+    assert len({*hashes}) == 2
+    monkeypatch.undo()
+    assert all(is_hash_of(hashed, g) for hashed in hashes)
+    other = SmoothedClassifier(MODELS.create("resnet8"), sigma=0.25, num_classes=10)
+    assert not any(is_hash_of(hashed, other) for hashed in hashes)
