@@ -18,7 +18,6 @@ from rsmooth.records.seeds import compare_seeds
 from rsmooth.report import md_row, md_rule
 
 NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
-VOTES = "soft_labels.jsonl"
 
 
 def across_seeds(folders: Sequence[Path], radii: Sequence[float]) -> str:
@@ -52,9 +51,9 @@ def across_seeds(folders: Sequence[Path], radii: Sequence[float]) -> str:
             "",
             "Accuracies in %, means over the seeds; ACR: mean ± standard deviation over the seeds. "
             "Differences and intervals are paired by seed and image and cover both. steps: of the "
-            "optimiser, per training. training: processor seconds with start-up, per training. "
-            "teacher: processor seconds of a teacher's training, and seconds of its votes, which "
-            "are part of training too.",
+            "optimiser, per training. training: processor seconds with start-up, and with a "
+            "teacher's votes where it has one. teacher: processor seconds of that one's training, "
+            "which come on top.",
             "",
         ]
     )
@@ -96,17 +95,17 @@ def _cost(methods: Mapping[str, Mapping[int, Path]], name: str) -> list[str]:
         return ["", "", ""]
     seconds = [summary["seconds"]["train"]["cpu"] for summary in summaries]
     steps = [_steps(folder) for folder in folders]
-    teacher = ""
-    if all((folder / VOTES).exists() for folder in folders):
-        votes = [float(read_log(folder / VOTES).time.sum()) for folder in folders]
-        pairs = zip(folders, summaries, strict=True)
-        trainings = [_teacher_seconds(folder, summary) for folder, summary in pairs]
-        teacher = f"{np.mean(trainings):.1f} s + {np.mean(votes):.1f} s"
+    taught = [_teacher_seconds(*pair) for pair in zip(folders, summaries, strict=True)]
+    teacher = "" if None in taught else f"{np.mean([own or 0.0 for own in taught]):.1f} s"
     return [f"{np.mean(steps):.0f}", f"{np.mean(seconds):.1f} s", teacher]
 
 
-def _teacher_seconds(folder: Path, summary: Mapping[str, Any]) -> float:
-    arm = summary["train"]["trainer"]["teacher"]["arm"]
+def _teacher_seconds(folder: Path, summary: Mapping[str, Any]) -> float | None:
+    """The processor seconds of the training that a trainer's teacher is from; None without one."""
+    trainer = summary["train"].get("trainer")
+    arm = trainer.get("teacher", {}).get("arm") if isinstance(trainer, Mapping) else None
+    if arm is None:
+        return None
     return float(_summary(folder.parent / arm)["seconds"]["train"]["cpu"])
 
 

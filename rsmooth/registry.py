@@ -153,11 +153,12 @@ class ModelRegistry(Registry):
     def create(self, name: str, /, **options: Any) -> Any:
         """Build the model and note name and options in its ``architecture`` attribute.
 
-        A model that was given modules or files says in ``plain_options`` what rebuilds it.
+        A model that was given modules or files says in ``plain_options`` what rebuilds it; None
+        where nothing does. Then it has no architecture, and cannot be saved.
         """
         model = super().create(name, **options)
         plain = getattr(model, "plain_options", options)
-        model.architecture = {"name": name, "options": plain}
+        model.architecture = None if plain is None else {"name": name, "options": plain}
         return model
 
 

@@ -111,7 +111,7 @@ def votes_of_teacher(
         )
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(file) if file is not None else (start.run_dir or Path(scratch)) / FILE
-        _certify(judge, start.data, path, votes, 0, None, True)
+        _certify(judge, start.data, path, votes, 0, None, start.progress)
         start.wait()
         return {name: read_vote_labels(path, start.data)}
 

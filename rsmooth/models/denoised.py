@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from rsmooth.models.nested import build_part
+from rsmooth.models.nested import build_part, rebuilding
 from rsmooth.registry import DENOISERS, MODELS
 
 
@@ -37,12 +37,8 @@ def denoised(
         _of_classes(classifier, num_classes), num_classes=num_classes, in_channels=in_channels
     )
     model = Denoised(front, back)
-    model.plain_options = {
-        "denoiser": front.architecture,
-        "classifier": back.architecture,
-        "num_classes": num_classes,
-        "in_channels": in_channels,
-    }
+    parts = {"denoiser": front, "classifier": back}
+    model.plain_options = rebuilding(parts, num_classes=num_classes, in_channels=in_channels)
     return model
 
 
@@ -59,7 +55,7 @@ class Denoised(nn.Module):
     Denoised(DnCNN(), classifier)
     """
 
-    plain_options: dict[str, Any]
+    plain_options: dict[str, Any] | None
 
     def __init__(self, denoiser: nn.Module, classifier: nn.Module) -> None:
         super().__init__()

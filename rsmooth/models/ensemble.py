@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from rsmooth.models.nested import build_part
+from rsmooth.models.nested import build_part, rebuilding
 from rsmooth.registry import MODELS
 
 Scheme = Literal["mean-logits", "mean-probabilities"]
@@ -31,8 +31,9 @@ def ensemble(
         base = MODELS.create("ensemble", members=["runs/seed0", "runs/seed1", "runs/seed2"])
         SmoothedClassifier(base, sigma=0.25, num_classes=10).save("ensemble.pt")
 
-    members: run folders or files of trained classifiers, modules from MODELS.create, registered
-        names, or mappings of name and options. Trained ones must have the same noise.
+    members: run folders or files of trained classifiers, modules, registered names, or mappings of
+        name and options. Saved ones must have the same noise. Of modules that are not from
+        MODELS.create the ensemble cannot be saved.
     num_classes: of members that are built anew.
     scheme: "mean-logits", or "mean-probabilities".
     consensus: K of K-consensus: where the first K members name one class, the answer is the mean of
@@ -49,13 +50,8 @@ def ensemble(
             f"expected members that were trained with the same noise, got {noises}; choose others"
         )
     model = Ensemble([module for module, _ in built], scheme, consensus, skip=skip)
-    model.plain_options = {
-        "members": [member.architecture for member in model.members],
-        "num_classes": num_classes,
-        "scheme": scheme,
-        "consensus": consensus,
-        "skip": skip,
-    }
+    options = {"num_classes": num_classes, "scheme": scheme, "consensus": consensus, "skip": skip}
+    model.plain_options = rebuilding({"members": model.members}, **options)
     return model
 
 
@@ -67,7 +63,7 @@ class Ensemble(nn.Module):
     Options and errors are those of ``ensemble``. Each member brings its own normalisation.
     """
 
-    plain_options: dict[str, Any]
+    plain_options: dict[str, Any] | None
 
     def __init__(
         self,

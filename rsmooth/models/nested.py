@@ -24,18 +24,13 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
         build_part({"name": "resnet20", "num_classes": 10})
         build_part("resnet20", num_classes=10)
 
-    part: a module of ``registry``, a registered name, a mapping of name and options, or the run
+    part: a module, a registered name, a mapping of name and options, or the run
         folder or file that ``SmoothedClassifier.save`` wrote.
     known: options for what is built anew, as far as it takes them.
 
-    ValueError for anything else, and for a module that could not be rebuilt from a file.
+    ValueError for anything else.
     """
     if isinstance(part, nn.Module):
-        if getattr(part, "architecture", None) is None:
-            raise ValueError(
-                f"expected a {registry.kind} that notes how it was built, got "
-                f"{type(part).__name__}; build it by name, so that it can be saved"
-            )
         return part, None
     if isinstance(part, Mapping):
         options = dict(part)
@@ -52,6 +47,24 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
         # An unknown name is refused by the registry, which lists the known ones.
         return registry.create(part, **_accepted(registry, part, known)), None
     return _saved(Path(part))
+
+
+def rebuilding(parts: Mapping[str, Any], **options: Any) -> dict[str, Any] | None:
+    """Options that rebuild a model of parts: their architectures in place of them.
+
+        rebuilding({"denoiser": front, "classifier": back}, num_classes=10)
+
+    parts: modules by the name of the option; of several, a ModuleList. None where one of them does
+        not note how it was built.
+    """
+    found: dict[str, Any] = {}
+    for name, part in parts.items():
+        several = isinstance(part, nn.ModuleList)
+        noted = [getattr(own, "architecture", None) for own in (part if several else [part])]
+        if None in noted:
+            return None
+        found[name] = noted if several else noted[0]
+    return {**found, **options}
 
 
 def _accepted(registry: ModelRegistry, name: str, known: Mapping[str, Any]) -> dict[str, Any]:

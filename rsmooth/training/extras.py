@@ -39,6 +39,7 @@ def all_extras(
     given: Mapping[str, Tensor],
     run_dir: str | PathLike[str] | None,
     ranks: Ranks,
+    progress: bool,
 ) -> dict[str, Tensor]:
     """The extras of a run: those given, and those that the method makes because it needs them.
 
@@ -54,7 +55,8 @@ def all_extras(
                 f"makes extras[{lacking[0]!r}], got a data set with random transforms; leave these "
                 "out, or give the extras to fit"
             )
-        start = RunStart(g, data, None if run_dir is None else Path(run_dir), ranks.wait)
+        folder = None if run_dir is None else Path(run_dir)
+        start = RunStart(g, data, folder, progress and ranks.first, ranks.wait)
         made = recipe.make_extras(start)
         check_extras(made, len(data))
         found = {**made, **found}

@@ -35,12 +35,14 @@ class RunStart:
     g: the classifier that will train, as it is now.
     data: the training images as they are at rest.
     run_dir: the folder of the run, where files may be kept; None without one.
+    progress: whether a progress bar is to be shown.
     wait: returns once every process of the run has called it.
     """
 
     g: SmoothedClassifier
     data: ImageData | FolderData
     run_dir: Path | None
+    progress: bool
     wait: Callable[[], None] = field(repr=False)
 
 

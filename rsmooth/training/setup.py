@@ -65,7 +65,9 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     check_extras(wanted.extras, len(data))
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with random_state, joined(device) as ranks:
-        columns = all_extras(recipe, g, data, wanted.extras or {}, wanted.run_dir, ranks)
+        columns = all_extras(
+            recipe, g, data, wanted.extras or {}, wanted.run_dir, ranks, wanted.progress
+        )
         folder = _folder(wanted, recipe, g, data, held_out, columns)
         return _train(recipe, g, wanted, data, held_out, columns, folder, ranks)
 

@@ -80,7 +80,7 @@ def fitted(trainer: CatRS, folder: Path | None = None, **options: Any) -> Tensor
 
 
 def test_a_teacher_by_name_gives_what_its_votes_give(
-    teacher: SmoothedClassifier, tmp_path: Path
+    teacher: SmoothedClassifier, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In the run folder, in a file of its own, or nowhere."""
     (tmp_path / "teacher").mkdir()
@@ -91,6 +91,7 @@ def test_a_teacher_by_name_gives_what_its_votes_give(
     asked = CatRS(teacher=name, votes=50, **SHORT)
     assert torch.equal(fitted(asked), expected)
     assert torch.equal(fitted(asked, tmp_path / "run"), expected)
+    assert "certify" not in capsys.readouterr().err, "no bar where none is wanted"
     assert torch.equal(read_vote_labels(tmp_path / "run" / "soft_labels.jsonl", images()), by_hand)
     of_file = CatRS(soft_label_file=str(tmp_path / "v.jsonl"), **SHORT)
     assert torch.equal(fitted(of_file), expected)
