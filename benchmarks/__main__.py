@@ -1,7 +1,7 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
-Further ones measure: train-speed, certify-speed, certify-samples, sample-cap, noise-cost. And
-``ship`` makes a model for the package.
+Further ones measure: train-speed, certify-speed, attack-speed, start-up, certify-samples,
+sample-cap, noise-cost. And ``ship`` makes a model for the package.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -36,6 +36,8 @@ MEASUREMENTS = {
         "what fewer samples cost in certified radius, from published logs",
     ),
     "ship": ("benchmarks.ship", "a model for the package: weights in half precision, and its card"),
+    "attack-speed": ("benchmarks.attack_speed", "images per second of attacks, by precision"),
+    "start-up": ("benchmarks.start_up", "seconds and memory of commands before they do anything"),
     "noise-cost": ("benchmarks.noise_cost", "time of exact noise, relative to a forward pass"),
 }
 

@@ -22,6 +22,7 @@ from benchmarks.presets import Arm
 from benchmarks.provenance import provenance
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.memory import keep_freed_memory
 from rsmooth.plumbing.parent import end_with_parent
 from rsmooth.plumbing.yaml_text import load_yaml
 
@@ -36,6 +37,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--command", help="the command line of the user, for the provenance")
     options = parser.parse_args(argv)
+    keep_freed_memory()
     # The background jobs of a shell inherit an ignored SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGALRM):

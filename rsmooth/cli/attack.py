@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsmooth.cli.models import output_file
 from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
@@ -37,6 +37,7 @@ def attack(
     prediction: PredictionOptions,
     seed: int = 0,
     batch_size: int = 32,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     out: Path | None = None,
     progress: bool = True,
 ) -> None:
@@ -54,6 +55,8 @@ def attack(
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions
         batch_size: images attacked at once
+        precision: of the search and of the predictions. float32 asks the model as it is; auto asks
+            a faster copy of it, in bfloat16 where machine and model suit
         out: the file for the figures, written at the end, so that a stopped attack starts anew;
             default: attack.json in the run folder
         progress: show a progress bar
@@ -69,7 +72,7 @@ def attack(
     chosen = data.choose(model.source, images)
     g = model.load(image_shape(chosen))
     check_labels(chosen.labels, len(chosen), g.num_classes)
-    asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed}
+    asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed, "precision": precision}
     rows: list[UnderAttack] = []
     print(_title(len(chosen), name, norm), flush=True)
     for epsilon in epsilons:

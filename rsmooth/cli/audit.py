@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Literal
 
 from rsmooth.cli.options import PredictionOptions, RunOptions
 from rsmooth.cli.verbs import VERBS
@@ -28,6 +29,7 @@ def audit(
     steps: int = 20,
     num_noise: int = 32,
     seed: int = 1,
+    precision: Literal["auto", "float32", "bfloat16"] = "auto",
     progress: bool = True,
 ) -> None:
     """Attack the certified images of a run folder, within their radius and beyond it.
@@ -46,6 +48,8 @@ def audit(
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions; it must differ from the seed
             of the certificates
+        precision: of the search. float32 asks the model as it is; auto asks a faster copy of it, in
+            bfloat16 where machine and model suit. The predictions are in that of the certificates
         progress: show a progress bar
     """
     from rsmooth.cli.models import load_own
@@ -64,6 +68,7 @@ def audit(
         **asdict(prediction),
         seed=seed,
         limit=max,
+        precision=precision,
         progress=progress,
     )
     figures = save_figure(
@@ -73,7 +78,8 @@ def audit(
         name: value.tolist() if hasattr(value, "tolist") else value
         for name, value in asdict(found).items()
     }
-    options = {"steps": steps, "num_noise": num_noise, **asdict(prediction), "seed": seed}
+    asked = {"seed": seed, "precision": precision}
+    options = {"steps": steps, "num_noise": num_noise, **asdict(prediction), **asked}
     replace_file(source / AUDIT, f"{json.dumps({**record, 'options': options})}\n".encode())
     print(found.summary())
     for path in [source / AUDIT, *figures]:

@@ -12,6 +12,7 @@ from rsmooth.config.folder import claim, model_path
 from rsmooth.config.images import image_shape, load_split, load_splits
 from rsmooth.config.parts import build_model, build_noise, build_trainer, noise_config
 from rsmooth.config.specs import Spec
+from rsmooth.plumbing.memory import keep_freed_memory
 from rsmooth.plumbing.parallel import first_rank, pick_device
 
 if TYPE_CHECKING:
@@ -145,6 +146,8 @@ def train(
         **further.config(),
     }
     target = pick_device(device)
+    if target.type == "cpu":
+        keep_freed_memory()  # this process is ours
     splits = load_splits(dataset)
     if splits.train is None:
         raise ValueError(

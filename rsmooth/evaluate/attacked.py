@@ -13,10 +13,12 @@ import torch
 from tqdm import tqdm
 
 from rsmooth.attacks.base import Attack, warn_without_gradient
+from rsmooth.attacks.view import quick_view
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData, check_data
 from rsmooth.evaluate.empirical import measured_answers
+from rsmooth.models.precision import Precision
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN
@@ -63,6 +65,7 @@ def attack_data(
     alpha: float = 1e-3,
     seed: int = 0,
     batch_size: int = 32,
+    precision: Precision = "auto",
     progress: bool = False,
 ) -> UnderAttack:
     """Accuracy and abstentions of g on a data set under ``attack``, by PREDICT.
@@ -83,6 +86,7 @@ def attack_data(
     parameter, epsilon = next(g.parameters(), None), 0.0 if attack is None else attack.epsilon
     device = torch.device("cpu") if parameter is None else parameter.device
     generator = torch.Generator(device).manual_seed(seed)
+    view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
     right = abstained = without_gradient = 0
     largest = 0.0
     bar = bar_options(progress)
@@ -104,6 +108,8 @@ def attack_data(
                 index=data.index[positions],
                 batch_size=num_noise * batch_size,
                 generator=generator,
+                precision=precision,
+                view=view,
             )
             right += int((found.answers == y).sum())
             abstained += int((found.answers == ABSTAIN).sum())

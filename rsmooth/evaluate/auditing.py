@@ -17,12 +17,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsmooth.attacks.pgd import SmoothAdvPGD
+from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
 from rsmooth.certify.run.dataset import is_hash_of, model_hash
 from rsmooth.certify.settings import Arithmetic, Precision
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.models.precision import Precision as SearchPrecision
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.progress import bar_options
 from rsmooth.records.log import ABSTAIN, CertificationLog
@@ -111,6 +113,7 @@ def audit(
     alpha: float = 1e-3,
     seed: int = 1,
     limit: int | None = None,
+    precision: SearchPrecision = "auto",
     progress: bool = False,
 ) -> Audit:
     """Attack the certified images of ``log`` by SmoothAdv-PGD, and predict the attacked images.
@@ -121,7 +124,8 @@ def audit(
     attack. n, alpha, seed: of the prediction at the attacked image; the seed must not be that of
     the certificates. limit: at most this many images, the first of the log; None for all.
     The attacked image is rounded to 8 bits, since certificates hold for such images, and its
-    distance is measured after that. ValueError for a log without certified images, without noise or
+    distance is measured after that. precision: of the search; the votes that judge it are in that
+    of the certificates. ValueError for a log without certified images, without noise or
     alpha, of other images than ``data``, of another model, or of another norm than l2, and for the
     seed of the certificates.
     """
@@ -131,14 +135,16 @@ def audit(
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
     # Certificates hold for the network as it was executed.
-    precision: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")
+    executed: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")
+    device = next((parameter.device for parameter in g.parameters()), torch.device("cpu"))
+    view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
     distance, predicted = np.zeros((2, len(certified), len(factors)))
     generator = torch.Generator().manual_seed(seed)
     for row, at in enumerate(tqdm(certified, unit="image", desc="audit", **bar_options(progress))):
         x = to_unit(data.batch([position[int(log.idx[at])]])[0])
         attacked = [
             _attack(
-                g,
+                view,
                 x,
                 int(log.predict[at]),
                 factor * float(log.radius[at]),
@@ -156,7 +162,7 @@ def audit(
             alpha=alpha,
             seed=seed,
             arithmetic=arithmetic,
-            precision=precision,
+            precision=executed,
         ).label.numpy()
     total = float(log.provenance.get("alpha_spent", log.provenance["alpha"])) + alpha * len(factors)
     return Audit(

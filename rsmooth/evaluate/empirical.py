@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks.base import Attack, check_untargeted, warn_without_gradient
+from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
+from rsmooth.models.precision import Precision
 from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import channels_taken, check_images, check_labels
@@ -48,6 +50,7 @@ def answers_under_attack(
     index: Tensor | None = None,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
+    precision: Precision = "auto",
 ) -> Tensor:
     """The answers of g (B,) to images (B, C, H, W) of labels y (B,) after ``attack``.
 
@@ -59,6 +62,9 @@ def answers_under_attack(
     -1 for votes that do not decide; its noise depends on ``seed`` and on the ``index`` of the
     image, as in ``predict``, which also chooses the size of its passes. batch_size: the most noisy
     copies per pass through the base classifier otherwise, or num_noise, where that is more.
+    precision: of the search and of the votes, so that the attacked function is the one that is
+    reported. "float32" asks the model as it is; "auto" and "bfloat16" as in the call of an attack
+    and in ``predict``.
     ValueError for an empty batch, a targeted attack, an attack that leaves epsilon in its norm, or
     NaN logits. A warning where the gradients vanish.
     """
@@ -74,6 +80,7 @@ def answers_under_attack(
         index=index,
         batch_size=batch_size,
         generator=generator,
+        precision=precision,
     )
     warn_without_gradient(int(found.without_gradient.sum()), len(x), stacklevel=3)
     return found.answers
@@ -92,23 +99,38 @@ def measured_answers(
     index: Tensor | None = None,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
+    precision: Precision = "auto",
+    view: SmoothedClassifier | None = None,
 ) -> Answers:
-    """``answers_under_attack``, with what was measured on the attack, and without a warning."""
+    """``answers_under_attack``, with what was measured on the attack, and without a warning.
+
+    view: ``quick_view`` of g in this precision, where it was made before.
+    """
     _check(g, x, y, attack, num_noise, n, batch_size)
+    view = quick_view(g, x, precision) if view is None else view
     answers, lengths, without = [], [], []
     for part in _parts(len(x), batch_size // num_noise):
         x_adv = x[part]
         if attack is not None:
-            found = attack.measured(g, x_adv, y[part], num_noise=num_noise, generator=generator)
+            found = attack.measured(view, x_adv, y[part], num_noise=num_noise, generator=generator)
             x_adv = found.x_adv
             lengths.append(found.length)
             without.append(found.without_gradient)
         if alpha is None:
-            answers.append(_vote(g, x_adv, n, batch_size, generator))
+            answers.append(_vote(view, x_adv, n, batch_size, generator))
             continue
         ids = None if index is None else index[part]
         # In floating point, since attacked images leave the 8-bit grid.
-        said = predict(g, x_adv, n=n, alpha=alpha, seed=seed, arithmetic="float", index=ids)
+        said = predict(
+            g,
+            x_adv,
+            n=n,
+            alpha=alpha,
+            seed=seed,
+            arithmetic="float",
+            index=ids,
+            precision=precision,
+        )
         answers.append(said.label.to(y.device))
     none = torch.zeros(len(x), device=x.device)
     return Answers(
@@ -130,6 +152,7 @@ def empirical_accuracy(
     seed: int = 0,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
+    precision: Precision = "auto",
 ) -> float:
     """The share of images (B, C, H, W) that g still classifies as y (B,) after ``attack``.
 
@@ -149,6 +172,7 @@ def empirical_accuracy(
         seed=seed,
         batch_size=batch_size,
         generator=generator,
+        precision=precision,
     )
     return int((answers == y).sum()) / len(x)
 
@@ -164,6 +188,7 @@ def attack_radius(
     n: int = 100,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
+    precision: Precision = "auto",
 ) -> Tensor:
     """The smallest of ``epsilons`` at which the attack changes the answer of g, per image.
 
@@ -176,18 +201,19 @@ def attack_radius(
     if not len(epsilons):
         raise ValueError("expected at least one epsilon, got none; e.g. 0.25, 0.5, 1.0")
     _check(g, x, y, attack, num_noise, n, batch_size)
+    view = quick_view(g, x, precision)
     radius = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
     for part in _parts(len(x), batch_size // num_noise):
-        standing = part[(_vote(g, x[part], n, batch_size, generator) == y[part]).cpu()]
+        standing = part[(_vote(view, x[part], n, batch_size, generator) == y[part]).cpu()]
         radius[part] = 0.0
         radius[standing] = math.inf
         for epsilon in sorted(epsilons):
             if len(standing) == 0:
                 break
             x_adv = replace(attack, epsilon=epsilon)(
-                g, x[standing], y[standing], num_noise=num_noise, generator=generator
+                view, x[standing], y[standing], num_noise=num_noise, generator=generator
             )
-            fallen = (_vote(g, x_adv, n, batch_size, generator) != y[standing]).cpu()
+            fallen = (_vote(view, x_adv, n, batch_size, generator) != y[standing]).cpu()
             radius[standing[fallen]] = epsilon
             standing = standing[~fallen]
     return radius

@@ -15,6 +15,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.data.items import AnyData
 from rsmooth.models.checkpoints import load_weights
+from rsmooth.models.precision import Precision
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
 from rsmooth.training.batch import When
@@ -24,7 +25,6 @@ from rsmooth.training.distributed import Ranks
 from rsmooth.training.feed import Feed, Given
 from rsmooth.training.meter import Totals, evaluate
 from rsmooth.training.metrics import History, Row, epoch_metrics, judge
-from rsmooth.training.precision import Precision
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.singles import in_our_words
 from rsmooth.training.sources import Source

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from rsmooth.models.precision import Precision
 from rsmooth.training import guards
 from rsmooth.training.course import Course
 from rsmooth.training.meter import Totals
-from rsmooth.training.precision import Precision
 from rsmooth.training.recipe import Recipe
 
 Row = dict[str, float | int | str]

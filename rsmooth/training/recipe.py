@@ -14,6 +14,7 @@ from torch.utils.data import Dataset
 from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.models.precision import Precision
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.smoothed import SmoothedClassifier
@@ -21,7 +22,6 @@ from rsmooth.training.batch import Batch
 from rsmooth.training.optimizers import OptimizerName, build_optimizer
 from rsmooth.training.options import check_choices, check_numbers, settle_lists
 from rsmooth.training.parts import frozen_modules, unfrozen_parameters
-from rsmooth.training.precision import Precision
 from rsmooth.training.sampling import EpochStart, RunStart
 from rsmooth.training.schedules import BudgetClock, Schedule, WarmUp, warmed_up
 from rsmooth.training.tensorboard import check_installed

@@ -15,6 +15,7 @@ from rsmooth.data.convert import as_image_data, as_training_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.data.items import AnyData
+from rsmooth.models.precision import Precision, resolve_precision
 from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.plumbing.parallel import local_device
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -27,7 +28,6 @@ from rsmooth.training.extras import all_extras, check_extras
 from rsmooth.training.loop import Callback, Job, Run
 from rsmooth.training.metrics import History
 from rsmooth.training.parts import only_training
-from rsmooth.training.precision import Precision, resolve_precision
 from rsmooth.training.recipe import Recipe, TrainingData
 from rsmooth.training.singles import check_singles
 from rsmooth.training.sources import PseudoLabels, Source, as_source

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from rsmooth.attacks.base import Attack
+from rsmooth.models.precision import Precision
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.averaging import MovingAverage
 from rsmooth.training.batch import Batch, When, check_losses
@@ -19,7 +20,6 @@ from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import Draws
 from rsmooth.training.graphs import CudaRecorder, Recorder, Replayed
 from rsmooth.training.meter import Meter
-from rsmooth.training.precision import Precision
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.views import Views
 

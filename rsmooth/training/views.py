@@ -7,12 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from rsmooth.attacks.view import PrecisionView
 from rsmooth.models.folding import fold_batchnorm, refold
+from rsmooth.models.precision import Precision, autocast
 from rsmooth.models.state import copied
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.parts import named_part
-from rsmooth.training.precision import Precision, autocast
 
 
 class Views:
@@ -40,8 +41,8 @@ class Views:
         device = self._device = next(g.base.parameters()).device
         self._source = g.base
         self._fold = fold
-        self._trained = _Cast(g, trained, precision, device)
-        self._attacked = _Cast(
+        self._trained = PrecisionView(g, trained, precision, device)
+        self._attacked = PrecisionView(
             g, fold_batchnorm(g.base) if fold else _looker(g.base), precision, device
         )
         self._attacked.eval()
@@ -66,7 +67,7 @@ class Views:
     def attacked_part(self, part: str) -> SmoothedClassifier:
         """The eval-mode view of a part of the base that is a classifier by itself."""
         whole = self.attacked()
-        seen = _Cast(whole, named_part(whole.base, part), self._precision, self._device)
+        seen = PrecisionView(whole, named_part(whole.base, part), self._precision, self._device)
         return seen.eval()
 
     def attacked(self) -> SmoothedClassifier:
@@ -79,21 +80,6 @@ class Views:
     def weights_moved(self) -> None:
         """After an optimiser step."""
         self._stale = True
-
-
-class _Cast(SmoothedClassifier):
-    """A smoothed classifier whose passes all run in one precision."""
-
-    def __init__(
-        self, g: SmoothedClassifier, base: nn.Module, precision: Precision, device: torch.device
-    ) -> None:
-        super().__init__(base, num_classes=g.num_classes, noise=g.noise, num_noise=g.num_noise)
-        self._precision: Precision = precision
-        self._device = device
-
-    def log_probs(self, points: Tensor) -> Tensor:
-        with autocast(self._precision, self._device):
-            return super().log_probs(points)
 
 
 def _looker(base: nn.Module) -> nn.Module:

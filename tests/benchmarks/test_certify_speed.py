@@ -22,13 +22,16 @@ def test_both_loops_are_measured(
     assert main(["--model", "resnet8", *tiny, "--out", str(stem)]) == 0
     shown = capsys.readouterr().out
     assert "broken failed: " in shown  # and the others are measured all the same
-    assert "| plain loop, float32, batch 1000 | 1 |" in shown
+    for size in (1000, 400, 128, 64, 32):
+        assert f"| plain loop, float32, batch {size}" in shown
+    assert shown.count("(its best)") == 1
     content = json.loads(Path(f"{stem}.json").read_text())
     assert set(content["failed"]) == {"broken"}
     [row] = content["rows"]
-    assert row["ratio"] == pytest.approx(
-        row["samples_per_second"] / content["plain_samples_per_second"]
-    )
+    plain = content["plain_samples_per_second"]
+    assert plain[str(content["plain_best_batch"])] == max(plain.values())
+    for size, [ratio] in row["ratios"].items():
+        assert ratio == pytest.approx(row["samples_per_second"] / plain[size])
 
 
 def test_start_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -284,3 +284,17 @@ def test_a_method_without_answers_is_summed_up_without_accuracy(
     """Such as a denoiser, which never asks the classifier."""
     _summarise(tmp_path, {"train_loss": 0.5}, "training")
     assert capsys.readouterr().out == f"trained {tmp_path}: see rsmooth certify {tmp_path}\n"
+
+
+@pytest.mark.parametrize(("device", "asked"), [("cpu", 1), ("meta", 0)])
+def test_training_on_a_cpu_keeps_freed_memory(
+    device: str, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for before any work, of which there is none here: the data set does not exist."""
+    calls: list[bool] = []
+    monkeypatch.setattr(
+        "rsmooth.cli.train.keep_freed_memory", lambda: (calls.append(True), True)[1]
+    )
+    given = ["train", str(tmp_path / "run"), "--sigma", "0.25", "--device", device]
+    assert main([*given, "--dataset", str(tmp_path / "none.npz")]) == 2
+    assert len(calls) == asked

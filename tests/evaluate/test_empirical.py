@@ -8,10 +8,12 @@ from torch import nn
 from torch.testing import assert_close
 
 from rsmooth.attacks import PGD, SmoothAdvPGD
+from rsmooth.attacks.view import PrecisionView
 from rsmooth.certify import predict
 from rsmooth.evaluate import (
     answers_under_attack,
     attack_radius,
+    empirical,
     empirical_accuracy,
 )
 from rsmooth.records.log import ABSTAIN
@@ -82,7 +84,14 @@ def test_the_passes_keep_to_the_batch_size_and_draw_n_samples_per_image():
         lambda module, points: sizes.append((len(points[0]), module.training))
     )
     result = empirical_accuracy(
-        g, x, y, SmoothAdvPGD(epsilon=0.1, steps=2), num_noise=3, n=10, batch_size=8
+        g,
+        x,
+        y,
+        SmoothAdvPGD(epsilon=0.1, steps=2),
+        num_noise=3,
+        n=10,
+        batch_size=8,
+        precision="float32",
     )
     handle.remove()
     assert 0 <= result <= 1
@@ -91,7 +100,15 @@ def test_the_passes_keep_to_the_batch_size_and_draw_n_samples_per_image():
     assert not any(training for _, training in sizes)
     assert g.training
     tight = attack_radius(
-        g, x, y, SmoothAdvPGD(epsilon=0.1, steps=2), [0.1, 9.0], num_noise=3, n=10, batch_size=1
+        g,
+        x,
+        y,
+        SmoothAdvPGD(epsilon=0.1, steps=2),
+        [0.1, 9.0],
+        num_noise=3,
+        n=10,
+        batch_size=1,
+        precision="float32",
     )
     assert tight.shape == (7,)
 
@@ -182,3 +199,26 @@ def test_votes_by_predict_abstain_and_an_abstention_is_wrong():
     assert (answers == ABSTAIN).any(), "a case without an abstention shows nothing"
     accuracy = empirical_accuracy(g, x, y, PGD(epsilon=0.0, steps=1), n=20, alpha=1e-3, seed=3)
     assert accuracy <= (answers != ABSTAIN).double().mean()
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_votes_are_of_the_function_that_was_searched(precision, monkeypatch):
+    """Both in the precision that was asked for, and PREDICT too."""
+    g, x = smooth_net(), images(3)
+    y, seen = base_labels(g, x), []
+    log_probs, said = SmoothedClassifier.log_probs, empirical.predict
+    monkeypatch.setattr(
+        SmoothedClassifier,
+        "log_probs",
+        lambda self, points: (seen.append(type(self)), log_probs(self, points))[1],
+    )
+    monkeypatch.setattr(
+        empirical, "predict", lambda *a, **k: (seen.append(k["precision"]), said(*a, **k))[1]
+    )
+    attack = SmoothAdvPGD(epsilon=0.1, steps=1)
+    empirical_accuracy(g, x, y, attack, n=10, precision=precision)
+    attack_radius(g, x, y, attack, [0.1], n=10, precision=precision)
+    assert set(seen) == {SmoothedClassifier if precision == "float32" else PrecisionView}
+    seen.clear()
+    empirical_accuracy(g, x, y, attack, n=20, alpha=0.01, precision=precision)
+    assert precision in seen

@@ -19,6 +19,7 @@ from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
+from rsmooth.models.precision import resolve_precision
 from rsmooth.noise import GridSampler, derive_key, gaussian, grid, philox_words, uniform_integers
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.noise.philox import device_keys
@@ -26,7 +27,6 @@ from rsmooth.registry import MODELS, TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import Draws
-from rsmooth.training.precision import resolve_precision
 from rsmooth.training.sources import PseudoLabels, as_source
 from rsmooth.training.steps import Stepper
 from tests.system.fake_cuda import CUDA, WAITS, Transfers, available, fake_cuda

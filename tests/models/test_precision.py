@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-import rsmooth.training.precision as precision
+import rsmooth.models.precision as precision
+from rsmooth.models.precision import autocast, resolve_precision
 from rsmooth.registry import MODELS
-from rsmooth.training.precision import autocast, resolve_precision
 from tests.training.helpers import classifier, weights
 
 

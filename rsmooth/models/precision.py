@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,14 @@ Precision = Literal["float32", "bfloat16", "auto"]
 
 # Floating-point operations per image and pass. Below, casts cost most of what bfloat16 saves.
 SMALLEST_MODEL = 1e7
+
+
+def check_precision(precision: str) -> None:
+    """ValueError for a precision that passes cannot have."""
+    if precision not in get_args(Precision):
+        raise ValueError(
+            f"expected precision to be one of {', '.join(get_args(Precision))}, got {precision!r}"
+        )
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
@@ -33,6 +41,7 @@ def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Preci
     That is where the device has instructions for bfloat16 and an image needs 1e7 operations or
     more. Nothing is timed: the same model on the same kind of machine trains in the same precision.
     """
+    check_precision(precision)
     if precision != "auto":
         return precision
     if not computes_bfloat16(x.device):
