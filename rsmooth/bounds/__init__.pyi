@@ -2,8 +2,9 @@ from .graph import Graph as Graph
 from .interval import Interval as Interval
 from .interval import interval_bounds as interval_bounds
 from .interval import pixel_box as pixel_box
-from .margins import METHODS as METHODS
-from .margins import BoundedPass as BoundedPass
 from .margins import margin_bounds as margin_bounds
-from .margins import worst_case_logits as worst_case_logits
+from .passes import METHODS as METHODS
+from .passes import BoundedPass as BoundedPass
+from .passes import Bounds as Bounds
+from .passes import worst_case_logits as worst_case_logits
 from .tracing import trace_network as trace_network

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from rsmooth.bounds.layers import Affine, Input, MaxPool, Op, Relu, Sum
-from rsmooth.bounds.modes import Moded
+from rsmooth.bounds.modes import BatchNorm, Moded
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,11 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self.nodes)
+
+    @property
+    def changes_with_the_batch(self) -> bool:
+        """Whether a batch norm is in train mode, so that a pass over the batch must come first."""
+        return any(isinstance(node.op, BatchNorm) and node.op.layer.training for node in self.nodes)
 
     def fixed(self) -> Graph:
         """The graph of the network in eval mode: batch norm by its running statistics.

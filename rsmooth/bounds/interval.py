@@ -1,13 +1,12 @@
 """Interval bound propagation: the ends of every node of a network, over a box of images.
 
 Gowal et al. 2018 (arXiv:1810.12715), section 3; Mirman et al. 2018. An affine layer maps centre c
-and radius r of a box to Wc + b and |W| r; ReLU and pooling map both ends.
+and radius r of a box to Wc + b and |W| r. ReLU and pooling map both ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -15,14 +14,35 @@ from torch import Tensor
 
 from rsmooth.bounds.graph import Graph
 from rsmooth.bounds.layers import Affine, Input, MaxPool, Op, Relu, Sum
+from rsmooth.bounds.rounding import TINY, UNIT, gamma, outward
 
 
-@dataclass(frozen=True, eq=False)
 class Interval:
-    """lower <= z <= upper, each (B, ...)."""
+    """lower <= z <= upper, each (B, ...).
 
-    lower: Tensor
-    upper: Tensor
+    size: of an affine node with rounding, |W| reach + |b| (B, ...); see ``rsmooth.bounds.rounding``
+    """
+
+    size: Tensor | None = None
+
+    def __init__(self, lower: Tensor, upper: Tensor) -> None:
+        # As if computed already: an interval has either two ends or centre and radius.
+        self.__dict__.update(lower=lower, upper=upper)
+
+    @classmethod
+    def around(cls, center: Tensor, radius: Tensor) -> Interval:
+        """The interval of a centre and a radius >= 0."""
+        interval = cls.__new__(cls)
+        interval.__dict__.update(center=center, radius=radius)
+        return interval
+
+    @cached_property
+    def lower(self) -> Tensor:
+        return self.center - self.radius
+
+    @cached_property
+    def upper(self) -> Tensor:
+        return self.center + self.radius
 
     @cached_property
     def center(self) -> Tensor:
@@ -32,12 +52,16 @@ class Interval:
     def radius(self) -> Tensor:
         return (self.upper - self.lower) / 2
 
-    @classmethod
-    def around(cls, center: Tensor, radius: Tensor) -> Interval:
-        """The interval of a centre and a radius >= 0."""
-        interval = cls(center - radius, center + radius)
-        interval.__dict__.update(center=center, radius=radius)
-        return interval
+    @cached_property
+    def reach(self) -> Tensor:
+        """The largest |z|."""
+        return torch.maximum(self.lower.abs(), self.upper.abs())
+
+    @property
+    def shape(self) -> torch.Size:
+        """(B, ...)."""
+        known: Tensor = self.__dict__["lower" if "lower" in self.__dict__ else "center"]
+        return known.shape
 
     def intersect(self, other: Interval) -> Interval:
         """What two intervals of the same values have in common."""
@@ -47,7 +71,11 @@ class Interval:
 
 
 def pixel_box(
-    x: Tensor, epsilon: float | Tensor, clip: tuple[float, float] | None = (0.0, 1.0)
+    x: Tensor,
+    epsilon: float | Tensor,
+    clip: tuple[float, float] | None = (0.0, 1.0),
+    *,
+    rounding: bool = False,
 ) -> Interval:
     """The box [x - epsilon, x + epsilon] of images (B, C, H, W), within ``clip``.
 
@@ -55,24 +83,30 @@ def pixel_box(
 
     epsilon: in [0, 1] pixel units, a number or a tensor that broadcasts to x.
     clip: the ends of pixel values; None for a box that may leave them.
+    rounding: whether to move the ends outward by one float, so that they hold in exact arithmetic.
     """
     lower, upper = x - epsilon, x + epsilon
+    if rounding:
+        lower, upper = outward(lower, upper)
     if clip is not None:
         lower, upper = lower.clamp(min=clip[0]), upper.clamp(max=clip[1])
     return Interval(lower, upper)
 
 
-def interval_bounds(graph: Graph, box: Interval) -> list[Interval]:
+def interval_bounds(graph: Graph, box: Interval, *, rounding: bool = False) -> list[Interval]:
     """The interval of every node of a graph without modes, in its order.
 
         bounds = interval_bounds(trace_network(net).fixed(), pixel_box(x, 2 / 255))
         bounds[-1].lower                                    # of the logits
 
     graph: from ``fixed`` or ``clean_pass``.
+    rounding: whether to add the rounding error of this computation, which then is in float64.
     """
     found: list[Interval] = []
     for node in graph.nodes:
-        found.append(_image(node.op, [found[position] for position in node.inputs], box))
+        inputs = [found[position] for position in node.inputs]
+        plain = _image(node.op, inputs, box)
+        found.append(_widened(node.op, inputs, plain) if rounding else plain)
     return found
 
 
@@ -89,3 +123,18 @@ def _image(op: Op, inputs: Sequence[Interval], box: Interval) -> Interval:
         return Interval(z.lower.relu(), z.upper.relu())
     assert isinstance(op, MaxPool)
     return Interval(op.pool(z.lower), op.pool(z.upper))
+
+
+def _widened(op: Op, inputs: Sequence[Interval], z: Interval) -> Interval:
+    """The interval with the rounding error of its computation; ReLU and maxima make none."""
+    if isinstance(op, Sum):
+        error = 4 * UNIT * (inputs[0].reach + inputs[1].reach) + TINY
+        return Interval(z.lower - error, z.upper + error)
+    if not isinstance(op, Affine):
+        return z
+    (source,) = inputs
+    size = op.spread(source.reach) + op.offset_size(z.center)
+    error = gamma(source.shape[1:].numel()) * size + TINY
+    wider = Interval(z.lower - error, z.upper + error)
+    wider.size = size
+    return wider

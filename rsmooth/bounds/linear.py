@@ -1,6 +1,6 @@
 """Linear bounds: rows at a node, carried back to the images through lines that enclose each ReLU.
 
-Zhang et al. 2018 (arXiv:1811.00866, CROWN), Weng et al. 2018 (arXiv:1804.09699, Fast-Lin), which is
+Zhang et al. 2018 (arXiv:1811.00866, CROWN); Weng et al. 2018 (arXiv:1804.09699, Fast-Lin), which is
 the dual bound of Wong & Kolter 2018 (arXiv:1711.00851).
 """
 
@@ -16,6 +16,7 @@ from torch import Tensor
 from rsmooth.bounds.graph import Graph
 from rsmooth.bounds.interval import Interval
 from rsmooth.bounds.layers import Affine, Input, Op, Relu, Sum
+from rsmooth.bounds.rounding import TINY, UNIT, gamma
 
 Slopes = Literal["adaptive", "parallel"]
 
@@ -36,117 +37,152 @@ class Relaxation:
         return self.lower_slope is self.upper_slope
 
 
-def relax(z: Interval, slopes: Slopes) -> Relaxation:
+def relax(z: Interval, slopes: Slopes, *, rounding: bool = False) -> Relaxation:
     """The two lines around a ReLU whose input is within an interval.
 
     slopes: "adaptive", CROWN's: the lower line is z or 0, whichever leaves the smaller area;
         "parallel", Fast-Lin's: the lower line has the slope of the upper one.
+    rounding: whether to round the intercept up, so that the lines hold in exact arithmetic.
     """
     unstable = (z.lower < 0) & (z.upper > 0)
     # Where it is stable, the width may be 0; a gradient of 0/0 would be NaN even if not taken.
     width = torch.where(unstable, z.upper - z.lower, 1.0)
     active = (z.lower >= 0).to(z.lower.dtype)
     slope = torch.where(unstable, z.upper / width, active)
-    intercept = torch.where(unstable, -z.lower * slope, 0.0)
+    intercept = -z.lower * slope
+    if rounding:  # above max(z, 0) at both ends, whatever the slope became
+        intercept = torch.maximum(intercept, (1 - slope) * z.upper) * (1 + 16 * UNIT) + TINY
+    intercept = torch.where(unstable, intercept, 0.0)
     if slopes == "parallel":
         return Relaxation(slope, slope, intercept)
     steep = (z.upper > -z.lower).to(z.lower.dtype)
     return Relaxation(torch.where(unstable, steep, active), slope, intercept)
 
 
-def lower_bounds(
-    graph: Graph,
-    start: int,
-    rows: Tensor,
-    intervals: Sequence[Interval],
-    relaxations: Mapping[int, Relaxation],
-    *,
-    stop: Callable[[Op], bool] = lambda op: isinstance(op, Input),
-) -> Tensor:
-    """Lower bounds (B, R) of rows . z, where z is the node at ``start``: one backward pass.
+def at_images(op: Op) -> bool:
+    """Whether a backward pass has arrived."""
+    return isinstance(op, Input)
 
-    rows: (B, R, *shape of the node).
-    intervals: of every node.
-    relaxations: of every ReLU between.
-    stop: at which nodes the bound is taken from their intervals; by default at the images.
+
+@dataclass(frozen=True, eq=False)
+class Backward:
+    """Bounds of rows . z, where z is a node of a network, by a backward pass.
+
+        Backward(graph, intervals, relaxations).lower(start, rows)          # (B, R)
+
+    graph: without modes. intervals: of every node. relaxations: of every ReLU that is passed.
+    rounding: whether to subtract the rounding error of the pass, which then is in float64, and
+        whose intervals and relaxations have theirs.
+    stop: at which nodes the bound is taken from their intervals.
     """
-    return _Backward(graph, intervals, relaxations, stop).run(start, rows)[0]
-
-
-def two_sided_bounds(
-    graph: Graph,
-    start: int,
-    rows: Tensor,
-    intervals: Sequence[Interval],
-    relaxations: Mapping[int, Relaxation],
-) -> Interval:
-    """The interval, each end (B, R), of rows . z, where z is the node at ``start``.
-
-    Arguments are those of ``lower_bounds``.
-    """
-    backward = _Backward(graph, intervals, relaxations, lambda op: isinstance(op, Input))
-    if all(relaxation.parallel for relaxation in relaxations.values()):
-        return Interval(*backward.run(start, rows))
-    both = backward.run(start, torch.cat([rows, -rows], dim=1))[0]
-    lower, upper = both.chunk(2, dim=1)
-    return Interval(lower, -upper)
-
-
-@dataclass
-class _Backward:
-    """A backward pass: lower bounds, and upper ones, which are right for parallel lines only."""
 
     graph: Graph
     intervals: Sequence[Interval]
     relaxations: Mapping[int, Relaxation]
-    stop: Callable[[Op], bool]
+    rounding: bool = False
+    stop: Callable[[Op], bool] = at_images
 
-    def run(self, start: int, rows: Tensor) -> tuple[Tensor, Tensor]:
-        self.pending = {start: rows}
-        self.lower = self.upper = rows.new_zeros(rows.shape[:2])
+    def lower(self, start: int, rows: Tensor) -> Tensor:
+        """Lower bounds (B, R) of rows (B, R, *shape of the node) . z, z the node at ``start``."""
+        return self._run(start, rows).lower
+
+    def both(self, start: int, rows: Tensor) -> Interval:
+        """Lower and upper bounds, each (B, R)."""
+        if all(lines.parallel for lines in self.relaxations.values()):
+            return self._run(start, rows)
+        lower, upper = self.lower(start, torch.cat([rows, -rows], dim=1)).chunk(2, dim=1)
+        return Interval(lower, -upper)
+
+    def _run(self, start: int, rows: Tensor) -> Interval:
+        state = _State(start, rows, self.intervals, self.rounding)
         for position in range(start, -1, -1):
-            if position in self.pending:
-                self._step(position, self.pending.pop(position))
-        return self.lower, self.upper
+            rows_here = state.rows.pop(position, None)
+            if rows_here is not None:
+                self._step(state, position, rows_here)
+        return state.result()
 
-    def _step(self, position: int, rows: Tensor) -> None:
+    def _step(self, state: _State, position: int, rows: Tensor) -> None:
         node = self.graph.nodes[position]
         if self.stop(node.op):
-            self._conclude(rows, self.intervals[position])
+            state.conclude(rows, self.intervals[position])
         elif isinstance(node.op, Sum):
             for source in node.inputs:
-                self._hand(source, rows)
+                state.hand(source, rows)
         elif isinstance(node.op, Relu):
-            self._hand(node.inputs[0], self._through(self.relaxations[position], rows))
+            state.hand(node.inputs[0], state.through(self.relaxations[position], rows))
         else:
             assert isinstance(node.op, Affine)
             (source,) = node.inputs
-            batch, shape = rows.shape[:2], self.intervals[source].lower.shape[1:]
-            flat = rows.flatten(0, 1)
-            offset = node.op.offset(flat)
-            if isinstance(offset, Tensor):
-                self.lower = self.lower + offset.view(batch)
-                self.upper = self.upper + offset.view(batch)
-            self._hand(source, node.op.pull(flat, shape).view(*batch, *shape))
+            state.hand(source, state.before(node.op, rows, position, source))
 
-    def _hand(self, source: int, rows: Tensor) -> None:
-        present = self.pending.get(source)
-        self.pending[source] = rows if present is None else present + rows
 
-    def _through(self, lines: Relaxation, rows: Tensor) -> Tensor:
+class _State:
+    """A backward pass under way: rows at nodes, and what is known of the bounds beside them.
+
+    The upper bound is right for parallel lines only.
+    """
+
+    def __init__(
+        self, start: int, rows: Tensor, intervals: Sequence[Interval], rounding: bool
+    ) -> None:
+        self.rows = {start: rows}
+        self.intervals = intervals
+        self.rounding = rounding
+        self.lower = self.upper = self.error = rows.new_zeros(rows.shape[:2])
+
+    def hand(self, source: int, rows: Tensor) -> None:
+        """Rows arrive at a node, perhaps where others are already."""
+        present = self.rows.get(source)
+        self.rows[source] = rows = rows if present is None else present + rows
+        if self.rounding:
+            self.error = self.error + 4 * UNIT * _dot(rows.abs(), self.intervals[source].reach)
+
+    def through(self, lines: Relaxation, rows: Tensor) -> Tensor:
         """Rows before a ReLU: a negative coefficient takes the upper line, others the lower."""
         negative = rows.clamp(max=0)
-        self.lower = self.lower + _dot(negative, lines.intercept)
+        positive = rows - negative
+        self._add(_dot(negative, lines.intercept), _dot(positive, lines.intercept))
+        if self.rounding:
+            terms = gamma(rows[0, 0].numel())
+            self.error = self.error + terms * _dot(rows.abs(), lines.intercept)
         if lines.parallel:
-            self.upper = self.upper + _dot(rows - negative, lines.intercept)
             return rows * lines.lower_slope.unsqueeze(1)
-        lower, upper = lines.lower_slope.unsqueeze(1), lines.upper_slope.unsqueeze(1)
-        return (rows - negative) * lower + negative * upper
+        return positive * lines.lower_slope.unsqueeze(1) + negative * lines.upper_slope.unsqueeze(1)
 
-    def _conclude(self, rows: Tensor, z: Interval) -> None:
+    def before(self, op: Affine, rows: Tensor, position: int, source: int) -> Tensor:
+        """Rows before an affine layer."""
+        batch, shape = rows.shape[:2], self.intervals[source].shape[1:]
+        flat = rows.flatten(0, 1)
+        offset = op.offset(flat)
+        if isinstance(offset, Tensor):
+            self._add(offset.view(batch), offset.view(batch))
+        if self.rounding:
+            size = self.intervals[position].size
+            assert size is not None, "expected intervals with rounding"
+            terms = gamma(rows[0, 0].numel())
+            self.error = self.error + terms * _dot(rows.abs(), size)
+        return op.pull(flat, shape).view(*batch, *shape)
+
+    def conclude(self, rows: Tensor, z: Interval) -> None:
+        """Rows end here: the bound is that over the interval."""
         middle, spread = _dot(rows, z.center), _dot(rows.abs(), z.radius)
-        self.lower = self.lower + middle - spread
-        self.upper = self.upper + middle + spread
+        self._add(middle - spread, middle + spread)
+        if self.rounding:
+            self.error = self.error + gamma(rows[0, 0].numel()) * _dot(rows.abs(), z.reach)
+
+    def result(self) -> Interval:
+        if not self.rounding:
+            return Interval(self.lower, self.upper)
+        error = self.error + TINY
+        return Interval(
+            self.lower - error - 4 * UNIT * self.lower.abs(),
+            self.upper + error + 4 * UNIT * self.upper.abs(),
+        )
+
+    def _add(self, lower: Tensor, upper: Tensor) -> None:
+        self.lower, self.upper = self.lower + lower, self.upper + upper
+        if self.rounding:
+            self.error = self.error + 4 * UNIT * torch.maximum(self.lower.abs(), self.upper.abs())
 
 
 def _dot(rows: Tensor, values: Tensor) -> Tensor:

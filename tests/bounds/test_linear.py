@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from rsmooth.bounds import BoundedPass, Interval, pixel_box, trace_network
-from rsmooth.bounds.linear import lower_bounds, relax, two_sided_bounds
+from rsmooth.bounds.linear import Backward, relax
 from tests.bounds.oracles import images, network
 
 ENDS = Interval(
@@ -52,9 +52,10 @@ def test_both_sides_of_rows_hold_for_points_of_the_box(name, method):
     done = BoundedPass(trace_network(net), box, x=x)
     torch.manual_seed(0)
     rows = torch.randn(len(x), 4, 10, dtype=x.dtype)
-    given = (done.graph, len(done.graph) - 1, rows, done.intervals, done.relaxations(method))
-    found = two_sided_bounds(*given)
-    torch.testing.assert_close(found.lower, lower_bounds(*given), rtol=1e-12, atol=1e-12)
+    backward = Backward(done.graph, done.intervals, done.relaxations(method))
+    last = len(done.graph) - 1
+    found = backward.both(last, rows)
+    torch.testing.assert_close(found.lower, backward.lower(last, rows), rtol=1e-12, atol=1e-12)
     for _ in range(20):
         points = box.lower + torch.rand_like(x) * (box.upper - box.lower)
         values = torch.einsum("brk,bk->br", rows, net(points))
