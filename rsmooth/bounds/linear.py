@@ -143,7 +143,7 @@ class _State:
         positive = rows - negative
         self._add(_dot(negative, lines.intercept), _dot(positive, lines.intercept))
         if self.rounding:
-            terms = gamma(rows[0, 0].numel())
+            terms = gamma(rows.shape[2:].numel())
             self.error = self.error + terms * _dot(rows.abs(), lines.intercept)
         if lines.parallel:
             return rows * lines.lower_slope.unsqueeze(1)
@@ -159,7 +159,7 @@ class _State:
         if self.rounding:
             size = self.intervals[position].size
             assert size is not None, "expected intervals with rounding"
-            terms = gamma(rows[0, 0].numel())
+            terms = gamma(rows.shape[2:].numel())
             self.error = self.error + terms * _dot(rows.abs(), size)
         return op.pull(flat, shape).view(*batch, *shape)
 
@@ -168,7 +168,7 @@ class _State:
         middle, spread = _dot(rows, z.center), _dot(rows.abs(), z.radius)
         self._add(middle - spread, middle + spread)
         if self.rounding:
-            self.error = self.error + gamma(rows[0, 0].numel()) * _dot(rows.abs(), z.reach)
+            self.error = self.error + gamma(rows.shape[2:].numel()) * _dot(rows.abs(), z.reach)
 
     def result(self) -> Interval:
         if not self.rounding:

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.bounds.interval import pixel_box
-from rsmooth.bounds.passes import MEMORY, BoundedPass, Bounds, Method
+from rsmooth.bounds.methods import Method
+from rsmooth.bounds.passes import MEMORY, BoundedPass, Bounds
 from rsmooth.bounds.tracing import trace_network
 from rsmooth.plumbing.tensors import check_images, check_labels
 

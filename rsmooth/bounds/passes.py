@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -13,10 +13,8 @@ from rsmooth.bounds.graph import Graph
 from rsmooth.bounds.interval import Interval, interval_bounds
 from rsmooth.bounds.layers import Convolution, Diagonal, Linear, MaxPool, Op, Relu, Sum
 from rsmooth.bounds.linear import Backward, Relaxation, relax
+from rsmooth.bounds.methods import METHODS, Method
 from rsmooth.bounds.rounding import no_autocast
-
-Method = Literal["ibp", "crown-ibp", "crown", "fast-lin"]
-METHODS: tuple[Method, ...] = get_args(Method)
 
 # Bytes for the coefficients of a backward pass: its rows are taken in chunks that need no more.
 MEMORY = 2**28
@@ -118,6 +116,8 @@ class Bounds:
         lower, upper = own.lower.flatten(1), own.upper.flatten(1)
         unstable = (lower < 0) & (upper > 0)
         most = int(unstable.sum(dim=1).max())
+        if most == 0:
+            return own
         chosen = unstable.to(torch.int8).argsort(dim=1, descending=True)[:, :most]  # (B, R)
         for at in torch.split(chosen, self._rows_at_once(position), dim=1):
             rows = torch.zeros((*at.shape, lower.shape[1]), dtype=lower.dtype, device=lower.device)
