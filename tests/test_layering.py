@@ -45,6 +45,8 @@ NO_TORCH = (
     "records",
     "certify.proof",
     "certify.settings",
+    "certify.bound_settings",
+    "bounds.methods",
     "certify.options",
     "noise.distributions",
     "report",

@@ -172,6 +172,8 @@ def worst_case_logits(margins: Tensor) -> Tensor:
 
 def count_rows(bounds: Bounds, method: Method) -> int:
     """Rows that ``margins`` carries back per image, at most: its cost in passes of the network."""
+    if method != "ibp":
+        _check_linear(bounds.graph, method)
     classes = bounds.intervals[-1].shape[1]
     if method in ("ibp", "crown-ibp"):
         return classes
@@ -183,6 +185,16 @@ def count_rows(bounds: Bounds, method: Method) -> int:
         if not _exact(bounds.graph, source)
     ]
     return classes + sides * sum(sizes)
+
+
+def count_multiply_adds(bounds: Bounds) -> int:
+    """Multiplications of a pass of the network per image, those of its weights."""
+    total = 0
+    for position, node in enumerate(bounds.graph.nodes):
+        if isinstance(node.op, (Linear, Convolution)):
+            weight = node.op.layer.weight
+            total += bounds.intervals[position].shape[1:].numel() * weight[0].numel()
+    return total
 
 
 def _not_merged(op: Op) -> bool:

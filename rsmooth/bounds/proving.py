@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.bounds.interval import pixel_box
+from rsmooth.bounds.layers import MaxPool
 from rsmooth.bounds.methods import Method
-from rsmooth.bounds.passes import MEMORY, Bounds, count_rows
+from rsmooth.bounds.passes import MEMORY, Bounds, count_multiply_adds, count_rows
 from rsmooth.bounds.rounding import LARGEST, exact_products
 from rsmooth.bounds.tracing import trace_network
 
@@ -44,13 +45,15 @@ class Prover:
                     f"expected finite weights of at most {LARGEST:g}, got others in {name}; has "
                     "training diverged?"
                 )
+        parameter = next(self.net.parameters(), None)
+        self.device = torch.device("cpu") if parameter is None else parameter.device
         self.graph = trace_network(self.net).fixed()
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
         """The classes (B,) of images (B, C, H, W), in float64; the first of equal logits."""
         with exact_products():
-            logits: Tensor = self.net(x.double())
+            logits: Tensor = self.net(x.to(self.device, torch.float64))
         if logits.ndim != 2 or not bool(logits.isfinite().all()):
             raise ValueError(
                 f"expected finite logits (B, K) from the network, got {tuple(logits.shape)} with "
@@ -66,19 +69,31 @@ class Prover:
         the computation overflows: compare with ``> 0``, which is then false.
         """
         with exact_products():
+            y = y.to(self.device)
             found = self.bounds(x, epsilon).margins(y, method, intersect=True)
         return found.scatter(1, y.unsqueeze(1), 0.0)
 
     def bounds(self, x: Tensor, epsilon: float | Tensor) -> Bounds:
         """The bounds over the box of epsilon, with their rounding errors."""
-        box = pixel_box(x.double(), epsilon, self.clip, rounding=True)
+        if isinstance(epsilon, Tensor):
+            epsilon = epsilon.to(self.device, torch.float64)
+        x = x.to(self.device, torch.float64)
+        box = pixel_box(x, epsilon, self.clip, rounding=True)
         return Bounds(self.graph, box, memory=self.memory, rounding=True)
 
-    def rows(self, shape: tuple[int, ...], method: Method) -> int:
-        """Rows that a method carries back per image (C, H, W), at most."""
-        device = next(self.net.parameters()).device
+    def cost(self, shape: tuple[int, ...], method: Method) -> float:
+        """Multiply-adds that a method takes per image (C, H, W), at most.
+
+        ValueError for a method that cannot bound this network, and for images that do not fit it.
+        """
         with torch.no_grad(), exact_products():
-            return count_rows(self.bounds(torch.zeros(1, *shape, device=device), 0.0), method)
+            bounds = self.bounds(torch.zeros(1, *shape), 0.0)
+            return float(count_rows(bounds, method) * count_multiply_adds(bounds))
+
+    @property
+    def intervals_only(self) -> bool:
+        """Whether no method but ibp can bound the network, since it has max pooling."""
+        return any(isinstance(node.op, MaxPool) for node in self.graph.nodes)
 
 
 def smallest_margin(margins: Tensor, y: Tensor) -> Tensor:

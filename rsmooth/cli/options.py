@@ -135,3 +135,39 @@ class PredictionOptions:
 
     n: int = 1000
     alpha: float = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinfOptions:
+    """Deterministic certificates of networks without noise.
+
+    norm: linf proves certificates by bounds of the network, without noise; only for models of
+        sigma 0
+    epsilons: the linf radii to prove, e.g. 1/255,2/255,8/255
+    bounds: the methods, cheap ones first, of ibp, crown-ibp, crown and fast-lin; default: ibp,
+        crown-ibp and, where the network is small enough, fast-lin
+    clip: cut the box of perturbations at pixel values of 0 and 1
+    """
+
+    norm: str | None = None
+    epsilons: Sequence[float] | None = None
+    bounds: Sequence[str] | None = None
+    clip: bool = True
+
+    def asked(self) -> bool:
+        """Whether deterministic certificates are asked for; ValueError for half of the options."""
+        if self.norm is None and self == LinfOptions():
+            return False
+        if self.norm is None or not self.epsilons:
+            raise ValueError(
+                "expected --norm linf and --epsilons beside each other for deterministic "
+                f"certificates, got norm={self.norm}, epsilons={self.epsilons}, "
+                f"bounds={self.bounds} and clip={self.clip}; e.g. --norm linf --epsilons "
+                "1/255,2/255"
+            )
+        if self.norm != "linf":
+            raise ValueError(
+                f"expected --norm linf, got {self.norm}; leave --norm out for certificates of a "
+                "smoothed classifier, whose norm is that of its noise"
+            )
+        return True

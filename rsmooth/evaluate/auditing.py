@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.certify.cohen import predict
-from rsmooth.certify.run.dataset import model_hash
+from rsmooth.certify.run.header import model_hash
 from rsmooth.certify.settings import Arithmetic, Precision
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData

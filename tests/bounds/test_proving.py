@@ -51,8 +51,18 @@ def test_weights_that_are_not_finite_are_refused(value):
         Prover(net)
 
 
-def test_rows_are_what_a_method_costs():
+def test_the_cost_is_rows_times_multiplications():
     prover = Prover(network("plain"))
-    assert prover.rows((1, 8, 8), "ibp") == 10
-    assert prover.rows((1, 8, 8), "fast-lin") == 256 + 32 + 10
-    assert prover.rows((1, 8, 8), "crown") == 2 * (256 + 32) + 10
+    once = 8 * 64 * 9 + 16 * 16 * 72 + 32 * 256 + 10 * 32
+    assert prover.cost((1, 8, 8), "ibp") == 10 * once
+    assert prover.cost((1, 8, 8), "fast-lin") == (256 + 32 + 10) * once
+    assert prover.cost((1, 8, 8), "crown") == (2 * (256 + 32) + 10) * once
+    assert not prover.intervals_only
+
+
+def test_max_pooling_leaves_intervals_only():
+    net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    prover = Prover(net)
+    assert prover.intervals_only
+    with pytest.raises(ValueError, match="without max pooling for fast-lin"):
+        prover.cost((1, 4, 4), "fast-lin")

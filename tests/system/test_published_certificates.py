@@ -2,10 +2,7 @@
 
 Its weights, and what Mangal et al. 2022 (arXiv:2206.00278) published for each CIFAR-10 test image,
 are read from the file that RSMOOTH_WONG_KOLTER names; RSMOOTH_CIFAR10 names the images. About a
-minute:
-
-    RSMOOTH_WONG_KOLTER=wk.npz RSMOOTH_CIFAR10=cifar10.npz \\
-        python -m pytest tests/system/test_published_certificates.py
+minute, by ``python -m pytest tests/system/test_published_certificates.py``.
 """
 
 import os
