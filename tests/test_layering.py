@@ -37,7 +37,7 @@ ALLOWED = {
     "records": RECORDS,
     "certify": PROOF | SMOOTHED | {"bounds", "data", "certify"},
     "certify.proof": PROOF,
-    "evaluate": PROOF | SMOOTHED | {"data", "certify", "attacks", "evaluate"},
+    "evaluate": PROOF | SMOOTHED | {"bounds", "data", "certify", "attacks", "evaluate"},
     "report": PROOF | {"report"},
 }
 ON_TOP = {"__main__", "cli", "testing"}

@@ -126,7 +126,7 @@ def audit(
     seed of the certificates.
     """
     _check(g, log, factors, seed, limit)
-    _check_images(data, log)
+    check_images_of(log, data)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
@@ -216,12 +216,7 @@ def _check(
             f"expected the model of the log, under {noise}, got {g.noise}; load the model that was "
             "certified"
         )
-    hashed = log.provenance.get("model", {}).get("hash", model_hash(g))
-    if hashed != model_hash(g):
-        raise ValueError(
-            f"expected the model of the log, {hashed}, got {model_hash(g)}, whose weights differ; "
-            "load the model that was certified"
-        )
+    check_model_of(log, g)
     if seed in log.provenance.get("seeds", [log.provenance.get("seed")]):
         raise ValueError(
             f"expected another seed than that of the certificates, got {seed}; the audit needs "
@@ -229,7 +224,17 @@ def _check(
         )
 
 
-def _check_images(data: ImageData | FolderData, log: CertificationLog) -> None:
+def check_model_of(log: CertificationLog, g: SmoothedClassifier) -> None:
+    """ValueError unless g is the model of the log, where that says which."""
+    hashed = log.provenance.get("model", {}).get("hash", model_hash(g))
+    if hashed != model_hash(g):
+        raise ValueError(
+            f"expected the model of the log, {hashed}, got {model_hash(g)}, whose weights differ; "
+            "load the model that was certified"
+        )
+
+
+def check_images_of(log: CertificationLog, data: ImageData | FolderData) -> None:
     """ValueError unless ``data`` has the images of the log.
 
     An attack on another image says nothing of a certificate, and would seem to contradict it. The
