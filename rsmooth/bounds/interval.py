@@ -93,20 +93,21 @@ def pixel_box(
     return Interval(lower, upper)
 
 
-def interval_bounds(graph: Graph, box: Interval, *, rounding: bool = False) -> list[Interval]:
+def interval_bounds(graph: Graph, box: Interval, *, rounding: float = 0.0) -> list[Interval]:
     """The interval of every node of a graph without modes, in its order.
 
         bounds = interval_bounds(trace_network(net).fixed(), pixel_box(x, 2 / 255))
         bounds[-1].lower                                    # of the logits
 
     graph: from ``fixed`` or ``clean_pass``.
-    rounding: whether to add the rounding error of this computation, which then is in float64.
+    rounding: how often to add the rounding error of this computation, which then is in float64; 1
+        is enough for bounds that hold in exact arithmetic.
     """
     found: list[Interval] = []
     for node in graph.nodes:
         inputs = [found[position] for position in node.inputs]
         plain = _image(node.op, inputs, box)
-        found.append(_widened(node.op, inputs, plain) if rounding else plain)
+        found.append(_widened(node.op, inputs, plain, rounding) if rounding else plain)
     return found
 
 
@@ -125,16 +126,16 @@ def _image(op: Op, inputs: Sequence[Interval], box: Interval) -> Interval:
     return Interval(op.pool(z.lower), op.pool(z.upper))
 
 
-def _widened(op: Op, inputs: Sequence[Interval], z: Interval) -> Interval:
+def _widened(op: Op, inputs: Sequence[Interval], z: Interval, rounding: float) -> Interval:
     """The interval with the rounding error of its computation; ReLU and maxima make none."""
     if isinstance(op, Sum):
-        error = 4 * UNIT * (inputs[0].reach + inputs[1].reach) + TINY
+        error = rounding * (4 * UNIT * (inputs[0].reach + inputs[1].reach) + TINY)
         return Interval(z.lower - error, z.upper + error)
     if not isinstance(op, Affine):
         return z
     (source,) = inputs
     size = op.spread(source.reach) + op.offset_size(z.center)
-    error = gamma(source.shape[1:].numel()) * size + TINY
+    error = rounding * (gamma(source.shape[1:].numel()) * size + TINY)
     wider = Interval(z.lower - error, z.upper + error)
     wider.size = size
     return wider

@@ -71,7 +71,7 @@ class Backward:
         Backward(graph, intervals, relaxations).lower(start, rows)          # (B, R)
 
     graph: without modes. intervals: of every node. relaxations: of every ReLU that is passed.
-    rounding: whether to subtract the rounding error of the pass, which then is in float64, and
+    rounding: how often to subtract the rounding error of the pass, which then is in float64, and
         whose intervals and relaxations have theirs.
     stop: at which nodes the bound is taken from their intervals.
     """
@@ -79,7 +79,7 @@ class Backward:
     graph: Graph
     intervals: Sequence[Interval]
     relaxations: Mapping[int, Relaxation]
-    rounding: bool = False
+    rounding: float = 0.0
     stop: Callable[[Op], bool] = at_images
 
     def lower(self, start: int, rows: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class _State:
     """
 
     def __init__(
-        self, start: int, rows: Tensor, intervals: Sequence[Interval], rounding: bool
+        self, start: int, rows: Tensor, intervals: Sequence[Interval], rounding: float
     ) -> None:
         self.rows = {start: rows}
         self.intervals = intervals
@@ -175,8 +175,8 @@ class _State:
             return Interval(self.lower, self.upper)
         error = self.error + TINY
         return Interval(
-            self.lower - error - 4 * UNIT * self.lower.abs(),
-            self.upper + error + 4 * UNIT * self.upper.abs(),
+            self.lower - self.rounding * (error + 4 * UNIT * self.lower.abs()),
+            self.upper + self.rounding * (error + 4 * UNIT * self.upper.abs()),
         )
 
     def _add(self, lower: Tensor, upper: Tensor) -> None:

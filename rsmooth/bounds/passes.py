@@ -29,14 +29,14 @@ class Bounds:
     graph: without modes: from ``fixed`` or ``clean_pass``.
     box: of B images, such as ``pixel_box(x, epsilon)``.
     memory: bytes for the coefficients of crown and fast-lin.
-    rounding: whether to take the rounding error of the bounds off them. Graph and box then are in
-        float64, the box rounded as well.
+    rounding: how often to take the rounding error of the bounds off them. Graph and box then are
+        in float64, the box rounded as well.
 
     Nothing here is checked or waits for a GPU; ``margin_bounds`` does the same with checks.
     """
 
     def __init__(
-        self, graph: Graph, box: Interval, *, memory: int = MEMORY, rounding: bool = False
+        self, graph: Graph, box: Interval, *, memory: int = MEMORY, rounding: float = 0.0
     ) -> None:
         self.graph = graph
         self.box = box
@@ -89,7 +89,7 @@ class Bounds:
             slopes: Literal["adaptive", "parallel"] = (
                 "parallel" if method == "fast-lin" else "adaptive"
             )
-            found[position] = relax(z, slopes, rounding=self.rounding)
+            found[position] = relax(z, slopes, rounding=self.rounding > 0)
         return found
 
     def _by_rows(self, position: int, backward: Backward, *, intersect: bool) -> Interval:

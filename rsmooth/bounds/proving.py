@@ -73,13 +73,31 @@ class Prover:
             found = self.bounds(x, epsilon).margins(y, method, intersect=True)
         return found.scatter(1, y.unsqueeze(1), 0.0)
 
-    def bounds(self, x: Tensor, epsilon: float | Tensor) -> Bounds:
+    @torch.no_grad()
+    def certain_margins(self, x: Tensor, y: Tensor, epsilon: float, radius: float) -> Tensor:
+        """Lower bounds (B, K) of what ``margins(x', y, epsilon, "ibp")`` gives near x.
+
+        x': any image within ``radius`` of x. So a margin > 0 says that intervals prove y at every
+        such x'. The box of x' lies in that of epsilon + radius around x, and intervals of a smaller
+        box lie within those of a larger one; backward passes have no such property. Let P_s be
+        intervals with the rounding error taken off s times, themselves in exact arithmetic. They
+        keep inclusion. Floats are off by at most one more such error: what is computed at x' is at
+        least P_2 there, hence at least P_2 of the large box; and with s = 3 it is at most that.
+        """
+        with exact_products():
+            y = y.to(self.device)
+            # Beyond the rounding of the smaller box, whose ends are within a few floats of 1.
+            bounds = self.bounds(x, (epsilon + radius) * (1 + 1e-12) + 1e-12, rounding=3.0)
+            found = bounds.margins(y, "ibp")
+        return found.scatter(1, y.unsqueeze(1), 0.0)
+
+    def bounds(self, x: Tensor, epsilon: float | Tensor, *, rounding: float = 1.0) -> Bounds:
         """The bounds over the box of epsilon, with their rounding errors."""
         if isinstance(epsilon, Tensor):
             epsilon = epsilon.to(self.device, torch.float64)
         x = x.to(self.device, torch.float64)
         box = pixel_box(x, epsilon, self.clip, rounding=True)
-        return Bounds(self.graph, box, memory=self.memory, rounding=True)
+        return Bounds(self.graph, box, memory=self.memory, rounding=rounding)
 
     def cost(self, shape: tuple[int, ...], method: Method) -> float:
         """Multiply-adds that a method takes per image (C, H, W), at most.

@@ -47,8 +47,11 @@ class Engine(Protocol):
     def record(self) -> dict[str, Any]:
         """What it states and how, for the record; the same at every start."""
 
+    def predict(self, x: Tensor) -> Tensor:
+        """The classes (B,) of images (B, C, H, W) in [0, 1]."""
+
     def prove(self, x: Tensor) -> list[Proof]:
-        """The proof of each image (B, C, H, W) in [0, 1]."""
+        """The proof of each image."""
 
 
 class BoundEngine:
@@ -73,8 +76,11 @@ class BoundEngine:
     def record(self) -> dict[str, Any]:
         return record_of(", ".join(self.methods), self.settings, self.methods)
 
+    def predict(self, x: Tensor) -> Tensor:
+        return self.prover.predict(x).cpu()
+
     def prove(self, x: Tensor) -> list[Proof]:
-        y = self.prover.predict(x).cpu()
+        y = self.predict(x)
         proofs = [Proof(label) for label in y.tolist()]
         for method in self.methods:
             for at, step, margin in self._climb(x, y, proofs, method):
@@ -103,9 +109,11 @@ class BoundEngine:
         return found
 
 
-def record_of(method: str, settings: BoundSettings, bounds: Sequence[str]) -> dict[str, Any]:
+def record_of(
+    method: str, settings: BoundSettings, bounds: Sequence[str], *, sound: bool = True
+) -> dict[str, Any]:
     """What deterministic certificates record of themselves."""
-    statement = Statement(norm="linf", kind="deterministic", method=method)
+    statement = Statement(norm="linf", kind="deterministic", method=method, sound=sound)
     return {
         "statement": statement.record(),
         **settings.record(),

@@ -12,7 +12,7 @@ from rsmooth.evaluate import bracket
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
 
-EPSILONS = [0.01, 0.02, 0.04, 0.08]
+EPSILONS = [0.002, 0.005, 0.01, 0.02]
 
 
 def linear(seed=0):
