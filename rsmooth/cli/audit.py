@@ -7,19 +7,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from rsmooth.cli.options import PredictionOptions, RunOptions
+from rsmooth.cli.options import PredictionOptions, RunOptions, check_ensemble
+from rsmooth.cli.proofs import attack_proofs
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape, load_split, trained_on
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.files import replace_file
-
-if TYPE_CHECKING:
-    from rsmooth.data.files import FolderData
-    from rsmooth.data.images import ImageData
-    from rsmooth.records.log import CertificationLog
-    from rsmooth.smoothed import SmoothedClassifier
 
 AUDIT, FIGURE = "audit.json", "audit-gap"
 
@@ -36,6 +30,9 @@ def audit(
     steps: int = 20,
     num_noise: int = 32,
     seed: int = 1,
+    ensemble: Sequence[str] | None = None,
+    rule: str | None = None,
+    log: Path | None = None,
     progress: bool = True,
 ) -> None:
     """Attack the certified images of a run folder, within their radius and beyond it.
@@ -57,6 +54,11 @@ def audit(
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions; it must differ from the seed
             of the certificates
+        ensemble: of deterministic certificates of several networks, the further ones, as they were
+            certified
+        rule: of that ensemble
+        log: the journal of deterministic certificates, if it is not the one of the run folder; the
+            audit is written beside it
         progress: show a progress bar
     """
     from rsmooth.cli.models import load_own
@@ -65,16 +67,28 @@ def audit(
     from rsmooth.report.plots import attack_gap_figure, save_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
-    g, log = load_own(source, model.weights, model.device, image_shape(data)), read_log(source)
-    if log.statement.kind == "deterministic":
-        given = {"factors": factors, "num_noise": num_noise, **asdict(prediction)}
-        _check_defaults(given)
-        _bracket(source, g, data, log, steps=steps, seed=seed, limit=max, progress=progress)
+    g = load_own(source, model.weights, model.device, image_shape(data))
+    record = read_log(source if log is None else log)
+    check_ensemble(ensemble, rule)
+    if record.statement.kind == "deterministic":
+        _check_defaults({"factors": factors, "num_noise": num_noise, **asdict(prediction)})
+        members = [g, *model.others(ensemble or (), image_shape(data))]
+        found = attack_proofs(
+            members, rule, data, record, steps=steps, seed=seed, limit=max, progress=progress
+        )
+        path = source / AUDIT if log is None else log.with_suffix(".audit.json")
+        replace_file(path, f"{json.dumps(found)}\n".encode())
+        print(f"wrote {path}")
         return
-    found = attack_certificates(
+    if rule is not None or log is not None:
+        raise ValueError(
+            f"expected no --ensemble, --rule and --log for {record.statement} certificates, whose "
+            "noise is audited with the model of the run folder; leave them out"
+        )
+    made = attack_certificates(
         g,
         data,
-        log,
+        record,
         factors=factors,
         steps=steps,
         num_noise=num_noise,
@@ -84,47 +98,17 @@ def audit(
         progress=progress,
     )
     figures = save_figure(
-        attack_gap_figure(found.radius, found.attacked_radius, title=source.name), source / FIGURE
+        attack_gap_figure(made.radius, made.attacked_radius, title=source.name), source / FIGURE
     )
-    record = {
+    values = {
         name: value.tolist() if hasattr(value, "tolist") else value
-        for name, value in asdict(found).items()
+        for name, value in asdict(made).items()
     }
     options = {"steps": steps, "num_noise": num_noise, **asdict(prediction), "seed": seed}
-    replace_file(source / AUDIT, f"{json.dumps({**record, 'options': options})}\n".encode())
-    print(found.summary())
+    replace_file(source / AUDIT, f"{json.dumps({**values, 'options': options})}\n".encode())
+    print(made.summary())
     for path in [source / AUDIT, *figures]:
         print(f"wrote {path}")
-
-
-def _bracket(
-    source: Path,
-    g: SmoothedClassifier,
-    data: ImageData | FolderData,
-    log: CertificationLog,
-    *,
-    steps: int,
-    seed: int,
-    limit: int | None,
-    progress: bool,
-) -> None:
-    """Attack deterministic certificates, and write what the report needs of it."""
-    from rsmooth.bounds.proving import Prover
-    from rsmooth.evaluate.bracketing import bracket
-
-    predict = Prover(g.base).predict
-    options = {"steps": steps, "restarts": 1, "seed": seed}
-    found = bracket(g, predict, data, log, **options, limit=limit, progress=progress)
-    record = {
-        "idx": found.idx.tolist(),
-        "epsilons": found.epsilons.tolist(),
-        "attacked": [None if value == float("inf") else value for value in found.attacked.tolist()],
-        "contradictions": found.idx[found.contradictions].tolist(),
-        "options": options,
-    }
-    replace_file(source / AUDIT, f"{json.dumps(record)}\n".encode())
-    print(found.summary())
-    print(f"wrote {source / AUDIT}")
 
 
 def _check_defaults(given: dict[str, object]) -> None:

@@ -58,7 +58,8 @@ def certify(
     check_labels(chosen.labels, len(chosen), g.num_classes)
     journal = _journal(model.source, out)
     if deterministic:
-        prove(g, chosen, journal, linf, workers=workers, progress=progress)
+        members = [g, *model.others(linf.ensemble or (), image_shape(chosen))]
+        prove(members, chosen, journal, linf, workers=workers, progress=progress)
         return
     if g.noise.scale_value == 0:
         raise ValueError(

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsmooth.attacks.pgd import PGD
+from rsmooth.certify.run.header import model_hash
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
@@ -80,6 +81,7 @@ def bracket(
     data: ImageData | FolderData,
     log: CertificationLog,
     *,
+    model: str | None = None,
     steps: int = 20,
     restarts: int = 1,
     seed: int = 1,
@@ -93,6 +95,7 @@ def bracket(
 
     g: the classifier of the record, without noise; its gradients lead the attack.
     predict: images (B, C, H, W) -> classes (B,), what the record is about, in float64.
+    model: the hash of what answers, where that is not g alone.
     steps: of PGD, which starts at the image; restarts: further ones, from random points of the box.
     limit: at most this many images, the first of the log.
 
@@ -105,7 +108,7 @@ def bracket(
     if limit is not None and check_integer(limit, "limit") < 1:
         raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
     epsilons = np.array(_epsilons_of(log), dtype=np.float64)
-    check_model_of(log, g)
+    check_model_of(log, model_hash(g) if model is None else model)
     check_images_of(log, data)
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     count = len(log) if limit is None else min(limit, len(log))

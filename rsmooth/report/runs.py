@@ -207,7 +207,12 @@ def load_runs(
 
 def _load(name: str, file: Path, time: TrainingTime | None, unit: str | None) -> Run:
     log = read_log(file, unit=unit)
-    return Run(name, log, time or _training_time(file), _attacked(file / "audit.json", log))
+    return Run(name, log, time or _training_time(file), _attacked(_audit_of(file), log))
+
+
+def _audit_of(record: Path) -> Path:
+    """Where the audit of a run folder, or of a journal, is."""
+    return record / "audit.json" if record.is_dir() else record.with_suffix(".audit.json")
 
 
 def _attacked(path: Path, log: CertificationLog) -> FloatArray | None:

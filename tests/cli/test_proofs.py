@@ -86,3 +86,29 @@ def test_a_network_without_noise_is_sent_to_its_bounds(model, tmp_path, capsys):
     out = str(tmp_path / "votes.jsonl")
     error = error_of(capsys, "certify", model, *LINF[:-2], "--out", out)
     assert "expected --norm linf and --epsilons for a classifier without noise" in error
+
+
+def test_ensembles_are_certified_and_audited_by_their_rule(tmp_path, capsys):
+    for number in (0, 1, 2):
+        (tmp_path / f"{number}").mkdir()
+        torch.manual_seed(number)
+        base = MODELS.create("mlp", num_classes=10, image_size=8, hidden=[8])
+        g = SmoothedClassifier(base, sigma=0, num_classes=10)
+        g.save(tmp_path / f"{number}" / "model.pt")
+    first, *others = (str(tmp_path / f"{number}") for number in (0, 1, 2))
+    joined = ["--ensemble", ",".join(others)]
+    for rule in ("voting", "mean", "cascade", "published-cascade-not-sound"):
+        out = tmp_path / f"{rule}.jsonl"
+        options = [*joined, "--rule", rule, "--out", str(out)]
+        assert main(["certify", first, *LINF, *RADII, *options]) == 0
+        assert ("NOT SOUND" in capsys.readouterr().out) == ("not-sound" in rule)
+        log = read_log(out)
+        assert log.statement.sound == ("not-sound" not in rule)
+        assert len(log.provenance["model"]["members"]) == 3
+        options = ["--dataset", "digits", "--steps", "2", "--progress", "false", "--log", str(out)]
+        assert main(["audit", first, *options, *joined, "--rule", rule]) == 0
+        capsys.readouterr()
+        assert (tmp_path / f"{rule}.audit.json").exists()
+    assert "expected the model of the log" in error_of(capsys, "audit", first, *options)
+    error = error_of(capsys, "certify", first, *LINF, *RADII, *joined)
+    assert "expected --ensemble and --rule beside each other" in error
