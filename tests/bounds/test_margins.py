@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 from torch.nn.functional import cross_entropy
 
 from rsmooth.bounds import (
@@ -15,6 +16,8 @@ from rsmooth.bounds import (
     trace_network,
     worst_case_logits,
 )
+from rsmooth.bounds.layers import Convolution
+from rsmooth.bounds.modes import BatchNorm
 from rsmooth.models.normalize import Normalize
 from tests.bounds.oracles import (
     ARRAYS,
@@ -153,3 +156,56 @@ def test_bad_input_gives_no_number(options, message):
     given = {"x": torch.rand(2, 1, 4, 4), "y": torch.tensor([0, 2]), "epsilon": 0.1, **options}
     with pytest.raises(ValueError, match=message):
         margin_bounds(net, **given)
+
+
+def flipped(self, rows, shape):
+    """The convolution itself in place of its transpose, as far as the kernel goes."""
+    turned = functional.conv_transpose2d(
+        rows,
+        self.layer.weight.flip(2, 3),
+        stride=self.layer.stride,
+        padding=self.padding,
+        output_padding=[0 if rows.shape[-1] == shape[-1] else 1] * 2,
+    )
+    assert turned.shape[1:] == shape
+    return turned
+
+
+def without_output_padding(self, rows, shape):
+    """The last row and column of a convolution with a stride get nothing."""
+    short = functional.conv_transpose2d(
+        rows, self.layer.weight, stride=self.layer.stride, padding=self.padding
+    )
+    lacking = [shape[-1] - short.shape[-1], shape[-2] - short.shape[-2]]
+    return functional.pad(short, (0, lacking[0], 0, lacking[1]))
+
+
+def of_the_other_mode(self, x, name, *, update):
+    """Bounds by the running statistics, though the pass is normalised by those of its batch."""
+    layer = self.layer
+    return layer(x), self._standardization(layer.running_mean, layer.running_var)
+
+
+FAULTS = {
+    "transpose": (Convolution, "pull", flipped, "plain", "crown_ibp_margin"),
+    "output-padding": (Convolution, "pull", without_output_padding, "plain", "crown_ibp_margin"),
+    "output-padding-fast-lin": (
+        Convolution, "pull", without_output_padding, "resnet8", "fastlin_margin"
+    ),
+    "sign": (Convolution, "spread", Convolution.apply, "plain", "ibp_margin"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_caught(name, monkeypatch):
+    """By the oracles above; a fault that they let pass could be there unseen."""
+    owner, method, fault, net, key = FAULTS[name]
+    monkeypatch.setattr(owner, method, fault)
+    with pytest.raises(AssertionError, match="relative error"):
+        test_margins_equal_independent_ones(net, key, torch.float64)
+
+
+def test_batch_norm_of_the_wrong_mode_is_caught(monkeypatch):
+    monkeypatch.setattr(BatchNorm, "clean", of_the_other_mode)
+    with pytest.raises(AssertionError, match="relative error"):
+        test_batch_norm_in_train_mode_has_the_statistics_of_the_clean_batch(torch.float64)
