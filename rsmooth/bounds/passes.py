@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rsmooth.bounds.graph import Graph
 from rsmooth.bounds.interval import Interval, interval_bounds
-from rsmooth.bounds.layers import Convolution, Diagonal, Linear, MaxPool, Op, Relu, Sum
+from rsmooth.bounds.layers import Convolution, Diagonal, Flatten, Linear, MaxPool, Op, Relu, Sum
 from rsmooth.bounds.linear import Backward, Relaxation, relax
 from rsmooth.bounds.methods import METHODS, Method
 from rsmooth.bounds.rounding import no_autocast
@@ -209,7 +209,7 @@ def _exact(graph: Graph, position: int) -> bool:
     while node.inputs:
         if isinstance(node.op, (Sum, Relu, MaxPool)):
             return False
-        mixing += not isinstance(node.op, Diagonal)
+        mixing += not isinstance(node.op, (Diagonal, Flatten))
         node = graph.nodes[node.inputs[0]]
     return mixing <= 1
 

@@ -105,8 +105,13 @@ class Prover:
         ValueError for a method that cannot bound this network, and for images that do not fit it.
         """
         with torch.no_grad(), exact_products():
-            bounds = self.bounds(torch.zeros(1, *shape), 0.0)
-            return float(count_rows(bounds, method) * count_multiply_adds(bounds))
+            once = count_multiply_adds(self.bounds(torch.zeros(1, *shape), 0.0))
+        return float(self.rows(shape, method) * once)
+
+    def rows(self, shape: tuple[int, ...], method: Method) -> int:
+        """Rows that a method carries back per image (C, H, W), at most; errors as of ``cost``."""
+        with torch.no_grad(), exact_products():
+            return count_rows(self.bounds(torch.zeros(1, *shape), 0.0), method)
 
     @property
     def intervals_only(self) -> bool:

@@ -113,3 +113,28 @@ def attack_proofs(
         "contradictions": found.idx[found.contradictions].tolist(),
         "options": asked,
     }
+
+
+def plan_proofs(source: Path, images: int) -> str:
+    """What each method of deterministic certificates costs, for a model of ours."""
+    from rsmooth.certify.bound_settings import BoundSettings
+    from rsmooth.certify.planning import method_costs
+    from rsmooth.cli.models import load_own
+    from rsmooth.cli.options import DataOptions
+    from rsmooth.data.convert import to_unit
+    from rsmooth.report.tables import duration
+
+    chosen = DataOptions(max=4).choose(source)
+    g = load_own(source, "last", "auto", image_shape(chosen))
+    x = to_unit(chosen.batch(list(range(len(chosen))))[0])
+    costs = method_costs(g, x, BoundSettings(epsilons=[2 / 255]))
+    lines = [
+        f"{'method':<10} {'rows':>7} {'per image':>10} {f'{images:,} images':>14}  per epsilon"
+    ]
+    for cost in costs:
+        about = "about " if cost.estimated else ""
+        lines.append(
+            f"{cost.method:<10} {cost.rows:>7,} {about + duration(cost.seconds):>10} "
+            f"{about + duration(images * cost.seconds):>14}{'' if cost.default else '  on demand'}"
+        )
+    return "\n".join([*lines, "The dear methods are only asked for what the cheap ones leave."])

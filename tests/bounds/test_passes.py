@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 
 from rsmooth.bounds import BoundedPass, Bounds, pixel_box, trace_network
 from rsmooth.bounds.layers import Relu
 from rsmooth.bounds.linear import Backward
 from rsmooth.bounds.passes import count_rows
+from rsmooth.models.normalize import Normalize
 from tests.bounds.oracles import images, network
 
 
@@ -80,3 +82,11 @@ def test_a_tensor_of_epsilons_is_one_epsilon_per_image():
             torch.testing.assert_close(
                 together.margins(y, method)[at : at + 1], alone.margins(y[at : at + 1], method)
             )
+
+
+def test_no_rows_where_intervals_are_exact():
+    """They are up to the first layer that mixes pixels, whatever normalises or flattens before."""
+    net = nn.Sequential(Normalize(0.5, 0.5), nn.Flatten(), nn.Linear(16, 8), nn.ReLU())
+    net.extend([nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)])
+    bounds = Bounds(trace_network(net).fixed(), pixel_box(torch.rand(2, 1, 4, 4), 0.1))
+    assert count_rows(bounds, "fast-lin") == 6 + 3
