@@ -1,7 +1,7 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
-Further ones measure: train-speed, certify-speed, certify-samples, sample-cap, noise-cost. And
-``ship`` makes a model for the package.
+Further ones measure: train-speed, certify-speed, certify-samples, sample-cap, noise-cost,
+bound-cost. And ``ship`` makes a model for the package.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -36,6 +36,7 @@ MEASUREMENTS = {
         "what fewer samples cost in certified radius, from published logs",
     ),
     "ship": ("benchmarks.ship", "a model for the package: weights in half precision, and its card"),
+    "bound-cost": ("benchmarks.bound_cost", "time of bounds in training, relative to a plain step"),
     "noise-cost": ("benchmarks.noise_cost", "time of exact noise, relative to a forward pass"),
 }
 

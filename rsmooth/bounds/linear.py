@@ -89,12 +89,12 @@ class Backward:
     def both(self, start: int, rows: Tensor) -> Interval:
         """Lower and upper bounds, each (B, R)."""
         if all(lines.parallel for lines in self.relaxations.values()):
-            return self._run(start, rows)
+            return self._run(start, rows, two_sided=True)
         lower, upper = self.lower(start, torch.cat([rows, -rows], dim=1)).chunk(2, dim=1)
         return Interval(lower, -upper)
 
-    def _run(self, start: int, rows: Tensor) -> Interval:
-        state = _State(start, rows, self.intervals, self.rounding)
+    def _run(self, start: int, rows: Tensor, *, two_sided: bool = False) -> Interval:
+        state = _State(start, rows, self.intervals, self.rounding, two_sided)
         for position in range(start, -1, -1):
             rows_here = state.rows.pop(position, None)
             if rows_here is not None:
@@ -119,15 +119,21 @@ class Backward:
 class _State:
     """A backward pass under way: rows at nodes, and what is known of the bounds beside them.
 
-    The upper bound is right for parallel lines only.
+    two_sided: whether to compute the upper bound too; for parallel lines only.
     """
 
     def __init__(
-        self, start: int, rows: Tensor, intervals: Sequence[Interval], rounding: float
+        self,
+        start: int,
+        rows: Tensor,
+        intervals: Sequence[Interval],
+        rounding: float,
+        two_sided: bool,
     ) -> None:
         self.rows = {start: rows}
         self.intervals = intervals
         self.rounding = rounding
+        self.two_sided = two_sided
         self.lower = self.upper = self.error = rows.new_zeros(rows.shape[:2])
 
     def hand(self, source: int, rows: Tensor) -> None:
@@ -140,14 +146,16 @@ class _State:
     def through(self, lines: Relaxation, rows: Tensor) -> Tensor:
         """Rows before a ReLU: a negative coefficient takes the upper line, others the lower."""
         negative = rows.clamp(max=0)
-        positive = rows - negative
-        self._add(_dot(negative, lines.intercept), _dot(positive, lines.intercept))
+        below = _dot(negative, lines.intercept)
+        self._add(below, _dot(rows, lines.intercept) - below if self.two_sided else below)
         if self.rounding:
             terms = gamma(rows.shape[2:].numel())
             self.error = self.error + terms * _dot(rows.abs(), lines.intercept)
         if lines.parallel:
             return rows * lines.lower_slope.unsqueeze(1)
-        return positive * lines.lower_slope.unsqueeze(1) + negative * lines.upper_slope.unsqueeze(1)
+        # One product per coefficient, so that its rounding is relative to what it becomes.
+        upper, lower = lines.upper_slope.unsqueeze(1), lines.lower_slope.unsqueeze(1)
+        return rows * torch.where(rows < 0, upper, lower)
 
     def before(self, op: Affine, rows: Tensor, position: int, source: int) -> Tensor:
         """Rows before an affine layer."""
