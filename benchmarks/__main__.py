@@ -1,7 +1,7 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
 Further ones measure: train-speed, certify-speed, attack-speed, start-up, certify-samples,
-sample-cap, noise-cost. And ``ship`` makes a model for the package.
+sample-cap, noise-cost, bound-cost. And ``ship`` makes a model for the package.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -38,6 +38,7 @@ MEASUREMENTS = {
     "ship": ("benchmarks.ship", "a model for the package: weights in half precision, and its card"),
     "attack-speed": ("benchmarks.attack_speed", "images per second of attacks, by precision"),
     "start-up": ("benchmarks.start_up", "seconds and memory of commands before they do anything"),
+    "bound-cost": ("benchmarks.bound_cost", "time of bounds in training, relative to a plain step"),
     "noise-cost": ("benchmarks.noise_cost", "time of exact noise, relative to a forward pass"),
 }
 

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 
 from benchmarks.arm import SUMMARY
-from rsmooth.certify.run.dataset import is_hash_of, model_hash
+from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.models.shipped import FOLDER, model_card, shipped_file
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file

@@ -1,6 +1,7 @@
 import rsmooth.certify.cohen as _cohen
 
 from . import attacks as attacks
+from . import bounds as bounds
 from . import data as data
 from . import defenses as defenses
 from . import evaluate as evaluate

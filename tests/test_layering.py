@@ -17,7 +17,7 @@ BASIC = {"_version", "plumbing", "registry"}
 RECORDS = BASIC | {"records", "noise.distributions"}
 PROOF = BASIC | {"records", "noise.distributions", "certify.proof"}
 SMOOTHED = BASIC | {"models", "noise", "objectives", "smoothed"}
-TRAINING = SMOOTHED | {"data", "attacks", "training"}
+TRAINING = SMOOTHED | {"bounds", "data", "attacks", "training"}
 ALLOWED = {
     "_version": set(),
     "plumbing": {"plumbing"},
@@ -29,14 +29,15 @@ ALLOWED = {
     "models.pretrained": BASIC | {"models", "smoothed"},
     "data": BASIC | {"data"},
     "smoothed": BASIC | {"models", "noise"},
+    "bounds": BASIC | {"models", "bounds"},
     "attacks": SMOOTHED | {"attacks"},
     "training": TRAINING,
     "defenses": TRAINING | PROOF | {"defenses", "certify"},
     "config": TRAINING | {"defenses", "config"},
     "records": RECORDS,
-    "certify": PROOF | SMOOTHED | {"data", "certify"},
+    "certify": PROOF | SMOOTHED | {"bounds", "data", "certify"},
     "certify.proof": PROOF,
-    "evaluate": PROOF | SMOOTHED | {"data", "certify", "attacks", "evaluate"},
+    "evaluate": PROOF | SMOOTHED | {"bounds", "data", "certify", "attacks", "evaluate"},
     "report": PROOF | {"report"},
 }
 ON_TOP = {"__main__", "cli", "testing"}
@@ -44,6 +45,8 @@ NO_TORCH = (
     "records",
     "certify.proof",
     "certify.settings",
+    "certify.bound_settings",
+    "bounds.methods",
     "certify.options",
     "noise.distributions",
     "report",

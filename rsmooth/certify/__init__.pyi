@@ -1,13 +1,18 @@
 import rsmooth.records as _records
 
+from .bound_settings import BoundSettings as BoundSettings
 from .cohen import certify as certify
 from .cohen import predict as predict
+from .deterministic import BoundEngine as BoundEngine
+from .deterministic import ProvedCertificates as ProvedCertificates
+from .deterministic import certify_linf as certify_linf
 from .proof.bounds import lower_confidence_bound as lower_confidence_bound
 from .restate import append_samples as append_samples
 from .restate import recertify as recertify
 from .results import Certificates as Certificates
 from .results import Predictions as Predictions
 from .run.dataset import certify_dataset as certify_dataset
+from .run.proofs import prove_dataset as prove_dataset
 from .settings import CertifySettings as CertifySettings
 from .settings import PredictSettings as PredictSettings
 

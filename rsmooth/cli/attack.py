@@ -50,8 +50,8 @@ def attack(
         images: attack only the images with these indices
         attack: the attack and its options except epsilon (see rsmooth list attacks). Attacks that
             have such options take 20 steps on g, with the smoothadv objective
-        epsilons: largest norms of the perturbation, in the attack's norm (l2 for ours, which the
-            table names) and in [0,1] pixel units, e.g. 0.25,128/255
+        epsilons: largest norms of the perturbation, in the attack's norm (which the table
+            names) and in [0,1] pixel units, e.g. 0.25,128/255
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions
         batch_size: images attacked at once

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Literal
 
-from rsmooth.cli.options import PredictionOptions, RunOptions
+from rsmooth.cli.options import PredictionOptions, RunOptions, check_ensemble
+from rsmooth.cli.proofs import attack_proofs
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape, load_split, trained_on
 from rsmooth.config.specs import Spec
@@ -30,6 +32,9 @@ def audit(
     num_noise: int = 32,
     seed: int = 1,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
+    ensemble: Sequence[str] | None = None,
+    rule: str | None = None,
+    log: Path | None = None,
     progress: bool = True,
 ) -> None:
     """Attack the certified images of a run folder, within their radius and beyond it.
@@ -38,18 +43,26 @@ def audit(
     it measure how tight the certificates are. The files come at the end: a stopped audit starts
     anew.
 
+    Deterministic certificates are attacked by l-infinity PGD at each epsilon of the record. That
+    gives certified <= true <= attacked accuracy, which rsmooth report then shows.
+
     Args:
         source: a run folder with a model and its certificates
         dataset: what was certified; default: what the run was trained on
         split: the split that was certified
         max: audit at most this many of the certified images
         factors: the epsilons of the attacks, as multiples of each image's certified radius
-        steps: steps of the SmoothAdv-PGD attack
+        steps: steps of the PGD attack
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions; it must differ from the seed
             of the certificates
         precision: of the search. float32 asks the model as it is; auto asks a faster copy of it, in
             bfloat16 where machine and model suit. The predictions are in that of the certificates
+        ensemble: of deterministic certificates of several networks, the further ones, as they were
+            certified
+        rule: of that ensemble
+        log: the journal of deterministic certificates, if it is not the one of the run folder; the
+            audit is written beside it
         progress: show a progress bar
     """
     from rsmooth.cli.models import load_own
@@ -58,10 +71,28 @@ def audit(
     from rsmooth.report.plots import attack_gap_figure, save_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
-    found = attack_certificates(
-        load_own(source, model.weights, model.device, image_shape(data)),
+    g = load_own(source, model.weights, model.device, image_shape(data))
+    record = read_log(source if log is None else log)
+    check_ensemble(ensemble, rule)
+    if record.statement.kind == "deterministic":
+        _check_defaults({"factors": factors, "num_noise": num_noise, **asdict(prediction)})
+        members = [g, *model.others(ensemble or (), image_shape(data))]
+        found = attack_proofs(
+            members, rule, data, record, steps=steps, seed=seed, limit=max, progress=progress
+        )
+        path = source / AUDIT if log is None else log.with_suffix(".audit.json")
+        replace_file(path, f"{json.dumps(found)}\n".encode())
+        print(f"wrote {path}")
+        return
+    if rule is not None or log is not None:
+        raise ValueError(
+            f"expected no --ensemble, --rule and --log for {record.statement} certificates, whose "
+            "noise is audited with the model of the run folder; leave them out"
+        )
+    made = attack_certificates(
+        g,
         data,
-        read_log(source),
+        record,
         factors=factors,
         steps=steps,
         num_noise=num_noise,
@@ -72,15 +103,34 @@ def audit(
         progress=progress,
     )
     figures = save_figure(
-        attack_gap_figure(found.radius, found.attacked_radius, title=source.name), source / FIGURE
+        attack_gap_figure(made.radius, made.attacked_radius, title=source.name), source / FIGURE
     )
-    record = {
+    values = {
         name: value.tolist() if hasattr(value, "tolist") else value
-        for name, value in asdict(found).items()
+        for name, value in asdict(made).items()
     }
     asked = {"seed": seed, "precision": precision}
     options = {"steps": steps, "num_noise": num_noise, **asdict(prediction), **asked}
-    replace_file(source / AUDIT, f"{json.dumps({**record, 'options': options})}\n".encode())
-    print(found.summary())
+    replace_file(source / AUDIT, f"{json.dumps({**values, 'options': options})}\n".encode())
+    print(made.summary())
     for path in [source / AUDIT, *figures]:
         print(f"wrote {path}")
+
+
+def _check_defaults(given: dict[str, object]) -> None:
+    """ValueError for options of probabilistic audits, which have no effect on deterministic ones.
+
+    given: by name, with the values that they have.
+    """
+    parameters = inspect.signature(audit).parameters
+    defaults = {**asdict(PredictionOptions()), **{n: p.default for n, p in parameters.items()}}
+    changed = [name for name, value in given.items() if not _same(value, defaults[name])]
+    if changed:
+        raise ValueError(
+            f"expected no --{' and no --'.join(changed)} for deterministic certificates, which "
+            "have no noise and are attacked at the epsilons of the record; leave it out"
+        )
+
+
+def _same(value: object, default: object) -> bool:
+    return tuple(value) == tuple(default) if isinstance(default, tuple) else value == default  # type: ignore[arg-type]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsmooth.certify.settings import EARLIER_WORDS, CertifySettings
-from rsmooth.cli.options import DataOptions, ModelOptions
+from rsmooth.cli.options import DataOptions, LinfOptions, ModelOptions
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.folder import CERTIFICATES
 from rsmooth.config.images import image_shape
@@ -25,6 +25,7 @@ def certify(
     data: DataOptions,
     images: Sequence[int] | None = None,
     settings: CertifySettings,
+    linf: LinfOptions,
     workers: int | None = None,
     extends: Path | None = None,
     out: Path | None = None,
@@ -44,14 +45,27 @@ def certify(
         progress: show a progress bar
     """
     from rsmooth.certify.run.dataset import certify_dataset
+    from rsmooth.cli.proofs import prove
     from rsmooth.plumbing.tensors import check_labels
     from rsmooth.records.files import read_log
 
     model, settings = _in_new_words(model, settings)
+    deterministic = linf.asked()
+    if deterministic:
+        _check_no_votes(settings, extends)
     chosen = data.choose(model.source, images)
     g = model.load(image_shape(chosen))
     check_labels(chosen.labels, len(chosen), g.num_classes)
     journal = _journal(model.source, out)
+    if deterministic:
+        members = [g, *model.others(linf.ensemble or (), image_shape(chosen))]
+        prove(members, chosen, journal, linf, workers=workers, progress=progress)
+        return
+    if g.noise.scale_value == 0:
+        raise ValueError(
+            f"expected --norm linf and --epsilons for a classifier without noise, got {g.noise}; "
+            "votes under noise prove nothing of it: add e.g. --norm linf --epsilons 1/255,2/255"
+        )
     earlier = None if extends is None else read_log(extends)
     log = certify_dataset(
         g, chosen, journal, settings, workers=workers, progress=progress, extends=earlier
@@ -86,6 +100,21 @@ def _findings(log: CertificationLog) -> str:
     shares = certified_accuracy(log, asked)
     found = (f"{100 * share:.1f} % at {r:.4g}" for r, share in zip(asked, shares, strict=True))
     return f"right and certified at {norm} radius: {', '.join(found)}"
+
+
+def _check_no_votes(settings: CertifySettings, extends: Path | None) -> None:
+    """ValueError for options of votes beside --norm linf, where they would have no effect."""
+    given = [
+        each.name
+        for each in fields(settings)
+        if getattr(settings, each.name) != each.default and each.name != "device"
+    ]
+    given += [] if extends is None else ["extends"]
+    if given:
+        raise ValueError(
+            f"expected no --{' and no --'.join(given)} beside --norm linf, whose certificates need "
+            "no noise; leave it out"
+        )
 
 
 def _in_new_words(

@@ -36,6 +36,12 @@ class RunOptions:
 
         return load_own(self.source, self.weights, self.device, shape)
 
+    def others(self, sources: Sequence[str], shape: tuple[int, ...]) -> list[SmoothedClassifier]:
+        """Further models of ours, with the same weights and on the same device."""
+        from rsmooth.cli.models import load_own
+
+        return [load_own(Path(source), self.weights, self.device, shape) for source in sources]
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(RunOptions):
@@ -135,3 +141,53 @@ class PredictionOptions:
 
     n: int = 1000
     alpha: float = 0.001
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinfOptions:
+    """Deterministic certificates of networks without noise.
+
+    norm: linf proves certificates by bounds of the network, without noise; only for models of
+        sigma 0
+    epsilons: the linf radii to prove, e.g. 1/255,2/255,8/255
+    bounds: the methods, cheap ones first, of ibp, crown-ibp, crown and fast-lin; default: ibp,
+        crown-ibp and, where the network is small enough, fast-lin
+    clip: cut the box of perturbations at pixel values of 0 and 1
+    ensemble: further run folders or model files, whose networks decide together with the first
+    rule: how they do: voting, mean (of logits), cascade, or published-cascade-not-sound
+    """
+
+    norm: str | None = None
+    epsilons: Sequence[float] | None = None
+    bounds: Sequence[str] | None = None
+    clip: bool = True
+    ensemble: Sequence[str] | None = None
+    rule: str | None = None
+
+    def asked(self) -> bool:
+        """Whether deterministic certificates are asked for; ValueError for half of the options."""
+        if self.norm is None and self == LinfOptions():
+            return False
+        if self.norm is None or not self.epsilons:
+            raise ValueError(
+                "expected --norm linf and --epsilons beside each other for deterministic "
+                f"certificates, got norm={self.norm}, epsilons={self.epsilons}, "
+                f"bounds={self.bounds}, clip={self.clip}, ensemble={self.ensemble} and "
+                f"rule={self.rule}; e.g. --norm linf --epsilons 1/255,2/255"
+            )
+        if self.norm != "linf":
+            raise ValueError(
+                f"expected --norm linf, got {self.norm}; leave --norm out for certificates of a "
+                "smoothed classifier, whose norm is that of its noise"
+            )
+        check_ensemble(self.ensemble, self.rule)
+        return True
+
+
+def check_ensemble(ensemble: Sequence[str] | None, rule: str | None) -> None:
+    """ValueError unless further members and their rule are given together, or neither."""
+    if bool(ensemble) != (rule is not None):
+        raise ValueError(
+            "expected --ensemble and --rule beside each other, got "
+            f"ensemble={ensemble} and rule={rule}; e.g. --ensemble runs/b,runs/c --rule voting"
+        )

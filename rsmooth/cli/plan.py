@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsmooth.cli.proofs import plan_proofs
 from rsmooth.cli.verbs import VERBS
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 @VERBS.register("plan")
 def plan(
-    sigma: float,
+    sigma: float | None = None,
     alpha: float = 0.001,
     n: int = 100_000,
     n0: int = 100,
@@ -24,8 +25,11 @@ def plan(
     tolerance: float | None = None,
     rate: float | None = None,
     log: Path | None = None,
+    proofs: Path | None = None,
 ) -> None:
     """Plan a certification: samples that a radius needs, largest radius, expected time.
+
+    Of a network without noise (--proofs), what each method of --norm linf costs.
 
     Args:
         sigma: standard deviation of the noise in [0,1] pixel units
@@ -38,10 +42,21 @@ def plan(
         tolerance: the tolerance of mode anytime, to see how many samples it would draw; needs log
         rate: measured samples per second; default: that of log
         log: an earlier run folder or journal, for its rate and, under the same noise, its votes
+        proofs: a run folder of a network without noise, whose deterministic certificates are
+            planned; only images counts beside it
     """
     from rsmooth.certify.proof.planning import plan as work_out
     from rsmooth.noise.distributions import Gaussian
 
+    if (sigma is None) == (proofs is None):
+        raise ValueError(
+            "expected either --sigma, for certificates of a smoothed classifier, or --proofs, for "
+            f"those of a network without noise, got sigma={sigma} and proofs={proofs}; give one"
+        )
+    if proofs is not None:
+        print(plan_proofs(proofs, images))
+        return
+    assert sigma is not None
     if log is None and (radii is not None or tolerance is not None):
         raise ValueError(
             "expected --log beside --radii or --tolerance, since the samples of a sequential mode "

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
-from rsmooth.certify.run.dataset import is_hash_of, model_hash
+from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.certify.settings import Arithmetic, Precision
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData
@@ -130,7 +130,7 @@ def audit(
     seed of the certificates.
     """
     _check(g, log, factors, seed, limit)
-    _check_images(data, log)
+    check_images_of(log, data)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
@@ -222,12 +222,7 @@ def _check(
             f"expected the model of the log, under {noise}, got {g.noise}; load the model that was "
             "certified"
         )
-    hashed = log.provenance.get("model", {}).get("hash", model_hash(g))
-    if not is_hash_of(hashed, g):
-        raise ValueError(
-            f"expected the model of the log, {hashed}, got {model_hash(g)}, whose weights differ; "
-            "load the model that was certified"
-        )
+    check_model_of(log, g)
     if seed in log.provenance.get("seeds", [log.provenance.get("seed")]):
         raise ValueError(
             f"expected another seed than that of the certificates, got {seed}; the audit needs "
@@ -235,7 +230,20 @@ def _check(
         )
 
 
-def _check_images(data: ImageData | FolderData, log: CertificationLog) -> None:
+def check_model_of(
+    log: CertificationLog, g: SmoothedClassifier, ensemble: str | None = None
+) -> None:
+    """ValueError unless the log is of g, or of the ensemble with this hash, where it says which."""
+    own = model_hash(g) if ensemble is None else ensemble
+    hashed = log.provenance.get("model", {}).get("hash", own)
+    if hashed != own if ensemble else not is_hash_of(hashed, g):
+        raise ValueError(
+            f"expected the model of the log, {hashed}, got {own}, whose weights differ; load the "
+            "model that was certified"
+        )
+
+
+def check_images_of(log: CertificationLog, data: ImageData | FolderData) -> None:
     """ValueError unless ``data`` has the images of the log.
 
     An attack on another image says nothing of a certificate, and would seem to contradict it. The

@@ -127,6 +127,7 @@ def journal_log(path: Path, contents: JournalContents) -> CertificationLog:
         raise RecordError(f"{path}, line {entries[fault[0]].line}: {fault[1]}")
     try:
         votes = {name: _vote_column(entries, key) for name, key in _VOTE_FIELDS.items()}
+        votes |= _proof_columns(entries)
         return CertificationLog(**columns, **votes, provenance=contents.header or {})
     except ValueError as error:  # what the header states is unknown, or votes are missing
         raise RecordError(f"{path}: {error}") from None
@@ -165,3 +166,12 @@ def _untimed(image: Mapping[str, Any]) -> dict[str, Any]:
 def _vote_column(entries: Sequence[Entry], key: str) -> Any:
     values = [entry.data.get(key) for entry in entries]
     return None if not values or any(value is None for value in values) else stacked(values)
+
+
+def _proof_columns(entries: Sequence[Entry]) -> dict[str, Any]:
+    """What proved each image, and its margin; nothing in records of votes."""
+    if not entries or any("bounds" not in entry.data for entry in entries):
+        return {}
+    names = [entry.data["bounds"] or "" for entry in entries]
+    margins = [entry.data.get("margin") or 0.0 for entry in entries]
+    return {"proved_by": np.array(names, dtype=np.str_), "margin": np.array(margins)}

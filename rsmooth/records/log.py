@@ -24,10 +24,13 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 ABSTAIN = -1
 COLUMNS = ("idx", "label", "predict", "radius", "correct", "time")
 VOTES = ("counts", "selection", "samples", "invalid")
+PROOFS = ("proved_by", "margin")
 _TYPES = {
     "radius": ("iuf", "numbers"),
     "time": ("iuf", "numbers"),
     "correct": ("biuf", "0 or 1"),
+    "margin": ("iuf", "numbers"),
+    "proved_by": ("U", "names"),
 }  # the kinds of numpy's types, and their words; of all other columns, integers
 _CUMULATIVE = (
     "some tools write the running number of correct images there: write predict == label instead"
@@ -58,6 +61,11 @@ class CertificationLog:
     samples: (N,) samples drawn for the estimation.
     invalid: (N,) samples without a vote.
 
+    Where the run proved its certificates by bounds, else None:
+
+    proved_by: (N,) what proved the radius, such as "crown-ibp"; "" where nothing is proved.
+    margin: (N,) the smallest proved margin at that radius, 0 where there is none.
+
     ``provenance`` is the configuration of the run, empty if unknown. ``statement`` follows from it:
     norm, kind, alpha and method. Where the provenance names none of them, radii are Gaussian l2
     certificates, as in published tables.
@@ -76,13 +84,17 @@ class CertificationLog:
     selection: IntArray | None = None
     samples: IntArray | None = None
     invalid: IntArray | None = None
+    proved_by: NDArray[np.str_] | None = None
+    margin: FloatArray | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     statement: Statement = field(init=False)
 
     def __post_init__(self) -> None:
         columns = {name: np.asarray(getattr(self, name)) for name in COLUMNS}
         columns |= {
-            name: np.asarray(value) for name in VOTES if (value := getattr(self, name)) is not None
+            name: np.asarray(value)
+            for name in (*VOTES, *PROOFS)
+            if (value := getattr(self, name)) is not None
         }
         lengths = {name: column.shape[:1] for name, column in columns.items()}
         if len(set(lengths.values())) != 1 or lengths["idx"] == ():
@@ -111,6 +123,8 @@ class CertificationLog:
         sound: bool = True,
         idx: ArrayLike | None = None,
         time: ArrayLike | None = None,
+        proved_by: Sequence[str] | None = None,
+        margin: ArrayLike | None = None,
         provenance: Mapping[str, Any] | None = None,
     ) -> CertificationLog:
         """A log of deterministic certificates, such as those of interval bounds.
@@ -124,6 +138,7 @@ class CertificationLog:
         sound: False for a rule that is known to prove nothing.
         idx: (N,), 0..N-1 by default.
         time: (N,) seconds, 0 by default.
+        proved_by, margin: (N,), as in the class.
         provenance: further entries.
 
         RecordError as of the class. ValueError for epsilons that are no radii.
@@ -138,6 +153,8 @@ class CertificationLog:
             radius=np.asarray(radius),
             correct=answers == classes,
             time=np.zeros(len(classes)) if time is None else np.asarray(time),
+            proved_by=None if proved_by is None else np.asarray(proved_by, dtype=np.str_),
+            margin=None if margin is None else np.asarray(margin, dtype=np.float64),
             provenance={**(provenance or {}), **asked, "statement": said.record()},
         )
 
@@ -277,7 +294,10 @@ def _check_column(name: str, column: NDArray[Any]) -> None:
 def _typed(name: str, column: NDArray[Any]) -> NDArray[Any]:
     if name == "correct":
         return column.astype(np.bool_, copy=False)
-    return column.astype(np.float64 if name in ("radius", "time") else np.int64, copy=False)
+    if name == "proved_by":
+        return column.astype(np.str_, copy=False)
+    numbers = name in ("radius", "time", "margin")
+    return column.astype(np.float64 if numbers else np.int64, copy=False)
 
 
 def some_of(idx: IntArray) -> str:

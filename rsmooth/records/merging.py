@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.journal import describe_difference
-from rsmooth.records.log import COLUMNS, VOTES, CertificationLog, check_log, some_of
+from rsmooth.records.log import COLUMNS, PROOFS, VOTES, CertificationLog, check_log, some_of
 
 
 def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
@@ -37,7 +37,7 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
     joined = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
     joined |= {
         name: np.concatenate([getattr(part, name) for part in parts])
-        for name in VOTES
+        for name in (*VOTES, *PROOFS)
         if all(getattr(part, name) is not None for part in parts)
     }
     kept = _first_of_each(joined)

@@ -95,6 +95,12 @@ def _about_run(run: Run) -> list[str]:
         found.append(
             f"{run.name}: float noise, whose certificates floating-point rounding can break."
         )
+    broken = 0 if run.attacked is None else int((run.attacked <= run.log.radius).sum())
+    if broken and run.statement.sound:
+        found.append(
+            f"{run.name}: an attack has changed the answer within the radius of {broken} images, "
+            "so their proofs are false; do not use this record."
+        )
     predicted = predicted_classes(run.log)
     if predicted == 0:
         found.append(f"{run.name}: the model abstained on every image.")

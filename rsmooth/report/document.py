@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rsmooth.plumbing.numbers import check_radius
 from rsmooth.report.formats import to_csv, to_latex
+from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_table
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
 from rsmooth.report.plots import accuracy_figure, probability_figure, save_figure
 from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, load_runs
@@ -68,12 +69,14 @@ class Report:
         made = made.write("out")                     # files: report.md, report.csv, curves.png ...
 
     ``table`` and ``linf`` are those of the first group. ``sections`` are the parts of the document.
+    ``kinds`` is the one table of all kinds at linf radii, where any run is deterministic.
     """
 
     runs: tuple[Run, ...]
     groups: tuple[Group, ...]
     title: str
     files: tuple[Path, ...] = ()
+    kinds: KindsTable | None = None
 
     def __str__(self) -> str:
         return self.markdown
@@ -98,6 +101,7 @@ class Report:
             f"# {self.title}\n",
             overview([group.table for group in self.groups]),
             *(section for group in self.groups for section in group.sections),
+            "" if self.kinds is None else kinds_section(self.kinds),
             provenance_section(self.runs),
             caveats_section(self.runs),
         ]
@@ -117,7 +121,7 @@ class Report:
 
         The files of the first group are report.csv, report.tex, curves.png and curves.pdf, and
         probabilities.png and .pdf where votes were kept. The names of the other groups' files have
-        their norm and kind: report-linf-deterministic.csv. linf.csv holds all groups.
+        their norm and kind: report-linf-deterministic.csv. linf.csv and kinds.csv hold all groups.
         """
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
@@ -136,6 +140,8 @@ class Report:
         tables = [group.linf for group in self.groups if group.linf is not None]
         if tables:
             texts["linf.csv"] = linf_csv(tables)
+        if self.kinds is not None:
+            texts["kinds.csv"] = kinds_csv(self.kinds)
         texts["report.md"] = "\n".join([*self.sections, *further, *shown])
         for name, content in texts.items():
             (out / name).write_text(content, encoding="utf-8")
@@ -179,7 +185,7 @@ def report(
     loaded = load_runs(runs, names, training, unit)
     wanted = None if radii is None else sorted({check_radius(radius) for radius in radii if radius})
     groups = tuple(_group(each, wanted, linf, dimension) for each in by_statement(loaded))
-    made = Report(tuple(loaded), groups, title)
+    made = Report(tuple(loaded), groups, title, kinds=_kinds(loaded, linf, dimension))
     return made if out_dir is None else made.write(out_dir)
 
 
@@ -193,6 +199,18 @@ def _group(
     norms = runs[0].statement.norm != "other"  # of other radii, no linf radius follows
     other = None if linf is None or not norms else linf_table(runs, linf, dimension)
     return Group(tuple(runs), table, other)
+
+
+def _kinds(
+    runs: Sequence[Run], linf: Sequence[float] | None, dimension: int | None
+) -> KindsTable | None:
+    """All runs at the linf radii that were asked for; else the proved ones at their own."""
+    proved = [run for run in runs if run.statement.group == ("linf", "deterministic")]
+    if not proved:
+        return None
+    if linf is not None:
+        return kinds_table(runs, linf, dimension)
+    return kinds_table(proved, default_radii(proved))
 
 
 def _figures(group: Group, out: Path, end: str, title: str) -> tuple[list[Path], list[str]]:

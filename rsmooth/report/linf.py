@@ -48,7 +48,7 @@ def linf_table(
     if not wanted:
         raise ValueError("expected at least one linf radius above 0, got none; e.g. 2/255")
     norm = runs[0].statement.norm
-    size = _common_dimension(runs, dimension, needed=norm != "linf")
+    size = common_dimension(runs, dimension, needed=norm != "linf")
     values = 1 if size is None else size
     radii = [covering_radius(each, values, "linf", target=norm) for each in wanted]
     return LinfTable(tuple(wanted), size, build_table(runs, radii))
@@ -111,7 +111,11 @@ def linf_csv(tables: Sequence[LinfTable]) -> str:
     return out.getvalue()
 
 
-def _common_dimension(runs: Sequence[Run], dimension: int | None, *, needed: bool) -> int | None:
+def common_dimension(runs: Sequence[Run], dimension: int | None, *, needed: bool) -> int | None:
+    """The values per image of the runs, or of the argument; None where it is not needed.
+
+    RecordError where it is not known, or where runs and argument differ.
+    """
     known = {run.name: size for run in runs if (size := recorded_dimension(run.log)) is not None}
     unknown = [run.name for run in runs if run.name not in known]
     if needed and dimension is None and unknown:

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from rsmooth.certify.proof.bounds import lower_confidence_bound
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
-from rsmooth.records.log import CertificationLog
+from rsmooth.records.log import CertificationLog, FloatArray
 from rsmooth.records.noise import noise_words, recorded_noise
 from rsmooth.records.norms import radius_in_norm
 from rsmooth.records.statement import Statement
@@ -44,11 +45,25 @@ class Run:
         Run("smoothadv", read_log("runs/smoothadv"))
 
     training: None where it is not known.
+    attacked: (N,) the smallest epsilon at which an attack changed the answer to each image,
+        infinity for none. None where ``rsmooth audit`` has not attacked them all.
     """
 
     name: str
     log: CertificationLog
     training: TrainingTime | None = None
+    attacked: FloatArray | None = None
+
+    def accuracy_under_attack(self, epsilons: Sequence[float]) -> list[float] | None:
+        """Accuracy under the attack at each of the epsilons, which bounds the true one from above.
+
+        None where the images were not attacked. An epsilon between those that were is answered by
+        the one below it.
+        """
+        if self.attacked is None:
+            return None
+        right = self.log.correct[:, None] & (self.attacked[:, None] > np.asarray(epsilons))
+        return [float(share) for share in right.mean(axis=0)]
 
     def setting(self, key: str) -> Any:
         """An entry of the log's provenance, None where unknown (published tables hold none)."""
@@ -185,9 +200,37 @@ def load_runs(
     files = [Path(path) for path in paths]
     times = training or [None] * len(files)
     return [
-        Run(name, read_log(file, unit=unit), time or _training_time(file))
+        _load(name, file, time, unit)
         for name, file, time in zip(names or distinct_names(files), files, times, strict=True)
     ]
+
+
+def _load(name: str, file: Path, time: TrainingTime | None, unit: str | None) -> Run:
+    log = read_log(file, unit=unit)
+    return Run(name, log, time or _training_time(file), _attacked(_audit_of(file), log))
+
+
+def _audit_of(record: Path) -> Path:
+    """Where the audit of a run folder, or of a journal, is."""
+    return record / "audit.json" if record.is_dir() else record.with_suffix(".audit.json")
+
+
+def _attacked(path: Path, log: CertificationLog) -> FloatArray | None:
+    """What ``rsmooth audit`` found of deterministic certificates, for all images of the log."""
+    if log.statement.kind != "deterministic" or not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        found = dict(zip(content["idx"], content["attacked"], strict=True))
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(
+            f"expected idx and attacked in {path}, got {type(error).__name__}: {error}; write it "
+            "anew with rsmooth audit"
+        ) from None
+    if not set(log.idx.tolist()) <= set(found):
+        return None
+    values = (found[idx] for idx in log.idx.tolist())
+    return np.array([np.inf if value is None else float(value) for value in values])
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:

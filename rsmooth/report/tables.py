@@ -263,12 +263,13 @@ def cells_of(row: Row) -> list[str]:
         *percentages(row),
         acr if row.sound or row.acr is None else f"({acr})",
         _known(row.abstained, lambda share: f"{100 * share:.1f}"),
-        "-" if row.training is None else _training(row.training),
+        "-" if row.training is None else training_words(row.training),
         _known(row.certify_seconds, duration),
     ]
 
 
-def _training(time: TrainingTime) -> str:
+def training_words(time: TrainingTime) -> str:
+    """The time of a training for people, of the clock that counts: "6.1 min CPU"."""
     if time.cpu is not None and (time.by_cpu or time.wall is None):
         return f"{duration(time.cpu)} CPU"
     return "-" if time.wall is None else duration(time.wall)

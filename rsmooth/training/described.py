@@ -72,12 +72,19 @@ def described_defaults(recipe: Recipe) -> dict[str, Any]:
 ADDED = (
     *("optimizer", "nesterov", "lr_milestones", "warmup_per", "ema_decay", "frozen_parts"),
     "validate_every",
+    "unlabelled_share",
+    "warmup_from",
 )
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Attack):
-        options = {f.name: _plain(getattr(value, f.name)) for f in fields(value)}
+        # An option that came later is said where it differs from what was before it.
+        options = {
+            f.name: _plain(getattr(value, f.name))
+            for f in fields(value)
+            if not (f.metadata.get("added") and getattr(value, f.name) == f.default)
+        }
         return {"attack": type(value).__name__, **options}
     if isinstance(value, partial):
         given = [*map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]

@@ -349,6 +349,33 @@ def test_attacks_run_under_autocast():
     assert_close(rough, exact, atol=0.05, rtol=0)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TooFar(GradientAttack):
+    """Goes ``times`` epsilon along the first pixel."""
+
+    times: float
+
+    def _search(self, evaluate, problem):
+        delta = torch.zeros_like(problem.x)
+        delta[:, 0, 0, 0] = self.times * self.epsilon
+        return delta
+
+
+class TooFarInEachPixel(TooFar):
+    norm = "linf"
+
+
+@pytest.mark.parametrize(("kind", "norm"), [(TooFar, "l2"), (TooFarInEachPixel, "linf")])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_attack_that_leaves_its_ball_is_refused(kind, norm, dtype):
+    g, x = smooth_net(), images(3)
+    g, x = SmoothedClassifier(g.base.to(dtype), 0.2, 5), x.to(dtype)
+    y = base_labels(g, x)
+    kind(epsilon=0.01, times=1.0)(g, x, y)
+    with pytest.raises(ValueError, match=f"expected perturbations of {norm} norm up to epsilon=0"):
+        kind(epsilon=0.01, times=1.01)(g, x, y)
+
+
 # NaN, zero gradients, no gradients
 
 

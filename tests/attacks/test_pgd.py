@@ -55,6 +55,7 @@ def test_steps_of_the_default_size_reach_twice_epsilon():
         {"epsilon": 0.35},
         {"target": "smoothed"},
         {"target": "smoothed", "objective": "smoothadv"},
+        {"norm": "linf"},
     ],
 )
 def test_each_option_changes_the_result(options):
@@ -258,6 +259,7 @@ def test_a_preset_takes_every_other_option_of_its_attack_and_passes_it_on(make, 
         "init_norm": 0.3,
         "quantize_levels": 9,
         "fallback": "last",
+        "norm": "linf",
     }
     options = {name: unusual[name] for name in fields}
     assert make(**options) == kind(target="smoothed", objective=objective, **options)
@@ -269,3 +271,62 @@ def test_bad_settings_are_refused():
     for step_size in (0.0, float("nan"), float("inf")):
         with pytest.raises(ValueError, match="expected a finite step_size > 0, or None for 2"):
             PGD(epsilon=0.5, steps=2, step_size=step_size)
+
+
+# The l-infinity ball
+
+
+@pytest.mark.parametrize("make", [PGD, NaivePGD, SmoothAdvPGD])
+@pytest.mark.parametrize("steps", [1, 7])
+def test_against_two_linear_classes_linf_ends_in_the_corner_of_the_ball(make, steps):
+    shape = (3, 4, 4)
+    g, x = linear_net(shape), images(4, shape)
+    y = base_labels(g, x)
+    w = (g.base[1].weight[0] - g.base[1].weight[1]).view(1, *shape)
+    away = torch.where(y.view(-1, 1, 1, 1) == 0, -1.0, 1.0) * w.sign()
+    options = {"epsilon": 0.03, "steps": steps, "norm": "linf"}
+    assert_close(make(**options)(g, x, y, num_noise=4), x + 0.03 * away, **EXACT)
+    assert_close(make(**options, targeted=True)(g, x, y, num_noise=4), x - 0.03 * away, **EXACT)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+@pytest.mark.parametrize("bounds", [(0.0, 1.0), (0.45, 0.55)])
+def test_linf_pgd_on_the_base_is_foolboxes_also_at_the_box(fb, targeted, bounds):
+    g, x = smooth_net(sigma=0.0), images(4, low=0.45, high=0.55)
+    y = torch.tensor([0, 1, 2, 3])
+    criterion = fb.criteria.TargetedMisclassification(y) if targeted else y
+    judge = fb.attacks.LinfPGD(steps=8, abs_stepsize=0.02, random_start=False)
+    theirs = judge(to_foolbox(g, bounds), x, criterion, epsilons=0.06)[1]
+    attack = PGD(epsilon=0.06, steps=8, step_size=0.02, targeted=targeted, norm="linf")
+    ours = attack(g, x, y, bounds=bounds)
+    assert_close(ours, theirs, **EXACT)
+    assert_close((ours - x).abs().amax(), torch.tensor(0.06, dtype=torch.float64), **EXACT)
+
+
+@pytest.mark.parametrize("m", [1, 4])
+def test_foolboxes_linf_pgd_on_log_g_is_smoothadv_pgd(fb, m):
+    g, x = smooth_net(sharpness=1.5), images(4)
+    y = base_labels(g, x)
+    judge = fb.attacks.LinfPGD(steps=8, abs_stepsize=0.02, random_start=False)
+    with g.frozen_noise(seed=5, num_noise=m):
+        theirs = judge(to_foolbox(g), x, y, epsilons=0.06)[1]
+    noise = draw(g, x[:1], m, seed=5).expand(len(x), -1, -1, -1, -1)
+    attack = SmoothAdvPGD(epsilon=0.06, steps=8, step_size=0.02, norm="linf")
+    assert_close(attack(g, x, y, noise=noise), theirs, **EXACT)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_linf_pixels_stay_between_x_minus_and_x_plus_epsilon_to_the_last_bit(dtype):
+    g, x = smooth_net(sharpness=2.0), images(8, low=0.0, high=1.0)
+    g, x = SmoothedClassifier(g.base.to(dtype), 0.2, g.num_classes).eval(), x.to(dtype)
+    y, epsilon = base_labels(g, x), 2 / 255
+    attack = SmoothAdvPGD(epsilon=epsilon, steps=5, random_start=True, norm="linf")
+    x_adv = attack(g, x, y, num_noise=2, generator=torch.Generator().manual_seed(0))
+    assert (x_adv <= (x + epsilon).clamp(max=1)).all()
+    assert (x_adv >= (x - epsilon).clamp(min=0)).all()
+    assert ((x_adv - x).abs() > 0.99 * epsilon).float().mean() > 0.5
+
+
+def test_an_unknown_norm_is_refused():
+    with pytest.raises(ValueError, match="expected norm 'l2' or 'linf', got 'l1'"):
+        PGD(epsilon=0.5, steps=2, norm="l1")

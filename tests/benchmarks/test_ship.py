@@ -11,7 +11,7 @@ import torch
 from benchmarks.__main__ import main
 from benchmarks.ship import ROOT, certified, ship
 from rsmooth.certify import CertifySettings, certify_dataset
-from rsmooth.certify.run.dataset import is_hash_of, model_hash
+from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.data import load_dataset
 from rsmooth.models.shipped import FOLDER, model_card, shipped_file, shipped_names
 from rsmooth.records.files import read_log

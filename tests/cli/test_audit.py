@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from rsmooth.cli import main
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
 from tests.cli.helpers import error_of
 
 
@@ -40,3 +43,25 @@ def test_the_seed_of_the_certificates_is_refused(
 ) -> None:
     assert "expected another seed" in error_of(capsys, "audit", str(run), "--seed", "0")
     assert "expected factors > 0" in error_of(capsys, "audit", str(run), "--factors", "0,1")
+
+
+def test_deterministic_certificates_are_bracketed(tmp_path, capsys):
+    torch.manual_seed(0)
+    base = MODELS.create("mlp", num_classes=10, image_size=8, hidden=[16])
+    SmoothedClassifier(base, sigma=0, num_classes=10).save(tmp_path / "model.pt")
+    (tmp_path / "config.yaml").write_text("dataset: digits\n")
+    digits = ["--dataset", "digits", "--max", "9", "--progress", "false"]
+    options = ["--norm", "linf", "--epsilons", "1/255,64/255"]
+    assert main(["certify", str(tmp_path), *digits, *options]) == 0
+    capsys.readouterr()
+    assert main(["audit", str(tmp_path), "--dataset", "digits", "--progress", "false"]) == 0
+    printed = capsys.readouterr().out
+    assert "contradicted certificates: 0" in printed
+    assert "certified % <= true <= attacked %" in printed
+    found = json.loads((tmp_path / "audit.json").read_text())
+    assert found["epsilons"] == [1 / 255, 64 / 255]
+    assert len(found["attacked"]) == 9
+    assert found["contradictions"] == []
+    options = ["--factors", "0.5", "--n", "10"]
+    error = error_of(capsys, "audit", str(tmp_path), "--dataset", "digits", *options)
+    assert "expected no --factors and no --n for deterministic certificates" in error

@@ -6,9 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 from scipy import stats
 
 from rsmooth.cli import main
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
 from tests.cli.helpers import error_of
 
 
@@ -57,3 +60,20 @@ def test_a_published_table_has_no_votes(tmp_path: Path, capsys: pytest.CaptureFi
     table.write_text("idx\tlabel\tpredict\tradius\tcorrect\ttime\n0\t1\t1\t0.457\t1\t0:00:14\n")
     said = error_of(capsys, "plan", "--sigma", "0.25", "--log", str(table))
     assert "expected a record with vote counts" in said
+
+
+def test_proofs_are_planned_by_their_rows(tmp_path, capsys):
+    torch.manual_seed(0)
+    base = MODELS.create("mlp", num_classes=10, image_size=8, hidden=[16, 12])
+    SmoothedClassifier(base, sigma=0, num_classes=10).save(tmp_path / "model.pt")
+    (tmp_path / "config.yaml").write_text("dataset: digits\n")
+    assert main(["plan", "--proofs", str(tmp_path), "--images", "100"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["method", "rows", "per", "image"]
+    assert [line.split()[0] for line in lines[1:5]] == ["ibp", "crown-ibp", "fast-lin", "crown"]
+    assert lines[3].split()[1] == str(12 + 10)
+    assert lines[4].endswith("on demand")
+
+
+def test_a_plan_is_of_votes_or_of_proofs(capsys):
+    assert "expected either --sigma" in error_of(capsys, "plan")

@@ -10,7 +10,7 @@ import torch
 
 from rsmooth import ATTACKS
 from rsmooth.attacks import PGD, to_foolbox
-from rsmooth.certify.run.dataset import model_hash
+from rsmooth.certify.run.header import model_hash
 from rsmooth.data import ImageData
 from rsmooth.evaluate import attack_data, audit, empirical_accuracy
 from rsmooth.smoothed import SmoothedClassifier

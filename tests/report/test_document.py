@@ -152,6 +152,7 @@ def test_groups_have_files_of_their_own(tmp_path):
         "curves.png",
         "curves.pdf",
         "linf.csv",
+        "kinds.csv",
         *(f"{name}-l1-probabilistic.{end}" for name, end in FILES),
         *(f"{name}-linf-deterministic.{end}" for name, end in FILES),
     }

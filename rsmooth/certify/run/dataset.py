@@ -7,10 +7,7 @@ number of workers or ranks may change between the starts.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +15,11 @@ from typing import Any
 
 import torch
 
-from rsmooth._version import __version__
 from rsmooth.certify.proof.rules import DESIGNED_MODES
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.restate import check_extension
+from rsmooth.certify.run.durable import certify_durably, journal_path
+from rsmooth.certify.run.header import model_section, run_header
 from rsmooth.certify.run.shards import Shards, agree, profile_of
 from rsmooth.certify.run.stream import Event, certify_positions, open_task
 from rsmooth.certify.run.workers import certify_with_workers, check_portable
@@ -34,16 +32,12 @@ from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData, check_data
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.plumbing.locking import PATIENCE_SECONDS
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.parallel import rank_and_world
-from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import check_labels
-from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
-FORMAT = "rsmooth-certificates-1"
 WORKERS_WORTH_SECONDS = 30.0  # a worker process takes a few seconds to start
 OPERATIONS_PER_SECOND = 7e10  # of a core in float32, roughly: it decides no result
 
@@ -84,45 +78,36 @@ def certify_dataset(
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
     check_labels(data.labels, len(data), g.num_classes)
-    journal = Path(path) if str(path).endswith(".jsonl") else Path(path) / "certificates.jsonl"
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    rank, world = rank_and_world()
+    journal = journal_path(path)
+    world = rank_and_world()[1]
     shards = Shards(journal)
     settings = _as_designed(settings, shards)
     pool = _open_pool(g, data, settings, shards, world, extends)
-    header = _header(g, data, settings, pool, provenance or {})
+    said = {
+        "model": model_section(g),
+        **stated(settings, pool.source),
+        "numerics": pool.network.profile.record(),
+    }
+    header = run_header(data, pool.shape, said, provenance or {})
     if extends is not None:
         check_extension(extends, header)
-    header = _readable(shards, header)  # refuses another configuration, before there is a journal
-    shards.check_table(header)
-    own = shards.of_rank(rank, world)
-    with Journal(own, header, patience=PATIENCE_SECONDS, known=shards.known(own)) as record:
-        finished, drawn = shards.read(header)  # again, now that nobody else writes it
-        _check_drawn(drawn, data, settings, pool, journal)
-        index = data.index.tolist()
-        mine = [
-            position
-            for position in range(rank, len(data), world)
-            if index[position] not in finished
-        ]
-        count = _worker_count(g, settings, pool, len(mine), workers, world)
-        with ProgressBar(
-            len(data),
-            progress and rank == 0,
-            done=len(data) - len(mine) if world == 1 else 0,
-            samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None,
-        ) as bar:
-            for kind, payload in _events(g, data, settings, pool, mine, drawn, count):
-                if kind == "round":
-                    bar.update(payload["finished"], payload["samples"])
-                else:
-                    record.append(kind, payload)
-    log = shards.merged()
-    if len(log) == len(data):
-        shards.export(log)
-    elif world == 1:
-        raise RecordError(f"expected {len(data)} images in {journal}, got {len(log)}; run it again")
-    return log
+
+    def events(positions: list[int], drawn: Mapping[int, Drawn]) -> Iterator[Event]:
+        count = _worker_count(g, settings, pool, len(positions), workers, world)
+        if count > 1:
+            profile = pool.network.profile
+            return certify_with_workers(g, data, settings, profile, positions, drawn, count)
+        return certify_positions(pool, data, settings, positions, drawn)
+
+    return certify_durably(
+        data,
+        shards,
+        header,
+        events,
+        check=lambda drawn: _check_drawn(drawn, data, settings, pool, journal),
+        progress=progress,
+        samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None,
+    )
 
 
 def _as_designed(settings: CertifySettings, shards: Shards) -> CertifySettings:
@@ -130,22 +115,6 @@ def _as_designed(settings: CertifySettings, shards: Shards) -> CertifySettings:
     if settings.mode not in DESIGNED_MODES or settings.design is not None:
         return settings
     return replace(settings, design=shards.design())
-
-
-def _events(
-    g: SmoothedClassifier,
-    data: ImageData | FolderData,
-    settings: CertifySettings,
-    pool: VotePool,
-    positions: list[int],
-    drawn: Mapping[int, Drawn],
-    workers: int,
-) -> Iterator[Event]:
-    if workers > 1:
-        return certify_with_workers(
-            g, data, settings, pool.network.profile, positions, drawn, workers
-        )
-    return certify_positions(pool, data, settings, positions, drawn)
 
 
 def _open_pool(
@@ -234,108 +203,3 @@ def _worker_count(
     except ValueError:
         return 1
     return min(cores, images)
-
-
-def _header(
-    g: SmoothedClassifier,
-    data: ImageData | FolderData,
-    settings: CertifySettings,
-    pool: VotePool,
-    provenance: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What the run is, the same at every start; ``provenance`` adds to its sections."""
-    index = data.index.tolist()
-    header: dict[str, Any] = {
-        "format": FORMAT,
-        "rsmooth": __version__,
-        "dataset": {
-            "name": data.name,
-            "split": data.split,
-            "images": len(data),
-            "shape": list(pool.shape),
-            "fingerprint": data.fingerprint(),
-            "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16],
-        },
-        "model": _model(g),
-        **stated(settings, pool.source),
-        "numerics": pool.network.profile.record(),
-    }
-    for section, content in provenance.items():
-        own = header.get(section)
-        if own is None:
-            header[section] = content
-        elif isinstance(own, dict) and isinstance(content, Mapping) and not set(own) & set(content):
-            own.update(content)
-        else:
-            raise ValueError(
-                f"expected provenance that the record does not hold itself, got {section!r} again; "
-                "give that section or its keys another name"
-            )
-    return header
-
-
-def _model(g: SmoothedClassifier) -> dict[str, Any]:
-    found = {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)}
-    origin = getattr(g.base, "origin", None)
-    return found if origin is None else {**found, "file": origin}
-
-
-def _readable(shards: Shards, header: dict[str, Any]) -> dict[str, Any]:
-    """The header of the journals that are there, or of this version; RecordError for another run.
-
-    Earlier versions did not record the file of the weights.
-    """
-    try:
-        shards.read(header)
-    except RecordError:
-        if "file" not in header["model"]:
-            raise
-        model = {key: value for key, value in header["model"].items() if key != "file"}
-        try:
-            shards.read({**header, "model": model})
-        except RecordError:
-            pass
-        else:
-            return {**header, "model": model}
-        raise
-    return header
-
-
-def model_hash(g: SmoothedClassifier) -> str:
-    """Sixteen hex digits of a hash of the base classifier: its layers as printed, weights, buffers.
-
-        model_hash(g)      # "91c0d2..."
-
-    It does not cover code. Two models have one hash where their layers print alike and hold the
-    same numbers, even if their ``forward`` differs. Give a changed class another name, or record
-    the difference in ``provenance``.
-    """
-    return _hash(g, _printed(g))
-
-
-def is_hash_of(hashed: str, g: SmoothedClassifier) -> bool:
-    """Whether a record's model hash is that of g, whichever release of torch printed its layers.
-
-        is_hash_of(log.provenance["model"]["hash"], g)
-
-    Releases up to 2.11 leave out ``bias=`` in what batch norms print, and some later ones add it.
-    """
-    printed = _printed(g)
-    without = re.sub(r"(affine=(?:True|False)), bias=(?:True|False)", r"\1", printed)
-    added = re.sub(r"affine=(True|False)", r"affine=\1, bias=\1", without)
-    return hashed in {_hash(g, layers) for layers in (printed, without, added)}
-
-
-def _printed(g: SmoothedClassifier) -> str:
-    check_smoothed(g)
-    return re.sub(r"0x[0-9a-f]+", "", repr(g.base))  # addresses differ between processes
-
-
-def _hash(g: SmoothedClassifier, layers: str) -> str:
-    digest = hashlib.sha256(layers.encode())
-    for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()[:16]

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import torch
@@ -59,23 +59,27 @@ def certify_with_workers(
     RuntimeError if one of them dies. What it has reported is not lost.
     """
     index = data.index.tolist()
+    known = {index[at]: drawn[index[at]] for at in positions if index[at] in drawn}
+    return events_of_workers(_votes, (g, data, settings, profile), positions, known, workers)
+
+
+def events_of_workers(
+    events: Callable[..., Iterator[Event]],
+    arguments: tuple[Any, ...],
+    positions: Sequence[int],
+    drawn: Mapping[int, Drawn],
+    workers: int,
+) -> Iterator[Event]:
+    """What ``events(*arguments, positions, drawn)`` yields, over several processes.
+
+    events: a function of a module. arguments: what it needs, picklable.
+    positions: of images, which the processes share out. drawn: votes of an earlier run.
+    """
+    shares = [list(positions[worker::workers]) for worker in range(workers)]
+    content = {"events": events, "arguments": arguments, "positions": shares, "drawn": drawn}
     # A file without a name: it goes with the last process that has it open, killed or not.
     with tempfile.TemporaryFile() as job:
-        torch.save(
-            {
-                "g": g,
-                "data": data,
-                "settings": settings,
-                "profile": profile,
-                "positions": [list(positions[worker::workers]) for worker in range(workers)],
-                "drawn": {
-                    index[position]: drawn[index[position]]
-                    for position in positions
-                    if index[position] in drawn
-                },
-            },
-            job,
-        )
+        torch.save(content, job)
         job.flush()
         team = [_start(job, worker) for worker in range(workers)]
         try:
@@ -139,17 +143,28 @@ def _work(worker: int, pipe: IO[str]) -> None:
         # The parent wrote it, and nobody else can: it may hold any class.
         content: dict[str, Any] = torch.load(job, weights_only=False)  # type: ignore[arg-type]
     torch.set_num_threads(1)
-    g, data, settings, profile = (content[key] for key in ("g", "data", "settings", "profile"))
-    torch.set_float32_matmul_precision(profile.float32_matmul)
-    shape = data.batch([0])[0].shape[1:]
-    source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
-    forecast = settings.expected_samples(len(content["positions"][worker]))
-    pool = open_pool(g, source, shape, settings, forecast, profile)
-    for kind, payload in certify_positions(
-        pool, data, settings, content["positions"][worker], content["drawn"]
+    for kind, payload in content["events"](
+        *content["arguments"], content["positions"][worker], content["drawn"]
     ):
         pipe.write(f"[{json.dumps(kind)},{canonical_json(payload)}]\n")
         pipe.flush()
+
+
+def _votes(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    settings: CertifySettings,
+    profile: Profile,
+    positions: Sequence[int],
+    drawn: Mapping[int, Drawn],
+) -> Iterator[Event]:
+    """``certify_positions`` in a process of its own."""
+    torch.set_float32_matmul_precision(profile.float32_matmul)
+    shape = data.batch([0])[0].shape[1:]
+    source = noisy_images(settings.arithmetic, g.noise, settings.seed, shape)
+    forecast = settings.expected_samples(len(positions))
+    pool = open_pool(g, source, shape, settings, forecast, profile)
+    return certify_positions(pool, data, settings, positions, drawn)
 
 
 def main(worker: str, parent: str) -> None:

@@ -53,6 +53,16 @@ def test_our_attack_runs_in_foolbox_at_its_epsilons(fb, targeted):
     assert not torch.allclose(other(to_foolbox(g), x, criterion, epsilons=0.2)[0], raw[0])
 
 
+def test_foolbox_clips_our_attack_in_its_own_norm(fb):
+    g, x = smooth_net(sigma=0.0), images(4)
+    y = base_labels(g, x)
+    attack = to_foolbox_attack(PGD(epsilon=9.0, steps=5, norm="linf"))
+    raw, clipped, _ = attack(to_foolbox(g), x, y, epsilons=0.02)
+    assert_close(clipped, raw, **EXACT)
+    assert_close(raw, PGD(epsilon=0.02, steps=5, norm="linf")(g, x, y), **EXACT)
+    assert str(to_foolbox_attack(DDN(epsilon=1.0, steps=2)).distance) == "L2.0 distance"
+
+
 @pytest.mark.parametrize("attack", [PGD(epsilon=1.0, steps=5), DDN(epsilon=1.0, steps=10)])
 def test_our_attack_runs_on_any_foolbox_model_and_keeps_to_its_bounds(fb, attack):
     g, x = smooth_net(), images(4)

@@ -20,7 +20,7 @@ from rsmooth.certify import (
     read_log,
 )
 from rsmooth.certify.cohen import certify
-from rsmooth.certify.run.dataset import is_hash_of, model_hash
+from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.certify.votes import schedule as engine
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rsmooth.certify import CertificationLog, certify_dataset, read_log
-from rsmooth.certify.run import dataset
+from rsmooth.certify.run import durable
 from rsmooth.certify.votes import schedule as engine
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.plumbing.errors import LockedError
@@ -215,7 +215,7 @@ def wait_for(condition: Any) -> None:
 
 
 def test_second_writer_is_locked_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dataset, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(durable, "PATIENCE_SECONDS", 0.0)
     certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     journal = tmp_path / "certificates.jsonl"
     header = parse_journal(journal).header

@@ -1,0 +1,13 @@
+from .graph import Graph as Graph
+from .interval import Interval as Interval
+from .interval import interval_bounds as interval_bounds
+from .interval import pixel_box as pixel_box
+from .margins import margin_bounds as margin_bounds
+from .methods import METHODS as METHODS
+from .methods import Method as Method
+from .passes import BoundedPass as BoundedPass
+from .passes import Bounds as Bounds
+from .passes import worst_case_logits as worst_case_logits
+from .proving import Prover as Prover
+from .proving import smallest_margin as smallest_margin
+from .tracing import trace_network as trace_network

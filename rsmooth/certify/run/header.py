@@ -1,0 +1,104 @@
+"""What a recorded certification says of itself in its first line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from rsmooth._version import __version__
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
+from rsmooth.smoothed import SmoothedClassifier, check_smoothed
+
+FORMAT = "rsmooth-certificates-1"
+
+
+def run_header(
+    data: ImageData | FolderData,
+    shape: Sequence[int],
+    said: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a run is, the same at every start.
+
+    shape: of the images, (C, H, W). said: the model, the settings and what they state.
+    provenance: what the caller adds, by section. ValueError where the record holds it itself.
+    """
+    index = data.index.tolist()
+    header: dict[str, Any] = {
+        "format": FORMAT,
+        "rsmooth": __version__,
+        "dataset": {
+            "name": data.name,
+            "split": data.split,
+            "images": len(data),
+            "shape": list(shape),
+            "fingerprint": data.fingerprint(),
+            "index": hashlib.sha256(json.dumps(index).encode()).hexdigest()[:16],
+        },
+        **said,
+    }
+    for section, content in provenance.items():
+        own = header.get(section)
+        if own is None:
+            header[section] = content
+        elif isinstance(own, dict) and isinstance(content, Mapping) and not set(own) & set(content):
+            own.update(content)
+        else:
+            raise ValueError(
+                f"expected provenance that the record does not hold itself, got {section!r} again; "
+                "give that section or its keys another name"
+            )
+    return header
+
+
+def model_section(g: SmoothedClassifier) -> dict[str, Any]:
+    """The hash, the architecture and the file of a model, for the header."""
+    found = {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)}
+    origin = getattr(g.base, "origin", None)
+    return found if origin is None else {**found, "file": origin}
+
+
+def model_hash(g: SmoothedClassifier) -> str:
+    """Sixteen hex digits of a hash of the base classifier: its layers as printed, weights, buffers.
+
+        model_hash(g)      # "91c0d2..."
+
+    It does not cover code. Two models have one hash where their layers print alike and hold the
+    same numbers, even if their ``forward`` differs. Give a changed class another name, or record
+    the difference in ``provenance``.
+    """
+    return _hash(g, _printed(g))
+
+
+def is_hash_of(hashed: str, g: SmoothedClassifier) -> bool:
+    """Whether a record's model hash is that of g, whichever release of torch printed its layers.
+
+        is_hash_of(log.provenance["model"]["hash"], g)
+
+    Releases up to 2.11 leave out ``bias=`` in what batch norms print, and some later ones add it.
+    """
+    printed = _printed(g)
+    without = re.sub(r"(affine=(?:True|False)), bias=(?:True|False)", r"\1", printed)
+    added = re.sub(r"affine=(True|False)", r"affine=\1, bias=\1", without)
+    return hashed in {_hash(g, layers) for layers in (printed, without, added)}
+
+
+def _printed(g: SmoothedClassifier) -> str:
+    check_smoothed(g)
+    return re.sub(r"0x[0-9a-f]+", "", repr(g.base))  # addresses differ between processes
+
+
+def _hash(g: SmoothedClassifier, layers: str) -> str:
+    digest = hashlib.sha256(layers.encode())
+    for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(
+            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        )
+    return digest.hexdigest()[:16]

@@ -1,0 +1,160 @@
+"""One table of l_inf certificates of every kind: proved ones beside those of smoothing."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rsmooth.records.metrics import certified_accuracy
+from rsmooth.records.norms import covering_radius
+from rsmooth.records.statistics import accuracy_standard_error
+from rsmooth.report.linf import common_dimension
+from rsmooth.report.runs import Run
+from rsmooth.report.tables import duration, md_row, md_rule, pixel_fraction, training_words
+
+
+@dataclass(frozen=True)
+class KindsRow:
+    """One run. certified, error, attacked: of clean images and then of each epsilon.
+
+    attacked: accuracy under attack, which bounds the true one from above; None where unknown.
+    """
+
+    run: Run
+    certified: tuple[float, ...]
+    error: tuple[float, ...]
+    attacked: tuple[float, ...] | None
+
+    @property
+    def certificate(self) -> str:
+        """In which norm the certificates are, and how they become l_inf ones."""
+        said = self.run.statement
+        if not said.sound:
+            return "-"
+        kind = f"{said.norm}, {said.kind}"
+        return kind if said.norm == "linf" else f"{kind}, containment"
+
+    @property
+    def proved_by(self) -> str:
+        """The methods with the share of proved images that each has proved, or the samples."""
+        names = self.run.log.proved_by
+        if names is None:
+            n = self.run.setting("n")
+            return self.run.statement.method if n is None else f"n={int(n):,}"
+        counts = Counter(name for name in names.tolist() if name)
+        total = sum(counts.values())
+        shares = (f"{name} {100 * count / total:.0f} %" for name, count in counts.most_common())
+        return ", ".join(shares) or "nothing proved"
+
+    @property
+    def failure(self) -> str:
+        """The probability that one certificate is wrong."""
+        said = self.run.statement
+        if not said.sound:
+            return "-"
+        if said.kind == "deterministic":
+            return "0"
+        alpha = self.run.spent_alpha
+        return "not recorded" if alpha is None else f"{alpha:g} per image"
+
+
+@dataclass(frozen=True)
+class KindsTable:
+    """Runs of any norm and kind at the l_inf radii ``epsilons`` (without 0)."""
+
+    epsilons: tuple[float, ...]
+    rows: tuple[KindsRow, ...]
+
+
+def kinds_table(
+    runs: Sequence[Run], epsilons: Sequence[float], dimension: int | None = None
+) -> KindsTable:
+    """All runs at l_inf radii, whatever they state: l1 and l2 balls by containment.
+
+        kinds_table(load_runs(["runs/smoothadv", "runs/ibp"]), [2 / 255])
+
+    dimension: values per image, where a record in another norm does not hold its shape. Errors are
+    those of ``linf_table``.
+    """
+    wanted = sorted({float(epsilon) for epsilon in epsilons if epsilon})
+    return KindsTable(tuple(wanted), tuple(_row(run, wanted, dimension) for run in runs))
+
+
+def _row(run: Run, epsilons: Sequence[float], dimension: int | None) -> KindsRow:
+    norm = run.statement.norm
+    size = common_dimension([run], dimension, needed=norm != "linf") or 1
+    radii = [0.0, *(covering_radius(each, size, "linf", target=norm) for each in epsilons)]
+    attacked = run.accuracy_under_attack([0.0, *epsilons])
+    return KindsRow(
+        run,
+        tuple(certified_accuracy(run.log, radii).tolist()),
+        tuple(accuracy_standard_error(run.log, radii).tolist()),
+        None if attacked is None else tuple(attacked),
+    )
+
+
+def kinds_section(table: KindsTable) -> str:
+    """The table in Markdown, with what its columns mean."""
+    columns = []
+    for epsilon in table.epsilons:
+        name = pixel_fraction(epsilon)
+        columns += [f"linf {name}", f"attacked {name}"]
+    last = ("proved by", "failure probability", "training", "certification")
+    header = ["method", "certificate", "images", "clean", *columns, *last]
+    return "\n".join(
+        [
+            "## All certificates at linf radii\n",
+            md_row(*header),
+            md_rule(len(header), names=2),
+            *(md_row(*_cells(row)) for row in table.rows),
+            "\nIn %, ± standard error. The true accuracy of these images lies between the "
+            "certified one and that under attack, by PGD (rsmooth audit). Figures in brackets are "
+            "of a rule that is known to prove nothing. l1 and l2 balls count by containment.\n",
+        ]
+    )
+
+
+def _cells(row: KindsRow) -> list[str]:
+    run = row.run
+    shown = [
+        f"{100 * a:.1f} ± {100 * e:.1f}" for a, e in zip(row.certified, row.error, strict=True)
+    ]
+    if not run.statement.sound:
+        shown[1:] = [f"({cell})" for cell in shown[1:]]
+    attacked = row.attacked or (None,) * len(shown)
+    columns = zip(shown[1:], attacked[1:], strict=True)
+    figures = [cell for one, other in columns for cell in (one, _percent(other))]
+    return [
+        run.label,
+        row.certificate,
+        f"{len(run.log):,}",
+        shown[0],
+        *figures,
+        row.proved_by,
+        row.failure,
+        "-" if run.training is None else training_words(run.training),
+        duration(run.certify_seconds),
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"
+
+
+def kinds_csv(table: KindsTable) -> str:
+    """One line per run and radius, in full precision: accuracies as fractions."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    said = ("method", "norm", "kind", "sound", "images", "proved_by", "alpha")
+    writer.writerow([*said, "linf", "certified", "certified_se", "attacked"])
+    for row in table.rows:
+        run, stated = row.run, row.run.statement
+        own = [run.name, stated.norm, stated.kind, stated.sound, len(run.log), row.proved_by]
+        attacked = row.attacked or (None,) * len(row.certified)
+        points = zip((0.0, *table.epsilons), row.certified, row.error, attacked, strict=True)
+        for values in points:
+            writer.writerow([*own, run.spent_alpha, *values])
+    return out.getvalue()

@@ -1,0 +1,91 @@
+"""What a graph can be made of, and what is refused by name."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from rsmooth.bounds.tracing import trace_network
+
+
+class Forward(nn.Module):
+    """A network of one forward and a few layers."""
+
+    def __init__(self, forward, **layers):
+        super().__init__()
+        self.function = forward
+        for name, layer in layers.items():
+            self.add_module(name, layer)
+
+    def forward(self, x):
+        return self.function(self, x)
+
+
+CONV = {"conv": nn.Conv2d(1, 2, 3, padding="same"), "fc": nn.Linear(32, 3)}
+WRITTEN = {
+    "view": lambda net, x: net.fc(torch.relu(net.conv(x)).view(x.size(0), -1)),
+    "reshape": lambda net, x: net.fc(net.conv(x).relu().reshape(x.shape[0], -1)),
+    "flatten": lambda net, x: net.fc(torch.flatten(functional.relu(net.conv(x)), 1)),
+    "flatten-named": lambda net, x: net.fc(net.conv(x).flatten(start_dim=1)),
+    "size-later": lambda net, x: net.fc(net.conv(x).contiguous().view(x.size()[0], -1)),
+    "sums": lambda net, x: net.fc((net.conv(x) + net.conv(x) * 3).flatten(1)) / 2,
+    "twice": lambda net, x: net.fc((x.add(x) + net.conv(x)).relu_().flatten(1)),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_forward_may_be_written_in_many_ways(name):
+    net = Forward(WRITTEN[name], **CONV)
+    x = torch.rand(2, 1, 4, 4)
+    assert torch.equal(trace_network(net).clean_pass(x)[0], net(x))
+
+
+POOLED = {
+    "avg": lambda net, x: net.fc(functional.avg_pool2d(x, 2).flatten(1)),
+    "adaptive": lambda net, x: net.fc(functional.adaptive_avg_pool2d(x, (2, 2)).flatten(1)),
+    "max": lambda net, x: net.fc(functional.max_pool2d(x, kernel_size=2).flatten(1)),
+}
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_pooling_may_be_a_function(name):
+    net = Forward(POOLED[name], fc=nn.Linear(4, 3))
+    x = torch.rand(2, 1, 4, 4)
+    assert torch.equal(trace_network(net).clean_pass(x)[0], net(x))
+
+
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+def hooked():
+    layer = nn.Linear(16, 3)
+    layer.register_forward_hook(lambda module, inputs, output: 2 * output)
+    return layer
+
+
+UNKNOWN = {
+    "sigmoid": (nn.Sequential(nn.Flatten(), nn.Sigmoid()), r"got Sigmoid\(\) at 0\.1"),
+    "padding": (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), "padding_mode=circular"),
+    "half-padding": (nn.Sequential(nn.Conv2d(1, 1, 2, padding="same")), "equal padding"),
+    "subclass": (nn.Sequential(nn.Flatten(), Doubled(16, 3)), "step"),
+    "hook": (nn.Sequential(nn.Flatten(), hooked()), "without hooks, got one at 0.1"),
+    "function": (Forward(lambda net, x: torch.exp(x).flatten(1)), "exp"),
+    "product": (Forward(lambda net, x: (x * x).flatten(1)), "mul"),
+    "difference": (Forward(lambda net, x: (x - x).flatten(1)), "sub"),
+    "constant": (Forward(lambda net, x: (x + 1.0).flatten(1)), "add"),
+    "mixing-view": (Forward(lambda net, x: x.view(-1, 8)), "view"),
+    "branch": (Forward(lambda net, x: x if x.sum() > 0 else -x), "torch.fx can trace"),
+    "tuple": (Forward(lambda net, x: (x, x)), "returns its logits"),
+    "inner-flatten": (nn.Sequential(nn.Flatten(2)), "start_dim=2"),
+    "batch-norm": (nn.Sequential(nn.SyncBatchNorm(1)), "SyncBatchNorm"),
+    "indices": (nn.Sequential(nn.MaxPool2d(2, return_indices=True)), "MaxPool2d"),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_what_is_not_known_is_named(name):
+    net, message = UNKNOWN[name]
+    with pytest.raises(ValueError, match=message):
+        trace_network(nn.Sequential(net))

@@ -1,0 +1,50 @@
+"""What all recorded certifications share; the runs themselves test the rest."""
+
+from rsmooth.certify.run.durable import certify_durably, journal_path
+from rsmooth.certify.run.shards import Shards
+from rsmooth.plumbing.errors import RecordError
+from tests.certify.recorded import seven
+
+
+def image(idx, label):
+    return {"idx": idx, "label": label, "predict": 0, "radius": 0.0, "seconds": 0.0}
+
+
+def record(tmp_path, positions):
+    data = seven()
+    said = []
+
+    def events(mine, drawn):
+        said.append(mine)
+        for at in mine[:positions]:
+            label = int(data.labels[at])
+            yield "image", {**image(int(data.index[at]), label), "correct": int(label == 0)}
+        yield "round", {"finished": len(mine), "samples": 0}
+
+    journal = journal_path(tmp_path / "new" / "run")
+    assert journal.name == "certificates.jsonl"
+    header = {"statement": {"norm": "linf", "kind": "deterministic", "method": "none"}}
+    try:
+        return certify_durably(data, Shards(journal), header, events, progress=False), said[0]
+    except RecordError as error:
+        return str(error), said[0]
+
+
+def test_only_what_is_missing_is_done(tmp_path):
+    error, asked = record(tmp_path, 4)
+    assert "expected 7 images" in error
+    assert asked == [0, 1, 2, 3, 4, 5, 6]
+    log, asked = record(tmp_path, 7)
+    assert asked == [4, 5, 6]
+    assert len(log) == 7
+    log, asked = record(tmp_path, 7)
+    assert asked == []
+
+
+def test_a_journal_may_be_named(tmp_path):
+    assert journal_path(tmp_path / "one.jsonl") == tmp_path / "one.jsonl"
+
+
+def test_the_table_is_written_at_the_end(tmp_path):
+    record(tmp_path, 7)
+    assert (tmp_path / "new" / "run" / "certificates.tsv").exists()

@@ -1,0 +1,102 @@
+"""Deterministic certificates: what is proved, by what, and with which statement."""
+
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.bounds import margin_bounds, smallest_margin
+from rsmooth.certify import certify_linf
+from rsmooth.certify import deterministic as module
+from rsmooth.certify.bound_settings import BoundSettings
+from rsmooth.certify.deterministic import BoundEngine
+from rsmooth.registry import MODELS
+from rsmooth.smoothed import SmoothedClassifier
+from tests.bounds.oracles import images, network
+
+EPSILONS = [0.05, 0.1, 0.15, 0.2]
+
+
+def classifier(name="plain", sigma=0.0):
+    return SmoothedClassifier(network(name, torch.float32), sigma=sigma, num_classes=10)
+
+
+@pytest.mark.parametrize("name", ["plain", "resnet8"])
+def test_the_radius_is_the_largest_epsilon_that_any_method_proves(name):
+    x, _ = images(name, torch.float32)
+    found = certify_linf(classifier(name), x, epsilons=EPSILONS)
+    labels = network(name)(x.double()).argmax(dim=1)
+    assert torch.equal(found.label, labels)
+    best = torch.zeros(len(x), dtype=torch.float64)
+    for epsilon in EPSILONS:
+        for method in ("ibp", "crown-ibp", "fast-lin"):
+            margins = margin_bounds(
+                network(name), x.double(), labels, epsilon=epsilon, method=method, intersect=True
+            )
+            best[smallest_margin(margins, labels) > 0] = epsilon
+    assert torch.equal(found.radius, best)
+    assert len(best.unique()) > 1
+    assert (found.margin[best > 0] > 0).all()
+    assert found.margin[best == 0].isnan().all()
+
+
+def test_each_image_is_proved_by_the_cheapest_method_that_can():
+    x, _ = images("plain", torch.float32)
+    found = certify_linf(classifier(), x, epsilons=EPSILONS)
+    for at, method in enumerate(found.method):
+        alone = {
+            name: float(
+                certify_linf(classifier(), x[at : at + 1], epsilons=EPSILONS, bounds=[name]).radius
+            )
+            for name in ("ibp", "crown-ibp", "fast-lin")
+        }
+        reach = float(found.radius[at])
+        assert method == next((name for name, radius in alone.items() if radius == reach > 0), None)
+    assert len(set(found.method)) > 1
+
+
+def test_a_log_says_what_is_certified():
+    x, y = images("plain", torch.float32)
+    log = certify_linf(classifier(), x, epsilons=[0.02], bounds=["ibp"]).to_log(y)
+    assert (log.statement.norm, log.statement.kind) == ("linf", "deterministic")
+    assert log.statement.method == "ibp"
+    assert log.provenance["epsilons"] == [0.02]
+    assert log.provenance["bounds"] == ["ibp"]
+    assert "exact arithmetic" in log.provenance["certified_function"]
+    assert "rounding" in log.provenance["arithmetic"]
+    assert set(log.proved_by.tolist()) <= {"ibp", ""}
+
+
+def test_a_classifier_with_noise_has_no_deterministic_bounds():
+    with pytest.raises(ValueError, match="without noise for deterministic bounds, got gauss"):
+        certify_linf(classifier(sigma=0.25), torch.rand(1, 1, 8, 8), epsilons=[0.1])
+
+
+def test_images_off_the_pixel_values_are_refused():
+    with pytest.raises(ValueError, match=r"images in \[0, 1\]"):
+        certify_linf(classifier(), torch.full((1, 1, 8, 8), 1.01), epsilons=[0.1])
+
+
+def test_an_unknown_layer_is_named():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Tanh())
+    g = SmoothedClassifier(net, sigma=0, num_classes=4)
+    with pytest.raises(ValueError, match=r"got Tanh\(\) at 2"):
+        certify_linf(g, torch.rand(1, 1, 8, 8), epsilons=[0.1])
+
+
+def test_dear_bounds_are_left_out_where_an_image_would_take_minutes(monkeypatch):
+    settings = BoundSettings(epsilons=[0.1])
+    g = classifier()
+    assert BoundEngine(g, settings, (1, 8, 8)).methods == ("ibp", "crown-ibp", "fast-lin")
+    monkeypatch.setattr(module, "AFFORDABLE", 1e6)
+    assert BoundEngine(g, settings, (1, 8, 8)).methods == ("ibp", "crown-ibp")
+    asked = BoundSettings(epsilons=[0.1], bounds=["fast-lin"])
+    assert BoundEngine(g, asked, (1, 8, 8)).methods == ("fast-lin",)
+
+
+def test_max_pooling_is_certified_by_intervals_alone():
+    base = MODELS.create("resnet9", num_classes=4, in_channels=1, width=8)
+    g = SmoothedClassifier(base, sigma=0, num_classes=4)
+    assert BoundEngine(g, BoundSettings(epsilons=[0.1]), (1, 16, 16)).methods == ("ibp",)
+    asked = BoundSettings(epsilons=[0.1], bounds=["ibp", "crown-ibp"])
+    with pytest.raises(ValueError, match="without max pooling for crown-ibp"):
+        BoundEngine(g, asked, (1, 16, 16))

@@ -1,0 +1,174 @@
+"""Rules for several networks: the sound ones hold by brute force, the published one does not."""
+
+import itertools
+
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.certify.bound_settings import BoundSettings
+from rsmooth.certify.deterministic import BoundEngine, Proof
+from rsmooth.certify.ensembles import (
+    RULES,
+    Cascade,
+    MeanOfLogits,
+    PublishedCascade,
+    Voting,
+    ensemble,
+    ensemble_section,
+)
+from rsmooth.records.statement import Statement
+from rsmooth.smoothed import SmoothedClassifier
+
+SHAPE = (1, 1, 2)
+SETTINGS = BoundSettings(epsilons=[0.02, 0.05])
+SOUND = ["voting", "mean", "cascade"]
+
+
+def toy(seed: int, classes: int = 3, scale: float = 3.0) -> SmoothedClassifier:
+    """A small network on images of two pixels, whose classes share out the unit square."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, classes))
+    with torch.no_grad():
+        net[1].weight.mul_(scale)
+        net[1].bias.copy_(-net[1].weight @ torch.rand(2))
+        net[3].bias.sub_(net(torch.rand(500, 1, 1, 2)).mean(dim=0))
+    return SmoothedClassifier(net.eval(), sigma=0, num_classes=classes)
+
+
+def toys(count: int, seed: int = 0) -> list[SmoothedClassifier]:
+    return [toy(100 * seed + at) for at in range(count)]
+
+
+def points(count: int) -> torch.Tensor:
+    return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(7))
+
+
+def neighbours(x: torch.Tensor, radius: float, steps: int = 13) -> torch.Tensor:
+    """A grid over the box of one image, its corners included: (steps^2, 1, 1, 2)."""
+    line = torch.linspace(-radius, radius, steps)
+    grid = torch.tensor(list(itertools.product(line, line))).view(-1, *SHAPE)
+    return (x + grid).clamp(0, 1)
+
+
+def false_certificates(engine, x: torch.Tensor) -> tuple[int, int]:
+    """How many images are certified, and of how many a neighbour gets another answer."""
+    proofs = engine.prove(x)
+    certified = [at for at, proof in enumerate(proofs) if proof.radius > 0]
+    false = 0
+    for at in certified:
+        answers = engine.predict(neighbours(x[at], proofs[at].radius))
+        false += bool((answers != proofs[at].label).any())
+    return len(certified), false
+
+
+@pytest.mark.parametrize("rule", SOUND)
+def test_no_certificate_of_a_sound_rule_is_false(rule):
+    certified = false = 0
+    for seed in range(3):
+        found = false_certificates(ensemble(rule, toys(3, seed), SETTINGS, SHAPE), points(25))
+        certified, false = certified + found[0], false + found[1]
+    assert certified >= 20
+    assert false == 0
+
+
+def test_certificates_of_the_published_rule_are_false():
+    """The same stages, images and epsilons, and the same brute force."""
+    false = 0
+    for seed in range(3):
+        engine = ensemble("published-cascade-not-sound", toys(3, seed), SETTINGS, SHAPE)
+        false += false_certificates(engine, points(25))[1]
+    assert false >= 3
+
+
+def test_both_cascades_are_one_classifier():
+    members, x = toys(3), points(25)
+    ours, published = (kind(members, SETTINGS, SHAPE) for kind in (Cascade, PublishedCascade))
+    assert torch.equal(ours.predict(x), published.predict(x))
+    radii = [(a.radius, b.radius) for a, b in zip(ours.prove(x), published.prove(x), strict=True)]
+    assert all(sound <= other for sound, other in radii)
+    assert any(sound < other for sound, other in radii)
+
+
+def test_a_cascade_of_one_network_twice_is_that_network_at_the_gate():
+    member, x = toy(0), points(25)
+    alone = BoundEngine(member, SETTINGS, SHAPE).prove(x)
+    twice = Cascade([member, member], SETTINGS, SHAPE).prove(x)
+    for one, both in zip(alone, twice, strict=True):
+        assert both.label == one.label
+        assert both.radius == one.radius
+
+
+def test_intervals_show_that_a_stage_proves_everywhere_near():
+    """By brute force: where they say so, every neighbour's own proof reaches the gate."""
+    member, x = toy(1), points(40)
+    cascade = Cascade([member, member], SETTINGS, SHAPE)
+    engine = cascade.engines[0]
+    labels = engine.predict(x)
+    always = cascade._always(engine, x, labels)
+    assert 3 <= sum(row[0] for row in always) < 40
+    for at, row in enumerate(always):
+        for radius, certain in zip(SETTINGS.epsilons, row, strict=True):
+            if certain:
+                near = engine.prove(neighbours(x[at], radius))
+                assert all(p.label == labels[at] and p.radius >= cascade.gate for p in near)
+
+
+@pytest.mark.parametrize(
+    ("votes", "winner", "radius"),
+    [
+        # (label, radius) of each member
+        ([(0, 0.05), (0, 0.05), (1, 0.05)], 0, 0.05),
+        ([(0, 0.05), (0, 0.02), (1, 0.05)], 0, 0.02),
+        ([(0, 0.05), (0, 0.0), (1, 0.05)], 0, 0.0),  # the loose one may go to 1
+        ([(0, 0.05), (0, 0.05), (1, 0.0)], 0, 0.05),
+        ([(0, 0.05), (1, 0.05)], 0, 0.0),  # a tie, which goes to 0, but is not counted on
+        ([(2, 0.05), (1, 0.0), (2, 0.05), (2, 0.0), (0, 0.05)], 2, 0.0),
+        ([(2, 0.05), (2, 0.05), (2, 0.05), (1, 0.0), (0, 0.05)], 2, 0.05),
+    ],
+)
+def test_votes_that_are_proved_outnumber_what_others_could_get(votes, winner, radius):
+    engine = Voting(toys(2), SETTINGS, SHAPE)
+    found = engine._decide([Proof(label, reach) for label, reach in votes])
+    assert (found.label, found.radius) == (winner, radius)
+
+
+def test_the_mean_of_logits_is_one_network():
+    members, x = toys(3), points(5)
+    mean = MeanOfLogits([member.base for member in members])
+    expected = torch.stack([member.base(x) for member in members]).mean(dim=0)
+    torch.testing.assert_close(mean(x), expected)
+    proofs = ensemble("mean", members, SETTINGS, SHAPE).prove(x)
+    assert [proof.label for proof in proofs] == expected.argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_record_says_whether_its_rule_is_sound(rule):
+    record = ensemble(rule, toys(2), SETTINGS, SHAPE).record()
+    said = Statement.of(record)
+    assert said.sound == ("not-sound" not in rule)
+    assert said.sound != ("not sound" in said.method)
+    assert record.get("gate") == (0.05 if "cascade" in rule else None)
+
+
+def test_members_have_one_set_of_classes_and_no_noise():
+    with pytest.raises(ValueError, match="at least two members, got 1"):
+        ensemble("voting", toys(1), SETTINGS, SHAPE)
+    with pytest.raises(ValueError, match=r"the same classes, got \[3, 4\]"):
+        ensemble("mean", [toy(0), toy(1, classes=4)], SETTINGS, SHAPE)
+    noisy = SmoothedClassifier(toy(0).base, sigma=0.25, num_classes=3)
+    with pytest.raises(ValueError, match="without noise"):
+        ensemble("cascade", [toy(0), noisy], SETTINGS, SHAPE)
+    with pytest.raises(ValueError, match="a rule among voting, mean, cascade, published"):
+        ensemble("majority", toys(2), SETTINGS, SHAPE)
+
+
+def test_the_model_section_depends_on_members_order_and_rule():
+    first, second = toys(2)
+    sections = [
+        ensemble_section("voting", [first, second]),
+        ensemble_section("voting", [second, first]),
+        ensemble_section("mean", [first, second]),
+    ]
+    assert len({section["hash"] for section in sections}) == 3
+    assert len(sections[0]["members"]) == 2

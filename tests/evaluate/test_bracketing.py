@@ -1,0 +1,88 @@
+"""Certified <= true <= attacked, on networks whose truth is known."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rsmooth.bounds import Prover
+from rsmooth.certify import certify_linf
+from rsmooth.data import ImageData
+from rsmooth.evaluate import bracket
+from rsmooth.records.log import CertificationLog
+from rsmooth.smoothed import SmoothedClassifier
+
+EPSILONS = [0.002, 0.005, 0.01, 0.02]
+
+
+def linear(seed=0):
+    """A linear classifier of two classes, whose l_inf distances are known exactly."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 2)).eval()
+    net[1].bias.data.copy_(-(net[1].weight.data.sum(dim=1) / 2))
+    return SmoothedClassifier(net, sigma=0, num_classes=2)
+
+
+def data(labels=None):
+    images = (0.3 + 0.4 * torch.rand(40, 1, 4, 4, generator=torch.Generator().manual_seed(1))) * 255
+    labels = torch.zeros(40, dtype=torch.int64) if labels is None else labels
+    return ImageData(images.to(torch.uint8), labels, torch.arange(40) * 3, 2, "random", "test")
+
+
+def record(g, images, epsilons=EPSILONS):
+    x = images.images.float() / 255
+    return certify_linf(g, x, epsilons=epsilons).to_log(images.labels, idx=images.index.numpy())
+
+
+def test_both_sides_meet_where_bounds_and_attack_are_exact():
+    """Of a linear network both are: pixels of 0.3 to 0.7 leave room for every epsilon."""
+    g, images = linear(), data()
+    x = images.images.double() / 255
+    found = bracket(g, Prover(g.base).predict, images, record(g, images))
+    weight, bias = (t.double()[0] - t.double()[1] for t in g.base[1].parameters())
+    distance = ((x.flatten(1) @ weight + bias).abs() / weight.abs().sum()).detach().numpy()
+    attackable = found.predict == found.label
+    expected = [min((e for e in EPSILONS if e > d), default=np.inf) for d in distance]
+    np.testing.assert_array_equal(found.attacked[attackable], np.array(expected)[attackable])
+    np.testing.assert_array_equal(found.certified, found.under_attack)
+    assert not found.contradictions.any()
+    assert 0 < found.certified[-1] < found.certified[0] < 1
+    assert "contradicted certificates: 0" in found.summary()
+
+
+def test_a_false_certificate_is_found():
+    g, images = linear(), data()
+    log = record(g, images)
+    false = CertificationLog.deterministic(
+        log.label, log.predict, np.full(40, 0.3), norm="linf", method="wishes",
+        epsilons=EPSILONS, idx=log.idx,
+    )  # fmt: skip
+    found = bracket(g, Prover(g.base).predict, images, false)
+    assert found.contradictions.sum() >= 10
+    assert (found.certified >= found.under_attack).all()
+
+
+def test_a_limit_takes_the_first_images():
+    g, images = linear(), data()
+    found = bracket(g, Prover(g.base).predict, images, record(g, images), limit=5)
+    assert found.idx.tolist() == [0, 3, 6, 9, 12]
+
+
+@pytest.mark.parametrize("options", [{"steps": 0}, {"restarts": -1}, {"limit": 0}])
+def test_options_out_of_range_are_refused(options):
+    g, images = linear(), data()
+    with pytest.raises(ValueError, match=f"{next(iter(options))}"):
+        bracket(g, Prover(g.base).predict, images, record(g, images), **options)
+
+
+def test_records_of_other_kinds_models_and_images_are_refused():
+    g, images = linear(), data()
+    log = record(g, images)
+    predict = Prover(g.base).predict
+    other = CertificationLog.deterministic(
+        log.label, log.predict, log.radius, norm="l2", method="ibp", epsilons=EPSILONS, idx=log.idx
+    )
+    with pytest.raises(ValueError, match="deterministic linf certificates"):
+        bracket(g, predict, images, other)
+    with pytest.raises(ValueError, match="images of the log"):
+        bracket(g, predict, data(torch.ones(40, dtype=torch.int64)), log)
