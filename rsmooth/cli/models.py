@@ -37,12 +37,12 @@ def load_own(
 
 def load_published(
     checkpoint: Path,
-    arch: str | None,
     normalize: str,
     sigma: float | None,
     noise: Spec | None,
     device: str,
     shape: tuple[int, ...],
+    arch: str | None = None,
 ) -> SmoothedClassifier:
     """A published checkpoint, smoothed with Gaussian noise of ``sigma`` or with ``noise``."""
     from rsmooth.models.foreign import load_checkpoint

@@ -72,12 +72,12 @@ class ModelOptions(RunOptions):
         self._check_published()
         return load_published(
             self.checkpoint,
-            self.arch,
             self.normalize or "unknown",
             self.sigma,
             self.noise,
             self.device,
             shape,
+            self.arch,
         )
 
     def _check_own(self) -> None:
