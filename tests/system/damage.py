@@ -34,7 +34,7 @@ from rsmooth.plumbing.exits import EXPLAINED
 from rsmooth.records.files import read_log, write_log
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
-from rsmooth.registry import MODELS
+from rsmooth.registry import MODELS, RegistryError
 from rsmooth.smoothed import SmoothedClassifier
 
 ROWS = 12
@@ -116,7 +116,7 @@ def try_kind(kind: Kind, count: int, seed: int = 0) -> Counter[str]:
             said.clear()
             try:
                 result = outcome(before, kind.read(folder))
-            except EXPLAINED:
+            except (*EXPLAINED, RegistryError):
                 result = "refused"
             except Exception as error:  # counted and named
                 result = f"bug {type(error).__name__}"
