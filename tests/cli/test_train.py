@@ -193,7 +193,7 @@ def test_wrong_types_name_the_option(tmp_path: Path, capsys: pytest.CaptureFixtu
         ),
         (
             ["--sigma", "1", "--model", "small-cnn", "--model.num_classes", "5"],
-            "expected logits (N, 10)",
+            "expected logits (1, 10)",
         ),
         (
             ["--sigma", "1", "--soft_labels", "true"],
