@@ -11,9 +11,10 @@ from rsmooth.cli.verbs import VERBS
 from rsmooth.config.folder import claim, model_path
 from rsmooth.config.images import image_shape, load_split, load_splits
 from rsmooth.config.parts import build_model, build_noise, build_trainer, noise_config
-from rsmooth.config.specs import Spec
+from rsmooth.config.specs import Spec, split_spec
 from rsmooth.plumbing.memory import keep_freed_memory
 from rsmooth.plumbing.parallel import first_rank, pick_device
+from rsmooth.registry import TRAINERS
 
 if TYPE_CHECKING:
     import torch
@@ -117,7 +118,8 @@ def train(
 
     Args:
         run: the folder for configuration, metrics, checkpoint and model
-        sigma: standard deviation of Gaussian noise in [0,1] pixel units, e.g. 0.25 or 64/255
+        sigma: standard deviation of Gaussian noise in [0,1] pixel units, e.g. 0.25 or 64/255; 0 is
+            for classifiers that are certified by bounds, the default of trainers that learn those
         noise: other noise, e.g. uniform with --noise.half_width 0.5 (see rsmooth list noises)
         dataset: the training data; options as --dataset.root=... (see rsmooth list datasets)
         model: the base classifier (see rsmooth list models); default: small-cnn
@@ -132,7 +134,9 @@ def train(
         device: cpu, cuda, or auto
         progress: show a progress bar
     """
-    drawn = build_noise(sigma, noise)
+    if sigma is None and noise is None and _without_noise(trainer):
+        sigma = 0.0
+    drawn = build_noise(sigma, noise, zero=True)
     config: dict[str, Any] = {
         **noise_config(drawn),
         "dataset": dataset,
@@ -154,6 +158,7 @@ def train(
             f"expected a data set with training images, got {dataset!r} without any; choose another"
         )
     built = build_trainer(trainer, attack, seed, preset)
+    built.check_noise(drawn)
     g = _starting_point(model, init_from, keep_head, splits, drawn, seed).to(target)
     check_fits(g, splits.image_shape)
     extra = further.labels(splits, seed, target)
@@ -167,17 +172,28 @@ def train(
         progress=progress,
     )
     if first_rank():
-        _summarise(run, history[-1], "training" if splits.validation is None else "validation")
+        images = "training" if splits.validation is None else "validation"
+        _summarise(run, history[-1], images, noisy=drawn.scale_value > 0)
 
 
-def _summarise(run: Path, epoch: dict[str, Any], images: str) -> None:
+def _without_noise(trainer: Spec) -> bool:
+    """Whether the trainer of a spec is one for classifiers without noise."""
+    entry = TRAINERS.get(split_spec(trainer, TRAINERS.kind)[0])
+    return bool(getattr(entry, "without_noise", False))
+
+
+def _summarise(run: Path, epoch: dict[str, Any], images: str, *, noisy: bool) -> None:
     accuracy = epoch.get("validation_accuracy", epoch.get("train_accuracy"))
+    certified = epoch.get("validation_certified_accuracy")
     reached = ""
     if accuracy is not None:  # a method may train without a single answer of the classifier
-        reached = f"accuracy under noise {100 * float(accuracy):.1f} % on the {images} images; "
+        under = " under noise" if noisy else ""
+        proven = "" if certified is None else f", certified {100 * float(certified):.1f} %"
+        reached = f"accuracy{under} {100 * float(accuracy):.1f} %{proven} on the {images} images; "
     if "precision" in epoch:
         reached += f"computed in {epoch['precision']}; "
-    print(f"trained {run}: {reached}see rsmooth certify {run}")
+    how = "" if noisy else " --norm linf --epsilons 2/255"
+    print(f"trained {run}: {reached}see rsmooth certify {run}{how}")
 
 
 def _starting_point(
