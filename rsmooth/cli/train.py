@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,10 @@ from rsmooth.registry import TRAINERS
 if TYPE_CHECKING:
     import torch
 
+    from rsmooth.data.files import FolderData
+    from rsmooth.data.images import ImageData
     from rsmooth.data.splits import DataSplits
+    from rsmooth.defenses.trainer import Trainer
     from rsmooth.noise.distributions import NoiseDistribution
     from rsmooth.smoothed import SmoothedClassifier
     from rsmooth.training.sources import PseudoLabels
@@ -34,6 +38,7 @@ class SelfTraining:
     """Further training images, which a teacher labels.
 
     unlabelled: a data set whose training images a teacher labels, for training on them as well
+    unlabelled_split: train, the default, or validation: images that --dataset.validation holds out
     teacher: the model (run folder or file) that labels them
     unlabelled_weight: weight of the loss of pseudo-labelled batches
     soft_labels: train on the probabilities of the teacher, not on its answers
@@ -41,6 +46,7 @@ class SelfTraining:
     """
 
     unlabelled: Spec | None = None
+    unlabelled_split: str | None = None
     teacher: Path | None = None
     unlabelled_weight: float = 1.0
     soft_labels: bool = False
@@ -58,15 +64,15 @@ class SelfTraining:
             return None
         if self.unlabelled is None or self.teacher is None:
             raise ValueError(
-                "expected unlabelled images and a teacher together, and unlabelled_weight, "
-                f"soft_labels and confidence only beside them, got unlabelled={self.unlabelled!r} "
-                f"and teacher={self.teacher}; add what is missing"
+                "expected unlabelled images and a teacher together, and unlabelled_split, "
+                "unlabelled_weight, soft_labels and confidence only beside them, got "
+                f"unlabelled={self.unlabelled!r} and teacher={self.teacher}; add what is missing"
             )
         from rsmooth.data.images import ImageData
         from rsmooth.defenses.selftrain import pseudo_label
         from rsmooth.smoothed import SmoothedClassifier
 
-        images = load_split(self.unlabelled, "train")
+        images = load_split(self.unlabelled, self.unlabelled_split or "train")
         if not isinstance(images, ImageData):
             raise ValueError(
                 "expected unlabelled images that fit into memory, got the image folder "
@@ -108,6 +114,7 @@ def train(
     init_from: Path | None = None,
     keep_head: bool = False,
     further: SelfTraining = NO_OTHERS,
+    earlier: Sequence[Path] = (),
     seed: int = 0,
     device: str = "auto",
     progress: bool = True,
@@ -130,6 +137,8 @@ def train(
         init_from: a trained model (run folder or file) to start from with a fresh head, in place of
             a new model
         keep_head: keep the last layer of init_from too, to go on with another method
+        earlier: models of an ensemble's earlier stages; only images are trained on that none of
+            them certifies (for trainers that learn bounds)
         seed: seed of the initial weights and of the trainer
         device: cpu, cuda, or auto
         progress: show a progress bar
@@ -148,6 +157,7 @@ def train(
         "keep_head": keep_head or None,
         "seed": seed,
         **further.config(),
+        **({"earlier": [str(each) for each in earlier]} if earlier else {}),
     }
     target = pick_device(device)
     if target.type == "cpu":
@@ -162,18 +172,39 @@ def train(
     g = _starting_point(model, init_from, keep_head, splits, drawn, seed).to(target)
     check_fits(g, splits.image_shape)
     extra = further.labels(splits, seed, target)
+    images = _left_over(built, earlier, splits.train, target) if earlier else splits.train
     claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
     history = built.fit(
         g,
-        splits.train,
+        images,
         validation=splits.validation,
         unlabelled=extra,
         run_dir=run,
         progress=progress,
     )
     if first_rank():
-        images = "training" if splits.validation is None else "validation"
-        _summarise(run, history[-1], images, noisy=drawn.scale_value > 0)
+        split = "training" if splits.validation is None else "validation"
+        _summarise(run, history[-1], split, noisy=drawn.scale_value > 0)
+
+
+def _left_over(
+    trainer: Trainer, earlier: Sequence[Path], images: ImageData | FolderData, device: torch.device
+) -> ImageData:
+    """The images that no earlier stage certifies; ValueError for a trainer without bounds."""
+    from rsmooth.data.images import ImageData
+    from rsmooth.defenses.bound_training import BoundTraining
+    from rsmooth.defenses.stages import uncertified
+    from rsmooth.smoothed import SmoothedClassifier
+
+    if not isinstance(trainer, BoundTraining) or not isinstance(images, ImageData):
+        raise ValueError(
+            "expected earlier stages with a trainer that learns bounds, such as wong-kolter, and "
+            f"with images in memory, got {type(trainer).__name__} and {type(images).__name__}"
+        )
+    stages = [
+        SmoothedClassifier.load(model_path(each, "last"), map_location=device) for each in earlier
+    ]
+    return uncertified(trainer, stages, images)
 
 
 def _without_noise(trainer: Spec) -> bool:

@@ -26,6 +26,7 @@ from .smoothmix import SmoothMix as SmoothMix
 from .smoothmix import smoothmix_loss as smoothmix_loss
 from .stability import Stability as Stability
 from .stability import stability_loss as stability_loss
+from .stages import uncertified as uncertified
 from .trainer import History as History
 from .trainer import PseudoLabels as PseudoLabels
 from .trainer import Trainer as Trainer

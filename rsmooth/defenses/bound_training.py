@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rsmooth.bounds.interval import pixel_box
@@ -131,9 +131,15 @@ class BoundTraining(Trainer):
         return loss + self._penalty(done, batch, share)
 
     def certified(self, g: SmoothedClassifier, x: Tensor, y: Tensor) -> Tensor:
-        method, clip = self.certifies_by, self.box_ends
-        return proven(
-            margin_bounds(g.base, x, y, epsilon=self.epsilon, method=method, clip=clip), y
+        return proven(BoundTraining.margins_of(self, g.base, x, y), y)
+
+    def margins_of(self, net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        """The margins (B, K) at the full epsilon by which images are left to later stages.
+
+        Here: those that certify validation images.
+        """
+        return margin_bounds(
+            net, x, y, epsilon=self.epsilon, method=self.certifies_by, clip=self.box_ends
         )
 
     @property

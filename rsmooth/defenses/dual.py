@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
+from rsmooth.bounds.interval import pixel_box
 from rsmooth.bounds.methods import Method
-from rsmooth.bounds.passes import BoundedPass
+from rsmooth.bounds.passes import BoundedPass, Bounds
 from rsmooth.bounds.projection import estimated_margins
+from rsmooth.bounds.tracing import trace_network
 from rsmooth.defenses.bound_training import BoundTraining
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
@@ -58,3 +60,10 @@ class WongKolter(BoundTraining):
         if self.projections is None:
             return done.margins(batch.y, "fast-lin")
         return estimated_margins(done, batch.y, projections=self.projections)
+
+    def margins_of(self, net: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+        if self.projections is None:
+            return super().margins_of(net, x, y)
+        box = pixel_box(x, self.epsilon, self.box_ends)
+        done = Bounds(trace_network(net).fixed(), box)
+        return estimated_margins(done, y, projections=self.projections)

@@ -199,6 +199,41 @@ def test_a_trainer_of_bounds_trains_without_noise(
         assert config["sigma"] == 0.0
 
 
+def test_a_later_stage_learns_what_the_earlier_ones_leave(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--model", "small-cnn", "--model.width", "2", "--progress", "false"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["train", str(first), "--trainer", "ibp", *BOUNDS, *small]) == 0
+    stage = ["--trainer", "ibp", *BOUNDS, *small, "--earlier", f"[{first}]"]
+    assert main(["train", str(second), *stage]) == 0
+    images = [
+        json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["images"]
+        for run in (first, second)
+    ]
+    assert 0 < images[1] <= images[0]
+    assert yaml.safe_load((second / "config.yaml").read_text())["earlier"] == [str(first)]
+    text = error_of(
+        capsys, "train", str(tmp_path / "new"), "--sigma", "1", "--earlier", f"[{first}]", *small
+    )
+    assert "expected earlier stages with a trainer that learns bounds" in text
+
+
+def test_images_without_labels_may_be_those_held_out(run: Path, tmp_path: Path) -> None:
+    """None of them is one of the labelled ones."""
+    taught = tmp_path / "taught"
+    few = ["--dataset", "digits", "--dataset.validation", "0.9"]
+    options = [
+        *("--sigma", "0.5", *few, "--model", "small-cnn", "--model.width", "2"),
+        *("--unlabelled", "digits", "--unlabelled.validation", "0.9"),
+        *("--unlabelled_split", "validation", "--teacher", str(run)),
+        *("--trainer.epochs", "1", "--trainer.unlabelled_share", "0.5", "--progress", "false"),
+    ]
+    assert main(["train", str(taught), *options]) == 0
+    row = json.loads((taught / "metrics.jsonl").read_text().splitlines()[0])
+    assert row["images"] == 2 * 130
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
