@@ -157,8 +157,10 @@ class Batch:
         Each is (B,) or one number. The method names them all in ``figures``.
         """
         for name, values in figures.items():
-            found = torch.as_tensor(values, dtype=torch.float32, device=self.x.device)
-            self.notes[name] = found.detach().expand(len(self.x))
+            # A number is made on the device, which nobody then waits for.
+            if not isinstance(values, Tensor):
+                values = torch.full((), float(values), device=self.x.device)
+            self.notes[name] = values.detach().float().expand(len(self.x))
 
     def perturb(self, x: Tensor | None = None, **options: Any) -> Tensor:
         """The images as the trainer's attack perturbs them; unchanged where there is none.
