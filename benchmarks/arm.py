@@ -70,14 +70,20 @@ def run_arm(folder: Path, command: str | None = None) -> None:
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     arm = Arm(folder.name, **load_yaml((folder / ARM).read_text(encoding="utf-8")))
-    seeds = {"train": arm.train.get("seed", 0)}
-    options = arm.train_options(folder.parent)
-    with _stage(folder, "train", _training_length(options)):
-        call(VERBS.get("train"), {**options, "run": folder, "progress": False})
+    seeds: dict[str, Any] = {}
+    if arm.train is not None:
+        seeds["train"] = arm.train.get("seed", 0)
+        options = arm.train_options(folder.parent)
+        with _stage(folder, "train", _training_length(options)):
+            call(VERBS.get("train"), {**options, "run": folder, "progress": False})
     if arm.certify is not None:
         seeds["certify"] = arm.certify.get("seed", 0)
-        with _stage(folder, "certify", _images(folder, arm.certify)):
-            call(VERBS.get("certify"), {**arm.certify, "source": folder, "progress": False})
+        options = arm.certify_options(folder.parent)
+        with _stage(folder, "certify", _images(options["source"], options)):
+            call(VERBS.get("certify"), {**options, "progress": False})
+    if arm.audit is not None:
+        with _stage(folder, "audit", {"unit": "record", "total": 1}):
+            call(VERBS.get("audit"), {**arm.audit, "source": folder, "progress": False})
     write_json(
         folder / SUMMARY,
         {

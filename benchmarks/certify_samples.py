@@ -102,7 +102,7 @@ def _train(
     from rsmooth.config.parts import build_trainer
     from rsmooth.registry import MODELS
 
-    train = next(one for one in load_preset("digits").arms if one.name == arm).train
+    train = next(one for one in load_preset("digits").arms if one.name == arm).train or {}
     torch.manual_seed(0)
     model = {**train["model"]}
     base = MODELS.create(model.pop("name"), num_classes=10, in_channels=1, **model)

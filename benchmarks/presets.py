@@ -20,60 +20,88 @@ _KEYS = {
     *("title", "defaults", "arms", "tiny", "report", "jobs", "threads"),
     *("ablate_from", "data", "seeds"),
 }
-_MODELS = ("init_from", "teacher")  # the options of training that name a trained model
+# The options that name trained models, one or a list of them.
+_MODELS = ("init_from", "teacher", "earlier", "source", "ensemble")
+_VERBS = ("train", "certify", "audit")
 
 
 @dataclass(frozen=True)
 class Arm:
-    """One configuration of a comparison: its name, and the options of the two verbs that run it.
+    """One configuration of a comparison: its name, and the options of the verbs that run it.
 
-    train: init_from and teacher, also the teacher of a trainer, may be ``{arm: NAME}``, the model
-    of another arm. certify: None for an arm that is trained only for others; it has no row in a
-    report.
+    In place of a model an option may name ``{arm: NAME}``, the model of another arm: ``init_from``,
+    ``teacher``, also that of a trainer, and ``earlier`` of training, ``source`` and ``ensemble`` of
+    certification.
+    train: None for an arm that only certifies models of others. certify: None for one that is
+    trained only for others; it has no row in a report. audit: None for no audit.
     """
 
     name: str
-    train: dict[str, Any]
+    train: dict[str, Any] | None
     certify: dict[str, Any] | None
+    audit: dict[str, Any] | None = None
 
     @property
     def needs(self) -> list[str]:
         """The arms whose models this one needs; they must be finished before it starts."""
-        places = [self.train, self._trainer]
-        models = [place.get(option) for place in places for option in _MODELS]
+        places = [self.train or {}, self._trainer, self.certify or {}]
+        named = [place[key] for place in places for key in _MODELS if key in place]
+        models = [
+            model for value in named for model in (value if isinstance(value, list) else [value])
+        ]
         return [model["arm"] for model in models if isinstance(model, Mapping)]
 
     def train_options(self, runs: Path) -> dict[str, Any]:
         """The options of training, with the folders below ``runs`` in place of arms."""
-
-        def found(options: Mapping[str, Any]) -> dict[str, Any]:
-            return {
-                key: runs / value["arm"] if key in _MODELS and isinstance(value, Mapping) else value
-                for key, value in options.items()
-            }
-
-        options = found(self.train)
+        options = _with_folders(self.train or {}, runs)
         if any(isinstance(self._trainer.get(key), Mapping) for key in _MODELS):
             # Of the trainer, such a model is a text as on the command line.
-            chosen = found(self._trainer)
+            chosen = _with_folders(self._trainer, runs)
             options["trainer"] = {k: str(v) if k in _MODELS else v for k, v in chosen.items()}
         return options
 
+    def certify_options(self, runs: Path) -> dict[str, Any]:
+        """The options of certification; its source and its journal are the arm's own folder."""
+        options = _with_folders(self.certify or {}, runs)
+        own = runs / self.name
+        if "source" in options:
+            return {**options, "out": own / "certificates.jsonl"}
+        return {**options, "source": own}
+
     def of_seed(self, seed: int) -> Arm:
         """The arm trained from this seed, as are those that it needs; its name ends in it."""
+        name, certify = seeded(self.name, seed), self.certify and _of_seed(self.certify, seed)
+        if self.train is None:
+            return Arm(name, None, certify, self.audit)
         train = {**_of_seed(self.train, seed), "seed": seed}
         if self._trainer:
             train["trainer"] = _of_seed(self._trainer, seed)
-        return Arm(seeded(self.name, seed), train, self.certify)
+        return Arm(name, train, certify, self.audit)
 
     @property
     def _trainer(self) -> Mapping[str, Any]:
-        trainer = self.train.get("trainer")
+        trainer = (self.train or {}).get("trainer")
         return trainer if isinstance(trainer, Mapping) else {}
 
     def as_dict(self) -> dict[str, Any]:
         """The options as the runner writes them, and compares them on a resume."""
-        return {"train": self.train, "certify": self.certify}
+        audit = {} if self.audit is None else {"audit": self.audit}
+        return {"train": self.train, "certify": self.certify, **audit}
+
+
+def _with_folders(options: Mapping[str, Any], runs: Path) -> dict[str, Any]:
+    found = dict(options)
+    for key in _MODELS:
+        value = found.get(key)
+        if isinstance(value, (list, tuple)):
+            found[key] = [_folder(model, runs) for model in value]
+        elif value is not None:
+            found[key] = _folder(value, runs)
+    return found
+
+
+def _folder(model: Any, runs: Path) -> Any:
+    return runs / model["arm"] if isinstance(model, Mapping) else model
 
 
 @dataclass(frozen=True)
@@ -105,12 +133,13 @@ def seeded(name: str, seed: int) -> str:
 
 def _of_seed(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     """Options in which the models of other arms are those of this seed."""
-    return {
-        key: {"arm": seeded(value["arm"], seed)}
-        if key in _MODELS and isinstance(value, Mapping)
-        else value
-        for key, value in options.items()
-    }
+
+    def found(value: Any) -> Any:
+        if isinstance(value, list):
+            return [found(each) for each in value]
+        return {"arm": seeded(value["arm"], seed)} if isinstance(value, Mapping) else value
+
+    return {key: found(value) if key in _MODELS else value for key, value in options.items()}
 
 
 def preset_names() -> list[str]:
@@ -125,7 +154,8 @@ def load_preset(
 
         load_preset("digits", changes={"train": {"device": "cpu"}})
 
-    changes: options {"train": {...}, "certify": {...}} for every arm that has the verb. ValueError
+    changes: options {"train": {...}, "certify": {...}} for every arm that has the verb; also
+    "audit". ValueError
     for an unknown preset, an unknown key, or an arm that needs one which does not come before it.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
@@ -140,7 +170,7 @@ def load_preset(
             f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
             f"{', '.join(unknown) or 'no arms'}"
         )
-    defaults = merge({"train": {}, "certify": {}}, content.get("defaults", {}))
+    defaults = merge({"train": {}, "certify": {}, "audit": None}, content.get("defaults", {}))
     sizes = content.get("tiny", {}) if tiny else {}
     arms: list[Arm] = []
     for name, change in content["arms"].items():
@@ -150,11 +180,11 @@ def load_preset(
                 options,
                 {
                     verb: further[verb]
-                    for verb in ("train", "certify")
+                    for verb in _VERBS
                     if verb in further and options[verb] is not None
                 },
             )
-        arms.append(Arm(name, options["train"], options["certify"]))
+        arms.append(Arm(name, options["train"], options["certify"], options["audit"]))
         _check_needs(arms[-1], [arm.name for arm in arms[:-1]])
     if "seeds" in content:  # seed by seed, so that a drift of the machine meets all methods alike
         arms = [arm.of_seed(seed) for seed in content["seeds"] for arm in arms]

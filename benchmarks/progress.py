@@ -112,6 +112,8 @@ def stage_progress(folder: Path) -> tuple[str, str, float, float] | None:
         return None
     if state["stage"] == "certify":
         done: float = sum(_count(path, b'"image"') for path in folder.glob("certificates*.jsonl"))
+    elif state["stage"] == "audit":
+        done = 0.0
     elif state["unit"] == "s":
         done = _seconds_trained(folder / "metrics.jsonl")
     else:

@@ -90,6 +90,8 @@ def _training_time(folder: Path) -> TrainingTime | None:
         return None
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
+        if "train" not in summary["seconds"]:
+            return None
         spent = summary["seconds"]["train"]
         wall, cpu = float(spent["wall"]), spent.get("cpu")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -105,7 +107,7 @@ def _training_time(folder: Path) -> TrainingTime | None:
 
 def _budget_is_cpu(summary: dict[str, Any]) -> bool:
     """Whether a run was trained for a budget of CPU seconds, the default clock of a budget."""
-    trainer = summary.get("train", {}).get("trainer")
+    trainer = (summary.get("train") or {}).get("trainer")
     if not isinstance(trainer, dict) or trainer.get("budget_seconds") is None:
         return False
     return bool(trainer.get("budget_clock", "process") == "process")

@@ -75,7 +75,8 @@ def _check_perturbations(attack: Attack) -> None:
     modes = [part.training for part in g.modules()]
     with torch.no_grad():
         odds = _log_odds(g, x, y, noise)
-    x_adv = attack(g, x, y, noise=noise)
+    # Unchecked, so that what is wrong is said here.
+    x_adv = attack(g, x, y, noise=noise, validate=False)
     _expect(x_adv.shape == x.shape and x_adv.dtype == x.dtype, "images like those handed in", x_adv)
     _expect(not x_adv.requires_grad, "detached images")
     _expect(bool(((x_adv >= 0) & (x_adv <= 1)).all()), "images within [0, 1]")
@@ -175,13 +176,15 @@ def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None
 
     trainer: cut to two short epochs without weight decay first. The second is interrupted twice.
         What it ``needs`` are class probabilities that lean to the labels.
-    g: what to train; None takes a small-cnn for three classes of 8x8 grey images.
+    g: what to train; None takes a small-cnn for three classes of 8x8 grey images, under noise
+        unless the trainer is one without.
     """
     few = 12 if trainer.num_noise <= 12 else FEW_IMAGES * trainer.num_noise
     short: dict[str, Any] = {"epochs": 2, "batch_size": few}
     short |= {"precision": "float32", "budget_seconds": None, "checkpoint_seconds": 1e-9}
+    short |= {"warmup_from": 0, "warmup_epochs": min(trainer.warmup_epochs, 1)}
     trainer = dataclasses.replace(trainer, weight_decay=0.0, **short)
-    g, data = g or _classifier(), _stripes()
+    g, data = g or _classifier(0.0 if trainer.without_noise else 0.25), _stripes()
     lean = 0.7 * torch.nn.functional.one_hot(data.labels, CLASSES) + 0.3 / CLASSES
     whole, extras = copy.deepcopy(g), dict.fromkeys(trainer.needs, lean)
     history = trainer.fit(whole, data, extras=extras, progress=False)
@@ -306,13 +309,13 @@ def _stripes() -> ImageData:
     return ImageData(pixels.byte(), labels, torch.arange(24), CLASSES, "stripes", "train")
 
 
-def _classifier() -> SmoothedClassifier:
+def _classifier(sigma: float) -> SmoothedClassifier:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         options: dict[str, Any] = {"num_classes": CLASSES, "in_channels": 1, "width": 4}
         base = small_cnn(**options)
         base.architecture = {"name": "small-cnn", "options": options}
-    return SmoothedClassifier(base, sigma=0.25, num_classes=CLASSES)
+    return SmoothedClassifier(base, sigma=sigma, num_classes=CLASSES)
 
 
 class _Stopped(Exception):  # noqa: N818 (no fault)

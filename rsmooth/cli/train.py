@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,14 +12,18 @@ from rsmooth.cli.verbs import VERBS
 from rsmooth.config.folder import claim, model_path
 from rsmooth.config.images import image_shape, load_split, load_splits
 from rsmooth.config.parts import build_model, build_noise, build_trainer, noise_config
-from rsmooth.config.specs import Spec
+from rsmooth.config.specs import Spec, split_spec
 from rsmooth.plumbing.memory import keep_freed_memory
 from rsmooth.plumbing.parallel import first_rank, pick_device
+from rsmooth.registry import TRAINERS
 
 if TYPE_CHECKING:
     import torch
 
+    from rsmooth.data.files import FolderData
+    from rsmooth.data.images import ImageData
     from rsmooth.data.splits import DataSplits
+    from rsmooth.defenses.trainer import Trainer
     from rsmooth.noise.distributions import NoiseDistribution
     from rsmooth.smoothed import SmoothedClassifier
     from rsmooth.training.sources import PseudoLabels
@@ -33,6 +38,7 @@ class SelfTraining:
     """Further training images, which a teacher labels.
 
     unlabelled: a data set whose training images a teacher labels, for training on them as well
+    unlabelled_split: train, the default, or validation: images that --dataset.validation holds out
     teacher: the model (run folder or file) that labels them
     unlabelled_weight: weight of the loss of pseudo-labelled batches
     soft_labels: train on the probabilities of the teacher, not on its answers
@@ -40,6 +46,7 @@ class SelfTraining:
     """
 
     unlabelled: Spec | None = None
+    unlabelled_split: str | None = None
     teacher: Path | None = None
     unlabelled_weight: float = 1.0
     soft_labels: bool = False
@@ -57,15 +64,15 @@ class SelfTraining:
             return None
         if self.unlabelled is None or self.teacher is None:
             raise ValueError(
-                "expected unlabelled images and a teacher together, and unlabelled_weight, "
-                f"soft_labels and confidence only beside them, got unlabelled={self.unlabelled!r} "
-                f"and teacher={self.teacher}; add what is missing"
+                "expected unlabelled images and a teacher together, and unlabelled_split, "
+                "unlabelled_weight, soft_labels and confidence only beside them, got "
+                f"unlabelled={self.unlabelled!r} and teacher={self.teacher}; add what is missing"
             )
         from rsmooth.data.images import ImageData
         from rsmooth.defenses.selftrain import pseudo_label
         from rsmooth.smoothed import SmoothedClassifier
 
-        images = load_split(self.unlabelled, "train")
+        images = load_split(self.unlabelled, self.unlabelled_split or "train")
         if not isinstance(images, ImageData):
             raise ValueError(
                 "expected unlabelled images that fit into memory, got the image folder "
@@ -107,6 +114,7 @@ def train(
     init_from: Path | None = None,
     keep_head: bool = False,
     further: SelfTraining = NO_OTHERS,
+    earlier: Sequence[Path] = (),
     seed: int = 0,
     device: str = "auto",
     progress: bool = True,
@@ -117,7 +125,8 @@ def train(
 
     Args:
         run: the folder for configuration, metrics, checkpoint and model
-        sigma: standard deviation of Gaussian noise in [0,1] pixel units, e.g. 0.25 or 64/255
+        sigma: standard deviation of Gaussian noise in [0,1] pixel units, e.g. 0.25 or 64/255; 0 is
+            for classifiers that are certified by bounds, the default of trainers that learn those
         noise: other noise, e.g. uniform with --noise.half_width 0.5 (see rsmooth list noises)
         dataset: the training data; options as --dataset.root=... (see rsmooth list datasets)
         model: the base classifier (see rsmooth list models); default: small-cnn
@@ -128,11 +137,15 @@ def train(
         init_from: a trained model (run folder or file) to start from with a fresh head, in place of
             a new model
         keep_head: keep the last layer of init_from too, to go on with another method
+        earlier: models of an ensemble's earlier stages; only images are trained on that none of
+            them certifies (for trainers that learn bounds)
         seed: seed of the initial weights and of the trainer
         device: cpu, cuda, or auto
         progress: show a progress bar
     """
-    drawn = build_noise(sigma, noise)
+    if sigma is None and noise is None and _without_noise(trainer):
+        sigma = 0.0
+    drawn = build_noise(sigma, noise, zero=True)
     config: dict[str, Any] = {
         **noise_config(drawn),
         "dataset": dataset,
@@ -144,6 +157,7 @@ def train(
         "keep_head": keep_head or None,
         "seed": seed,
         **further.config(),
+        **({"earlier": [str(each) for each in earlier]} if earlier else {}),
     }
     target = pick_device(device)
     if target.type == "cpu":
@@ -154,30 +168,63 @@ def train(
             f"expected a data set with training images, got {dataset!r} without any; choose another"
         )
     built = build_trainer(trainer, attack, seed, preset)
+    built.check_noise(drawn)
     g = _starting_point(model, init_from, keep_head, splits, drawn, seed).to(target)
     check_fits(g, splits.image_shape)
     extra = further.labels(splits, seed, target)
+    images = _left_over(built, earlier, splits.train, target) if earlier else splits.train
     claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
     history = built.fit(
         g,
-        splits.train,
+        images,
         validation=splits.validation,
         unlabelled=extra,
         run_dir=run,
         progress=progress,
     )
     if first_rank():
-        _summarise(run, history[-1], "training" if splits.validation is None else "validation")
+        split = "training" if splits.validation is None else "validation"
+        _summarise(run, history[-1], split, noisy=drawn.scale_value > 0)
 
 
-def _summarise(run: Path, epoch: dict[str, Any], images: str) -> None:
+def _left_over(
+    trainer: Trainer, earlier: Sequence[Path], images: ImageData | FolderData, device: torch.device
+) -> ImageData:
+    """The images that no earlier stage certifies; ValueError for a trainer without bounds."""
+    from rsmooth.data.images import ImageData
+    from rsmooth.defenses.bound_training import BoundTraining
+    from rsmooth.defenses.stages import uncertified
+    from rsmooth.smoothed import SmoothedClassifier
+
+    if not isinstance(trainer, BoundTraining) or not isinstance(images, ImageData):
+        raise ValueError(
+            "expected earlier stages with a trainer that learns bounds, such as wong-kolter, and "
+            f"with images in memory, got {type(trainer).__name__} and {type(images).__name__}"
+        )
+    stages = [
+        SmoothedClassifier.load(model_path(each, "last"), map_location=device) for each in earlier
+    ]
+    return uncertified(trainer, stages, images)
+
+
+def _without_noise(trainer: Spec) -> bool:
+    """Whether the trainer of a spec is one for classifiers without noise."""
+    entry = TRAINERS.get(split_spec(trainer, TRAINERS.kind)[0])
+    return bool(getattr(entry, "without_noise", False))
+
+
+def _summarise(run: Path, epoch: dict[str, Any], images: str, *, noisy: bool) -> None:
     accuracy = epoch.get("validation_accuracy", epoch.get("train_accuracy"))
+    certified = epoch.get("validation_certified_accuracy")
     reached = ""
     if accuracy is not None:  # a method may train without a single answer of the classifier
-        reached = f"accuracy under noise {100 * float(accuracy):.1f} % on the {images} images; "
+        under = " under noise" if noisy else ""
+        proven = "" if certified is None else f", certified {100 * float(certified):.1f} %"
+        reached = f"accuracy{under} {100 * float(accuracy):.1f} %{proven} on the {images} images; "
     if "precision" in epoch:
         reached += f"computed in {epoch['precision']}; "
-    print(f"trained {run}: {reached}see rsmooth certify {run}")
+    how = "" if noisy else " --norm linf --epsilons 2/255"
+    print(f"trained {run}: {reached}see rsmooth certify {run}{how}")
 
 
 def _starting_point(

@@ -17,14 +17,20 @@ if TYPE_CHECKING:
 LIKELY = 4.0  # the largest sigma, in [0, 1] pixel units, that anybody publishes is 2
 
 
-def build_noise(sigma: float | None, noise: Spec | None) -> NoiseDistribution:
+def build_noise(
+    sigma: float | None, noise: Spec | None, *, zero: bool = False
+) -> NoiseDistribution:
     """The noise of a spec, or Gaussian noise of a sigma.
 
         build_noise(0.25, None)  # Gaussian(0.25)
         build_noise(None, {"name": "uniform", "half_width": 0.5})
 
+    zero: whether a sigma of 0 is allowed, for classifiers that are certified by bounds.
+
     ValueError unless exactly one is given, and for noise of scale 0.
     """
+    if zero and sigma == 0 and noise is None:
+        return create(NOISES, {"name": "gaussian", "sigma": 0.0})  # type: ignore[no-any-return]
     if (sigma is None) == (noise is None):
         raise ValueError(
             f"expected either sigma or noise, got {'neither' if sigma is None else 'both'}; "

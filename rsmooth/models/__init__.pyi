@@ -1,3 +1,9 @@
+from .certifiable import cnn7 as cnn7
+from .certifiable import cnn7_bn as cnn7_bn
+from .certifiable import dm_large as dm_large
+from .certifiable import wk_large as wk_large
+from .certifiable import wk_resnet as wk_resnet
+from .certifiable import wk_small as wk_small
 from .checkpoints import atomic_save as atomic_save
 from .checkpoints import load_weights as load_weights
 from .checkpoints import safe_load as safe_load
@@ -12,6 +18,7 @@ from .folding import refold as refold
 from .foreign import load_checkpoint as load_checkpoint
 from .head import replace_head as replace_head
 from .imagenet import resnet50 as resnet50
+from .initial import initialise_for_intervals as initialise_for_intervals
 from .normalize import NORMALIZATIONS as NORMALIZATIONS
 from .normalize import Classifier as Classifier
 from .normalize import Normalization as Normalization
@@ -27,3 +34,4 @@ from .shipped import shipped_names as shipped_names
 from .small import mlp as mlp
 from .small import small_cnn as small_cnn
 from .wide import resnet9 as resnet9
+from .wrn import wrn_28_10 as wrn_28_10

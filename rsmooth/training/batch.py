@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.attacks.base import Attack
+from rsmooth.bounds.interval import Interval
+from rsmooth.bounds.passes import BoundedPass
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.smoothed import SmoothedClassifier
-from rsmooth.training.draws import Draws
+from rsmooth.training.draws import Draws, JoinedDraws
 from rsmooth.training.views import Views
 
 
@@ -54,9 +56,10 @@ class Batch:
     extras: Mapping[str, Tensor]
     attack: Attack | None
     views: Views = field(repr=False)
-    draws: Draws = field(repr=False)
+    draws: Draws | JoinedDraws = field(repr=False)
     when: Callable[[str], When] = field(repr=False)
     first_log_probs: Tensor | None = field(default=None, repr=False)
+    notes: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     @property
     def y(self) -> Tensor:
@@ -131,6 +134,33 @@ class Batch:
         The metrics of the run know nothing of it.
         """
         return self.views.through(part, images)
+
+    def bounds(self, box: Interval) -> BoundedPass:
+        """One clean pass in train mode, and bounds of the same network over a box of images.
+
+            done = batch.bounds(pixel_box(batch.x, 2 / 255))
+            done.logits, done.margins(batch.y, "ibp")
+
+        Batch norm has the statistics of the clean pass in both, and moves its running ones once.
+        All is float32, whatever the precision of the run. The metrics are those of the clean pass.
+        """
+        done = BoundedPass(self.views.graph(), box, x=self.x)
+        if self.first_log_probs is None:
+            self.first_log_probs = done.logits.detach().log_softmax(dim=1).unsqueeze(1)
+        return done
+
+    def note(self, **figures: Tensor | float) -> None:
+        """Record further figures of the images, whose mean over the epoch goes into the metrics.
+
+            batch.note(certified_accuracy=(margins > 0).all(dim=1))
+
+        Each is (B,) or one number. The method names them all in ``figures``.
+        """
+        for name, values in figures.items():
+            # A number is made on the device, which nobody then waits for.
+            if not isinstance(values, Tensor):
+                values = torch.full((), float(values), device=self.x.device)
+            self.notes[name] = values.detach().float().expand(len(self.x))
 
     def perturb(self, x: Tensor | None = None, **options: Any) -> Tensor:
         """The images as the trainer's attack perturbs them; unchanged where there is none.

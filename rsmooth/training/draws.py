@@ -8,6 +8,7 @@ generator has to be saved.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -96,3 +97,27 @@ class Draws:
     def _generator(self, *context: int) -> torch.Generator:
         high, low = derive_key(self.seed, "augment", self.stream, *context)
         return torch.Generator().manual_seed(high << 31 ^ low)
+
+
+@dataclass(frozen=True)
+class JoinedDraws:
+    """The draws for a mini-batch of several streams, in whose order its images stand.
+
+    parts: the draws of each stream, and how many images it has in the mini-batch.
+    """
+
+    parts: tuple[tuple[Draws, int], ...]
+
+    def uniform(self, ids: Tensor, epoch: int, purpose: str, count: int) -> Tensor:
+        """As of ``Draws``, each image by its own stream."""
+        shares = torch.split(ids, [size for _, size in self.parts])
+        found = [
+            draws.uniform(share, epoch, purpose, count)
+            for (draws, _), share in zip(self.parts, shares, strict=True)
+        ]
+        return torch.cat(found)
+
+
+def joined(parts: Sequence[tuple[Draws, int]]) -> Draws | JoinedDraws:
+    """The draws of one stream, or of several together."""
+    return parts[0][0] if len(parts) == 1 else JoinedDraws(tuple(parts))

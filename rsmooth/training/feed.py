@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from rsmooth.data.items import AnyData
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.training.distributed import Ranks
-from rsmooth.training.draws import Draws
+from rsmooth.training.draws import Draws, JoinedDraws, joined
 from rsmooth.training.plan import Step, plan_epoch
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.sampling import EpochStart, check_state, check_weights
@@ -23,7 +25,7 @@ class Given(NamedTuple):
     """What this process is given for one step; the tensors are as in ``Batch``.
 
     scale: what the sum of the images' losses is multiplied by.
-    draws: of the source that the images come from.
+    draws: of the sources that the images come from.
     """
 
     x: Tensor
@@ -32,7 +34,7 @@ class Given(NamedTuple):
     ids: Tensor
     extras: Mapping[str, Tensor]
     scale: float
-    draws: Draws
+    draws: Draws | JoinedDraws
 
 
 class Feed:
@@ -74,38 +76,70 @@ class Feed:
     def plan(self, epoch: int) -> list[Step]:
         """The steps of an epoch."""
         recipe = self._recipe
-        return plan_epoch(self._sources, epoch, recipe.batch_size, recipe.num_noise, self._weights)
+        return plan_epoch(
+            self._sources,
+            epoch,
+            recipe.batch_size,
+            recipe.num_noise,
+            self._weights,
+            recipe.unlabelled_share,
+        )
 
     def steps(self, steps: Sequence[Step], epoch: int) -> Iterator[Given]:
         """What each of the steps is given; one image of scale 0 where the share would be empty."""
+        parts = [self._parts(step) for step in steps]
         streams = []
         for which, source in enumerate(self._sources):
-            mine = [step for step in steps if step.source == which]
-            visits = [self._share(step.visits) for step in mine if step.visits is not None]
-            shares = [self._share(step.positions) for step in mine]
+            mine = [part for given in parts for part in given if part.source == which]
+            visits = [part.visits for part in mine if part.visits is not None]
+            shares = [part.positions for part in mine]
             streams.append(source.batches(shares, epoch, visits or None))
-        for step in steps:
-            yield self._given(step, next(streams[step.source]), epoch)
+        for step, given in zip(steps, parts, strict=True):
+            images = [next(streams[part.source]) for part in given]
+            yield self._given(step, given, images, epoch)
 
-    def _given(self, step: Step, images: Images, epoch: int) -> Given:
-        x, targets, ids = images
-        source = self._sources[step.source]
-        visits = None if step.visits is None else self._share(step.visits).to(ids.device)
-        noise = source.draws.noise(
-            ids, epoch, self._recipe.num_noise, x.shape[1:], self._noise, visits
-        )
+    def _parts(self, step: Step) -> list[Step]:
+        """What this process takes of each source for a step."""
+        first = replace(step, others=())
+        parts = [first, *(Step(source, positions) for source, positions in step.others)]
+        mine = [self._share(part) for part in parts]
+        # One image where there is none, so that the process keeps in step with the others.
+        return [part for part in mine if len(part)] or [_first_image(first)]
+
+    def _given(
+        self, step: Step, parts: Sequence[Step], images: Sequence[Images], epoch: int
+    ) -> Given:
+        noises = [
+            self._noise_of(part, *one, epoch) for part, one in zip(parts, images, strict=True)
+        ]
+        xs, targets, ids = zip(*images, strict=True)
         extras = {}
         if self._extras:
-            positions = self._share(step.positions).to(self._device)
+            positions = parts[0].positions.to(self._device)
             extras = {name: column[positions] for name, column in self._extras.items()}
-        present = len(self._ranks.share(step.positions)) > 0
+        present = any(len(self._ranks.share(part)) for part in _positions(step))
+        sources = [self._sources[part.source] for part in parts]
         # DDP averages over processes what must be the mean over images, however unequal the shares.
-        scale = source.weight * self._ranks.size / len(step.positions) if present else 0.0
-        return Given(x, targets, noise, ids, extras, scale, source.draws)
+        scale = sources[0].weight * self._ranks.size / len(step) if present else 0.0
+        draws = joined([(source.draws, len(one)) for source, one in zip(sources, ids, strict=True)])
+        return Given(
+            _joined(xs),
+            _joined(_alike(targets)),
+            _joined(noises),
+            _joined(ids),
+            extras,
+            scale,
+            draws,
+        )
 
-    def _share(self, values: Tensor) -> Tensor:
-        share = self._ranks.share(values)
-        return share if len(share) else values[:1]
+    def _noise_of(self, part: Step, x: Tensor, _: Tensor, ids: Tensor, epoch: int) -> Tensor:
+        visits = None if part.visits is None else part.visits.to(ids.device)
+        draws, copies = self._sources[part.source].draws, self._recipe.num_noise
+        return draws.noise(ids, epoch, copies, x.shape[1:], self._noise, visits)
+
+    def _share(self, part: Step) -> Step:
+        visits = None if part.visits is None else self._ranks.share(part.visits)
+        return Step(part.source, self._ranks.share(part.positions), visits)
 
     def state(self) -> dict[str, Any]:
         """The weights of the sampling, and what the method keeps, for a checkpoint."""
@@ -114,3 +148,25 @@ class Feed:
     def restore(self, state: dict[str, Any]) -> None:
         """Go back to where ``state`` was taken."""
         self._weights, self._method_state = state["weights"], state["state"]
+
+
+def _first_image(step: Step) -> Step:
+    visits = None if step.visits is None else step.visits[:1]
+    return Step(step.source, step.positions[:1], visits)
+
+
+def _positions(step: Step) -> list[Tensor]:
+    return [step.positions, *(positions for _, positions in step.others)]
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
+
+
+def _alike(targets: Sequence[Tensor]) -> list[Tensor]:
+    """Labels as class probabilities, where any of the targets are probabilities."""
+    soft = next((each for each in targets if each.ndim == 2), None)
+    if soft is None or len(targets) == 1:
+        return list(targets)
+    classes = soft.shape[1]
+    return [one_hot(each, classes).to(soft.dtype) if each.ndim == 1 else each for each in targets]

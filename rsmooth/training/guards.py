@@ -101,7 +101,7 @@ def _remedy(recipe: Recipe) -> str:
     steps = [f"a lower lr (it is {recipe.lr:g})"]
     if recipe.clip_grad_norm is None:
         steps.append("gradient clipping (clip_grad_norm=1)")
-    if recipe.attack is not None:
+    if recipe.epsilon_at(float(recipe.epochs)) > 0:
         steps.append(f"a longer warm-up of epsilon (warmup_epochs is {recipe.warmup_epochs})")
     if recipe.num_noise > 1:
         steps.append(f"a smaller num_noise (it is {recipe.num_noise})")

@@ -23,7 +23,7 @@ from rsmooth.training.checkpoint import Interruption, RunFolder
 from rsmooth.training.course import Course
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.feed import Feed, Given
-from rsmooth.training.meter import Totals, evaluate
+from rsmooth.training.meter import Totals, certified_share, evaluate
 from rsmooth.training.metrics import History, Row, epoch_metrics, judge
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.singles import in_our_words
@@ -188,10 +188,28 @@ class Run:
         )
         judge(held_out, self.recipe, self.course, "validation")
         accuracy = held_out.accuracy or 0.0
-        if accuracy > self.best:
-            self.best = accuracy
+        row: Row = {"validation_loss": held_out.mean_loss, "validation_accuracy": accuracy}
+        score: float | None = accuracy
+        if self.recipe.certified_images:
+            # Before epsilon has its full value, the best model would be one that is not robust yet.
+            score = self._certified(self.job.validation) if self.course.past_warmup else None
+            row |= {} if score is None else {"validation_certified_accuracy": score}
+        if score is not None and score > self.best:
+            self.best = score
             self._save_model("best.pt", self.shown)
-        return {"validation_loss": held_out.mean_loss, "validation_accuracy": accuracy}
+        return row
+
+    def _certified(self, held_out: ImageData | FolderData) -> float:
+        """The share of the first validation images that are right and certified."""
+        count = min(len(held_out), self.recipe.certified_images)
+        return certified_share(
+            self.shown,
+            held_out.subset(range(count)),
+            self.recipe.certified,
+            batch_size=self.recipe.batch_size,
+            device=self.device,
+            ranks=self.ranks,
+        )
 
     def _save_model(self, name: str, g: SmoothedClassifier) -> None:
         if self.folder is not None and self.ranks.first:

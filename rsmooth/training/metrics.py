@@ -28,6 +28,7 @@ def epoch_metrics(totals: Totals, course: Course, precision: Precision) -> Row:
     }
     if totals.accuracy is not None:
         row["train_accuracy"] = totals.accuracy
+    row |= {f"train_{name}": value for name, value in totals.figures.items()}
     return row
 
 

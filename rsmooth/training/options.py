@@ -42,10 +42,16 @@ def check_numbers(recipe: Any) -> None:
     check_above_zero(
         recipe, "lr", "lr_gamma", "checkpoint_seconds", "budget_seconds", "clip_grad_norm"
     )
-    check_at_least_zero(recipe, "weight_decay", "warmup_epochs", "workers")
+    check_at_least_zero(recipe, "weight_decay", "warmup_epochs", "warmup_from", "workers")
     check_range(recipe, "momentum", lambda value: 0 <= value < 1, "within [0, 1)")
     check_range(recipe, "seed", lambda value: -(2**63) <= value < 2**64, "an integer of 64 bits")
     check_range(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
+    check_range(
+        recipe,
+        "unlabelled_share",
+        lambda value: value is None or 0 < value < 1,
+        "within (0, 1), or None for batches of their own",
+    )
     check_range(
         recipe,
         "lr_milestones",
@@ -88,7 +94,7 @@ def check_choices(recipe: Any) -> None:
     for name, known in (
         ("optimizer", ("sgd", "adam", "adamw")),
         ("schedule", ("step", "milestones", "one-cycle", "cosine")),
-        ("warmup_per", ("epoch", "step")),
+        ("warmup_per", ("epoch", "step", "smoothed")),
         ("budget_clock", ("process", "wall")),
         ("precision", ("float32", "bfloat16", "auto")),
     ):
@@ -97,6 +103,11 @@ def check_choices(recipe: Any) -> None:
         raise ValueError(
             "expected lr_milestones with schedule='milestones' and with no other, got "
             f"{recipe.lr_milestones} with {recipe.schedule!r}"
+        )
+    if recipe.warmup_from > recipe.warmup_epochs:
+        raise ValueError(
+            "expected warmup_from <= warmup_epochs, the epoch at which epsilon has its full value, "
+            f"got {recipe.warmup_from} and {recipe.warmup_epochs}"
         )
     if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
         raise ValueError(

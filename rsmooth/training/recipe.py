@@ -15,6 +15,7 @@ from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision
+from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.smoothed import SmoothedClassifier
@@ -65,11 +66,15 @@ class Recipe:
     schedule: "step" (times lr_gamma every lr_step_epochs), "milestones" (times lr_gamma at each of
         lr_milestones), "one-cycle" (up over 30 % of the run, down to 0; lr is its peak) or "cosine"
         (down to 0).
-    warmup_epochs: epochs in which the attack's epsilon grows linearly to its full value.
-    warmup_per: whether epsilon grows from "epoch" to epoch, as published, or from "step" to step.
+    warmup_epochs: epochs until the attack's epsilon has its full value; it grows linearly.
+    warmup_from: the epoch at which that begins; before it epsilon is 0.
+    warmup_per: whether epsilon grows from "epoch" to epoch, as published, from "step" to step, or
+        from step to step along the "smoothed" ramp of CROWN-IBP.
     clip_grad_norm: largest norm of the whole gradient; None leaves it alone.
     ema_decay: decay of a moving average of the weights, which is then validated and saved; None
         for none. The decay grows to it over the first steps.
+    unlabelled_share: share of pseudo-labelled images in every mini-batch, where there are some;
+        None for whole batches of them that take turns with the labelled ones.
     frozen_parts: names of sub-modules of the base that neither train nor leave eval mode.
     augment: random crop and flip; None means as the data set says, or else for images with colour.
         Image folders crop by themselves, and so may data sets with random transforms, for which
@@ -112,9 +117,11 @@ class Recipe:
     lr_gamma: float = 0.1
     lr_milestones: Sequence[int] = ()
     warmup_epochs: int = 10
+    warmup_from: int = 0
     warmup_per: WarmUp = "epoch"
     clip_grad_norm: float | None = None
     ema_decay: float | None = None
+    unlabelled_share: float | None = None
     frozen_parts: Sequence[str] = ()
     augment: bool | None = None
     seed: int = 0
@@ -136,6 +143,13 @@ class Recipe:
     searches: ClassVar[bool] = False
     # The extras that ``losses`` cannot do without, each class probabilities (N, K).
     needs: ClassVar[tuple[str, ...]] = ()
+    # Whether it trains without noise, for deterministic certificates.
+    without_noise: ClassVar[bool] = False
+    # How many validation images are certified after each epoch, once epsilon has its full value.
+    # The best model is the one with the most of them; at 0 accuracy under noise decides.
+    certified_images: ClassVar[int] = 0
+    # Names of the figures that ``losses`` notes; their means over the epoch are recorded.
+    figures: ClassVar[tuple[str, ...]] = ()
     # To be changed where a method comes to compute something else.
     computes: ClassVar[str] = ""
 
@@ -190,7 +204,23 @@ class Recipe:
         """The attack's epsilon at a progress in epochs, such as 2.25, a quarter into the third."""
         if self.attack is None:
             return 0.0
-        return warmed_up(self.attack.epsilon, progress, self.warmup_epochs, self.warmup_per)
+        return self.grown(self.attack.epsilon, progress)
+
+    def grown(self, epsilon: float, progress: float) -> float:
+        """What ``epsilon`` has grown to at a progress in epochs, as the warm-up's options say."""
+        return warmed_up(
+            epsilon, progress, self.warmup_epochs, self.warmup_per, since=self.warmup_from
+        )
+
+    def check_noise(self, noise: NoiseDistribution) -> None:
+        """ValueError for a noise under which this method cannot train. Here: none is refused."""
+
+    def certified(self, g: SmoothedClassifier, x: Tensor, y: Tensor) -> Tensor:
+        """Whether each image is right and certified at the full epsilon: (B,).
+
+        For methods with ``certified_images``. g: in eval mode. x: images (B, C, H, W). y: labels.
+        """
+        raise NotImplementedError
 
     def trained_parameters(self, base: nn.Module) -> list[nn.Parameter]:
         """The parameters that training changes.

@@ -25,7 +25,7 @@ from torch.optim.lr_scheduler import (
 Build = Callable[[torch.optim.SGD], LRScheduler]
 
 Schedule = Literal["step", "milestones", "one-cycle", "cosine"]
-WarmUp = Literal["epoch", "step"]
+WarmUp = Literal["epoch", "step", "smoothed"]
 BudgetClock = Literal["process", "wall"]
 # Table entries over a whole one-cycle or cosine run; neighbours differ by < 0.04 % of the peak.
 POINTS = 10_000
@@ -87,18 +87,54 @@ def _tabulate(build: Build, lr: float, length: int) -> list[float]:
     return table
 
 
-def warmed_up(epsilon: float, progress: float, warmup_epochs: float, per: WarmUp) -> float:
-    """The attack's epsilon, which grows linearly to ``epsilon`` over ``warmup_epochs``.
+def warmed_up(
+    epsilon: float, progress: float, warmup_epochs: float, per: WarmUp, since: float = 0
+) -> float:
+    """The epsilon of training, which grows to ``epsilon`` until epoch ``warmup_epochs``.
 
     per: "epoch" gives min(epsilon, (epoch + 1) * epsilon / warmup_epochs) with the epoch from 0, as
         the published SmoothAdv code does. "step" counts the progress within the epoch too, from 0.
+        "smoothed" counts it too, along ``smoothed_ramp``.
+    since: the epoch at which the growth begins; before it epsilon is 0.
 
-    Below one epoch there is no warm-up.
+    Where it begins less than an epoch before ``warmup_epochs`` there is no warm-up.
     """
-    if warmup_epochs < 1:
+    length = warmup_epochs - since
+    if progress < since:
+        return 0.0
+    if length < 1:
         return epsilon
-    passed = int(progress) + 1 if per == "epoch" else progress
-    return min(epsilon, passed * epsilon / warmup_epochs)
+    if per == "smoothed":
+        return smoothed_ramp(progress, since, warmup_epochs, epsilon)
+    passed = int(progress) + 1 - since if per == "epoch" else progress - since
+    return min(epsilon, passed * epsilon / length)
+
+
+def smoothed_ramp(progress: float, start: float, end: float, largest: float) -> float:
+    """A growth from 0 to ``largest`` that begins gently: a fourth power, then a line.
+
+        smoothed_ramp(progress, 1, 81, 2 / 255)
+
+    It is 0 up to ``start``, grows with the fourth power over the first quarter, then along the
+    tangent to ``largest`` at ``end``. The ramp of CROWN-IBP and of fast IBP (Shi et al. 2021,
+    arXiv:2103.17268).
+    """
+    if progress >= end:
+        return largest
+    quarter, passed = (end - start) / 4, max(progress - start, 0.0)
+    # Value and slope of a t^4 join a line to the end, three quarters further.
+    factor = largest / (3 * quarter * 4 * quarter**3 + quarter**4)
+    if passed < quarter:
+        return factor * passed**4
+    return factor * (quarter**4 + 4 * quarter**3 * (passed - quarter))
+
+
+def between(first: float, last: float, share: float) -> float:
+    """``first`` at share 0, ``last`` at share 1, and a line between: kappa and beta along a ramp.
+
+    between(1.0, 0.5, epsilon / largest)
+    """
+    return first + (last - first) * min(max(share, 0.0), 1.0)
 
 
 class TrainingClock:

@@ -58,6 +58,7 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     device = local_device(_device(g))
     g.to(device)
     _check(recipe, wanted)
+    recipe.check_noise(g.noise)
     guards.remark(recipe, g.noise)
     data = _training_data(wanted.train_data, g)
     held_out = None if wanted.validation is None else _held_out(wanted.validation, g)
@@ -154,6 +155,11 @@ def _check(recipe: Recipe, wanted: Wanted) -> None:
         raise ValueError(
             f"expected extras or unlabelled images, got both ({', '.join(wanted.extras)}); the "
             "unlabelled images have no such columns"
+        )
+    if recipe.unlabelled_share is not None and wanted.unlabelled.weight != 1:
+        raise ValueError(
+            "expected a weight of 1 for pseudo-labelled images that share the mini-batches, got "
+            f"{wanted.unlabelled.weight:g}; let unlabelled_share say how much they count"
         )
     if wanted.unlabelled.probabilities is not None and not recipe.soft_labels:
         raise ValueError(

@@ -17,7 +17,7 @@ from rsmooth.training.averaging import MovingAverage
 from rsmooth.training.batch import Batch, When, check_losses
 from rsmooth.training.compilation import compiled
 from rsmooth.training.distributed import Ranks
-from rsmooth.training.draws import Draws
+from rsmooth.training.draws import Draws, JoinedDraws
 from rsmooth.training.graphs import CudaRecorder, Recorder, Replayed
 from rsmooth.training.meter import Meter
 from rsmooth.training.recipe import Recipe
@@ -41,8 +41,9 @@ class Stepper:
         fold = (recipe.attack is not None or recipe.searches) and recipe.fold_attack
         self.views = Views(g, trained, base, precision, fold=fold)
         self.average = None if recipe.ema_decay is None else MovingAverage(g, recipe.ema_decay)
-        self.meter = Meter(g.num_classes, self.device)
-        self.when, self.draws, self._names = When(0, 0.0), Draws(recipe.seed), tuple[str, ...]()
+        self.meter = Meter(g.num_classes, self.device, recipe.figures)
+        self.when, self._names = When(0, 0.0), tuple[str, ...]()
+        self.draws: Draws | JoinedDraws = Draws(recipe.seed)
         self._losses = ranks.wrap(_Losses(recipe, base))
         self._recorder = self._choose_recorder()
         self._update = Replayed(self._work, self._recorder)
@@ -103,7 +104,7 @@ class Stepper:
             clip_grad_norm_(self.parameters, self.recipe.clip_grad_norm)
         self.optimizer.step()
         if scale:
-            self.meter.add(losses.detach(), batch.first_log_probs, batch.y)
+            self.meter.add(losses.detach(), batch.first_log_probs, batch.y, batch.notes)
 
     def _moving(self, what: str) -> When:
         """Where the run is, for a method that asks; in a recorded step it would not move."""

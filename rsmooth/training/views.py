@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.attacks.view import PrecisionView
+from rsmooth.bounds.graph import Graph
+from rsmooth.bounds.tracing import trace_network
 from rsmooth.models.folding import fold_batchnorm, refold
 from rsmooth.models.precision import Precision, autocast
 from rsmooth.models.state import copied
@@ -47,6 +49,7 @@ class Views:
         )
         self._attacked.eval()
         self._stale = True
+        self._graph: Graph | None = None
 
     def log_probs(self, points: Tensor) -> Tensor:
         """A pass in train mode, after which the folded view is out of date."""
@@ -69,6 +72,13 @@ class Views:
         whole = self.attacked()
         seen = PrecisionView(whole, named_part(whole.base, part), self._precision, self._device)
         return seen.eval()
+
+    def graph(self) -> Graph:
+        """The steps of the base in train mode, for bounds; a pass of it may move statistics."""
+        self._stale = True
+        if self._graph is None:
+            self._graph = trace_network(self.module)
+        return self._graph
 
     def attacked(self) -> SmoothedClassifier:
         """The eval-mode view, up to date."""

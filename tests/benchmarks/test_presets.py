@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -21,6 +22,7 @@ from benchmarks.presets import (
 from rsmooth.certify import CertifySettings
 from rsmooth.config.parts import build_model, build_trainer
 from rsmooth.data import DataSplits
+from rsmooth.plumbing.values import pixel_value
 
 SPLITS = {"digits": (1, 8, 8), "npz": (3, 32, 32), "folder": (3, 224, 224)}
 
@@ -29,7 +31,12 @@ def check_arms(preset: Preset) -> None:
     """Build what every arm asks for, all but the data; each kind of model once."""
     built: set[str] = set()
     for arm in preset.arms:
-        train, certify = arm.train_options(Path("runs")), dict(arm.certify or {})
+        certify = dict(arm.certify or {})
+        check_certify(certify)
+        if arm.train is None:
+            assert certify["source"]
+            continue
+        train = arm.train_options(Path("runs"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             build_trainer(
@@ -42,9 +49,17 @@ def check_arms(preset: Preset) -> None:
             )
             build_model(train["model"], splits)
             built.add(str(train["model"]))
-        for name in ("skip", "max", "images", "workers", "split", "dataset", "device"):
-            certify.pop(name, None)
-        CertifySettings(**certify)
+
+
+def check_certify(certify: dict[str, Any]) -> None:
+    """The options of samples make settings; those of bounds are the ones of deterministic runs."""
+    for name in ("skip", "max", "images", "workers", "split", "dataset", "device"):
+        certify.pop(name, None)
+    if certify.get("norm") == "linf":
+        assert set(certify) <= {"norm", "epsilons", "bounds", "source", "ensemble", "rule"}
+        assert all(0 < pixel_value(epsilon) < 1 for epsilon in certify["epsilons"])
+        return
+    CertifySettings(**certify)
 
 
 @pytest.mark.parametrize("tiny", [False, True])
@@ -95,6 +110,24 @@ def test_the_grid_follows_the_published_pairs_of_sigma_and_epsilon() -> None:
         for train in arms
         if train.get("attack")
     )
+
+
+def test_an_arm_may_certify_models_of_others_alone(tmp_path: Path) -> None:
+    arms = {arm.name: arm for arm in load_preset("linf-digits").arms}
+    both, second = arms["wong-kolter-voting"], arms["wong-kolter-2"]
+    assert both.needs == ["wong-kolter", "wong-kolter-2"]
+    assert second.needs == []
+    later = next(a for a in load_preset("linf-cifar10-cpu").arms if a.name == "wong-kolter-2")
+    assert later.needs == ["wong-kolter"]
+    assert later.train_options(tmp_path)["earlier"] == [tmp_path / "wong-kolter"]
+    options = both.certify_options(tmp_path)
+    assert options["source"] == tmp_path / "wong-kolter"
+    assert options["ensemble"] == [tmp_path / "wong-kolter-2"]
+    assert options["out"] == tmp_path / "wong-kolter-voting" / "certificates.jsonl"
+    assert second.certify_options(tmp_path)["source"] == tmp_path / "wong-kolter-2"
+    assert "audit" not in both.as_dict()
+    assert second.as_dict()["audit"] == {"steps": 20}
+    assert load_preset("digits").arms[0].as_dict().keys() == {"train", "certify"}
 
 
 def test_unknown_presets_arms_and_keys_are_named(tmp_path: Path) -> None:

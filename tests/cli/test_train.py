@@ -12,6 +12,7 @@ import yaml
 
 from rsmooth.cli import main
 from rsmooth.cli.train import _summarise
+from rsmooth.smoothed import SmoothedClassifier
 from tests.cli.helpers import CERTIFY, TINY, error_of
 
 
@@ -174,10 +175,74 @@ def test_wrong_types_name_the_option(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "option hidden: expected a list such as [128, 64], got 64" in text
 
 
+BOUNDS = [
+    *("--trainer.epsilon", "4/255", "--trainer.epochs", "2", "--trainer.warmup_epochs", "1"),
+    *("--trainer.warmup_from", "0", "--trainer.batch_size", "256", "--trainer.augment", "false"),
+]
+
+
+def test_a_trainer_of_bounds_trains_without_noise(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a word on sigma; another trainer does so where sigma is 0."""
+    for name, options in (("ibp", BOUNDS), ("gaussian", ["--sigma", "0", *BOUNDS[2:4]])):
+        run = tmp_path / name
+        small = ["--model", "small-cnn", "--model.width", "2", "--progress", "false"]
+        assert main(["train", str(run), "--trainer", name, *options, *small]) == 0
+        said = capsys.readouterr().out
+        assert "accuracy under noise" not in said
+        assert said.endswith(f"see rsmooth certify {run} --norm linf --epsilons 2/255\n")
+        assert ("certified" in said.split(";")[0]) == (name == "ibp")
+        g = SmoothedClassifier.load(run / "model.pt")
+        assert g.sigma == 0
+        config = yaml.safe_load((run / "config.yaml").read_text())
+        assert config["sigma"] == 0.0
+
+
+def test_a_later_stage_learns_what_the_earlier_ones_leave(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--model", "small-cnn", "--model.width", "2", "--progress", "false"]
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert main(["train", str(first), "--trainer", "ibp", *BOUNDS, *small]) == 0
+    stage = ["--trainer", "ibp", *BOUNDS, *small, "--earlier", f"[{first}]"]
+    assert main(["train", str(second), *stage]) == 0
+    images = [
+        json.loads((run / "metrics.jsonl").read_text().splitlines()[0])["images"]
+        for run in (first, second)
+    ]
+    assert 0 < images[1] <= images[0]
+    assert yaml.safe_load((second / "config.yaml").read_text())["earlier"] == [str(first)]
+    text = error_of(
+        capsys, "train", str(tmp_path / "new"), "--sigma", "1", "--earlier", f"[{first}]", *small
+    )
+    assert "expected earlier stages with a trainer that learns bounds" in text
+
+
+def test_images_without_labels_may_be_those_held_out(run: Path, tmp_path: Path) -> None:
+    """None of them is one of the labelled ones."""
+    taught = tmp_path / "taught"
+    few = ["--dataset", "digits", "--dataset.validation", "0.9"]
+    options = [
+        *("--sigma", "0.5", *few, "--model", "small-cnn", "--model.width", "2"),
+        *("--unlabelled", "digits", "--unlabelled.validation", "0.9"),
+        *("--unlabelled_split", "validation", "--teacher", str(run)),
+        *("--trainer.epochs", "1", "--trainer.unlabelled_share", "0.5", "--progress", "false"),
+    ]
+    assert main(["train", str(taught), *options]) == 0
+    row = json.loads((taught / "metrics.jsonl").read_text().splitlines()[0])
+    assert row["images"] == 2 * 130
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--sigma", "0"], "expected a finite sigma > 0"),
+        (["--sigma", "-1"], "expected a finite sigma"),
+        (["--noise", "uniform", "--noise.half_width", "0"], "expected a finite half_width > 0"),
+        (
+            ["--sigma", "1", "--trainer", "ibp", *BOUNDS],
+            "expected a classifier without noise for IntervalTraining",
+        ),
         (["--sigma", "1", "--trainer.epocs", "3"], "did you mean epochs"),  # of the default trainer
         (
             ["--sigma", "1", "--trainer", "smoothadv", "--attack", "pgd"],
@@ -282,7 +347,7 @@ def test_a_method_without_answers_is_summed_up_without_accuracy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Such as a denoiser, which never asks the classifier."""
-    _summarise(tmp_path, {"train_loss": 0.5}, "training")
+    _summarise(tmp_path, {"train_loss": 0.5}, "training", noisy=True)
     assert capsys.readouterr().out == f"trained {tmp_path}: see rsmooth certify {tmp_path}\n"
 
 

@@ -20,6 +20,9 @@ def test_noise_by_sigma_or_by_spec() -> None:
         build_noise(None, "uniform")
     with pytest.raises(ValueError, match="expected a finite half_width > 0, got 0"):
         build_noise(None, {"name": "uniform", "half_width": 0})
+    with pytest.raises(ValueError, match="expected a finite sigma > 0, got 0"):
+        build_noise(0.0, None)
+    assert build_noise(0.0, None, zero=True) == Gaussian(0.0)
 
 
 def test_gaussian_noise_is_written_as_it_always_was() -> None:

@@ -22,6 +22,8 @@ SHORT = {"epochs": 2, "batch_size": 10, "warmup_epochs": 0, "lr": 0.05}
 def test_every_registered_trainer_learns(name: str) -> None:
     """Against an attack that is too weak to prevent it."""
     chosen = build(name, epochs=12, batch_size=12, lr=0.1, warmup_epochs=0)
+    if chosen.optimizer == "adam":
+        chosen = replace(chosen, lr=0.01)
     if chosen.attack is not None:
         chosen = replace(chosen, attack=replace(chosen.attack, epsilon=0.1))
     g, data = suited(chosen), images()
@@ -35,11 +37,13 @@ def test_every_registered_trainer_learns(name: str) -> None:
 
 @pytest.mark.parametrize("name", TRAINERS.own_names())
 def test_every_registered_trainer_takes_bfloat16_and_a_time_budget(name: str) -> None:
-    options: dict[str, Any] = {"precision": "bfloat16", "budget_seconds": 0.1, "lr": 0.05}
+    # Bounds are not sound in fewer bits.
+    precision = "float32" if TRAINERS.get(name).without_noise else "bfloat16"
+    options: dict[str, Any] = {"precision": precision, "budget_seconds": 0.1, "lr": 0.05}
     chosen, data = build(name, epochs=4, batch_size=12, **options), images()
     g = suited(chosen)
     history = chosen.fit(g, data, extras=extras_for(chosen, data), progress=False)
-    assert {row["precision"] for row in history} == {"bfloat16"}
+    assert {row["precision"] for row in history} == {precision}
     assert sum(row["steps"] for row in history) >= 1
     assert bool(weights(g).isfinite().all())
 
@@ -48,6 +52,8 @@ def test_every_registered_trainer_takes_bfloat16_and_a_time_budget(name: str) ->
 def test_every_registered_trainer_is_stopped_where_it_diverges(name: str) -> None:
     """With a learning rate at which nothing can be learnt."""
     chosen, data = build(name, epochs=20, batch_size=12, lr=1e9), images()
+    if chosen.optimizer == "adam":  # whose steps are as long as lr says, whatever the gradient
+        chosen = replace(chosen, lr=1e30)
     g = suited(chosen, "mlp")
     with pytest.raises(TrainingCollapsed):
         chosen.fit(g, data, extras=extras_for(chosen, data), progress=False)

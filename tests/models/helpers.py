@@ -13,6 +13,11 @@ SMALL = {
     "mlp": {"in_channels": 1, "image_size": 16},
     "resnet50": {},
     "resnet9": {"in_channels": 1, "width": 8},
+    "wrn-28-10": {"in_channels": 1, "depth": 10, "widen": 1},
+    **{
+        name: {"in_channels": 1, "image_size": 16, "width": 4}
+        for name in ("wk-small", "wk-large", "wk-resnet", "cnn7", "dm-large", "cnn7-bn")
+    },
     "patch-cnn": {"in_channels": 1, "widths": (8, 16)},
 }
 

@@ -58,11 +58,15 @@ def check_same_function(model, x, *, folds, rest=0):
     return model, folded
 
 
+# Batch norms that no convolution feeds alone: those that read a sum.
+LEFT = {"wrn-28-10": 4}
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_every_model_folds_where_convolutions_feed_batch_norms(name):
     model, x = build(name)
-    pooled = count(model, nn.MaxPool2d) if name == "patch-cnn" else 0  # before a batch norm
-    check_same_function(model, x, folds=count(model, nn.BatchNorm2d) - pooled, rest=pooled)
+    left = count(model, nn.MaxPool2d) if name == "patch-cnn" else LEFT.get(name, 0)
+    check_same_function(model, x, folds=count(model, nn.BatchNorm2d) - left, rest=left)
 
 
 def test_the_copy_is_frozen_in_eval_mode_and_separate():

@@ -56,7 +56,13 @@ def fake_cuda(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeTensorMode]:
             patch.setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
         patch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
         patch.setattr(nn.Module, "_apply", _replace_tensors)
-        patch.setattr(torch.autograd, "grad", lambda loss, x: (torch.zeros_like(x),))
+        patch.setattr(
+            torch.autograd,
+            "grad",
+            lambda loss, x, *_, **__: tuple(
+                map(torch.zeros_like, x if isinstance(x, (list, tuple)) else [x])
+            ),
+        )
         patch.setattr(torch.autograd, "backward", _zero_gradients)
         caches: list[Any] = [philox.device_keys, l2._plateau_direction]
         for cache in caches:

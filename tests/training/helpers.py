@@ -53,6 +53,11 @@ def classifier(
     return SmoothedClassifier(base, sigma, CLASSES)
 
 
+# What trainers must be given, or have defaults of that are made for long runs.
+OF_BOUNDS: dict[str, Any] = {"epsilon": 0.02, "warmup_from": 0, "warmup_epochs": 1}
+OPTIONS = dict.fromkeys(("ibp", "crown-ibp", "mtl-ibp", "sabr", "wong-kolter"), OF_BOUNDS)
+
+
 def build(name: str, **options: Any) -> Trainer:
     """A registered trainer with an attack if it wants one, on whichever target it wants.
 
@@ -61,6 +66,7 @@ def build(name: str, **options: Any) -> Trainer:
     copies = inspect.signature(TRAINERS.get(name)).parameters["num_noise"].default
     if "batch_size" in options and copies > options["batch_size"]:
         options = {"num_noise": 4, **options}
+    options = {**OPTIONS.get(name, {}), **options}
     wanted: list[Attack | None] = [
         None,
         PGD(epsilon=0.5, steps=2),
@@ -78,8 +84,11 @@ def build(name: str, **options: Any) -> Trainer:
 
 
 def suited(trainer: Trainer, name: str = "small-cnn") -> SmoothedClassifier:
-    """A ``classifier``, behind a denoiser for a trainer that leaves the classifier alone."""
-    g = classifier(name)
+    """A ``classifier``, behind a denoiser for a trainer that leaves the classifier alone.
+
+    It has noise unless the trainer is one without.
+    """
+    g = classifier(name, sigma=0.0 if trainer.without_noise else 0.25)
     if "classifier" not in trainer.frozen_parts:
         return g
     # From three layers on it has batch norm, as small-cnn has.

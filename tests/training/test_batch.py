@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks import PGD, SmoothAdvPGD
+from rsmooth.bounds import margin_bounds, pixel_box
 from rsmooth.defenses import Trainer
 from rsmooth.noise import Gaussian, Uniform
 from rsmooth.objectives import naive
@@ -248,3 +249,32 @@ def test_a_method_may_run_a_part_and_know_the_step() -> None:
         lambda batch: batch.through("1", batch.x).dtype, classifier("mlp"), precision="bfloat16"
     )
     assert set(half) == {torch.float32}
+
+
+def test_figures_are_noted_per_image_or_as_one_number() -> None:
+    """Their means are in the metrics under train_."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Noting(Trainer):
+        figures = ("even", "share")
+
+        def losses(self, batch: Batch) -> Tensor:
+            batch.note(even=batch.y % 2 == 0, share=batch.progress)
+            return super().losses(batch)
+
+    history = Noting(**OPTIONS).fit(classifier(), images(), progress=False)
+    assert [row["train_even"] for row in history] == [pytest.approx(2 / 3)] * 2
+    assert [row["train_share"] for row in history] == [pytest.approx(0.375), pytest.approx(1.375)]
+
+
+def test_bounds_are_traced_once_and_are_of_the_present_weights() -> None:
+    def look(batch: Batch) -> Any:
+        done = batch.bounds(pixel_box(batch.x, 0.01))
+        module = batch.module
+        expected = margin_bounds(module, batch.x, batch.y, epsilon=0.01, method="ibp")
+        torch.testing.assert_close(done.margins(batch.y, "ibp"), expected)
+        return batch.views.graph()
+
+    graphs = seen(look)
+    assert len(graphs) == 8
+    assert all(graph is graphs[0] for graph in graphs)

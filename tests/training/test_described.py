@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rsmooth.attacks import PGD
 from rsmooth.defenses import Consistency, Stability, Trainer
 from rsmooth.noise import Uniform
 from rsmooth.objectives import naive
@@ -27,6 +28,13 @@ def test_what_changes_the_result_is_in_and_the_rest_is_not() -> None:
     assert described["lr"] == 0.1
     assert not {"workers", "tensorboard", "cuda_graphs", "checkpoint_seconds"} & set(described)
     assert described_defaults(Trainer()) == {name: described[name] for name in ADDED}
+
+
+def test_an_attack_is_described_as_before_its_norm_was_an_option() -> None:
+    described = describe(Trainer(attack=PGD(epsilon=0.5, steps=2)))["attack"]
+    assert "norm" not in described
+    far = describe(Trainer(attack=PGD(epsilon=0.5, steps=2, norm="linf")))["attack"]
+    assert far == {**described, "norm": "linf"}
 
 
 def begin(folder: Path, trainer: Trainer) -> None:

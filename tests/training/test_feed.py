@@ -10,7 +10,7 @@ from torch import Tensor
 from rsmooth.defenses import PseudoLabels, Trainer
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.distributed import Ranks
-from rsmooth.training.draws import Draws
+from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.feed import Feed
 from rsmooth.training.sources import as_source
 from tests.training.helpers import images
@@ -80,3 +80,48 @@ def test_the_state_is_the_sampling() -> None:
     assert other.state()["state"] == {"seen": 3}
     drawn = torch.cat([step.positions for step in other.plan(0) if step.source == 0])
     assert drawn.tolist() == [4] * 10
+
+
+MIXED = Trainer(batch_size=8, num_noise=2, unlabelled_share=0.5)
+
+
+def mixed(ranks: Ranks, probabilities: Tensor | None = None) -> Feed:
+    data = images(10)
+    sources: list[Any] = [as_source(data, Draws(0), device=CPU, augment=None, workers=0)]
+    sources.append(PseudoLabels(images(6, seed=1), probabilities).source(MIXED, CPU))
+    return Feed(MIXED, data, sources, {}, Gaussian(0.25), ranks, CPU)
+
+
+def test_a_mixed_step_is_both_kinds_each_with_the_draws_of_its_stream() -> None:
+    fed, labelled, pseudo = mixed(Ranks()), images(10), images(6, seed=1)
+    for step, one in zip(fed.plan(1), fed.steps(fed.plan(1), 1), strict=True):
+        ours, theirs = step.positions, step.others[0][1]
+        pixels = torch.cat([labelled.images[ours], pseudo.images[theirs]]).float() / 255
+        assert torch.equal(one.x, pixels)
+        assert one.scale == 1.0 / len(step) == 1.0 / len(one.x)
+        parts = [(0, labelled.index[ours]), (UNLABELLED, pseudo.index[theirs])]
+        noise = [Draws(0, s).noise(i, 1, 2, one.x.shape[1:], Gaussian(0.25)) for s, i in parts]
+        assert torch.equal(one.noise, torch.cat(noise))
+        uniform = [Draws(0, s).uniform(i, 1, "mixing", 2) for s, i in parts]
+        assert torch.equal(one.draws.uniform(one.ids, 1, "mixing", 2), torch.cat(uniform))
+
+
+def test_labels_beside_class_probabilities_become_some() -> None:
+    rows = torch.rand(6, 3, generator=torch.Generator().manual_seed(0)).softmax(1)
+    fed = mixed(Ranks(), rows)
+    plan = fed.plan(0)
+    one = next(fed.steps(plan, 0))
+    count = len(plan[0].positions)
+    assert torch.equal(one.targets[:count].argmax(1), images(10).labels[plan[0].positions])
+    assert torch.equal(one.targets[:count].sum(1), torch.ones(count))
+    assert torch.equal(one.targets[count:], rows[plan[0].others[0][1]])
+
+
+def test_processes_share_mixed_steps() -> None:
+    whole = mixed(Ranks())
+    plan = whole.plan(0)
+    parts = [list(mixed(Ranks(rank, 3)).steps(plan, 0)) for rank in range(3)]
+    for one, *shares in zip(whole.steps(plan, 0), *parts, strict=True):
+        seen = torch.cat([share.x for share in shares if share.scale]).flatten(1)
+        assert torch.equal(seen.sum(1).sort().values, one.x.flatten(1).sum(1).sort().values)
+        assert {share.scale for share in shares} <= {3 * one.scale, 0.0}

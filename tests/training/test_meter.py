@@ -10,7 +10,7 @@ import torch
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import VALIDATION, Draws
-from rsmooth.training.meter import Meter, Totals, evaluate
+from rsmooth.training.meter import Meter, Totals, certified_share, evaluate
 from tests.training.helpers import classifier, images
 
 CPU = torch.device("cpu")
@@ -28,6 +28,31 @@ def test_mini_batches_add_up() -> None:
     assert totals.accuracy == pytest.approx(4 / 6)
     assert totals.predicted == [2, 2, 2]
     assert totals.labels == [1, 1, 1]
+
+
+def test_noted_figures_are_averaged_over_the_images() -> None:
+    meter = Meter(3, CPU, ("certified", "kappa"))
+    y = torch.tensor([0, 2])
+    meter.add(torch.ones(2), None, y, {"certified": torch.ones(2), "kappa": torch.full((2,), 0.5)})
+    meter.add(torch.ones(1), None, y[:1], {"certified": torch.zeros(1), "kappa": torch.ones(1)})
+    totals = Totals(meter, Ranks())
+    assert totals.figures == {"certified": pytest.approx(2 / 3), "kappa": pytest.approx(2 / 3)}
+    assert totals.labels == [2, 0, 1]
+    assert Totals(Meter(3, CPU), Ranks()).figures == {}
+
+
+@pytest.mark.parametrize("batch_size", [4, 30])
+def test_the_certified_share_is_that_of_all_images_in_eval_mode(batch_size: int) -> None:
+    g, data, modes = classifier().train(), images(10), []
+
+    def certified(g, x, y):  # type: ignore[no-untyped-def]
+        modes.append(g.base.training)
+        return y == 0
+
+    options = {"batch_size": batch_size, "device": CPU, "ranks": Ranks()}
+    assert certified_share(g, data, certified, **options) == 0.4
+    assert not any(modes)
+    assert g.training
 
 
 def test_without_a_pass_nothing_is_known_of_the_predictions() -> None:

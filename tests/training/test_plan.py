@@ -53,3 +53,17 @@ def test_a_weighted_plan_has_as_many_images_and_says_who_comes_again() -> None:
     visits = torch.cat([step.visits for step in plan if step.visits is not None])
     assert torch.equal(visits, occurrences(positions))
     assert all(step.visits is None for step in plan_epoch([Fake()], 0, 4, 2))  # type: ignore[list-item]
+
+
+def test_with_a_share_both_kinds_are_in_every_mini_batch() -> None:
+    labelled = as_source(images(20), Draws(0), device=torch.device("cpu"), augment=None, workers=0)
+    pseudo = PseudoLabels(images(7)).source(Trainer(), torch.device("cpu"))
+    steps = plan_epoch([labelled, pseudo], 0, 8, 2, share=0.25)
+    ours = torch.cat([step.positions for step in steps])
+    assert torch.equal(ours.sort().values, torch.arange(20))
+    sizes = [(len(step.positions), [len(part) for _, part in step.others]) for step in steps]
+    # The last two images are one batch of two mini-batches, with one image beside them.
+    assert sizes == [(3, [1])] * 6 + [(1, [1]), (1, [])]
+    assert {source for step in steps for source, _ in step.others} == {1}
+    assert [len(step) for step in steps] == [4] * 6 + [2, 1]
+    assert plan_epoch([labelled], 0, 8, 2, share=0.25)[0].others == ()
