@@ -48,6 +48,7 @@ def test_every_registered_trainer_takes_bfloat16_and_a_time_budget(name: str) ->
     assert bool(weights(g).isfinite().all())
 
 
+@pytest.mark.filterwarnings("ignore:the mean loss of epoch")
 @pytest.mark.parametrize("name", TRAINERS.own_names())
 def test_every_registered_trainer_is_stopped_where_it_diverges(name: str) -> None:
     """With a learning rate at which nothing can be learnt."""
