@@ -120,7 +120,7 @@ def _convolution(layer: nn.Conv2d) -> Op | None:
     return Convolution(layer, _padding(layer))
 
 
-def _max_pool(layer: nn.MaxPool2d) -> Op | None:
+def _max_pool(layer: nn.MaxPool2d | nn.AdaptiveMaxPool2d) -> Op | None:
     return None if layer.return_indices else MaxPool(layer.forward)
 
 
@@ -137,6 +137,7 @@ _LAYERS: dict[type[nn.Module], Callable[[Any], Op | None]] = {
     nn.AvgPool2d: lambda layer: Pool(layer.forward),
     nn.AdaptiveAvgPool2d: lambda layer: Pool(layer.forward),
     nn.MaxPool2d: _max_pool,
+    nn.AdaptiveMaxPool2d: _max_pool,
     nn.Flatten: _flatten,
     nn.Dropout: Dropout,
     nn.Dropout2d: Dropout,

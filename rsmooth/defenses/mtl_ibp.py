@@ -60,6 +60,8 @@ def attacked(batch: Batch, epsilon: float, steps: int) -> Tensor:
     """The images of a batch after l-infinity PGD from a random start, in eval mode.
 
     x_adv = attacked(batch, 2 / 255, steps=8)
+
+    The start is drawn from torch's own stream, so several processes start elsewhere than one does.
     """
     attack = PGD(epsilon=epsilon, steps=steps, norm="linf", random_start=True)
     return attack(batch.g, batch.x, batch.y, validate=False)

@@ -32,9 +32,9 @@ def test_rows_are_counted(name, method, monkeypatch):
     counted = []
     run = Backward._run
 
-    def count(self, start, rows):
+    def count(self, start, rows, **options):
         counted.append(rows.shape[1])
-        return run(self, start, rows)
+        return run(self, start, rows, **options)
 
     bounds, (_, y) = bounds_of(name), images(name)
     monkeypatch.setattr(Backward, "_run", count)

@@ -90,7 +90,7 @@ def test_names_within_a_sentence_are_no_options() -> None:
 def test_certification_has_the_options_of_its_settings() -> None:
     """Declared once, in the settings; the model's options of the same name come first."""
     options = {option.name: option.parameter for option in options_of(VERBS.get("certify"))}
-    fields = set(CertifySettings.__dataclass_fields__) - {"device", "noise"}
+    fields = set(CertifySettings.__dataclass_fields__) - {"device", "noise", "design"}
     assert fields <= set(options)
     assert {options[name] for name in fields} == {"settings"}
     assert options["device"] == "model"

@@ -67,6 +67,8 @@ def build(name: str, **options: Any) -> Trainer:
     if "batch_size" in options and copies > options["batch_size"]:
         options = {"num_noise": 4, **options}
     options = {**OPTIONS.get(name, {}), **options}
+    if TRAINERS.get(name).without_noise:
+        options.pop("num_noise", None)
     wanted: list[Attack | None] = [
         None,
         PGD(epsilon=0.5, steps=2),
