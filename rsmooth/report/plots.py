@@ -5,7 +5,8 @@ matplotlib is imported when the first one is drawn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1.5, 
 CONTRADICTION, INK = "#D55E00", "#444444"
 NORMS = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 MOST_BANDS = 4  # above it, bands hide one another
+OF_SEED = re.compile(r"(?P<method>.+)-seed\d+")
 
 
 def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "") -> Figure:
@@ -42,17 +44,17 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
 
     bands: 95 % intervals (Wilson, pointwise) around the curves, for up to four runs.
 
-    Runs that decided only some radii are points there, with their intervals. The constant
-    classifier is dotted. The axis names the norm of the runs. linf radii are in steps
-    of 1/255. RecordError for runs of different norms or kinds.
+    Runs that are named METHOD-seedNUMBER share one look and one line of the legend. Runs that
+    decided only some radii are points there, with their intervals. The constant classifier is
+    dotted. The axis names the norm of the runs. linf radii are in steps of 1/255. RecordError
+    for runs of different norms or kinds.
     """
     check_one_group([run.statement for run in runs])
     norm = runs[0].statement.norm
     unit = 255 if norm == "linf" else 1
     figure, axes = _axes(title)
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
-    for number, run in enumerate(runs):
-        line = _line(number)
+    for run, line in _looks(runs):
         if run.asked is not None:
             _points(axes, run, unit, line["color"])
             continue
@@ -61,7 +63,6 @@ def accuracy_figure(runs: Sequence[Run], *, bands: bool = True, title: str = "")
             unit * radii,
             100 * certified_accuracy(run.log, radii),
             drawstyle="steps-pre",
-            label=run.label,
             **line,
         )
         if bands and len(runs) <= MOST_BANDS and run.statement.sound:
@@ -123,14 +124,14 @@ def probability_figure(runs: Sequence[Run], *, title: str = "") -> Figure:
     RecordError for a run without vote counts.
     """
     figure, axes = _axes(title)
-    for number, run in enumerate(runs):
+    for run, line in _looks(runs):
         share = np.sort(label_probability(run.log))
         samples = run.log.samples
         assert samples is not None
         floor = 0.5 / float(samples.max())  # the quantile of 0 and 1 is infinite
         at = ndtri(np.clip(share, floor, 1 - floor))
         still = 100 * (1 - np.arange(len(share)) / len(share))
-        axes.plot(at, still, drawstyle="steps-pre", label=run.label, **_line(number))
+        axes.plot(at, still, drawstyle="steps-pre", **line)
     ticks = np.array([1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999])
     axes.axvline(0, color=INK, linewidth=1, linestyle=":")
     axes.set_xticks(ndtri(ticks), [f"{tick:g}" for tick in ticks])
@@ -246,12 +247,27 @@ def _axes(title: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _line(number: int) -> dict[str, Any]:
-    return {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": STYLES[number % len(STYLES)],
-        "linewidth": 1.8,
-    }
+def _looks(runs: Sequence[Run]) -> Iterator[tuple[Run, dict[str, Any]]]:
+    """Each run with colour, line and label; the seeds of a method share them."""
+    of_seed = [OF_SEED.fullmatch(run.name) for run in runs]
+    names = [
+        match["method"] if match else run.name for run, match in zip(runs, of_seed, strict=True)
+    ]
+    order = list(dict.fromkeys(names))
+    for at, (run, name) in enumerate(zip(runs, names, strict=True)):
+        seeds = names.count(name)
+        unsound = run.label.removeprefix(run.name)
+        label = run.label if seeds == 1 else f"{name} ({seeds} seeds){unsound}"
+        number = order.index(name)
+        yield (
+            run,
+            {
+                "color": COLOURS[number % len(COLOURS)],
+                "linestyle": STYLES[number % len(STYLES)],
+                "linewidth": 1.8 if seeds == 1 else 1.0,
+                "label": label if name not in names[:at] else "_nolegend_",
+            },
+        )
 
 
 def _legend(axes: Any) -> None:

@@ -31,6 +31,17 @@ def test_every_curve_has_its_own_look_and_bands_can_be_left_out():
     assert len(set(COLOURS)) == 7
 
 
+def test_the_seeds_of_a_method_share_their_look():
+    names = ["a-seed0", "a-seed1", "b-seed0", "c"]
+    axes = accuracy_figure([run_of(name) for name in names]).axes[0]
+    lines = axes.get_lines()[:4]
+    looks = [(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines]
+    assert looks[0] == looks[1]
+    assert len(set(looks)) == 3
+    labels = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert labels[:3] == ["a (2 seeds)", "b-seed0", "c"]
+
+
 @pytest.mark.parametrize(
     ("runs", "label", "end"),
     [
