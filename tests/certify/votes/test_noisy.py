@@ -57,7 +57,7 @@ def test_float_images_are_images_plus_draws(name: str) -> None:
 @pytest.mark.parametrize("arithmetic", ["integer", "float"])
 def test_a_number_is_sigma_and_no_noise_is_refused(arithmetic: Any) -> None:
     assert noisy_images(arithmetic, 0.25, 0, SHAPE).noise == Gaussian(0.25)
-    with pytest.raises(ValueError, match="expected noise .*, got uniform half_width=0"):
+    with pytest.raises(ValueError, match=r"expected noise .*, got uniform half_width=0"):
         noisy_images(arithmetic, Uniform(0.0), 0, SHAPE)
 
 
