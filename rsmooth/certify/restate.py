@@ -23,6 +23,7 @@ from rsmooth.records.log import (
     IntArray,
     check_same_images,
     images_asked,
+    no_votes,
 )
 from rsmooth.records.noise import required_noise
 from rsmooth.records.upgrade import upgraded
@@ -187,10 +188,7 @@ def _from_votes(
 
 def _check_fixed(log: CertificationLog) -> None:
     if log.counts is None or log.samples is None:
-        raise RecordError(
-            "expected a log with vote counts, got one without; published tables do not hold them: "
-            "certify with this package to have them"
-        )
+        raise no_votes(log)
     if not len(log):
         raise RecordError("expected certificates, got a log without; certify at least one image")
     missing = [key for key in ("alpha", "n", "mode") if key not in log.provenance]

@@ -96,10 +96,10 @@ def _votes(log: Path) -> tuple[list[float], float, NoiseDistribution]:
 
     record = read_log(log)
     if record.counts is None or record.samples is None:
-        raise RecordError(
-            f"expected a record with vote counts, got {log}, which has none; published tables do "
-            "not hold them: name a run folder or a journal"
-        )
+        why = "published tables do not hold them: name a run folder or a journal"
+        if record.statement.kind == "deterministic":
+            why = "deterministic certificates need none: see rsmooth plan --proofs RUN"
+        raise RecordError(f"expected a record with vote counts, got {log}, which has none; {why}")
     shares: list[float] = (record.counts.max(axis=1) / record.samples).tolist()
     rate = float(record.samples.sum() / record.time.sum())
     return shares, rate, required_noise(record.provenance)

@@ -62,6 +62,7 @@ def answers_under_attack(
     -1 for votes that do not decide; its noise depends on ``seed`` and on the ``index`` of the
     image, as in ``predict``, which also chooses the size of its passes. batch_size: the most noisy
     copies per pass through the base classifier otherwise, or num_noise, where that is more.
+    A classifier without noise answers with its largest logit, and never abstains.
     precision: of the search and of the votes, so that the attacked function is the one that is
     reported. "float32" asks the model as it is; "auto" and "bfloat16" as in the call of an attack
     and in ``predict``.
@@ -116,7 +117,7 @@ def measured_answers(
             x_adv = found.x_adv
             lengths.append(found.length)
             without.append(found.without_gradient)
-        if alpha is None:
+        if alpha is None or g.noise.scale_value == 0:
             answers.append(_vote(view, x_adv, n, batch_size, generator))
             continue
         ids = None if index is None else index[part]
@@ -226,6 +227,7 @@ def _vote(
 
     ValueError for NaN logits.
     """
+    n = n if g.noise.scale_value else 1  # without noise all votes are one
     counts = torch.zeros(len(x), g.num_classes, dtype=torch.int64, device=x.device)
     classes = torch.arange(g.num_classes, device=x.device)
     with torch.no_grad(), frozen(g):

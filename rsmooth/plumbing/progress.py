@@ -63,8 +63,9 @@ class ProgressBar:
         at = float(self._finished)
         if self._samples_each is not None:
             at = min(self._images, self._first + self._samples / self._samples_each)
-        rate = self._samples / max(time.perf_counter() - self._start, 1e-9)
-        self._bar.set_postfix_str(f"{rate:,.0f} samples/s", refresh=False)
+        if self._samples:  # proofs draw none
+            rate = self._samples / max(time.perf_counter() - self._start, 1e-9)
+            self._bar.set_postfix_str(f"{rate:,.0f} samples/s", refresh=False)
         self._bar.update(at - self._bar.n)
 
     def __enter__(self) -> ProgressBar:

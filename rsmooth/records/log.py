@@ -197,6 +197,14 @@ def check_log(log: CertificationLog) -> CertificationLog:
     return log
 
 
+def no_votes(log: CertificationLog) -> RecordError:
+    """The error for a log without vote counts, which says why it has none."""
+    why = "published tables do not hold them: certify with this package to have them"
+    if log.statement.kind == "deterministic":
+        why = "deterministic certificates need no votes, and hold as they are, all at once"
+    return RecordError(f"expected a log with vote counts, got one without; {why}")
+
+
 def first_fault(
     idx: NDArray[Any],
     label: NDArray[Any],

@@ -20,6 +20,7 @@ from rsmooth.records.log import (
     IntArray,
     check_log,
     check_same_images,
+    no_votes,
 )
 from rsmooth.records.norms import covering_radius
 from rsmooth.records.statement import check_one_group
@@ -183,7 +184,7 @@ def label_probability(log: CertificationLog) -> FloatArray:
     """
     counts = check_log(log).counts
     if counts is None or log.samples is None:
-        raise _no_votes()
+        raise no_votes(log)
     known = log.label < counts.shape[1]
     hits = counts[np.arange(len(log)), np.where(known, log.label, 0)]
     return np.where(known, hits, 0) / log.samples
@@ -207,7 +208,7 @@ def majority_accuracy(log: CertificationLog) -> float:
     """
     counts = check_log(log).counts
     if counts is None:
-        raise _no_votes()
+        raise no_votes(log)
     return float((counts.argmax(axis=1) == _not_empty(log).label).mean())
 
 
@@ -216,13 +217,6 @@ def label_probability_quantiles(
 ) -> FloatArray:
     """Quantiles of ``label_probability`` at ``levels`` (L,) in [0, 1]."""
     return np.asarray(np.quantile(label_probability(log), np.asarray(levels)))
-
-
-def _no_votes() -> RecordError:
-    return RecordError(
-        "expected a log with vote counts, got one without; published tables do not hold them: "
-        "certify with this package to have them"
-    )
 
 
 def _not_empty(log: CertificationLog) -> CertificationLog:

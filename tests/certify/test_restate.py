@@ -149,6 +149,10 @@ def test_logs_without_votes_or_configuration_are_refused():
     plain = CertificationLog(idx=[0], label=[1], predict=[1], radius=[0.1], correct=[1], time=[0])
     with pytest.raises(RecordError, match="expected a log with vote counts"):
         recertify(plain)
+    said = {"norm": "linf", "kind": "deterministic", "method": "ibp"}
+    proved = replace(plain, provenance={"statement": said})
+    with pytest.raises(RecordError, match="deterministic certificates need no votes"):
+        recertify(proved)
     log = counted(HITS)
     object.__setattr__(log, "provenance", {})
     with pytest.raises(RecordError, match=r"got none of \['alpha', 'n', 'mode'\]"):

@@ -189,6 +189,17 @@ def test_attack_radius_takes_the_epsilons_not_the_attacks_own():
     assert_close(one, attack_radius(g, x, y, PGD(epsilon=9.0, steps=2), [0.4, 0.02], n=5))
 
 
+@pytest.mark.parametrize("alpha", [None, 1e-3])
+def test_a_classifier_without_noise_answers_with_its_largest_logit(alpha):
+    g, x = linear_net(sigma=0.0), images(12)
+    y = base_labels(g, x)
+    assert answers_under_attack(g, x, y, None, n=20, alpha=alpha).tolist() == y.tolist()
+    attack = PGD(epsilon=0.1, steps=2)
+    found = answers_under_attack(g, x, y, attack, n=20, alpha=alpha)
+    assert found.tolist() == base_labels(g, attack(g, x, y)).tolist()
+    assert (found != y).any(), "a case without a success shows nothing"
+
+
 def test_votes_by_predict_abstain_and_an_abstention_is_wrong():
     g, x = smooth_net(sigma=0.5), images(12)
     y = base_labels(g, x)

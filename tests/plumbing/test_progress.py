@@ -57,6 +57,15 @@ def certification_bar(monkeypatch: pytest.MonkeyPatch, **options: int) -> Progre
     return ProgressBar(10, True, **options)
 
 
+def test_proofs_have_no_rate_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    with ProgressBar(2, True) as bar:
+        bar.update(2, 0)
+    assert "2.0/2 images" in stream.getvalue()
+    assert "samples" not in stream.getvalue()
+
+
 def test_the_bar_of_a_certification_counts_images(monkeypatch: pytest.MonkeyPatch) -> None:
     with certification_bar(monkeypatch, done=4) as bar:
         assert bar._bar.n == 4

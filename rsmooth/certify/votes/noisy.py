@@ -11,6 +11,7 @@ from torch import Tensor
 from rsmooth.certify.proof.bounds import Noise, check_noise
 from rsmooth.certify.settings import Arithmetic
 from rsmooth.noise.continuous import draw
+from rsmooth.noise.distributions import as_noise
 from rsmooth.noise.grid import GridSampler, add_grid_noise
 from rsmooth.noise.keys import derive_key
 
@@ -91,7 +92,16 @@ class FloatImages(NoisyImages):
 
 
 def noisy_images(arithmetic: Arithmetic, noise: Noise, seed: int, shape: torch.Size) -> NoisyImages:
-    """Images of one shape (C, H, W) under this noise, in this arithmetic."""
+    """Images of one shape (C, H, W) under this noise, in this arithmetic.
+
+    ValueError for noise of scale 0, under which no vote shows anything.
+    """
+    if as_noise(noise).scale_value == 0:
+        raise ValueError(
+            f"expected noise to draw votes under, got {as_noise(noise)}; without noise, the answer "
+            "is the largest logit, which rsmooth certify RUN --norm linf --epsilons 2/255 (in "
+            "Python certify_linf) records and proves"
+        )
     if arithmetic == "integer":
         return IntegerImages(noise, seed, shape)
     return FloatImages(noise, seed)

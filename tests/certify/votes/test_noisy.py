@@ -23,6 +23,12 @@ IDS, SAMPLES = torch.tensor([7, 9, 7]), torch.tensor([0, 5, 2**32 - 1])
 every_noise = pytest.mark.parametrize("name", NOISES.own_names())
 
 
+@pytest.mark.parametrize("arithmetic", ["integer", "float"])
+def test_no_votes_are_drawn_without_noise(arithmetic: Any) -> None:
+    with pytest.raises(ValueError, match=r"expected noise to draw votes under, .*certify_linf"):
+        noisy_images(arithmetic, Gaussian(0.0), 0, SHAPE)
+
+
 @every_noise
 def test_integer_images_are_exact_sums(name: str) -> None:
     noise, x = NOISES.get(name)(0.3), images(3)
@@ -51,7 +57,7 @@ def test_float_images_are_images_plus_draws(name: str) -> None:
 @pytest.mark.parametrize("arithmetic", ["integer", "float"])
 def test_a_number_is_sigma_and_no_noise_is_refused(arithmetic: Any) -> None:
     assert noisy_images(arithmetic, 0.25, 0, SHAPE).noise == Gaussian(0.25)
-    with pytest.raises(ValueError, match="finite half_width > 0"):
+    with pytest.raises(ValueError, match=r"expected noise .*, got uniform half_width=0"):
         noisy_images(arithmetic, Uniform(0.0), 0, SHAPE)
 
 
