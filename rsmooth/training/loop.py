@@ -16,6 +16,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.data.items import AnyData
 from rsmooth.models.checkpoints import load_weights
 from rsmooth.models.precision import Precision
+from rsmooth.plumbing.errors import remedy
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import guards
 from rsmooth.training.batch import When
@@ -148,10 +149,14 @@ class Run:
             with self.course.clock.paused():
                 self._save()
         if signal:
+            again = remedy(
+                f"call fit again with run_dir={str(self.folder.path)!r}",
+                "give the same command again",
+            )
             self.job.interruption.end(
                 signal,
-                f"saved after step {self.course.step} of epoch {self.course.epoch}; call fit again "
-                f"with run_dir={str(self.folder.path)!r} to go on from there",
+                f"saved after step {self.course.step} of epoch {self.course.epoch}; {again} to go "
+                "on from there",
             )
 
     def _end_epoch(self, bar: tqdm[Any]) -> None:

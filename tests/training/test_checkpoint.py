@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from torch import Tensor, nn
 
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.defenses import Trainer
-from rsmooth.plumbing.errors import LockedError, RecordError
+from rsmooth.plumbing.errors import LockedError, RecordError, on_command_line
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import setup as engine
 from tests.training.helpers import classifier, images, weights
@@ -108,6 +110,8 @@ def test_a_resumed_run_does_not_do_its_steps_again(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from tests.training.test_checkpoint import run
 left = [7]
@@ -136,17 +140,26 @@ def test_killed_and_resumed_equals_unbroken_bitwise(
 
 
 @pytest.mark.parametrize(
-    ("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+    ("number", "error", "where", "how"),
+    [
+        (signal.SIGTERM, SystemExit, on_command_line, "give the same command again"),
+        (signal.SIGINT, KeyboardInterrupt, nullcontext, "call fit again with run_dir="),
+    ],
 )
 def test_a_signal_saves_at_the_end_of_the_step_and_says_how_to_go_on(
-    number: int, error: type[BaseException], tmp_path: Path, unbroken: tuple[Tensor, Path]
+    number: int,
+    error: type[BaseException],
+    where: Callable[[], AbstractContextManager[None]],
+    how: str,
+    tmp_path: Path,
+    unbroken: tuple[Tensor, Path],
 ) -> None:
     def send(epoch: int, step: int) -> None:
         if (epoch, step) == (1, 3):
             os.kill(os.getpid(), number)
 
     before = signal.getsignal(number)
-    with pytest.raises(error, match="saved after step 3 of epoch 1; call fit again with run_dir="):
+    with where(), pytest.raises(error, match=f"saved after step 3 of epoch 1; {how}"):
         run(tmp_path, send, checkpoint_seconds=1e9)
     assert signal.getsignal(number) is before
     assert torch.equal(run(tmp_path), unbroken[0])
