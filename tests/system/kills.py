@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +63,16 @@ class Command:
 
 @dataclass
 class Found:
-    """How often a command was killed, how often after its first write, and what came of it."""
+    """How often a command was killed, how often after its first write, and what came of it.
+
+    parts: the names of what differed.
+    """
 
     kills: int = 0
     late: int = 0
     compared: int = 0
     different: int = 0
+    parts: set[str] = field(default_factory=set)
 
 
 # ---- what a command leaves
@@ -196,7 +200,9 @@ def try_command(command: Command, models: Path, count: int, seed: int = 0) -> Fo
                     break
             finish(argv)
             found.compared += 1
-            found.different += command.left(folder) != truth
+            left = command.left(folder)
+            found.different += left != truth
+            found.parts |= {part for part in {*left, *truth} if left.get(part) != truth.get(part)}
     return found
 
 
@@ -211,7 +217,7 @@ def main(arguments: list[str]) -> int:
             found = try_command(COMMANDS[command], Path(name), count)
             print(
                 f"{command}: {found.kills} kills, {found.late} after the first write; "
-                f"{found.compared} results, {found.different} different "
+                f"{found.compared} results, {found.different} different {sorted(found.parts)} "
                 f"({time.perf_counter() - start:.0f} s)",
                 flush=True,
             )
