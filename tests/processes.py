@@ -6,5 +6,16 @@ import multiprocessing
 
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(
-    ["tests.certify.nets", "rsmooth.certify", "tests.defenses.helpers", "torch._dynamo"]
+    [
+        "tests.certify.nets",
+        "rsmooth.certify",
+        "rsmooth.certify.run.dataset",
+        "rsmooth.certify.run.proofs",
+        "tests.training.helpers",
+        "torch._dynamo",
+        "rsmooth.cli.certify",
+        "rsmooth.cli.train",
+        "jsonargparse",
+        "sklearn.datasets",
+    ]
 )

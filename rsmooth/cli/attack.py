@@ -13,7 +13,7 @@ from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape
 from rsmooth.config.parts import noise_config
-from rsmooth.config.specs import Spec, accepts, create, split_spec
+from rsmooth.config.specs import Spec, accepts, checked_options, create, split_spec
 from rsmooth.plumbing.files import replace_file
 from rsmooth.registry import ATTACKS
 
@@ -129,7 +129,7 @@ def _beside(source: Path | None) -> Path | None:
 
 
 def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any], str]:
-    """Name and options of the attack, with the verb's defaults for those that it has; its norm.
+    """Name and options of the attack as they are used, with the verb's defaults; its norm.
 
     An attack that cannot be built, or is targeted, is refused here, before any work.
     """
@@ -140,10 +140,9 @@ def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any], str]:
         raise ValueError(
             "expected epsilon outside the attack, got epsilon within it; use --epsilons 0.25,0.5"
         )
-    defaults = {
-        key: value for key, value in DEFAULT_OPTIONS.items() if accepts(ATTACKS.get(name), key)
-    }
-    options = {**defaults, **options}
+    entry = ATTACKS.get(name)
+    defaults = {key: value for key, value in DEFAULT_OPTIONS.items() if accepts(entry, key)}
+    options = checked_options(entry, {**defaults, **options}, f"attack {name!r}")
     built = create(ATTACKS, {"name": name, **options, "epsilon": 1.0})
     check_untargeted(built)
     return name, options, built.norm

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, TypeGuard, overload
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
@@ -123,6 +123,7 @@ def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
     raise ValueError(
         "expected ImageData, (images, labels), or a map-style data set of such pairs that is not "
         f"empty, got {type(data).__name__}"
+        f"{'; give its data set: loader.dataset' if isinstance(data, DataLoader) else ''}"
     )
 
 

@@ -109,20 +109,28 @@ def check_data(data: object) -> None:
         )
 
 
-def check_labels_and_index(labels: Tensor, index: Tensor, count: int, num_classes: int) -> None:
+def check_labels_and_index(
+    labels: Tensor, index: Tensor, count: int, num_classes: int | None
+) -> None:
     """ValueError unless labels and index fit that many images.
 
-    labels: int64 (count,) within 0..num_classes-1. index: int64 (count,), distinct and >= 0.
+    labels: int64 (count,) within 0..num_classes-1; of any number of classes if that is None.
+    index: int64 (count,), distinct and >= 0.
     """
+    most = 2**62 if num_classes is None else num_classes  # classes that an int64 can count
     for name, values in (("labels", labels), ("index", index)):
         if values.dtype != torch.int64 or values.shape != (count,):
             raise ValueError(
                 f"expected {name} as int64 ({count},), got {values.dtype} {tuple(values.shape)}"
             )
-    if count and not (int(labels.min()) >= 0 and int(labels.max()) < num_classes):
+    if count and not (int(labels.min()) >= 0 and int(labels.max()) < most):
+        range_, remedy = (
+            ("from 0 on", "number the classes from 0")
+            if num_classes is None
+            else (f"within 0..{num_classes - 1}", "check num_classes")
+        )
         raise ValueError(
-            f"expected labels within 0..{num_classes - 1}, got "
-            f"{int(labels.min())}..{int(labels.max())}; check num_classes"
+            f"expected labels {range_}, got {int(labels.min())}..{int(labels.max())}; {remedy}"
         )
     if count and (int(index.min()) < 0 or len(torch.unique(index)) != count):
         raise ValueError(

@@ -51,13 +51,14 @@ def replace_file(
         sync_folder(path.parent)
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> None:
+def remove_leftovers(folder: str | os.PathLike[str], of: str | None = None) -> None:
     """Delete what killed calls of ``replace_file`` left in a folder, by names that only it gives.
 
-    No other process may be writing there.
+    of: the name of a file, for those of this one alone. No other process may be writing there.
     """
     for left in Path(folder).glob(".*.tmp"):
-        if _LEFTOVER.fullmatch(left.name):
+        ours = of is None or left.name[1:].rpartition(".tmp")[0].rpartition(".")[0] == of
+        if ours and _LEFTOVER.fullmatch(left.name):
             left.unlink(missing_ok=True)
 
 

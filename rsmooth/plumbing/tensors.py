@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset
 
 
 def check_tensor(value: object, what: str) -> None:
@@ -11,8 +12,18 @@ def check_tensor(value: object, what: str) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(
             f"expected {what} as a torch.Tensor, got "
-            f"{type(value).__module__}.{type(value).__name__}; convert with torch.as_tensor"
+            f"{type(value).__module__}.{type(value).__name__}; {_as_tensor(value)}"
         )
+
+
+def _as_tensor(value: object) -> str:
+    """How a value becomes a tensor, as a remedy that works on it."""
+    if isinstance(value, (Dataset, DataLoader)) or hasattr(value, "images"):
+        source = "data.dataset" if isinstance(value, DataLoader) else "data"
+        made = source if hasattr(value, "images") else f"rsmooth.data.as_image_data({source})"
+        start = "" if made == "data" else f"data = {made}, then "
+        return f"give {start}rsmooth.data.to_unit(data.images), or data.labels"
+    return "convert with torch.as_tensor"
 
 
 def check_generator(value: object) -> None:

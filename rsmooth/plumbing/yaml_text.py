@@ -22,7 +22,7 @@ class _Loader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if key.value in seen:
                 raise RepeatedKeyError(
-                    problem=f"the key {key.value} is in line {seen[key.value]} and in line {line}; "
+                    problem=f"{key.value} in line {seen[key.value]} and in line {line}; "
                     "keep one of the two"
                 )
             seen[key.value] = line

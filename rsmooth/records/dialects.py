@@ -197,13 +197,14 @@ def _parse_row(line: str, layout: _Layout, columns: Sequence[str], where: str) -
 
 
 def _parse_integer(text: str) -> int:
-    if not _INTEGER.fullmatch(text) or not -(2**63) <= int(text) < 2**63:
-        raise ValueError(f"expected an integer of 64 bits, got {text!r}")
-    return int(text)
+    if _INTEGER.fullmatch(text) and -(2**63) <= (value := int(text)) < 2**63:
+        return value
+    raise ValueError(f"expected an integer of 64 bits, got {text!r}")
 
 
 def _parse_truth(text: str) -> int:
-    return _TRUTH[text.lower()] if text.lower() in _TRUTH else _parse_integer(text)
+    truth = _TRUTH.get(text.lower())
+    return _parse_integer(text) if truth is None else truth
 
 
 def _parse_radius(text: str) -> float:

@@ -60,13 +60,20 @@ def test_every_attack_of_another_name_can_be_used(run: Path, tmp_path: Path) -> 
         "--progress",
         "false",
     ]
-    for name, options in (
-        ("smoothadv-ddn", ["--attack.steps", "2"]),
-        ("foolbox", ["--attack.attack", "L2PGD", "--attack.options.steps", "2"]),
+    for name, options, used in (
+        ("smoothadv-pgd", ["--attack.step_size", "51/255"], {"step_size": 0.2}),
+        ("smoothadv-ddn", ["--attack.steps", "2"], {"steps": 2}),
+        (
+            "foolbox",
+            ["--attack.attack", "L2PGD", "--attack.options.steps", "2"],
+            {"attack": "L2PGD", "options": {"steps": 2}},
+        ),
     ):
         out = tmp_path / f"{name}.json"
         assert main(["attack", str(run), *few, "--attack", name, *options, "--out", str(out)]) == 0
-        assert json.loads(out.read_text())["attack"]["name"] == name
+        kept = json.loads(out.read_text())["attack"]
+        assert kept["name"] == name
+        assert {key: kept[key] for key in used} == used  # the values, not the texts of the options
 
 
 def test_table_and_record_name_the_norm_of_epsilon(

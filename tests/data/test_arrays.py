@@ -113,7 +113,7 @@ def test_npz_parts_may_be_absent(tmp_path, drop, missing):
         (
             (),
             {"y_test": -np.ones(20, dtype=int)},
-            r"expected labels within .* got -1\.\.-1.* y_test of",
+            r"expected labels from 0 on, got -1\.\.-1; number the classes from 0, in y_test of",
         ),
         (
             (),

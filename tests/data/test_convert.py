@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from torch.utils.data import Dataset, IterableDataset, TensorDataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from rsmooth.data import as_image_data, load_dataset, to_unit
 
@@ -104,7 +104,8 @@ class Stream(IterableDataset):
         ((X, Y, Y), "expected ImageData, .* got tuple"),
         (X, "expected ImageData, .* got Tensor"),
         (Pairs([]), "a map-style data set of such pairs that is not empty, got Pairs"),
-        (Stream(), "got Stream"),
+        (Stream(), "got Stream$"),
+        (DataLoader(Pairs(PILLOW)), r"got DataLoader; give its data set: loader\.dataset"),
     ],
 )
 def test_anything_else_is_refused(data, message):

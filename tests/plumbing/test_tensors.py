@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
+import rsmooth.data
+from rsmooth.data import as_image_data
 from rsmooth.plumbing.tensors import (
     channels_taken,
     check_channels_first,
@@ -22,6 +26,24 @@ def test_only_tensors_are_tensors() -> None:
     for value in (np.zeros(1), [0.0], None):
         with pytest.raises(TypeError, match=r"expected points as a torch.Tensor, got .*as_tensor"):
             check_tensor(value, "points")
+
+
+def test_images_of_a_data_set_are_taken_out_of_it() -> None:
+    """What the message offers, done, is a tensor of images."""
+    pairs = TensorDataset(torch.zeros(2, 1, 4, 4), torch.tensor([0, 1]))
+    converted = as_image_data(pairs)
+    for value, source in (
+        (pairs, "as_image_data(data)"),
+        (DataLoader(pairs), "as_image_data(data.dataset)"),
+        (converted, "give rsmooth.data.to_unit(data.images)"),
+    ):
+        with pytest.raises(TypeError, match=re.escape(source)) as error:
+            check_tensor(value, "images")
+        remedy = str(error.value).split("give ")[1].split(", or ")[0]
+        names: dict[str, Any] = {"data": value, "rsmooth": rsmooth}
+        first, _, last = remedy.rpartition(", then ")
+        exec(first, names)
+        assert eval(last, names).shape == (2, 1, 4, 4)
 
 
 @pytest.mark.parametrize(

@@ -19,9 +19,9 @@ def test_what_repeats_no_key_is_read_as_usual(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\nb: 2\na: 3\n", "the key a is in line 1 and in line 3; keep one"),
-        ("b:\n  a: 1\n  a: 1\n", "the key a is in line 2 and in line 3"),
-        ("- {c: 1, 'c': 2}\n", "the key c is in line 1 and in line 1"),
+        ("a: 1\nb: 2\na: 3\n", "a in line 1 and in line 3; keep one"),
+        ("b:\n  a: 1\n  a: 1\n", "a in line 2 and in line 3"),
+        ("- {c: 1, 'c': 2}\n", "c in line 1 and in line 1"),
     ],
 )
 def test_a_key_that_repeats_is_refused_with_its_lines(text: str, said: str) -> None:

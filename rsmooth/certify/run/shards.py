@@ -18,6 +18,7 @@ from rsmooth.certify.proof.designs import SequentialDesign
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
+from rsmooth.plumbing.files import remove_leftovers
 from rsmooth.plumbing.locking import FileLock
 from rsmooth.records.files import journal_log, write_log
 from rsmooth.records.journal import (
@@ -132,6 +133,8 @@ class Shards:
         """Write the published table and its provenance, unless another rank is writing them."""
         table = self.path.with_suffix(".tsv")
         with suppress(LockedError), FileLock(table):
+            for name in (table.name, f"{table.name}.json"):
+                remove_leftovers(table.parent, name)
             write_log(log, table)
 
     def known(self, path: Path) -> JournalContents | None:

@@ -85,6 +85,24 @@ def test_death_at_a_write_is_recovered_from(
     )
 
 
+@pytest.mark.parametrize("name", ["certificates.tsv.json", "certificates.tsv"])
+def test_death_at_the_table_leaves_nothing_behind(
+    name: str, tmp_path: Path, reference: CertificationLog
+) -> None:
+    assert exit_codes(launch(tmp_path, **{CRASH_VARIABLE: f"{name}/mid-write:1"})) == [137]
+    (tmp_path / ".other.tsv.0123456789abcdef.tmp").touch()  # which another run may be writing
+    assert same(
+        certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
+        reference,
+    )
+    assert sorted(os.listdir(tmp_path)) == [
+        ".other.tsv.0123456789abcdef.tmp",
+        "certificates.jsonl",
+        "certificates.tsv",
+        "certificates.tsv.json",
+    ]
+
+
 def test_killed_run_with_workers_resumes_with_two_ranks(
     tmp_path: Path, reference: CertificationLog
 ) -> None:
