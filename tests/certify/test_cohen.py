@@ -208,7 +208,7 @@ def test_bad_images_and_models_are_refused() -> None:
         certify(g, images(1)[0], n=100)
     with pytest.raises(ValueError, match="check num_classes"):
         certify(SmoothedClassifier(g.base, 0.25, 5), images(1), n=100)
-    with pytest.raises(ValueError, match="sigma > 0"):
+    with pytest.raises(ValueError, match="noise to draw votes under, got gaussian sigma=0"):
         certify(SmoothedClassifier(g.base, 0.0, 2), images(1), n=100)
 
 

@@ -244,9 +244,10 @@ def test_no_noise_certifies_nothing() -> None:
     for name in NOISES.own_names():
         noise = NOISES.get(name)(0.0)
         g = SmoothedClassifier(PixelAbove(), noise=noise, num_classes=2)
-        with pytest.raises(ValueError, match=f"finite {noise.scale_name} > 0"):
+        message = f"noise to draw votes under, got {name} {noise.scale_name}=0"
+        with pytest.raises(ValueError, match=message):
             certify(g, x, n=100)
-        with pytest.raises(ValueError, match=f"finite {noise.scale_name} > 0"):
+        with pytest.raises(ValueError, match=message):
             predict(g, x, n=100, arithmetic="float")
 
 
