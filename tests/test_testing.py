@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth import testing
-from rsmooth.attacks import l2
-from rsmooth.attacks.base import Attack, Problem, Victim
+from rsmooth.attacks import Attack, Problem, Victim, l2
 from rsmooth.data import DataSplits, load_dataset
 from rsmooth.defenses import Trainer
 from rsmooth.models import small_cnn

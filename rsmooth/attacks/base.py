@@ -1,26 +1,30 @@
-"""What every attack shares: the public call, the model under attack, and the gradient."""
+"""What every attack shares: the public call, with its checks before and after."""
 
 from __future__ import annotations
 
 import math
-import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from numbers import Real
-from typing import ClassVar, Literal, NamedTuple, final
+from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
+from rsmooth.attacks.checks import (
+    check_bounds,
+    check_finite,
+    check_noise_values,
+    warn_without_gradient,
+)
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.norms import norm_of, order_of, rounding
+from rsmooth.attacks.victim import Attacked, Problem, Victim, majority_vote
 from rsmooth.attacks.view import quick_view
 from rsmooth.models.precision import Precision
 from rsmooth.models.state import frozen as frozen
 from rsmooth.models.state import without_inference_tensors
 from rsmooth.noise.distributions import NoiseDistribution
-from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import (
@@ -31,107 +35,6 @@ from rsmooth.plumbing.tensors import (
     check_tensor,
 )
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
-
-
-class Evaluation(NamedTuple):
-    """What a search learns at one point x_adv (B, C, H, W).
-
-        found = evaluate(x_adv)
-        delta = delta + step_size * unit(found.gradient)
-
-    The attack climbs the loss. The gradient of an image is that of its own loss.
-    """
-
-    loss: Tensor  # (B,)
-    log_probs: Tensor  # (B, m, K)
-    gradient: Tensor  # (B, C, H, W)
-
-
-Evaluate = Callable[[Tensor], Evaluation]
-
-
-class Problem(NamedTuple):
-    """One batch to attack, validated.
-
-        x, y, bounds, generator = problem
-
-    bounds: the box of valid pixels; None for no box. generator: for random starts.
-    """
-
-    x: Tensor  # (B, C, H, W)
-    y: Tensor  # (B,)
-    bounds: Bounds | None
-    generator: torch.Generator | None
-
-
-class Attacked(NamedTuple):
-    """What an attack made of a batch, and what was measured on it.
-
-        found = attack.measured(g, x, y)
-
-    x_adv: the attacked images (B, C, H, W).
-    length: the norm of each perturbation (B,) in float64, in the attack's ``norm``.
-    without_gradient: images (B,) that the attack never saw succeed, and for which every gradient
-        that it asked for was zero: it was led by nothing.
-    """
-
-    x_adv: Tensor
-    length: Tensor
-    without_gradient: Tensor
-
-
-class Victim:
-    """A classifier under attack, with the noise of the whole attack.
-
-        log_probs = victim.log_probs(x_adv)     # (B, C, H, W) -> (B, m, K)
-
-    healthy (B,): whether all answers for an image were numbers so far.
-    succeeds: of log-probabilities (B, m, K), on which images the attack succeeds (B,). Where it is
-        given, the gradients in x are looked at, whoever asks for them.
-    """
-
-    def __init__(
-        self,
-        g: SmoothedClassifier,
-        noise: Tensor | None,
-        batch: Tensor,
-        succeeds: Callable[[Tensor], Tensor] | None = None,
-    ) -> None:
-        self._g = g
-        self._noise = noise
-        self._succeeds = succeeds
-        self.healthy = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
-        self._led = torch.zeros_like(self.healthy)
-        self._asked = False
-
-    @property
-    def without_gradient(self) -> Tensor:
-        """Images (B,) without a success, all of whose gradients so far were zero.
-
-        None where no gradient was asked for.
-        """
-        return ~self._led if self._asked else torch.zeros_like(self._led)
-
-    def log_probs(self, x: Tensor) -> Tensor:
-        """Log-probabilities under the attack's noise: (B, C, H, W) -> (B, m, K).
-
-        The base classifier is attacked without noise; then m is 1.
-        """
-        watched = self._succeeds is not None and len(x) == len(self._led)
-        if watched and x.requires_grad:
-            x.register_hook(self._look)  # type: ignore[no-untyped-call]
-        points = x.unsqueeze(1)
-        log_probs = self._g.log_probs(points if self._noise is None else points + self._noise)
-        self.healthy &= ~log_probs.detach().isnan().flatten(1).any(dim=1)
-        if watched:
-            assert self._succeeds is not None
-            # A loss may well be flat there, and no gradient is needed any more.
-            self._led |= self._succeeds(log_probs.detach())
-        return log_probs
-
-    def _look(self, gradient: Tensor) -> None:
-        self._asked = True
-        self._led |= (gradient != 0).flatten(1).any(dim=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,7 +154,7 @@ class Attack(ABC):
         check_smoothed(g)
         check_tensor(x, "images (B, C, H, W)")
         check_generator(generator)
-        _check_bounds(bounds)
+        check_bounds(bounds)
         if validate:
             limit = torch.finfo(x.dtype).max if x.is_floating_point() else math.inf
             within = (-limit, limit) if bounds is None else bounds
@@ -260,7 +163,7 @@ class Attack(ABC):
         given, x = x.dtype, _searchable(x)
         noise = self._noise(g, x, noise, num_noise, generator)
         if validate and noise is not None:
-            _check_noise_values(noise)
+            check_noise_values(noise)
         if len(x) == 0:
             none = x.new_zeros(0, dtype=torch.bool)
             return Attacked(x.detach().clone().to(given), none.double(), none)
@@ -283,7 +186,7 @@ class Attack(ABC):
                 x_adv = x_adv.clamp(*bounds)
             x_adv = x_adv.to(given)
         if validate:
-            _check_finite(x_adv)
+            check_finite(x_adv)
         # Without validation x may be outside of the box, into which the answer is clamped.
         start = x.detach() if validate or bounds is None else x.detach().clamp(*bounds)
         x_adv, length = self._kept_epsilon(x_adv, start, validate)
@@ -365,79 +268,9 @@ class Attack(ABC):
         return g.sample_noise(x, m, generator)
 
 
-@dataclass(frozen=True, kw_only=True)
-class GradientAttack(Attack):
-    """An attack that follows the gradient of an objective.
-
-        class OneStep(GradientAttack):
-            def _search(self, evaluate, problem):
-                return self.epsilon * l2.unit(evaluate(problem.x).gradient)
-
-    objective: a registered name, or a function (log_probs (B, m, K), y (B,)) -> loss (B,). The
-        attack climbs it; a targeted attack descends it.
-
-    A subclass writes ``_search``, one loop, and is handed all else.
-    """
-
-    recordable: ClassVar[bool] = True
-
-    objective: str | Objective = "naive"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        resolve_objective(self.objective)
-
-    @abstractmethod
-    def _search(self, evaluate: Evaluate, problem: Problem) -> Tensor:
-        """The perturbation (B, C, H, W) found by querying ``evaluate`` at points x_adv."""
-
-    @final
-    def _perturb(self, victim: Victim, problem: Problem) -> Tensor:
-        objective = resolve_objective(self.objective)
-        sign = -1.0 if self.targeted else 1.0
-
-        def evaluate(x_adv: Tensor) -> Evaluation:
-            point = x_adv.detach().requires_grad_()
-            log_probs = victim.log_probs(point)
-            if not log_probs.requires_grad:
-                raise ValueError(
-                    "expected a base classifier that is differentiable in its input, got an output "
-                    "without gradient; look for a no_grad or detach inside it"
-                )
-            loss = sign * objective(log_probs, problem.y)
-            (gradient,) = torch.autograd.grad(loss.sum(), point)
-            victim.healthy &= gradient.isfinite().flatten(1).all(dim=1)
-            return Evaluation(loss.detach(), log_probs.detach(), gradient)
-
-        return problem.x + self._search(evaluate, problem)
-
-    def _is_adversarial(self, log_probs: Tensor, y: Tensor) -> Tensor:
-        """Whether most noise samples vote as the attack wants: (B, m, K), (B,) -> bool (B,)."""
-        reached = majority_vote(log_probs) == y
-        return reached if self.targeted else ~reached
-
-
-def majority_vote(log_probs: Tensor) -> Tensor:
-    """The class that most noise samples vote for: (B, m, K) -> (B,).
-
-        majority_vote(g.log_probs(x.unsqueeze(1) + noise))
-
-    In a tie it is the lowest class.
-    """
-    classes = torch.arange(log_probs.shape[2], device=log_probs.device)
-    votes = log_probs.argmax(dim=2, keepdim=True) == classes
-    return votes.sum(dim=1).argmax(dim=1)
-
-
 def _searchable(x: Tensor) -> Tensor:
     """Images of half precision as float32, since norms of gradients overflow in the former."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
-
-
-def check_steps(steps: int) -> None:
-    """The number of steps of a search; ValueError unless >= 1."""
-    if steps < 1:
-        raise ValueError(f"expected whole steps >= 1, got {steps}")
 
 
 def check_untargeted(attack: Attack) -> None:
@@ -446,40 +279,4 @@ def check_untargeted(attack: Attack) -> None:
         raise ValueError(
             f"expected an untargeted attack, since y are the true labels, got {attack!r}, which "
             "moves images towards them; set targeted=False"
-        )
-
-
-def warn_without_gradient(count: int, images: int, *, stacklevel: int) -> None:
-    """Warn where an attack found no gradient to follow for ``count`` of the images."""
-    if count:
-        warnings.warn(
-            f"the gradient was zero at every step for {count} of {images} images: there the attack "
-            "has measured nothing. Look for rounding, thresholds or argmax within the model, or "
-            "use an attack that needs no gradient",
-            stacklevel=stacklevel,
-        )
-
-
-def _check_bounds(bounds: Bounds | None) -> None:
-    if bounds is None:
-        return
-    pair = isinstance(bounds, Sequence) and [isinstance(end, Real) for end in bounds]
-    if pair != [True, True] or not bounds[0] < bounds[1]:
-        raise ValueError(
-            f"expected bounds (low, high) with low < high, or None for no box, got {bounds!r}"
-        )
-
-
-def _check_noise_values(noise: Tensor) -> None:
-    if not bool(noise.isfinite().all()):
-        raise ValueError("expected finite noise, got NaN or infinity in it")
-
-
-def _check_finite(x_adv: Tensor) -> None:
-    broken = (~x_adv.isfinite().flatten(1).all(dim=1)).nonzero().flatten().tolist()
-    if broken:
-        raise ValueError(
-            "expected finite logits and gradients from the base classifier, got NaN or infinity "
-            f"for images {broken[:8]} of the batch ({len(broken)} of {len(x_adv)}); look at its "
-            "weights: training may have diverged"
         )

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks import l2, linf
-from rsmooth.attacks.base import Evaluate, GradientAttack, Problem, check_steps
+from rsmooth.attacks.checks import check_steps
+from rsmooth.attacks.gradient import GradientAttack
+from rsmooth.attacks.victim import Evaluate, Problem
 from rsmooth.registry import ATTACKS
 
 Norm = Literal["l2", "linf"]

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from rsmooth.attacks.base import Attack, warn_without_gradient
+from rsmooth.attacks.base import Attack
+from rsmooth.attacks.checks import warn_without_gradient
 from rsmooth.attacks.view import quick_view
 from rsmooth.data.convert import to_unit
 from rsmooth.data.files import FolderData

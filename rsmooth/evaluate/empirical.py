@@ -14,7 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from rsmooth.attacks.base import Attack, check_untargeted, warn_without_gradient
+from rsmooth.attacks.base import Attack, check_untargeted
+from rsmooth.attacks.checks import warn_without_gradient
 from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
 from rsmooth.models.precision import Precision

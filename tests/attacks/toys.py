@@ -1,8 +1,11 @@
 """Small classifiers in float64 for the tests of attacks: exact, smooth, or awkward on purpose."""
 
+import dataclasses
+
 import torch
 from torch import nn
 
+from rsmooth.attacks import GradientAttack
 from rsmooth.smoothed import SmoothedClassifier
 
 
@@ -71,3 +74,23 @@ class Flat(nn.Module):
 
     def forward(self, x):
         return x.flatten(1)[:, :3] * 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Probe(GradientAttack):
+    """Evaluates the image itself, hands the evaluation out, and perturbs nothing."""
+
+    seen: list = dataclasses.field(default_factory=list)
+    steps: int = 1
+
+    def _search(self, evaluate, problem):
+        self.seen.append(evaluate(problem.x))
+        return torch.zeros_like(problem.x)
+
+
+def probe(g, x, y, **options):
+    """What an attack with these options learns at x."""
+    call = {key: options.pop(key) for key in ("noise", "num_noise", "generator") if key in options}
+    attack = Probe(epsilon=1.0, **options)
+    attack(g, x, y, **call)
+    return attack.seen[0]

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rsmooth.attacks import DDN
-from rsmooth.attacks.base import Attack, Problem, Victim
+from rsmooth.attacks import DDN, Attack, Problem, Victim
 from rsmooth.defenses import PseudoLabels, Trainer, TrainingCollapsed
 from rsmooth.registry import TRAINERS
 from tests.training.helpers import build, classifier, extras_for, images, suited, trained, weights

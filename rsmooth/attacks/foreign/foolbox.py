@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from rsmooth.attacks.base import Attack, Problem, Victim
+from rsmooth.attacks.base import Attack
 from rsmooth.attacks.l2 import Bounds
+from rsmooth.attacks.victim import Problem, Victim
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.registry import ATTACKS
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed

@@ -1,0 +1,125 @@
+"""The model under attack: what a search asks it, and what is measured meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rsmooth.attacks.l2 import Bounds
+from rsmooth.smoothed import SmoothedClassifier
+
+
+class Evaluation(NamedTuple):
+    """What a search learns at one point x_adv (B, C, H, W).
+
+        found = evaluate(x_adv)
+        delta = delta + step_size * unit(found.gradient)
+
+    The attack climbs the loss. The gradient of an image is that of its own loss.
+    """
+
+    loss: Tensor  # (B,)
+    log_probs: Tensor  # (B, m, K)
+    gradient: Tensor  # (B, C, H, W)
+
+
+Evaluate = Callable[[Tensor], Evaluation]
+
+
+class Problem(NamedTuple):
+    """One batch to attack, validated.
+
+        x, y, bounds, generator = problem
+
+    bounds: the box of valid pixels; None for no box. generator: for random starts.
+    """
+
+    x: Tensor  # (B, C, H, W)
+    y: Tensor  # (B,)
+    bounds: Bounds | None
+    generator: torch.Generator | None
+
+
+class Attacked(NamedTuple):
+    """What an attack made of a batch, and what was measured on it.
+
+        found = attack.measured(g, x, y)
+
+    x_adv: the attacked images (B, C, H, W).
+    length: the norm of each perturbation (B,) in float64, in the attack's ``norm``.
+    without_gradient: images (B,) that the attack never saw succeed, and for which every gradient
+        that it asked for was zero: it was led by nothing.
+    """
+
+    x_adv: Tensor
+    length: Tensor
+    without_gradient: Tensor
+
+
+class Victim:
+    """A classifier under attack, with the noise of the whole attack.
+
+        log_probs = victim.log_probs(x_adv)     # (B, C, H, W) -> (B, m, K)
+
+    healthy (B,): whether all answers for an image were numbers so far.
+    succeeds: of log-probabilities (B, m, K), on which images the attack succeeds (B,). Where it is
+        given, the gradients in x are looked at, whoever asks for them.
+    """
+
+    def __init__(
+        self,
+        g: SmoothedClassifier,
+        noise: Tensor | None,
+        batch: Tensor,
+        succeeds: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self._g = g
+        self._noise = noise
+        self._succeeds = succeeds
+        self.healthy = torch.ones(len(batch), dtype=torch.bool, device=batch.device)
+        self._led = torch.zeros_like(self.healthy)
+        self._asked = False
+
+    @property
+    def without_gradient(self) -> Tensor:
+        """Images (B,) without a success, all of whose gradients so far were zero.
+
+        None where no gradient was asked for.
+        """
+        return ~self._led if self._asked else torch.zeros_like(self._led)
+
+    def log_probs(self, x: Tensor) -> Tensor:
+        """Log-probabilities under the attack's noise: (B, C, H, W) -> (B, m, K).
+
+        The base classifier is attacked without noise; then m is 1.
+        """
+        watched = self._succeeds is not None and len(x) == len(self._led)
+        if watched and x.requires_grad:
+            x.register_hook(self._look)  # type: ignore[no-untyped-call]
+        points = x.unsqueeze(1)
+        log_probs = self._g.log_probs(points if self._noise is None else points + self._noise)
+        self.healthy &= ~log_probs.detach().isnan().flatten(1).any(dim=1)
+        if watched:
+            assert self._succeeds is not None
+            # A loss may well be flat there, and no gradient is needed any more.
+            self._led |= self._succeeds(log_probs.detach())
+        return log_probs
+
+    def _look(self, gradient: Tensor) -> None:
+        self._asked = True
+        self._led |= (gradient != 0).flatten(1).any(dim=1)
+
+
+def majority_vote(log_probs: Tensor) -> Tensor:
+    """The class that most noise samples vote for: (B, m, K) -> (B,).
+
+        majority_vote(g.log_probs(x.unsqueeze(1) + noise))
+
+    In a tie it is the lowest class.
+    """
+    classes = torch.arange(log_probs.shape[2], device=log_probs.device)
+    votes = log_probs.argmax(dim=2, keepdim=True) == classes
+    return votes.sum(dim=1).argmax(dim=1)
