@@ -11,6 +11,7 @@ import pytest
 from rsmooth import ATTACKS, NOISES, TRAINERS
 from rsmooth.cli.main import parse
 from rsmooth.cli.verbs import VERBS
+from rsmooth.config.parts import build_trainer
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -49,7 +50,9 @@ def test_commands_are_understood():
             )
         else:
             assert program == "rsmooth"
-            parse(arguments[0], arguments[1:])
+            options = parse(arguments[0], arguments[1:])
+            if arguments[0] == "train":
+                build_trainer(options["trainer"], options["attack"], 0, options["preset"])
             seen.add(arguments[0])
     assert seen == set(VERBS.own_names()), "every verb is shown"
 

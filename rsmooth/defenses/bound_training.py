@@ -22,6 +22,7 @@ from rsmooth.defenses.interval_regularizers import balance_penalty, tightness_pe
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.models.precision import Precision
 from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.plumbing.errors import remedy
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
 from rsmooth.training.options import check_at_least_zero
@@ -80,7 +81,7 @@ class BoundTraining(Trainer):
         if self.warmup_epochs > self.epochs:
             raise ValueError(
                 "expected warmup_epochs <= epochs, so that training ends at the full epsilon, got "
-                f"{self.warmup_epochs} and {self.epochs}"
+                f"{self.warmup_epochs} and {self.epochs}; {self._shorter()}"
             )
         for name, allowed, why in (
             ("attack", None, "bounds cover all perturbations"),
@@ -94,6 +95,13 @@ class BoundTraining(Trainer):
                     f"expected {name}={allowed!r} for {type(self).__name__}, since {why}, got "
                     f"{getattr(self, name)!r}; leave it out"
                 )
+
+    def _shorter(self) -> str:
+        half = max(self.epochs // 2, 1)
+        return remedy(
+            f"give warmup_epochs={half} beside epochs={self.epochs}",
+            f"give --trainer.warmup_epochs {half} beside --trainer.epochs {self.epochs}",
+        )
 
     def check_noise(self, noise: NoiseDistribution) -> None:
         if noise.scale_value > 0:

@@ -215,7 +215,10 @@ def test_soft_labels_are_refused() -> None:
         ({"kappa_end": 1.5}, r"expected kappa_end in \[0, 1\], got 1.5"),
         ({"l1_weight": -1.0}, "expected l1_weight to be a number >= 0"),
         ({"regularizer_tolerance": 0.0}, r"expected regularizer_tolerance in \(0, 1\], got 0"),
-        ({"warmup_epochs": 9}, "expected warmup_epochs <= epochs, so that training ends at the"),
+        (
+            {"warmup_epochs": 9},
+            "the full epsilon, got 9 and .*; give warmup_epochs=",
+        ),
         ({"warmup_from": 2}, "expected warmup_from <= warmup_epochs"),
         ({"attack": PGD(epsilon=0.1, steps=1)}, "expected attack=None for .*, since bounds cover"),
         ({"num_noise": 2}, "expected num_noise=1 for .*, since there is no noise to copy, got 2"),
