@@ -66,7 +66,7 @@ def answers_under_attack(
     A classifier without noise answers with its largest logit, and never abstains.
     precision: of the search and of the votes, so that the attacked function is the one that is
     reported. "float32" asks the model as it is; "auto" and "bfloat16" as in the call of an attack
-    and in ``predict``.
+    and in ``predict``; without noise "auto" computes in float32.
     ValueError for an empty batch, a targeted attack, an attack that leaves epsilon in its norm, or
     NaN logits. A warning where the gradients vanish.
     """

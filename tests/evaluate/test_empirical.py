@@ -200,6 +200,23 @@ def test_a_classifier_without_noise_answers_with_its_largest_logit(alpha):
     assert (found != y).any(), "a case without a success shows nothing"
 
 
+def test_without_noise_nothing_is_rounded_unless_asked(monkeypatch):
+    """The logits are 256 and 256.5, which bfloat16 does not tell apart: its answer would be 0."""
+    monkeypatch.setattr("rsmooth.attacks.view.resolve_precision", lambda *_: "bfloat16")
+    linear = nn.Linear(4, 2)
+    nn.init.zeros_(linear.weight)
+    linear.bias.data = torch.tensor([256.0, 256.5])
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), linear), 0.0, 2)
+    x, y = torch.full((3, 1, 2, 2), 0.5), torch.ones(3, dtype=torch.int64)
+    for alpha in (None, 1e-3):
+        assert answers_under_attack(g, x, y, None, n=20, alpha=alpha).tolist() == [1, 1, 1]
+        rounded = answers_under_attack(g, x, y, None, n=20, alpha=alpha, precision="bfloat16")
+        assert rounded.tolist() == [0, 0, 0]
+    with pytest.warns(UserWarning, match="the gradient was zero at every step"):
+        radius = attack_radius(g, x, y, PGD(epsilon=0.1, steps=1), [0.1])
+    assert radius.tolist() == [math.inf] * 3
+
+
 def test_votes_by_predict_abstain_and_an_abstention_is_wrong():
     g, x = smooth_net(sigma=0.5), images(12)
     y = base_labels(g, x)

@@ -134,6 +134,9 @@ def test_it_is_saved_and_loaded_and_certified_as_one_model(tmp_path: Path) -> No
         ({"members": [SPEC], "scheme": "vote"}, "expected scheme among mean-logits, mean-prob"),
         ({"members": [SPEC], "consensus": 2}, "expected consensus within 1..1 and the scheme"),
         ({"members": [SPEC], "scheme": "mean-probabilities", "consensus": 1}, "expected consensus"),
+        ({"members": [SPEC], "consensus": True}, "expected an integer consensus, got True"),
+        ({"members": "runs/seed0"}, "expected members as a list, got 'runs/seed0'"),
+        ({"members": None}, "expected members as a list, got None"),
         ({"members": [{"num_classes": 3}]}, "expected the model to have a name, got"),
         ({"members": ["smal-cnn"]}, "expected a registered model, got 'smal-cnn'; did you mean"),
     ],
@@ -150,8 +153,9 @@ def test_members_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected members that were trained with the same noise"):
         MODELS.create("ensemble", members=[tmp_path / "a.pt", tmp_path / "b.pt"])
     other = build_part({**SPEC, "num_classes": 4})[0]
-    with pytest.raises(ValueError, match="expected members of the same classes, got logits"):
-        Ensemble([first, other])(X[:2])
+    for several, consensus in (([first, other], None), ([first, other], 2), ([first, other], 1)):
+        with pytest.raises(ValueError, match="expected members of the same classes, got logits"):
+            Ensemble(several, consensus=consensus)(X[:2])
     with pytest.raises(ValueError, match="expected a model with one last layer, got an ensemble"):
         replace_head(Ensemble([first]), 5)
 
