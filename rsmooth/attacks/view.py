@@ -42,7 +42,8 @@ def quick_view(g: SmoothedClassifier, x: Tensor, precision: Precision) -> Smooth
     x: a few images (B, C, H, W), for the operations that they need.
     precision: "float32" is g itself, as it is. The others are a copy with batch norm folded and
         channels last: "bfloat16" computes its convolutions and matrix products in that, "auto" does
-        so where ``resolve_precision`` finds that it pays, and the model is of float32.
+        so where ``resolve_precision`` finds that it pays, the model is of float32, and it has
+        noise: without, logits that tie in bfloat16 would change answers within what is certified.
 
     The copy is of g's present weights. "auto" leaves a subclass of SmoothedClassifier as it is, and
     a base of which no such copy runs. ValueError for another precision, and for a subclass in
@@ -63,8 +64,8 @@ def quick_view(g: SmoothedClassifier, x: Tensor, precision: Precision) -> Smooth
         chosen: Precision = precision
         if precision == "auto":
             types = {p.dtype for p in g.base.parameters() if p.is_floating_point()}
-            single = types == {torch.float32}
-            chosen = resolve_precision("auto", g.base, x.float()) if single else "float32"
+            may_round = types == {torch.float32} and g.noise.scale_value > 0
+            chosen = resolve_precision("auto", g.base, x.float()) if may_round else "float32"
         base = fold_batchnorm(g.base).to(memory_format=torch.channels_last)
         view = PrecisionView(g, base, chosen, x.device).eval()
         return g if precision == "auto" and not _runs(view, x) else view

@@ -7,7 +7,7 @@ come from rsmooth.certify.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.attacks.checks import warn_without_gradient
 from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
+from rsmooth.certify.votes.images import image_ids
 from rsmooth.models.precision import Precision
 from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_integer
@@ -66,7 +67,7 @@ def answers_under_attack(
     A classifier without noise answers with its largest logit, and never abstains.
     precision: of the search and of the votes, so that the attacked function is the one that is
     reported. "float32" asks the model as it is; "auto" and "bfloat16" as in the call of an attack
-    and in ``predict``.
+    and in ``predict``; without noise "auto" computes in float32.
     ValueError for an empty batch, a targeted attack, an attack that leaves epsilon in its norm, or
     NaN logits. A warning where the gradients vanish.
     """
@@ -109,6 +110,7 @@ def measured_answers(
     view: ``quick_view`` of g in this precision, where it was made before.
     """
     _check(g, x, y, attack, num_noise, n, batch_size)
+    numbers = None if index is None else image_ids(x, index)
     view = quick_view(g, x, precision) if view is None else view
     answers, lengths, without = [], [], []
     for part in _parts(len(x), batch_size // num_noise):
@@ -121,7 +123,7 @@ def measured_answers(
         if alpha is None or g.noise.scale_value == 0:
             answers.append(_vote(view, x_adv, n, batch_size, generator))
             continue
-        ids = None if index is None else index[part]
+        ids = None if numbers is None else numbers[part]
         # In floating point, since attacked images leave the 8-bit grid.
         said = predict(
             g,
@@ -200,23 +202,25 @@ def attack_radius(
     attack, infinity for one that no attack changes. Each of ``epsilons`` replaces the epsilon of
     the attack. Votes and arguments are those of ``empirical_accuracy``. ValueError for none.
     """
-    if not len(epsilons):
-        raise ValueError("expected at least one epsilon, got none; e.g. 0.25, 0.5, 1.0")
+    if not isinstance(epsilons, Iterable) or not len(epsilons):
+        raise ValueError(
+            f"expected epsilons, at least one, got {epsilons!r}; give a list, e.g. [0.25, 0.5, 1.0]"
+        )
     _check(g, x, y, attack, num_noise, n, batch_size)
+    # Refused here where an epsilon is none, also if no image is left to attack.
+    attacks = sorted((replace(attack, epsilon=e) for e in epsilons), key=lambda one: one.epsilon)
     view = quick_view(g, x, precision)
     radius = torch.full((len(x),), math.inf, dtype=torch.float64, device=x.device)
     for part in _parts(len(x), batch_size // num_noise):
         standing = part[(_vote(view, x[part], n, batch_size, generator) == y[part]).cpu()]
         radius[part] = 0.0
         radius[standing] = math.inf
-        for epsilon in sorted(epsilons):
+        for each in attacks:
             if len(standing) == 0:
                 break
-            x_adv = replace(attack, epsilon=epsilon)(
-                view, x[standing], y[standing], num_noise=num_noise, generator=generator
-            )
+            x_adv = each(view, x[standing], y[standing], num_noise=num_noise, generator=generator)
             fallen = (_vote(view, x_adv, n, batch_size, generator) != y[standing]).cpu()
-            radius[standing[fallen]] = epsilon
+            radius[standing[fallen]] = each.epsilon
             standing = standing[~fallen]
     return radius
 
@@ -265,6 +269,11 @@ def _check(
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch; add images")
     if attack is not None:
+        if not isinstance(attack, Attack):
+            raise TypeError(
+                f"expected an attack such as PGD(epsilon=0.5, steps=20), got {attack!r}; make one "
+                "of a name by ATTACKS.create"
+            )
         check_untargeted(attack)
     if check_integer(num_noise, "num_noise") < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")

@@ -32,7 +32,7 @@ class DnCNN(nn.Module):
 
         denoiser = DENOISERS.create("dncnn", depth=17, width=64)
 
-    depth: number of convolutions. width: channels between them.
+    depth: number of convolutions, >= 2. width: channels between them.
 
     x - net(x), Zhang et al. 2017 (arXiv:1608.03981), in the form of Salman et al. 2020
     (arXiv:2003.01908), whose parameter names it has. It starts as the identity.
@@ -43,6 +43,8 @@ class DnCNN(nn.Module):
     ) -> None:
         super().__init__()
         check_sizes(depth=depth, width=width, in_channels=in_channels)
+        if depth < 2:
+            raise ValueError(f"expected depth >= 2, got {depth}: a first and a last convolution")
         layers: list[nn.Module] = [_convolution(in_channels, width, bias=True), nn.ReLU()]
         for _ in range(depth - 2):
             layers += [

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.models.nested import build_part, rebuilding
+from rsmooth.plumbing.numbers import check_integer
 from rsmooth.registry import MODELS
 
 Scheme = Literal["mean-logits", "mean-probabilities"]
@@ -43,6 +44,10 @@ def ensemble(
 
     arXiv:2106.06946, eq. 2 and section 5. ValueError for members that do not fit together.
     """
+    if isinstance(members, str) or not isinstance(members, Sequence):
+        raise ValueError(
+            f"expected members as a list, got {members!r}; give e.g. ['runs/seed0', 'runs/seed1']"
+        )
     built = [build_part(member, num_classes=num_classes) for member in members]
     noises = [noise for _, noise in built if noise is not None]
     if any(noise != noises[0] for noise in noises):
@@ -79,7 +84,8 @@ class Ensemble(nn.Module):
         if scheme not in get_args(Scheme):
             raise ValueError(f"expected scheme among {', '.join(get_args(Scheme))}, got {scheme!r}")
         if consensus is not None and (
-            not 1 <= consensus <= len(members) or scheme != "mean-logits"
+            not 1 <= check_integer(consensus, "consensus", 2) <= len(members)
+            or scheme != "mean-logits"
         ):
             raise ValueError(
                 f"expected consensus within 1..{len(members)} and the scheme mean-logits, got "
@@ -93,18 +99,19 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.consensus is None:
-            return self._joint(self._logits(x, 0))
+            return self._joint(_stacked([member(x) for member in self.members]))
         parts = [self._by_consensus(part, self.consensus) for part in torch.split(x, TOGETHER)]
         return torch.cat(parts)
 
     def _by_consensus(self, x: Tensor, first: int) -> Tensor:
         """The first members where they agree, all elsewhere."""
-        early = torch.stack([member(x) for member in self.members[:first]])
+        asked = [member(x) for member in self.members[:first]]
+        early = _stacked(asked)
         votes = early.argmax(dim=2)
         agreed = (votes == votes[0]).all(dim=0)
         if first == len(self.members) or (self._may_skip(x) and bool(agreed.all())):
             return early.mean(dim=0)
-        everyone = torch.cat([early, self._logits(x, first)])
+        everyone = _stacked(asked + [member(x) for member in self.members[first:]])
         return torch.where(agreed.unsqueeze(1), early.mean(dim=0), everyone.mean(dim=0))
 
     def _may_skip(self, x: Tensor) -> bool:
@@ -112,15 +119,15 @@ class Ensemble(nn.Module):
         looking = x.device.type == "cpu" and not torch.compiler.is_compiling()
         return self.skip and looking and not self.training and not torch.is_grad_enabled()
 
-    def _logits(self, x: Tensor, start: int) -> Tensor:
-        """The logits of the members from ``start`` on: (E, N, K)."""
-        logits = [member(x) for member in self.members[start:]]
-        shapes = {tuple(own.shape) for own in logits}
-        if len(shapes) > 1:
-            raise ValueError(f"expected members of the same classes, got logits {sorted(shapes)}")
-        return torch.stack(logits)
-
     def _joint(self, logits: Tensor) -> Tensor:
         if self.scheme == "mean-logits":
             return logits.mean(dim=0)
         return logits.log_softmax(dim=2).logsumexp(dim=0) - math.log(len(self.members))
+
+
+def _stacked(logits: Sequence[Tensor]) -> Tensor:
+    """The logits (N, K) of E members as (E, N, K)."""
+    shapes = {tuple(own.shape) for own in logits}
+    if len(shapes) > 1:
+        raise ValueError(f"expected members of the same classes, got logits {sorted(shapes)}")
+    return torch.stack(list(logits))

@@ -49,7 +49,11 @@ def write_tensors(
     """
     from safetensors.torch import save  # only who needs such files needs the package
 
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    # Copies, since the format refuses tensors that share memory, such as those of tied layers.
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in state_dict.items()
+    }
     text = json.dumps(dict(content), sort_keys=True)
     # One entry: several come in an order that differs from call to call, and so would the bytes.
     replace_file(path, save(tensors, metadata={ENTRY: text}))
@@ -77,8 +81,8 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
             f"({error}); download or write it again"
         ) from error
     try:
-        content = json.loads(metadata[ENTRY])
-    except (KeyError, json.JSONDecodeError):
+        content = dict(json.loads(metadata[ENTRY]))
+    except (KeyError, TypeError, ValueError):  # no entry, no text of JSON, or no object in it
         raise ValueError(
             f"expected a model written by SmoothedClassifier.save, got the weights of others in "
             f"{path}; build the network and load them with safetensors.torch.load_file"

@@ -40,3 +40,8 @@ def test_rounding_covers_what_the_format_adds_and_hardly_more(norm: str, kind: t
     allowed = rounding(x_adv, float(exact[0]), norm)
     assert (excess <= allowed).all()
     assert (allowed <= 300 * torch.finfo(kind).eps * max(float(exact[0]), 1)).all()
+
+
+def test_norms_of_float32_are_summed_in_float64() -> None:
+    tenth = torch.full((1, 1, 1, 3), 0.1)
+    assert norm_of(tenth, "l1").item() == 3 * tenth[0, 0, 0, 0].double().item()

@@ -137,6 +137,9 @@ def test_epsilon_may_double_late() -> None:
         found.append(weights(g))
     assert torch.equal(found[0], found[1])
     assert len({tuple(own.tolist()) for own in found}) == 3
+    g = classifier("mlp")
+    CatRS(**{**SHORT, "epsilon_doubles_at": 0}).fit(g, images(), **fit)
+    assert torch.equal(weights(g), found[3]), "from the first step of that epoch on"
 
 
 def test_options_out_of_range_are_refused() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from scipy.special import ndtri
 
 from rsmooth import SmoothAdvPGD, smoothadv
 from rsmooth.defenses import Macer, Trainer, macer_loss
@@ -51,6 +54,29 @@ def test_without_the_hinge_it_is_the_smoothadv_loss() -> None:
     plain = smoothadv(answers, case["y"])
     found = macer_loss(answers, case["y"], sigma=0.25, weight=0.0)
     torch.testing.assert_close(found, plain, rtol=0, atol=1.01e-10 * float(plain.exp().max()))
+
+
+def test_a_radius_beyond_the_hinge_counts_for_nothing() -> None:
+    """A gap of quantiles of 2.36: within a hinge that ends at 2.5, beyond one that ends at 2."""
+    answers = torch.tensor([[[2.0, 0.0]]], dtype=torch.float64).log_softmax(dim=2)
+    y = torch.zeros(1, dtype=torch.int64)
+    share = 1 / (1 + math.exp(-2))
+    fit, gap = -math.log(share), 2 * float(ndtri(share))
+    for gamma, hinge in ((2.0, 0.0), (2.5, 2.5 - gap)):
+        found = macer_loss(answers, y, sigma=0.5, beta=1.0, gamma=gamma, weight=4.0)
+        assert found.item() == pytest.approx(fit + hinge, abs=1e-9)
+
+
+def test_the_radius_counts_from_that_epoch_on() -> None:
+    answers = torch.tensor([[[0.5, 0.0]]]).log_softmax(dim=2)
+    y, trainer = torch.zeros(1, dtype=torch.int64), Macer(num_noise=1, deferred_until=2)
+    for progress, weight in ((1.99, 0.0), (2.0, trainer.weight)):
+        batch: Any = SimpleNamespace(
+            x=torch.zeros(1, 1), noise=torch.zeros(1, 1, 1), y=y, sigma=0.5, progress=progress
+        )
+        batch.log_probs = lambda _: answers
+        assert torch.equal(trainer.losses(batch), macer_loss(answers, y, 0.5, weight=weight))
+    assert float(macer_loss(answers, y, 0.5)) != float(macer_loss(answers, y, 0.5, weight=0.0))
 
 
 @pytest.mark.parametrize("change", [{"weight": 0.0}, {"deferred_until": 3}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -97,6 +98,23 @@ def test_a_resumed_run_knows_who_was_dropped(stop: tuple[int, int], tmp_path: Pa
     g = classifier()
     active.fit(g, images(), run_dir=tmp_path, progress=False)
     assert torch.equal(weights(g), whole)
+
+
+def test_noise_is_attacked_from_the_first_step_of_that_epoch(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "rsmooth.defenses.reweighting.noise_on_sphere", lambda g, x, y, noise, **_: noise + 1
+    )
+    for progress, moved in ((0.99, 0.0), (1.0, 1.0)):
+        batch: Any = SimpleNamespace(
+            g=None, x=torch.zeros(1, 1), y=torch.zeros(1).long(), noise=torch.zeros(1, 4, 1)
+        )
+        points: list[torch.Tensor] = []
+        batch.log_probs = lambda at, seen=points: (seen.append(at), torch.zeros(1, 4, 2))[1]
+        batch.progress = progress
+        Reweighting(since=1).losses(batch)
+        assert float(points[0].mean()) == moved
 
 
 def test_options_out_of_range_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import torch
 
 from rsmooth import ATTACKS
 from rsmooth.attacks import PGD, to_foolbox
+from rsmooth.certify import predict
 from rsmooth.certify.run.header import model_hash
 from rsmooth.data import ImageData
-from rsmooth.evaluate import attack_data, audit, empirical_accuracy
+from rsmooth.evaluate import attack_data, audit, empirical, empirical_accuracy
+from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import base_labels, images, linear_net, smooth_net
 from tests.certify.nets import half_space
@@ -35,6 +38,52 @@ def test_a_data_set_is_attacked_in_batches_as_one() -> None:
     )
     far = attack_data(g, data, PGD(epsilon=9.0, steps=5), n=100, num_noise=2, batch_size=4)
     assert (far.epsilon, far.accuracy) == (9.0, 0.0)
+
+
+def test_the_shares_are_those_of_predict_under_the_numbers_of_the_images() -> None:
+    """Answers and abstentions, over several batches."""
+    g = smooth_net(sigma=0.3).float()
+    pixels = (images(12) * 255).round().to(torch.uint8)
+    y = base_labels(g, pixels.float() / 255)
+    data = ImageData(pixels, y, torch.arange(12) + 40, 5, "toy", "test")
+    found = attack_data(g, data, None, n=20, alpha=0.2, seed=3, batch_size=5)
+    options = {"n": 20, "alpha": 0.2, "seed": 3, "arithmetic": "float"}
+    unit = pixels.float() / 255
+    said = predict(g, unit, index=data.index, **options).label
+    assert found.accuracy == int((said == y).sum()) / 12
+    assert found.abstained == int((said == ABSTAIN).sum()) / 12
+    assert 0 < found.abstained < 1
+
+
+def test_predict_is_asked_by_number_and_in_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = smooth_net(sigma=0.5).float()
+    pixels = (images(5) * 255).round().to(torch.uint8)
+    data = ImageData(
+        pixels, torch.zeros(5, dtype=torch.int64), torch.arange(5) + 40, 5, "toy", "test"
+    )
+    asked: list[tuple[list[int], str]] = []
+    said = empirical.predict
+
+    def noted(*args: Any, **options: Any) -> Any:
+        asked.append((options["index"].tolist(), options["precision"]))
+        return said(*args, **options)
+
+    monkeypatch.setattr(empirical, "predict", noted)
+    attack_data(g, data, None, n=20, num_noise=1, batch_size=4, precision="bfloat16")
+    assert asked == [([40, 41, 42, 43], "bfloat16"), ([44], "bfloat16")]
+
+
+def test_the_longest_perturbation_is_that_of_all_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    g, lengths = linear_net(sigma=0.05).float(), iter([0.3, 0.1])
+    pixels = (images(6) * 255).round().to(torch.uint8)
+    data = ImageData(pixels, torch.zeros(6, dtype=torch.int64), torch.arange(6), 2, "toy", "test")
+
+    def answers(g: Any, x: torch.Tensor, *_: Any, **__: Any) -> empirical.Answers:
+        length = torch.full((len(x),), next(lengths), dtype=torch.float64)
+        return empirical.Answers(torch.zeros(len(x)).long(), length, length > 1)
+
+    monkeypatch.setattr("rsmooth.evaluate.attacked.measured_answers", answers)
+    assert attack_data(g, data, PGD(epsilon=0.5, steps=1), batch_size=4).largest_norm == 0.3
 
 
 def test_the_draws_of_attacks_without_a_generator_depend_on_the_seed() -> None:

@@ -56,6 +56,24 @@ def test_sound_certificates_stand_and_the_gap_is_measured(log: CertificationLog)
     assert "contradicted certificates: 0" in found.summary()
 
 
+def test_an_image_that_is_certified_wrong_is_attacked_as_certified(log: CertificationLog) -> None:
+    """Away from the certified class; away from the true one would be further into the former."""
+    options: dict[str, Any] = {"steps": 4, "num_noise": 4, "n": 200, "factors": (0.9, 3.0)}
+    provenance = {**log.provenance, "dataset": {}}
+    found = []
+    for label in (log.predict, 1 - log.predict):
+        certified = log.predict >= 0
+        label = np.where(certified, label, 0)
+        data = replace(eight(), labels=torch.from_numpy(label))
+        own = replace(log, label=label, correct=log.predict == label, provenance=provenance)
+        found.append(audit(half_space(), data, own, **options))
+    right, wrong = found
+    assert np.array_equal(right.distance, wrong.distance)
+    assert np.array_equal(right.predicted, wrong.predicted)
+    assert wrong.changed[:, 1].any()
+    assert wrong.alpha == pytest.approx(log.provenance["alpha"] + 2 * 1e-3), "two predictions each"
+
+
 def test_a_limit_takes_the_first_certified_images(log: CertificationLog) -> None:
     found = audit(half_space(), eight(), log, steps=1, num_noise=1, n=20, factors=(0.5,), limit=2)
     assert found.idx.tolist() == log.idx[log.radius > 0][:2].tolist()

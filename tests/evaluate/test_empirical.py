@@ -168,8 +168,26 @@ def test_bad_input_is_refused(function):
 def test_without_epsilons_there_is_no_attack_radius():
     """Not infinity, which says that no attack succeeds."""
     g, x, y, _ = halfspace(3)
-    with pytest.raises(ValueError, match="expected at least one epsilon, got none"):
+    with pytest.raises(ValueError, match=r"expected epsilons, at least one, got \[\]"):
         attack_radius(g, x, y, PGD(epsilon=0.1, steps=1), [])
+    with pytest.raises(ValueError, match=r"expected epsilons, at least one, got 0\.5; give a list"):
+        attack_radius(g, x, y, PGD(epsilon=0.1, steps=1), 0.5)
+
+
+@pytest.mark.parametrize("epsilon", [math.nan, math.inf, -0.1, "a", True])
+def test_what_is_no_epsilon_is_refused_also_where_no_image_is_left_to_attack(epsilon):
+    g, x, y, _ = halfspace(3)
+    with pytest.raises(ValueError, match=r"expected .*epsilon"):
+        attack_radius(g, x, 1 - y, PGD(epsilon=0.1, steps=1), [0.1, epsilon])
+
+
+def test_the_index_is_one_number_per_image_and_the_attack_is_one():
+    g, x, y, _ = halfspace(3)
+    for index in (torch.arange(5), torch.arange(2), torch.tensor([0.5, 1.0, 2.0])):
+        with pytest.raises(ValueError, match="expected an index of 3 integers >= 0"):
+            answers_under_attack(g, x, y, None, n=20, alpha=0.01, index=index)
+    with pytest.raises(TypeError, match="expected an attack such as PGD"):
+        answers_under_attack(g, x, y, "pgd", n=20)
 
 
 def test_nan_logits_yield_no_number():
@@ -198,6 +216,23 @@ def test_a_classifier_without_noise_answers_with_its_largest_logit(alpha):
     found = answers_under_attack(g, x, y, attack, n=20, alpha=alpha)
     assert found.tolist() == base_labels(g, attack(g, x, y)).tolist()
     assert (found != y).any(), "a case without a success shows nothing"
+
+
+def test_without_noise_nothing_is_rounded_unless_asked(monkeypatch):
+    """The logits are 256 and 256.5, which bfloat16 does not tell apart: its answer would be 0."""
+    monkeypatch.setattr("rsmooth.attacks.view.resolve_precision", lambda *_: "bfloat16")
+    linear = nn.Linear(4, 2)
+    nn.init.zeros_(linear.weight)
+    linear.bias.data = torch.tensor([256.0, 256.5])
+    g = SmoothedClassifier(nn.Sequential(nn.Flatten(), linear), 0.0, 2)
+    x, y = torch.full((3, 1, 2, 2), 0.5), torch.ones(3, dtype=torch.int64)
+    for alpha in (None, 1e-3):
+        assert answers_under_attack(g, x, y, None, n=20, alpha=alpha).tolist() == [1, 1, 1]
+        rounded = answers_under_attack(g, x, y, None, n=20, alpha=alpha, precision="bfloat16")
+        assert rounded.tolist() == [0, 0, 0]
+    with pytest.warns(UserWarning, match="the gradient was zero at every step"):
+        radius = attack_radius(g, x, y, PGD(epsilon=0.1, steps=1), [0.1])
+    assert radius.tolist() == [math.inf] * 3
 
 
 def test_votes_by_predict_abstain_and_an_abstention_is_wrong():

@@ -48,6 +48,12 @@ def test_dncnn_starts_as_the_identity() -> None:
     assert net.dncnn[3].eps == 1e-4
 
 
+def test_a_dncnn_of_one_convolution_is_refused() -> None:
+    """It would have two."""
+    with pytest.raises(ValueError, match="expected depth >= 2, got 1"):
+        DENOISERS.create("dncnn", depth=1)
+
+
 def test_ffdnet_sees_blocks_by_colour_column_and_row() -> None:
     """Written out by axes; the thirteenth channel is the noise level."""
     net = FFDNet(0.25, depth=3, width=5).double().eval()

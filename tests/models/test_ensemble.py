@@ -102,6 +102,34 @@ def test_votes_are_the_same_bits_whether_or_not_members_are_left_out() -> None:
     assert passes[0] <= passes[1]
 
 
+@pytest.mark.parametrize("first", [2, 3])
+def test_one_image_without_consensus_is_enough_to_ask_the_others(first: int) -> None:
+    """All images in one batch, of which the first members agree on some and not on others."""
+    whole, asked = recited(), recited()
+    with torch.no_grad():
+        expected = Ensemble(whole, consensus=first, skip=False).eval()(SAMPLES)
+        assert torch.equal(Ensemble(asked, consensus=first).eval()(SAMPLES), expected)
+    logits = torch.from_numpy(ORACLE["ensemble/logits"])
+    early, joint = logits[:first].mean(dim=0), logits.mean(dim=0)
+    agree = (logits[:first].argmax(dim=2) == logits[0].argmax(dim=1)).all(dim=0)
+    assert 0 < agree.sum() < 64
+    torch.testing.assert_close(expected, torch.where(agree[:, None], early, joint))
+    assert asked[-1].asked == 64
+
+
+def test_in_train_mode_all_members_are_asked() -> None:
+    """Or the running statistics of some would not move."""
+    asked, agreed = recited(), torch.zeros(5, 1, 1, 1)
+    with torch.no_grad():
+        for own in asked:
+            own.logits = recited()[0].logits
+        for model, count in ((Ensemble(asked, consensus=2), 5), (Ensemble(asked).eval(), 10)):
+            model(agreed)
+            assert asked[-1].asked == count
+        Ensemble(asked, consensus=2).eval()(agreed)
+    assert asked[-1].asked == 10, "and none is asked in vain otherwise"
+
+
 def test_gradients_reach_all_members() -> None:
     base = Ensemble(members(), consensus=2).eval()
     base(X[:5]).square().sum().backward()
@@ -134,6 +162,9 @@ def test_it_is_saved_and_loaded_and_certified_as_one_model(tmp_path: Path) -> No
         ({"members": [SPEC], "scheme": "vote"}, "expected scheme among mean-logits, mean-prob"),
         ({"members": [SPEC], "consensus": 2}, "expected consensus within 1..1 and the scheme"),
         ({"members": [SPEC], "scheme": "mean-probabilities", "consensus": 1}, "expected consensus"),
+        ({"members": [SPEC], "consensus": True}, "expected an integer consensus, got True"),
+        ({"members": "runs/seed0"}, "expected members as a list, got 'runs/seed0'"),
+        ({"members": None}, "expected members as a list, got None"),
         ({"members": [{"num_classes": 3}]}, "expected the model to have a name, got"),
         ({"members": ["smal-cnn"]}, "expected a registered model, got 'smal-cnn'; did you mean"),
     ],
@@ -150,8 +181,9 @@ def test_members_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected members that were trained with the same noise"):
         MODELS.create("ensemble", members=[tmp_path / "a.pt", tmp_path / "b.pt"])
     other = build_part({**SPEC, "num_classes": 4})[0]
-    with pytest.raises(ValueError, match="expected members of the same classes, got logits"):
-        Ensemble([first, other])(X[:2])
+    for several, consensus in (([first, other], None), ([first, other], 2), ([first, other], 1)):
+        with pytest.raises(ValueError, match="expected members of the same classes, got logits"):
+            Ensemble(several, consensus=consensus)(X[:2])
     with pytest.raises(ValueError, match="expected a model with one last layer, got an ensemble"):
         replace_head(Ensemble([first]), 5)
 

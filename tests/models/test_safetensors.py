@@ -82,3 +82,25 @@ def test_what_is_no_model_of_ours_is_refused(tmp_path: Path) -> None:
         SmoothedClassifier.load(path)
     with pytest.raises(FileNotFoundError):
         SmoothedClassifier.load(tmp_path / "absent.safetensors")
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_members_that_are_one_network_are_saved_too(tmp_path: Path, half: bool) -> None:
+    """The format refuses tensors that share memory."""
+    base = classifier().base
+    twice = MODELS.create("ensemble", members=[base, base])
+    SmoothedClassifier(twice, 0.25, 7).save(tmp_path / "twice.safetensors", half=half)
+    found = SmoothedClassifier.load(tmp_path / "twice.safetensors").base.state_dict()
+    for name, tensor in base.state_dict().items():
+        kept = tensor.half() if half and tensor.is_floating_point() and tensor.ndim >= 2 else tensor
+        for member in (0, 1):
+            assert torch.equal(found[f"members.{member}.{name}"], kept.to(tensor.dtype))
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "null", '"text"', "{"])
+def test_an_entry_that_holds_no_values_by_name_is_refused(tmp_path: Path, text: str) -> None:
+    from safetensors.torch import save_file
+
+    save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors", metadata={"rsmooth": text})
+    with pytest.raises(ValueError, match=r"expected a model written by SmoothedClassifier\.save"):
+        SmoothedClassifier.load(tmp_path / "a.safetensors")
