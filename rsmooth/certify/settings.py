@@ -212,6 +212,11 @@ class CertifySettings(Sampling):
                 object.__setattr__(self, name, _number(name, getattr(self, name)))
         if self.radii is not None:
             object.__setattr__(self, "radii", _numbers("radii", self.radii))
+        if not isinstance(self.design, SequentialDesign | None):
+            raise ValueError(
+                f"expected a SequentialDesign or None for design, got {self.design!r}; "
+                "SequentialDesign.of_record makes one of a record"
+            )
 
     def rule(self, noise: NoiseDistribution | float, total_variation: float) -> StoppingRule:
         """When the sampling of an image stops, and what is certified then.
@@ -280,11 +285,11 @@ def _check_counters(**samples: int) -> None:
 
 def _number(name: str, value: Any) -> float:
     try:
-        return float(value)
+        if not isinstance(value, bool):
+            return float(value)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"expected a number for {name}, got {value!r}; give it e.g. as 0.25"
-        ) from None
+        pass
+    raise ValueError(f"expected a number for {name}, got {value!r}; give it e.g. as 0.25")
 
 
 def _numbers(name: str, values: Any) -> tuple[float, ...]:

@@ -51,7 +51,7 @@ def parse_table(path: Path, text: str, unit: str | None = None) -> tuple[str, di
     is not known, for a row that was cut off, and for a bad value. Rows are checked one by one, not
     against each other.
     """
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     ended = lines[-1] == ""
     while len(lines) > 1 and not lines[-1].strip():
         lines.pop()
@@ -104,7 +104,7 @@ def parse_number(text: str) -> float:
 def _layout(path: Path, line: str, unit: str | None) -> _Layout:
     where = f"{path}, line 1"
     separator = next((each for each in _SEPARATORS if each in line.strip()), "\t")
-    names = tuple(_cells(line, separator, 0))
+    names = tuple(_cells(line, separator, 0, where))
     for name in {*COLUMNS, *RADIUS_COLUMNS.values()}:
         if names.count(name) > 1:
             raise RecordError(f"{where}: expected one column {name}, got {names.count(name)}")
@@ -132,7 +132,7 @@ def _radius_column(where: str, names: Sequence[str], unit: str | None) -> tuple[
     if len(ours) > 1:
         raise RecordError(f"{where}: expected one column of radii, got {' and '.join(ours)}")
     if "radius" in ours:
-        return "radius", unit or "l2"
+        return "radius", "l2" if unit is None else unit
     if ours:
         [(column, norm)] = ours.items()
         if norm == "other" and unit is not None:
@@ -166,14 +166,20 @@ def _about(name: str) -> str:
     return "which are of another norm, scaled, or not said to be certified"
 
 
-def _cells(line: str, separator: str, count: int) -> list[str]:
+def _cells(line: str, separator: str, count: int, where: str) -> list[str]:
     """The cells of a line; the last one of ``count`` may hold the separator of ``1 day, 2:03``."""
     if separator == " ":
         cells = line.split()
     elif separator == "\t":
         cells = [cell.strip() for cell in line.split("\t")]
     else:
-        cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        try:
+            cells = [cell.strip() for cell in next(csv.reader([line], delimiter=separator), [])]
+        except csv.Error as error:
+            raise RecordError(
+                f"{where}: expected values separated by {_SEPARATORS[separator]}, got {error} in "
+                f"{line[:80]!r}; is this a certification log?"
+            ) from None
     if count and len(cells) > count and "day" in line:
         joint = " " if separator == " " else f"{separator} "
         cells = [*cells[: count - 1], joint.join(cells[count - 1 :])]
@@ -182,7 +188,7 @@ def _cells(line: str, separator: str, count: int) -> list[str]:
 
 def _parse_row(line: str, layout: _Layout, columns: Sequence[str], where: str) -> tuple[float, ...]:
     last = layout.places.get("time") == len(layout.names) - 1
-    cells = _cells(line, layout.separator, len(layout.names) if last else 0)
+    cells = _cells(line, layout.separator, len(layout.names) if last else 0, where)
     if len(cells) != len(layout.names):
         raise RecordError(
             f"{where}: expected {len(layout.names)} values separated by "

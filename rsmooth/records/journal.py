@@ -219,17 +219,19 @@ def parse_journal(path: str | Path, known: JournalContents | None = None) -> Jou
 
     known: what an earlier call found. Of the same file, grown since, only the new lines are read.
 
-    A torn last line is left out and logged as a warning. RecordError, with file and line number,
-    for any other damage: a checksum, a line out of order, a line of another configuration, a
-    missing header. RecordError too for a file whose only line has no end and is no header.
+    A torn last line is left out and logged as a warning, unless it is known. RecordError, with file
+    and line number, for any other damage: a checksum, a line out of order, a line of another
+    configuration, a missing header. RecordError too for a file whose only line has no end and is no
+    header.
     """
-    known, raw, identity = _new_bytes(Path(path), known)
+    before, (known, raw, identity) = known, _new_bytes(Path(path), known)
     start = 0 if known is None else known.sound_bytes
     sound = raw.rfind(b"\n") + 1
     torn = len(raw) - sound
     if not start + sound and not (raw.startswith(_HEADER_START) or _HEADER_START.startswith(raw)):
         raise _no_journal(path, raw)
-    if torn:
+    ends = (start + sound, torn)
+    if torn and (before is None or (before.sound_bytes, before.torn_bytes) != ends):
         logger.warning(
             "%s ends in a torn line (%d bytes), as a killed process leaves it; dropped", path, torn
         )
@@ -252,7 +254,7 @@ def parse_journal(path: str | Path, known: JournalContents | None = None) -> Jou
             )
         if number > 1:
             entries.append(Entry(record["kind"], record["data"], number))
-    return JournalContents(header, tuple(entries), start + sound, torn, identity)
+    return JournalContents(header, tuple(entries), *ends, identity)
 
 
 def _new_bytes(

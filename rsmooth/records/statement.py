@@ -48,10 +48,15 @@ class Statement:
                     f"{getattr(self, name)!r}; certificates of another cannot be compared with "
                     "any here"
                 )
-        if (self.norm == "other") != (isinstance(self.unit, str) and bool(self.unit)):
+        if (self.norm == "other") != (isinstance(self.unit, str) and bool(self.unit.strip())):
             raise RecordError(
                 f"expected a unit in words for norm other, and for that alone, got {self.unit!r} "
                 f"for {self.norm}"
+            )
+        if self.unit in get_args(Norm):  # such radii would share a table with those of the norm
+            raise RecordError(
+                f"expected a unit that is no norm for norm other, got {self.unit!r}; state it as "
+                "the norm"
             )
         if not isinstance(self.method, str):
             raise RecordError(f"expected the name of a method, got {self.method!r}")

@@ -94,6 +94,9 @@ def test_a_seed_is_an_integer(kind: Any, seed: Any) -> None:
         (CertifySettings, {"radii": 0.5}, "expected a list of numbers for radii, got 0.5"),
         (CertifySettings, {"radii": "0.5"}, "expected a list of numbers for radii, got '0.5'"),
         (CertifySettings, {"radii": [0.5, None]}, "expected a number for radii, got None"),
+        (CertifySettings, {"radii": [True]}, "expected a number for radii, got True"),
+        (CertifySettings, {"radius": True}, "expected a number for radius, got True"),
+        (CertifySettings, {"design": {"start": 32}}, "expected a SequentialDesign or None"),
     ],
 )
 def test_values_out_of_range_are_refused(kind: Any, options: dict[str, Any], message: str) -> None:

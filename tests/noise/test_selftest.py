@@ -122,10 +122,23 @@ def test_faults_of_the_words_are_found(monkeypatch: pytest.MonkeyPatch, fault: s
     assert any(not check.passed for check in self_test(Gaussian(0.25)))
 
 
-def test_faults_of_floating_point_noise_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "fault", [lambda values: values * 1.02, lambda values: values + 0.005, lambda v: v - 0.005]
+)
+def test_faults_of_floating_point_noise_are_found(
+    monkeypatch: pytest.MonkeyPatch, fault: Draw
+) -> None:
     right = selftest.draw
-    monkeypatch.setattr(selftest, "draw", lambda *args: right(*args) * 1.02)
+    monkeypatch.setattr(selftest, "draw", lambda *args: fault(right(*args)))
     assert any(not check.passed for check in self_test(Laplace(0.2)))
+
+
+def test_the_largest_of_many_is_compared_with_many() -> None:
+    one, many = selftest._normal("one", -7.2), selftest._normal("of 64", 7.2, among=64)
+    assert one.p_value == pytest.approx(2 * stats.norm.sf(7.2), rel=1e-9)
+    assert many.p_value == pytest.approx(64 * one.p_value, rel=1e-9)
+    assert not one.passed
+    assert many.passed
 
 
 @pytest.mark.parametrize(

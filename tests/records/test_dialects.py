@@ -126,6 +126,7 @@ def test_the_time_may_be_missing(tmp_path: Path, caplog: pytest.LogCaptureFixtur
         (table(USUAL, changed={"correct": ["yes", "0", "0"]}), "integer of 64 bits, got 'yes'"),
         (table(USUAL, ",")[:-23], "line 4: expected 6 values separated by commas, got 5"),
         (table(USUAL).replace("\n", "\n\n", 1), "line 2: expected 6 values separated by tabs"),
+        (table(USUAL, ",") + "9" * 200_000 + ",1,1,0,1,1\n", "line 5: .*, got field larger than"),
         ("", "is this a certification log"),
         ("a b c", "is this a certification log"),
     ],
@@ -133,6 +134,12 @@ def test_the_time_may_be_missing(tmp_path: Path, caplog: pytest.LogCaptureFixtur
 def test_what_is_no_such_table_is_refused_by_name(tmp_path: Path, text: str, reason: str) -> None:
     with pytest.raises(RecordError, match=rf"log, (line \d: .*)?{reason}"):
         read(tmp_path, text)
+
+
+@pytest.mark.parametrize("separator", [",", "\t"])
+def test_lines_may_end_as_on_old_computers(tmp_path: Path, separator: str) -> None:
+    for end in ("\r", "\r\n"):
+        assert_same_table(read(tmp_path, table(USUAL, separator).replace("\n", end)), TRUTH)
 
 
 def test_the_unit_may_be_said(tmp_path: Path) -> None:
@@ -148,6 +155,8 @@ def test_the_unit_may_be_said(tmp_path: Path) -> None:
     assert read(tmp_path, named, unit="l1").statement.norm == "l1"
     with pytest.raises(RecordError, match="expected radii in l2, as was said, got radius_l1"):
         read(tmp_path, named, unit="l2")
+    with pytest.raises(RecordError, match="expected a unit in words"):
+        read(tmp_path, table(USUAL), unit="")
 
 
 def test_other_units_survive_a_round_trip_and_meet_no_norm(tmp_path: Path) -> None:

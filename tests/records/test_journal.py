@@ -114,6 +114,19 @@ def test_a_torn_last_line_is_dropped_and_said(tmp_path, caplog):
     assert path.read_bytes() == whole
 
 
+@pytest.mark.parametrize("kept", [20, -7])
+def test_a_torn_line_is_said_once_to_whoever_reads_on(tmp_path, caplog, kept):
+    path = fill(tmp_path / "j")
+    path.write_bytes(path.read_bytes()[:kept])
+    with caplog.at_level(logging.WARNING):
+        known = parse_journal(path)
+        assert parse_journal(path, known) == known
+        assert len(caplog.records) == 1
+        path.write_bytes(path.read_bytes()[:-1])
+        parse_journal(path, known)
+    assert len(caplog.records) == 2, "another torn line"
+
+
 def test_a_torn_header_is_written_again(tmp_path):
     path = fill(tmp_path / "j")
     whole = path.read_bytes()

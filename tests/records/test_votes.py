@@ -55,8 +55,16 @@ def test_both_forms_are_stacked() -> None:
         ([{"classes": 0, "votes": {}}], "number of classes"),
         ([{"classes": 40}], "the number of classes and their votes"),
         ([{"classes": 40, "votes": [1]}], "the number of classes and their votes"),
+        ([{"classes": 2, "votes": {"1": 1}}, [0.7, 1]], "a list of whole votes"),
+        ([{"classes": 2, "votes": {"1": 1}}, [True, 1]], "a list of whole votes"),
     ],
 )
 def test_what_is_no_votes_is_refused(values: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         stacked(values)
+
+
+@pytest.mark.parametrize("value", [None, "12", [0.7, 1], [True], [[1]], [None], 7])
+def test_votes_of_one_image_are_whole(value: Any) -> None:
+    with pytest.raises(ValueError, match="a list of whole votes"):
+        expanded(value)

@@ -98,9 +98,9 @@ class SequentialDesign:
         """The design that ``record`` wrote; ValueError for another one."""
         try:
             return cls(**{**record, "selection": tuple(record["selection"])})
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, ValueError) as error:
             raise ValueError(
-                f"expected a sequential design as this version writes it, got {dict(record)!r} "
+                f"expected a sequential design as this version writes it, got {record!r} "
                 f"({error}); go on with the version that wrote it"
             ) from None
 

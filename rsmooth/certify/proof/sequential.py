@@ -47,11 +47,12 @@ def default_looks(
         default_looks(100)      # (32, 45, 64, 100)
 
     A last step shorter than a tenth of max_n is joined to the one before. ValueError for a start
-    below 1 or a growth of at most 1.
+    below 1 or a growth that is not above 1 and finite.
     """
-    if max_n < 1 or start < 1 or growth <= 1.0:
+    if max_n < 1 or start < 1 or not 1.0 < growth < math.inf:
         raise ValueError(
-            f"expected max_n >= 1, start >= 1 and growth > 1, got {max_n}, {start} and {growth:g}"
+            f"expected max_n >= 1, start >= 1 and a finite growth > 1, got {max_n}, {start} and "
+            f"{growth:g}"
         )
     sizes, size = [], float(start)
     while round(size) < 0.9 * max_n:

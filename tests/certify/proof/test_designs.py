@@ -82,16 +82,18 @@ def test_a_record_gives_the_design_back() -> None:
     for design in DESIGNS:
         assert SequentialDesign.of_record(design.record()) == design
     assert FIRST_DESIGN.looks(5_000) == default_looks(5_000)
-    with pytest.raises(ValueError, match="as this version writes it"):
-        SequentialDesign.of_record({**FIRST_DESIGN.record(), "weights": "x"})
-    with pytest.raises(ValueError, match="as this version writes it"):
-        SequentialDesign.of_record({"start": 32})
+    good = FIRST_DESIGN.record()
+    for record in ({**good, "weights": "x"}, {**good, "growth": "x"}, {"start": 32}, [1], "abc", 7):
+        with pytest.raises(ValueError, match="as this version writes it"):
+            SequentialDesign.of_record(record)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"growth": 1.0}, "growth > 1"),
+        ({"growth": float("nan")}, "growth > 1"),
+        ({"growth": float("inf")}, "growth > 1"),
         ({"start": 0}, "start >= 1"),
         ({"final_share": 0.0}, "final share"),
         ({"power_loss": 0.5}, "power loss"),

@@ -25,6 +25,14 @@ def test_thresholds_are_raised_until_they_grow_with_the_share():
     assert (joint.reject < joint.accept).all()
 
 
+def test_giving_up_is_lowered_until_it_grows_with_the_share():
+    shares, looks = [0.772, 0.773], default_looks(100)
+    low, high = (np.array(design(p, looks, 0.001, power_loss=0.06).reject[:-1]) for p in shares)
+    assert (high < low).any(), "expected neighbouring exact designs to cross somewhere"
+    joint = joint_design(shares, looks, 0.001, power_loss=0.06)
+    assert (joint.reject[:-1] == np.stack([np.minimum(low, high), high], axis=1)).all()
+
+
 @pytest.mark.parametrize("shift", [-1e-3, 0.0, 1e-9])
 def test_any_wrong_acceptance_is_within_alpha_for_every_share(shift):
     joint = joint_design(GRID, LOOKS, 0.001)

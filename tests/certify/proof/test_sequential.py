@@ -132,6 +132,12 @@ def test_thirty_times_fewer_samples_than_fixed_n(sigmas):
     assert np.mean([test.expected_samples(float(p)) for p in shares]) < N / 30
 
 
+def test_what_rounding_could_turn_into_too_much_is_not_spent() -> None:
+    """Eleven hits have probability 2^-11, which is all that the first look may spend."""
+    assert design(0.5, (11, 20), 2.0**-10).accept[0] == 12, "never"
+    assert design(0.5, (11, 20), 2.0**-10 * (1 + 1e-8)).accept[0] == 11
+
+
 def test_one_look_is_the_fixed_test():
     test = design(0.5, (1_000,), 0.001)
     assert test.accept == (hits_needed(1.0, 0.0, 1_000, 0.001),)

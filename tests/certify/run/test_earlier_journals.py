@@ -216,5 +216,20 @@ def test_a_new_sequential_run_names_its_design_and_keeps_it(mode: str, tmp_path:
     assert "design" not in go_on(tmp_path / "fixed").provenance
 
 
+def test_the_design_of_another_rank_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two ranks began, one of them wrote nothing, and one process goes on."""
+    ours = SequentialDesign(growth=1.5, selection=(8,), lead=7)
+    change = {**SEQUENTIAL["radius"], "n0": 100, "n": 2000}
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    begun = go_on(tmp_path, **change, design=ours)
+    assert len(begun) == 2
+    monkeypatch.delenv("RANK")
+    monkeypatch.delenv("WORLD_SIZE")
+    assert go_on(tmp_path, **change).provenance["design"] == ours.record()
+
+
 def test_the_first_design_is_the_one_of_records_without() -> None:
     assert SequentialDesign.of_record(upgrade.FIRST_DESIGN) == FIRST_DESIGN
