@@ -142,6 +142,17 @@ def test_the_mean_of_logits_is_one_network():
     assert [proof.label for proof in proofs] == expected.argmax(dim=1).tolist()
 
 
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "mean"])
+def test_a_record_makes_the_same_engine_again(rule):
+    """Of members that cannot have the same bounds, too: its methods are those of each."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    members = [toy(0), SmoothedClassifier(net, sigma=0, num_classes=3)]
+    record = ensemble(rule, members, BoundSettings(epsilons=[0.02]), SHAPE).record()
+    assert record["bounds"] == ["ibp"]
+    again = BoundSettings(epsilons=record["epsilons"], bounds=record["bounds"])
+    assert ensemble(rule, members, again, SHAPE).record() == record
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_a_record_says_whether_its_rule_is_sound(rule):
     record = ensemble(rule, toys(2), SETTINGS, SHAPE).record()
