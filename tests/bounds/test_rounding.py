@@ -94,6 +94,17 @@ def test_proved_margins_are_next_to_the_plain_ones():
         torch.testing.assert_close(proved, plain, rtol=1e-11, atol=1e-11)
 
 
+def test_certain_margins_take_the_rounding_error_off_three_times():
+    """Of the box of all images, which is the same box around each: nothing else differs."""
+    net, x, y = cancelling(0, convolution=False), image(0), torch.tensor([0])
+    prover = Prover(net)
+    margins = margin_bounds(deepcopy(net).double(), x.double(), y, epsilon=1.0, method="ibp")
+    once = margins - prover.margins(x, y, 1.0, "ibp")
+    thrice = margins - prover.certain_margins(x, y, 1.0, 0.5)
+    assert float(once[0, 1]) > 0
+    assert float(thrice[0, 1] / once[0, 1]) == pytest.approx(3.0, rel=0.05)
+
+
 def test_gamma_is_over_twice_the_bound_of_a_sum():
     for terms in (1, 100, 32768):
         assert gamma(terms) > 2 * (terms + 8) * UNIT / (1 - (terms + 8) * UNIT)
