@@ -169,7 +169,9 @@ def test_a_record_makes_the_same_engine_again(rule):
     """Of members that cannot have the same bounds, too: its methods are those of each."""
     net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(1), nn.Flatten(), nn.Linear(4, 3))
     members = [toy(0), SmoothedClassifier(net, sigma=0, num_classes=3)]
-    record = ensemble(rule, members, BoundSettings(epsilons=[0.02]), SHAPE).record()
+    engine = ensemble(rule, members, BoundSettings(epsilons=[0.02]), SHAPE)
+    assert [member.methods for member in engine.engines] == [("ibp",)] * 2
+    record = engine.record()
     assert record["bounds"] == ["ibp"]
     again = BoundSettings(epsilons=record["epsilons"], bounds=record["bounds"])
     assert ensemble(rule, members, again, SHAPE).record() == record
