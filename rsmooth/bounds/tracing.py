@@ -152,7 +152,8 @@ def _layer(net: nn.Module, item: fx.Node) -> Op | None:
         )
     for kind, make in _LAYERS.items():
         # A subclass may compute something else, but not where its forward is the same.
-        if isinstance(layer, kind) and type(layer).forward is kind.forward:
+        own = "forward" in vars(layer) or type(layer).forward is not kind.forward
+        if isinstance(layer, kind) and not own:
             return make(layer)
     return None
 

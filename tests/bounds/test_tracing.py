@@ -79,11 +79,18 @@ def hooked():
     return layer
 
 
+def patched():
+    layer = nn.Linear(16, 3)
+    layer.forward = lambda x: -functional.linear(x, layer.weight)
+    return layer
+
+
 UNKNOWN = {
     "sigmoid": (nn.Sequential(nn.Flatten(), nn.Sigmoid()), r"got Sigmoid\(\) at 0\.1"),
     "padding": (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), "padding_mode=circular"),
     "half-padding": (nn.Sequential(nn.Conv2d(1, 1, 2, padding="same")), "equal padding"),
     "subclass": (nn.Sequential(nn.Flatten(), Doubled(16, 3)), "step"),
+    "patched": (nn.Sequential(nn.Flatten(), patched()), r"got Linear.* at 0\.1"),
     "hook": (nn.Sequential(nn.Flatten(), hooked()), "without hooks, got one at 0.1"),
     "function": (Forward(lambda net, x: torch.exp(x).flatten(1)), "exp"),
     "product": (Forward(lambda net, x: (x * x).flatten(1)), "mul"),
