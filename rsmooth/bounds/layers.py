@@ -157,7 +157,7 @@ class Diagonal(Affine):
         return rows * self.scale
 
     def offset(self, rows: Tensor) -> Tensor | float:
-        return rows.flatten(1) @ self.shift.expand(rows.shape[1:]).reshape(-1).to(rows.dtype)
+        return rows.flatten(1) @ self.shift.expand(rows.shape[1:]).reshape(-1).to(rows)
 
     def offset_size(self, z: Tensor) -> Tensor | float:
         return self.shift_size

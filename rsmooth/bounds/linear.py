@@ -44,7 +44,8 @@ def relax(z: Interval, slopes: Slopes, *, rounding: bool = False) -> Relaxation:
         "parallel", Fast-Lin's: the lower line has the slope of the upper one.
     rounding: whether to round the intercept up, so that the lines hold in exact arithmetic.
     """
-    unstable = (z.lower < 0) & (z.upper > 0)
+    # NaN, from overflow, is unstable: it makes NaN of the slope, and so of the bound.
+    unstable = ~((z.lower >= 0) | (z.upper <= 0))
     # Where it is stable, the width may be 0; a gradient of 0/0 would be NaN even if not taken.
     width = torch.where(unstable, z.upper - z.lower, 1.0)
     active = (z.lower >= 0).to(z.lower.dtype)

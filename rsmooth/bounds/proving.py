@@ -9,10 +9,12 @@ from torch import Tensor, nn
 
 from rsmooth.bounds.interval import pixel_box
 from rsmooth.bounds.layers import MaxPool
+from rsmooth.bounds.margins import check_epsilon
 from rsmooth.bounds.methods import Method
 from rsmooth.bounds.passes import MEMORY, Bounds, count_multiply_adds, count_rows
 from rsmooth.bounds.rounding import LARGEST, exact_products
 from rsmooth.bounds.tracing import trace_network
+from rsmooth.plumbing.tensors import channels_taken, check_images, check_labels
 
 
 class Prover:
@@ -66,11 +68,15 @@ class Prover:
         """Proved lower bounds (B, K) of z_y - z_k over the l_inf box of epsilon; 0 at k = y.
 
         crown and fast-lin are cut with intervals, which is sound and at least as tight. NaN where
-        the computation overflows: compare with ``> 0``, which is then false.
+        the computation overflows: compare with ``> 0``, which is then false. Errors as of
+        ``margin_bounds``.
         """
+        check_images(x, channels=channels_taken(self.net))
+        check_epsilon(epsilon)
         with exact_products():
-            y = y.to(self.device)
-            found = self.bounds(x, epsilon).margins(y, method, intersect=True)
+            y, bounds = y.to(self.device), self.bounds(x, epsilon)
+            check_labels(y, len(x), bounds.intervals[-1].shape[1])
+            found = bounds.margins(y, method, intersect=True)
         return found.scatter(1, y.unsqueeze(1), 0.0)
 
     @torch.no_grad()
@@ -105,13 +111,25 @@ class Prover:
         ValueError for a method that cannot bound this network, and for images that do not fit it.
         """
         with torch.no_grad(), exact_products():
-            once = count_multiply_adds(self.bounds(torch.zeros(1, *shape), 0.0))
+            once = count_multiply_adds(self._bounds_of(shape))
         return float(self.rows(shape, method) * once)
 
     def rows(self, shape: tuple[int, ...], method: Method) -> int:
         """Rows that a method carries back per image (C, H, W), at most; errors as of ``cost``."""
         with torch.no_grad(), exact_products():
-            return count_rows(self.bounds(torch.zeros(1, *shape), 0.0), method)
+            return count_rows(self._bounds_of(shape), method)
+
+    def _bounds_of(self, shape: tuple[int, ...]) -> Bounds:
+        """Of one black image (C, H, W), which the network takes."""
+        x = torch.zeros(1, *shape)
+        try:
+            self.predict(x)
+        except RuntimeError as error:
+            raise ValueError(
+                f"expected images that fit the network, got (C, H, W) = {tuple(shape)}, of which "
+                f"it says: {error}"
+            ) from error
+        return self.bounds(x, 0.0)
 
     @property
     def intervals_only(self) -> bool:

@@ -24,7 +24,8 @@ def trace_network(net: nn.Module) -> Graph:
 
     It may have convolutions, linear layers, batch norm, ReLU, mean and max pooling, flattening,
     sums, factors, ``Normalize``, and dropout in eval mode. ValueError, naming it, for any other
-    layer, and for a forward that branches on its input.
+    layer, for a forward that branches on its input, and for one that uses a value again after a
+    step in place has overwritten it.
     """
     try:
         traced = _Tracer().trace(net)
@@ -36,7 +37,29 @@ def trace_network(net: nn.Module) -> Graph:
     return _Reader(net).read(traced)
 
 
+# fx takes these for what they are out of place, so that a name for the same tensor would keep it.
+_ASSIGNMENTS = (operator.iadd, operator.imul, operator.itruediv)
+
+
+class _Proxy(fx.Proxy):
+    def __iadd__(self, other: object) -> fx.Proxy:
+        return self._assigned(operator.iadd, other)
+
+    def __imul__(self, other: object) -> fx.Proxy:
+        return self._assigned(operator.imul, other)
+
+    def __itruediv__(self, other: object) -> fx.Proxy:
+        return self._assigned(operator.itruediv, other)
+
+    def _assigned(self, operation: Callable[..., Any], other: object) -> fx.Proxy:
+        made: fx.Proxy = self.tracer.create_proxy("call_function", operation, (self, other), {})
+        return made
+
+
 class _Tracer(fx.Tracer):
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        return _Proxy(node, self)
+
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return isinstance(m, (Normalize, nn.Conv2d)) or super().is_leaf_module(
             m, module_qualified_name
@@ -50,6 +73,9 @@ class _Reader:
         self.net = net
         self.nodes: list[Node] = []
         self.position: dict[fx.Node, int] = {}
+        # Which memory a node's value is in, and the nodes whose values are there no more.
+        self.memory: dict[int, int] = {}
+        self.overwritten: set[int] = set()
 
     def read(self, traced: fx.Graph) -> Graph:
         for item in traced.nodes:
@@ -62,12 +88,13 @@ class _Reader:
         result = item.args[0]
         if not isinstance(result, fx.Node) or result not in self.position:
             raise ValueError(f"expected a network that returns its logits, got {result}")
+        self._check_kept(item, (self.position[result],))
         return Graph(tuple(self.nodes[: self.position[result] + 1]))
 
     def _add_images(self, item: fx.Node) -> None:
         if self.nodes:
             raise ValueError(f"expected a network of one input, got a second one, {item.name}")
-        self.position[item] = 0
+        self.position[item] = self.memory[0] = 0
         self.nodes.append(Node(item.name, Input(), ()))
 
     def _add(self, item: fx.Node) -> None:
@@ -80,11 +107,27 @@ class _Reader:
         )
         if op is None or not inputs or min(inputs) < 0:
             raise self._unknown(item)
+        self._check_kept(item, inputs)
         if op is _IDENTITY:
             self.position[item] = inputs[0]
             return
-        self.position[item] = len(self.nodes)
+        self.position[item] = own = len(self.nodes)
+        in_place = _is_in_place(self.net, item)
+        shared = in_place or isinstance(op, (Flatten, Dropout))
+        self.memory[own] = self.memory[inputs[0]] if shared else own
+        if in_place:
+            memory = self.memory[own]
+            self.overwritten |= {at for at in range(own) if self.memory[at] == memory}
         self.nodes.append(Node(str(item.target), op, inputs))
+
+    def _check_kept(self, item: fx.Node, inputs: tuple[int, ...]) -> None:
+        """ValueError for a step on a value that is not what it was: the graph has it as it was."""
+        for position in inputs:
+            if position in self.overwritten:
+                raise ValueError(
+                    f"expected values that are not used after a step in place, got that of "
+                    f"{self.nodes[position].name} in {item.format_node()}; take inplace=False"
+                )
 
     def _unknown(self, item: fx.Node) -> ValueError:
         what = f"the step {item.format_node()}"
@@ -109,9 +152,19 @@ def _layer(net: nn.Module, item: fx.Node) -> Op | None:
         )
     for kind, make in _LAYERS.items():
         # A subclass may compute something else, but not where its forward is the same.
-        if isinstance(layer, kind) and type(layer).forward is kind.forward:
+        own = "forward" in vars(layer) or type(layer).forward is not kind.forward
+        if isinstance(layer, kind) and not own:
             return make(layer)
     return None
+
+
+def _is_in_place(net: nn.Module, item: fx.Node) -> bool:
+    """Whether a step writes what it computes over its first input."""
+    if item.op == "call_module":
+        return bool(getattr(net.get_submodule(str(item.target)), "inplace", False))
+    flag = item.kwargs.get("inplace", item.args[1:] if item.target is functional.relu else False)
+    written = item.target in (*_ASSIGNMENTS, "add_", "relu_")
+    return written or flag not in (False, (), (False,))
 
 
 def _convolution(layer: nn.Conv2d) -> Op | None:
@@ -163,8 +216,10 @@ def _function(item: fx.Node) -> Op | None:
         return Pool(partial(_pool, target, rest, named))
     if target is functional.max_pool2d and not named.get("return_indices"):
         return MaxPool(partial(_pool, target, rest, named))
-    if target in (operator.truediv, operator.mul) and len(rest) == 1:
-        return _factor(rest[0], divide=target is operator.truediv)
+    if target in (operator.mul, operator.imul) and len(rest) == 1:
+        return _factor(rest[0], divide=False)
+    if target in (operator.truediv, operator.itruediv) and len(rest) == 1:
+        return _factor(rest[0], divide=True)
     return None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,11 +35,11 @@ class BoundSettings:
     clip: bool = True
 
     def __post_init__(self) -> None:
-        radii = sorted({float(epsilon) for epsilon in self.epsilons})
+        radii = _numbers(self.epsilons)
         if not radii or not all(0 < radius < math.inf for radius in radii):
             raise ValueError(
                 "expected at least one epsilon, each finite and > 0 in [0,1] pixel units, got "
-                f"{list(self.epsilons)}; use e.g. 1/255,2/255"
+                f"{self.epsilons!r}; use e.g. 1/255 and 2/255"
             )
         object.__setattr__(self, "epsilons", tuple(radii))
         if self.bounds is None:
@@ -55,3 +55,13 @@ class BoundSettings:
     def record(self) -> dict[str, Any]:
         """The settings that decide the result, for the record; without the bounds."""
         return {"epsilons": list(self.epsilons), "clip": [0.0, 1.0] if self.clip else None}
+
+
+def _numbers(values: object) -> list[float]:
+    """The distinct numbers of a sequence in ascending order; none for anything else."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        return []
+    try:
+        return sorted({math.nan if isinstance(value, bool) else float(value) for value in values})
+    except (TypeError, ValueError):
+        return []

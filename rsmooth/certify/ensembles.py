@@ -47,7 +47,10 @@ def mean_classifier(members: Sequence[SmoothedClassifier]) -> SmoothedClassifier
 
 
 class _Members:
-    """Several networks with the same settings."""
+    """Several networks with the same settings; by default, the bounds that each of them can have.
+
+    A cascade depends on its bounds, so a record has to name those of every stage.
+    """
 
     rule: str
     sound = True
@@ -58,13 +61,16 @@ class _Members:
         check_members(members)
         self.settings = settings
         self.engines = [BoundEngine(member, settings, shape) for member in members]
+        common = set.intersection(*(set(engine.methods) for engine in self.engines))
+        self.methods = tuple(name for name in self.engines[0].methods if name in common)
+        for engine in self.engines:
+            engine.methods = self.methods
 
     def record(self) -> dict[str, Any]:
-        methods = list(dict.fromkeys(m for engine in self.engines for m in engine.methods))
         return record_of(
-            f"{self.rule} of {len(self.engines)}: {', '.join(methods)}",
+            f"{self.rule} of {len(self.engines)}: {', '.join(self.methods)}",
             self.settings,
-            methods,
+            self.methods,
             sound=self.sound,
         )
 
@@ -184,7 +190,7 @@ class Cascade(_Stages):
 
     def _always(self, engine: BoundEngine, x: Tensor, labels: Tensor) -> list[list[bool]]:
         """Per image, whether the stage proves that class at every image within each epsilon."""
-        if "ibp" not in engine.methods:
+        if "ibp" not in self.methods:
             return [[False] * len(self.settings.epsilons)] * len(x)
         columns = []
         for radius in self.settings.epsilons:

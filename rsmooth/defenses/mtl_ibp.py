@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -46,8 +47,8 @@ class MtlIbp(IntervalTraining):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_sizes(attack_steps=self.attack_steps)
-        if not self.attack_scale > 0:
-            raise ValueError(f"expected attack_scale > 0, got {self.attack_scale!r}")
+        if not 0 < self.attack_scale < math.inf:
+            raise ValueError(f"expected a finite attack_scale > 0, got {self.attack_scale!r}")
 
     def fit_losses(self, done: BoundedPass, batch: Batch, share: float) -> Tensor:
         radius = self.attack_scale * share * self.epsilon

@@ -10,6 +10,7 @@ from torch import Tensor
 from rsmooth.data.convert import to_unit
 from rsmooth.data.images import ImageData
 from rsmooth.defenses.bound_training import BoundTraining, proven
+from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.smoothed import SmoothedClassifier
 
 
@@ -32,6 +33,7 @@ def uncertified(
 
     Wong et al. 2018 (arXiv:1805.12514), section 4. ValueError for noise, and if none remains.
     """
+    check_sizes(batch_size=batch_size)
     for stage in stages:
         trainer.check_noise(stage.noise)
     held = torch.cat(

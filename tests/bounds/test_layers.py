@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from rsmooth.bounds.layers import Convolution, Diagonal, Flatten, Linear, Pool
+from rsmooth.bounds.modes import Factor
 
 SHAPE = torch.Size((4, 9, 8))
 
@@ -71,3 +72,11 @@ def test_the_transpose_has_a_gradient_for_the_weights():
     found, op.layer.weight.grad = op.layer.weight.grad, None
     (functional.conv2d(x, op.layer.weight, None, 2, 1) * rows).sum().backward()
     torch.testing.assert_close(found, op.layer.weight.grad)
+
+
+def test_a_factor_follows_its_input_to_another_device():
+    """Its constants are on the CPU; the meta device refuses others as a GPU does."""
+    op = Factor(3.0, divide=True).fixed("mean")
+    z = torch.zeros(2, 4, dtype=torch.float64, device="meta")
+    for found in (op.apply(z), op.spread(z), op.pull(z, z.shape[1:]), op.offset(z)):
+        assert (found.device.type, found.dtype) == ("meta", torch.float64)

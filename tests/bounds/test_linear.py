@@ -61,3 +61,13 @@ def test_both_sides_of_rows_hold_for_points_of_the_box(name, method):
         values = torch.einsum("brk,bk->br", rows, net(points))
         assert (found.lower <= values).all()
         assert (values <= found.upper).all()
+
+
+@pytest.mark.parametrize("slopes", ["adaptive", "parallel"])
+def test_what_overflowed_is_enclosed_by_no_line(slopes):
+    """A slope of 0 would leave it out of the bound, which then would say too much."""
+    nan, inf = torch.tensor([torch.nan]), torch.tensor([torch.inf])
+    for z in (Interval(nan, nan), Interval(-inf, inf), Interval(nan, inf)):
+        lines = relax(z, slopes)
+        assert lines.upper_slope.isnan().all()
+        assert lines.intercept.isnan().all()

@@ -51,6 +51,28 @@ def test_weights_that_are_not_finite_are_refused(value):
         Prover(net)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"epsilon": -0.1}, "finite epsilon >= 0"),
+        ({"epsilon": torch.nan}, "finite epsilon >= 0"),
+        ({"x": torch.full((1, 1, 8, 8), 1.5)}, r"images in \[0, 1\]"),
+        ({"y": torch.tensor([10])}, r"labels within 0\.\.9"),
+        ({"y": torch.tensor([0, 1])}, "1 integer labels"),
+        ({"method": "lp"}, "method among"),
+    ],
+)
+def test_what_has_no_margin_is_refused(change, message):
+    asked = {"x": torch.zeros(1, 1, 8, 8), "y": torch.tensor([0]), "epsilon": 0.1, "method": "ibp"}
+    with pytest.raises(ValueError, match=message):
+        Prover(network("plain")).margins(**{**asked, **change})
+
+
+def test_images_that_do_not_fit_have_no_cost():
+    with pytest.raises(ValueError, match=r"fit the network, got \(C, H, W\) = \(1, 5, 5\)"):
+        Prover(network("plain")).cost((1, 5, 5), "ibp")
+
+
 def test_the_cost_is_rows_times_multiplications():
     prover = Prover(network("plain"))
     once = 8 * 64 * 9 + 16 * 16 * 72 + 32 * 256 + 10 * 32

@@ -1,5 +1,7 @@
 """What a graph can be made of, and what is refused by name."""
 
+import operator
+
 import pytest
 import torch
 from torch import nn
@@ -31,6 +33,18 @@ WRITTEN = {
     "sums": lambda net, x: net.fc((net.conv(x) + net.conv(x) * 3).flatten(1)) / 2,
     "twice": lambda net, x: net.fc((x.add(x) + net.conv(x)).relu_().flatten(1)),
 }
+
+
+def in_place_after_all_uses(net, x):
+    z = net.conv(x)
+    other = z * 3
+    other += z.relu_()
+    other *= 2
+    other /= 3
+    return net.fc(functional.relu(other, inplace=True).flatten(1))
+
+
+WRITTEN["in-place"] = in_place_after_all_uses
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -65,11 +79,18 @@ def hooked():
     return layer
 
 
+def patched():
+    layer = nn.Linear(16, 3)
+    layer.forward = lambda x: -functional.linear(x, layer.weight)
+    return layer
+
+
 UNKNOWN = {
     "sigmoid": (nn.Sequential(nn.Flatten(), nn.Sigmoid()), r"got Sigmoid\(\) at 0\.1"),
     "padding": (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), "padding_mode=circular"),
     "half-padding": (nn.Sequential(nn.Conv2d(1, 1, 2, padding="same")), "equal padding"),
     "subclass": (nn.Sequential(nn.Flatten(), Doubled(16, 3)), "step"),
+    "patched": (nn.Sequential(nn.Flatten(), patched()), r"got Linear.* at 0\.1"),
     "hook": (nn.Sequential(nn.Flatten(), hooked()), "without hooks, got one at 0.1"),
     "function": (Forward(lambda net, x: torch.exp(x).flatten(1)), "exp"),
     "product": (Forward(lambda net, x: (x * x).flatten(1)), "mul"),
@@ -89,3 +110,40 @@ def test_what_is_not_known_is_named(name):
     net, message = UNKNOWN[name]
     with pytest.raises(ValueError, match=message):
         trace_network(nn.Sequential(net))
+
+
+def used_again(write, view=lambda z: z):
+    """A forward that uses a value, or a view of it, after ``write`` has changed it."""
+
+    def forward(net, x):
+        z = net.conv(x)
+        seen = view(z)
+        written = view(write(net, z))
+        return net.fc((written + seen).flatten(1))
+
+    return forward
+
+
+OVERWRITTEN = {
+    "layer": used_again(lambda net, z: net.relu(z)),
+    "function": used_again(lambda net, z: functional.relu(z, inplace=True)),
+    "function-by-position": used_again(lambda net, z: functional.relu(z, True)),
+    "method": used_again(lambda net, z: z.relu_()),
+    "sum": used_again(lambda net, z: z.add_(z * 2)),
+    "operator": used_again(lambda net, z: operator.iadd(z, z * 2)),
+    "product": used_again(lambda net, z: operator.imul(z, 2)),
+    "quotient": used_again(lambda net, z: operator.itruediv(z, 2)),
+    "twice": used_again(lambda net, z: z.relu_().add_(z * 2)),
+    "view": used_again(lambda net, z: z.relu_(), view=lambda z: z.flatten(1)),
+    "contiguous": used_again(lambda net, z: z.relu_(), view=lambda z: z.contiguous()),
+    "dropout": lambda net, x: net.fc((net.relu(net.drop(y := net.conv(x))) + y).flatten(1)),
+    "images": lambda net, x: net.fc((net.conv(net.relu(x)) + net.conv(x)).flatten(1)),
+}
+
+
+@pytest.mark.parametrize("name", OVERWRITTEN)
+def test_a_value_that_is_used_after_it_was_overwritten_is_refused(name):
+    """The graph would take it as it was, and prove what the network does not do."""
+    layers = {"relu": nn.ReLU(inplace=True), "drop": nn.Dropout()}
+    with pytest.raises(ValueError, match="not used after a step in place, got that of"):
+        trace_network(Forward(OVERWRITTEN[name], **CONV, **layers).eval())

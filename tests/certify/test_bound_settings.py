@@ -12,7 +12,10 @@ def test_epsilons_are_sorted_and_distinct():
     assert BoundSettings(epsilons=[0.1], clip=False).record()["clip"] is None
 
 
-@pytest.mark.parametrize("epsilons", [[], [0.0], [-0.1], [0.1, float("nan")], [float("inf")]])
+@pytest.mark.parametrize(
+    "epsilons",
+    [[], [0.0], [-0.1], [0.1, float("nan")], [float("inf")], [True], 0.1, None, "12", ["2/255"]],
+)
 def test_an_epsilon_is_above_0(epsilons):
     with pytest.raises(ValueError, match="at least one epsilon, each finite and > 0"):
         BoundSettings(epsilons=epsilons)

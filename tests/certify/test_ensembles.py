@@ -114,6 +114,28 @@ def test_intervals_show_that_a_stage_proves_everywhere_near():
                 assert all(p.label == labels[at] and p.radius >= cascade.gate for p in near)
 
 
+def test_intervals_show_nothing_of_a_stage_that_does_not_use_them():
+    """Other bounds may fail at a neighbour where intervals prove it."""
+    member, x = toy(1), points(40)
+    settings = BoundSettings(epsilons=SETTINGS.epsilons, bounds=["fast-lin"])
+    cascade = Cascade([member, member], settings, SHAPE)
+    labels = cascade.predict(x)
+    assert not any(map(any, cascade._always(cascade.engines[0], x, labels)))
+
+
+def test_a_stage_whose_logits_are_equal_has_no_class():
+    """Its float argmax is 0, but another order of its sums may say otherwise."""
+    member, x = toy(1), points(4)
+    cascade = Cascade([member, member], SETTINGS, SHAPE)
+    nn.init.zeros_(cascade.engines[0].prover.net[3].weight)
+    nn.init.zeros_(cascade.engines[0].prover.net[3].bias)
+    labels = cascade.engines[0].predict(x)
+    assert not labels.any()
+    assert not any(cascade._class_at(cascade.engines[0], x, labels))
+    own = cascade.engines[1].predict(x)
+    assert all(cascade._class_at(cascade.engines[1], x, own))
+
+
 @pytest.mark.parametrize(
     ("votes", "winner", "radius"),
     [
@@ -140,6 +162,19 @@ def test_the_mean_of_logits_is_one_network():
     torch.testing.assert_close(mean(x), expected)
     proofs = ensemble("mean", members, SETTINGS, SHAPE).prove(x)
     assert [proof.label for proof in proofs] == expected.argmax(dim=1).tolist()
+
+
+@pytest.mark.parametrize("rule", [rule for rule in RULES if rule != "mean"])
+def test_a_record_makes_the_same_engine_again(rule):
+    """Of members that cannot have the same bounds, too: its methods are those of each."""
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.MaxPool2d(1), nn.Flatten(), nn.Linear(4, 3))
+    members = [toy(0), SmoothedClassifier(net, sigma=0, num_classes=3)]
+    engine = ensemble(rule, members, BoundSettings(epsilons=[0.02]), SHAPE)
+    assert [member.methods for member in engine.engines] == [("ibp",)] * 2
+    record = engine.record()
+    assert record["bounds"] == ["ibp"]
+    again = BoundSettings(epsilons=record["epsilons"], bounds=record["bounds"])
+    assert ensemble(rule, members, again, SHAPE).record() == record
 
 
 @pytest.mark.parametrize("rule", RULES)

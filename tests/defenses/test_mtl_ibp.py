@@ -64,7 +64,8 @@ def test_attacked_images_are_judged_by_the_batch_norm_of_the_clean_ones() -> Non
     ("options", "said"),
     [
         ({"attack_steps": 0}, "expected attack_steps >= 1, got 0"),
-        ({"attack_scale": 0.0}, "expected attack_scale > 0, got 0.0"),
+        ({"attack_scale": 0.0}, "expected a finite attack_scale > 0, got 0.0"),
+        ({"attack_scale": float("inf")}, "expected a finite attack_scale > 0, got inf"),
     ],
 )
 def test_an_attack_that_does_nothing_is_refused(options: dict[str, float], said: str) -> None:

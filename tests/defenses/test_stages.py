@@ -47,3 +47,6 @@ def test_stages_that_leave_nothing_or_have_noise_are_refused() -> None:
         uncertified(trainer, [classifier("mlp", sigma=0.0)], images())
     with pytest.raises(ValueError, match="expected a classifier without noise"):
         uncertified(trainer, [classifier()], images())
+    for size in (0, -3, True):
+        with pytest.raises(ValueError, match="batch_size"):
+            uncertified(trainer, [classifier("mlp", sigma=0.0)], images(), batch_size=size)

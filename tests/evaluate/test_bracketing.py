@@ -1,14 +1,18 @@
 """Certified <= true <= attacked, on networks whose truth is known."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from rsmooth.attacks import PGD
 from rsmooth.bounds import Prover
 from rsmooth.certify import certify_linf
 from rsmooth.data import ImageData
 from rsmooth.evaluate import bracket
+from rsmooth.evaluate.bracketing import Bracket, _attacked
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -60,6 +64,26 @@ def test_a_false_certificate_is_found():
     found = bracket(g, Prover(g.base).predict, images, false)
     assert found.contradictions.sum() >= 10
     assert (found.certified >= found.under_attack).all()
+
+
+def test_a_change_at_the_proved_radius_itself_contradicts_it():
+    nothing, radius = np.zeros(3, dtype=np.int64), np.array([0.01, 0.01, 0.0])
+    attacked = np.array([0.01, 0.02, np.inf])
+    found = Bracket(np.arange(3), nothing, nothing, radius, np.array([0.01, 0.02]), attacked)
+    assert found.contradictions.tolist() == [True, False, False]
+    assert "contradicted certificates: 1" in found.summary()
+
+
+@pytest.mark.parametrize("epsilon", [1 / 255, 2 / 255, 0.01, 0.013])
+def test_attacked_images_are_within_epsilon_in_exact_arithmetic(epsilon):
+    """The sum of a pixel and one of these is often rounded outward, which would be too far."""
+    g, x = linear(), data().images.float() / 255
+    attack = PGD(epsilon=epsilon, steps=3, norm="linf")
+    near = _attacked(g, attack, x, torch.zeros(len(x), dtype=torch.int64), torch.Generator())
+    moved = zip(near.flatten().tolist(), x.flatten().tolist(), strict=True)
+    distances = [abs(Fraction(one) - Fraction(other)) for one, other in moved]
+    assert max(distances) <= Fraction(epsilon)
+    assert max(distances) > Fraction(epsilon) * (1 - Fraction(1, 10**12))
 
 
 def test_a_limit_takes_the_first_images():
