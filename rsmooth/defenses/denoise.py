@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -70,7 +71,8 @@ class DenoiserTraining(Trainer):
             return (clean - batch.x.unsqueeze(1)).square().mean(dim=(1, 2, 3, 4))
         if not self.surrogates:
             return naive(batch.log_probs(points), self._target(batch, None))
-        judges = _loaded(tuple(self.surrogates), batch.x.device, batch.x.dtype)
+        known = tuple((path, _written(path)) for path in self.surrogates)
+        judges = _loaded(known, batch.x.device, batch.x.dtype)
         judge = judges[batch.step % len(judges)]
         logits = judge(batch.through("denoiser", points.flatten(0, 1)))
         answers = logits.log_softmax(dim=1).view(*points.shape[:2], -1)
@@ -85,10 +87,16 @@ class DenoiserTraining(Trainer):
         return logits.argmax(dim=1)
 
 
+def _written(path: str) -> int:
+    """When the model there was last written; 0 for a registered name."""
+    file = Path(path) / "model.pt" if Path(path).is_dir() else Path(path)
+    return file.stat().st_mtime_ns if file.exists() else 0
+
+
 @lru_cache(maxsize=4)
 def _loaded(
-    paths: tuple[str, ...], device: torch.device, dtype: torch.dtype
+    known: tuple[tuple[str, int], ...], device: torch.device, dtype: torch.dtype
 ) -> tuple[nn.Module, ...]:
-    """Frozen classifiers in eval mode, read once."""
-    built = [build_part(path)[0] for path in paths]
+    """Frozen classifiers in eval mode, read once for each time that they were written."""
+    built = [build_part(path)[0] for path, _ in known]
     return tuple(own.to(device, dtype).eval().requires_grad_(False) for own in built)

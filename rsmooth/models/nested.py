@@ -46,6 +46,11 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
     if isinstance(part, str) and (part in registry or not Path(part).exists()):
         # An unknown name is refused by the registry, which lists the known ones.
         return registry.create(part, **_accepted(registry, part, known)), None
+    if not isinstance(part, (str, PathLike)):
+        raise ValueError(
+            f"expected the {registry.kind} as a module, a name, a mapping with one or a run "
+            f"folder, got {part!r}"
+        )
     return _saved(Path(part))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,13 @@ def test_surrogates_take_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         torch.testing.assert_close(found[0], found[1], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(found[1], found[2])
         assert not any(torch.allclose(found[3], own) for own in found[:3])
+
+    classifier(seed=1).save(names[0])  # as if it had been trained again, at the same place
+    os.utime(names[0], ns=(1, 1))
+    g = pair()
+    trainer = DenoiserTraining(objective="stability", surrogates=names[:1], **SHORT)
+    trainer.fit(g, images(), progress=False)
+    torch.testing.assert_close(weights(g), found[2])
 
     loaded = denoise._loaded
 

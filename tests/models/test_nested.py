@@ -39,6 +39,12 @@ def test_all_that_names_a_part(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("part", [None, 5, True, ["resnet8"]])
+def test_what_names_nothing_is_refused(part: Any) -> None:
+    with pytest.raises(ValueError, match=r"as a module, a name, a mapping .*, got"):
+        build_part(part)
+
+
 def test_what_is_no_saved_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"expected a trained model in .*, got no such file"):
         build_part(tmp_path)
