@@ -84,7 +84,11 @@ def pixel_box(
     epsilon: in [0, 1] pixel units, a number or a tensor that broadcasts to x.
     clip: the ends of pixel values; None for a box that may leave them.
     rounding: whether to move the ends outward by one float, so that they hold in exact arithmetic.
+
+    ValueError for a ``clip`` whose ends are not in order.
     """
+    if clip is not None and not clip[0] < clip[1]:
+        raise ValueError(f"expected clip (low, high) with low < high, or None, got {clip!r}")
     lower, upper = x - epsilon, x + epsilon
     if rounding:
         lower, upper = outward(lower, upper)

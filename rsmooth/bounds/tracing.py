@@ -173,6 +173,15 @@ def _convolution(layer: nn.Conv2d) -> Op | None:
     return Convolution(layer, _padding(layer))
 
 
+def _mean_pool(layer: nn.AvgPool2d) -> Op | None:
+    return None if _is_negative(layer.divisor_override) else Pool(layer.forward)
+
+
+def _is_negative(divisor: int | None) -> bool:
+    """Whether the weights of a mean are negative, so that |W| is not W."""
+    return divisor is not None and divisor < 0
+
+
 def _max_pool(layer: nn.MaxPool2d | nn.AdaptiveMaxPool2d) -> Op | None:
     return None if layer.return_indices else MaxPool(layer.forward)
 
@@ -187,7 +196,7 @@ _LAYERS: dict[type[nn.Module], Callable[[Any], Op | None]] = {
     nn.BatchNorm2d: BatchNorm,
     nn.BatchNorm1d: BatchNorm,
     nn.ReLU: lambda layer: Relu(),
-    nn.AvgPool2d: lambda layer: Pool(layer.forward),
+    nn.AvgPool2d: _mean_pool,
     nn.AdaptiveAvgPool2d: lambda layer: Pool(layer.forward),
     nn.MaxPool2d: _max_pool,
     nn.AdaptiveMaxPool2d: _max_pool,
@@ -213,7 +222,8 @@ def _function(item: fx.Node) -> Op | None:
     if target in ("view", "reshape") and not named:
         return Flatten() if len(rest) == 2 and _is_batch(rest[0]) and rest[1] == -1 else None
     if target in (functional.avg_pool2d, functional.adaptive_avg_pool2d):
-        return Pool(partial(_pool, target, rest, named))
+        divisor = named.get("divisor_override", rest[5] if len(rest) > 5 else None)
+        return None if _is_negative(divisor) else Pool(partial(_pool, target, rest, named))
     if target is functional.max_pool2d and not named.get("return_indices"):
         return MaxPool(partial(_pool, target, rest, named))
     if target in (operator.mul, operator.imul) and len(rest) == 1:

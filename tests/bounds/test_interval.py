@@ -27,6 +27,12 @@ def test_boxes_are_cut_at_the_ends_of_pixel_values():
     assert each.upper.flatten().tolist() == pytest.approx([0.0, 0.6, 1.0])
 
 
+@pytest.mark.parametrize("clip", [(1.0, 0.0), (0.5, 0.5), (float("nan"), 1.0)])
+def test_ends_of_pixel_values_out_of_order_are_refused(clip):
+    with pytest.raises(ValueError, match="low < high, or None, got"):
+        pixel_box(torch.zeros(1, 1, 2, 2), 0.1, clip)
+
+
 def test_max_pooling_and_sums_keep_what_is_within():
     torch.manual_seed(0)
     net = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()).double()

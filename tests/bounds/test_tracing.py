@@ -102,6 +102,15 @@ UNKNOWN = {
     "inner-flatten": (nn.Sequential(nn.Flatten(2)), "start_dim=2"),
     "batch-norm": (nn.Sequential(nn.SyncBatchNorm(1)), "SyncBatchNorm"),
     "indices": (nn.Sequential(nn.MaxPool2d(2, return_indices=True)), "MaxPool2d"),
+    "negative-mean": (nn.Sequential(nn.AvgPool2d(2, divisor_override=-4)), "AvgPool2d"),
+    "negative-function": (
+        Forward(lambda net, x: functional.avg_pool2d(x, 2, divisor_override=-4).flatten(1)),
+        "avg_pool2d",
+    ),
+    "negative-in-order": (
+        Forward(lambda net, x: functional.avg_pool2d(x, 2, 2, 0, False, True, -4).flatten(1)),
+        "avg_pool2d",
+    ),
 }
 
 
