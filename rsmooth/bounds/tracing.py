@@ -177,9 +177,9 @@ def _mean_pool(layer: nn.AvgPool2d) -> Op | None:
     return None if _is_negative(layer.divisor_override) else Pool(layer.forward)
 
 
-def _is_negative(divisor: int | None) -> bool:
+def _is_negative(divisor: object) -> bool:
     """Whether the weights of a mean are negative, so that |W| is not W."""
-    return divisor is not None and divisor < 0
+    return isinstance(divisor, (int, float)) and divisor < 0
 
 
 def _max_pool(layer: nn.MaxPool2d | nn.AdaptiveMaxPool2d) -> Op | None:
