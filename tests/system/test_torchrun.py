@@ -27,6 +27,8 @@ TORCHRUN = [
     "2",
     "--max-restarts",
     "2",
+    "--tee",
+    "3",
     "-m",
     "rsmooth",
     "--",
@@ -152,7 +154,9 @@ def test_two_processes_train_what_one_does_and_survive_the_kill_of_one(
         launcher.kill()
     assert launcher.returncode == 0, err
     assert "exitcode: -9" in err
-    assert out.count("trained ") == 1  # one process speaks and writes
+    # One process speaks and writes. Where it was quicker than the kill, it speaks again.
+    speakers = {line.split(":")[0] for line in out.splitlines() if ":trained " in line}
+    assert speakers == {"[default0]"}
     assert sorted(os.listdir(two)) == [
         "best.pt",
         "checkpoint.pt",
