@@ -18,8 +18,13 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.10",
-    packages=find_packages(include=["rsmooth", "rsmooth.*"]),
-    package_data={"rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors"]},
+    packages=[*find_packages(include=["rsmooth", "rsmooth.*"]), "rsmooth.benchmarks.shipped"],
+    # The harness finds its presets and the published tables in the wheel, too.
+    package_dir={"rsmooth.benchmarks.shipped": "benchmarks"},
+    package_data={
+        "rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors"],
+        "rsmooth.benchmarks.shipped": ["ablations.yaml", "presets/*.yaml", "reference/*.csv"],
+    },
     install_requires=[
         # Earlier releases execute code from a checkpoint in spite of weights_only=True
         # (CVE-2025-32434).

@@ -1,1 +1,1 @@
-"""The comparison harness: presets, a resumable runner, ablations, reports with published tables."""
+"""Presets, published tables and results of the comparison harness, ``rsmooth.benchmarks``."""

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import runner
-from benchmarks.arm import run_arm
-from benchmarks.presets import Preset, load_preset
+from rsmooth.benchmarks import runner
+from rsmooth.benchmarks.arm import run_arm
+from rsmooth.benchmarks.presets import Preset, load_preset
 
 PRESET = """
 title: Two arms

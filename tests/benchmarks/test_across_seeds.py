@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks.across_seeds import across_seeds
-from benchmarks.arm import SUMMARY
-from benchmarks.presets import load_preset
+from rsmooth.benchmarks.across_seeds import across_seeds
+from rsmooth.benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.presets import load_preset
 from rsmooth.records import CertificationLog, write_log
 
 PRESET = """

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import arm as arm_module
-from benchmarks import runner
-from benchmarks.arm import STOPPED, SUMMARY, TIMES, _training_length, stage_seconds
-from benchmarks.presets import Preset
+from rsmooth.benchmarks import arm as arm_module
+from rsmooth.benchmarks import runner
+from rsmooth.benchmarks.arm import STOPPED, SUMMARY, TIMES, _training_length, stage_seconds
+from rsmooth.benchmarks.presets import Preset
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.attack_speed import PRECISIONS, main
+from rsmooth.benchmarks.attack_speed import PRECISIONS, main
 
 
 def test_every_precision_is_timed_beside_float32(

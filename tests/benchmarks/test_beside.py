@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.__main__ import main
-from benchmarks.report import report_runs
+from rsmooth.benchmarks.main import main
+from rsmooth.benchmarks.report import report_runs
 from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.bound_cost import main
+from rsmooth.benchmarks.bound_cost import main
 
 
 @pytest.fixture(autouse=True)

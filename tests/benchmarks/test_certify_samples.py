@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.certify_samples import Stream, _decide, main
+from rsmooth.benchmarks.certify_samples import Stream, _decide, main
 from rsmooth.certify.proof.bounds import lower_confidence_bound
 from rsmooth.certify.proof.rules import stopping_rule
 from rsmooth.noise import Gaussian

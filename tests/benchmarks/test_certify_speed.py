@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import certify_speed
-from benchmarks.certify_speed import Rate, Way, _rate, main
+from rsmooth.benchmarks import certify_speed
+from rsmooth.benchmarks.certify_speed import Rate, Way, _rate, main
 
 
 def test_both_loops_are_measured(

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import __main__ as module
-from benchmarks import runner
-from benchmarks.__main__ import MEASUREMENTS, main
-from benchmarks.runner import Outcome
+from rsmooth.benchmarks import main as module
+from rsmooth.benchmarks import runner
+from rsmooth.benchmarks.main import MEASUREMENTS, main
+from rsmooth.benchmarks.runner import Outcome
 
 
 def test_mistakes_on_the_command_line_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,7 +35,7 @@ def test_a_measurement_has_help_of_its_own(
 def test_a_measurement_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[list[str]] = []
     stub = SimpleNamespace(main=given.append)
-    monkeypatch.setitem(sys.modules, "benchmarks.noise_cost", stub)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "rsmooth.benchmarks.noise_cost", stub)  # type: ignore[arg-type]
     assert main(["noise-cost", "--rounds", "1"]) == 0
     assert given == [["--rounds", "1"]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import noise_cost
-from benchmarks.noise_cost import main
+from rsmooth.benchmarks import noise_cost
+from rsmooth.benchmarks.noise_cost import main
 
 
 @pytest.fixture(autouse=True)

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import presets
-from benchmarks.presets import (
+from rsmooth.benchmarks import presets
+from rsmooth.benchmarks.presets import (
     Preset,
     ablation,
     ablation_names,

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import runner
-from benchmarks.arm import SUMMARY, run_arm
-from benchmarks.presets import load_preset
+from rsmooth.benchmarks import runner
+from rsmooth.benchmarks.arm import SUMMARY, run_arm
+from rsmooth.benchmarks.presets import load_preset
 from rsmooth.certify import read_log
 
 

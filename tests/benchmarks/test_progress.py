@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import progress as module
-from benchmarks.arm import STATE
-from benchmarks.progress import Progress, stage_progress
+from rsmooth.benchmarks import progress as module
+from rsmooth.benchmarks.arm import STATE
+from rsmooth.benchmarks.progress import Progress, stage_progress
 
 
 def test_progress_is_read_from_the_files(out: Path, tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import provenance as module
-from benchmarks.provenance import cpu_model, git_commit, provenance, this_command
+from rsmooth.benchmarks import provenance as module
+from rsmooth.benchmarks.provenance import cpu_model, git_commit, provenance, this_command
 
 
 def test_what_figures_depend_on_is_recorded() -> None:
@@ -33,7 +33,7 @@ def test_a_changed_tree_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         name = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
         subprocess.run(["git", *name, *arguments], cwd=tmp_path, check=True, capture_output=True)
 
-    monkeypatch.setattr(module, "__file__", str(tmp_path / "provenance.py"))
+    monkeypatch.setattr(module, "CHECKOUT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_commit() == "unknown"
     (tmp_path / "a").write_text("1")
@@ -44,3 +44,13 @@ def test_a_changed_tree_is_marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert len(commit) == 12
     (tmp_path / "a").write_text("2")
     assert git_commit() == f"{commit}+changes"
+
+
+def test_a_repository_around_an_installed_package_is_not_its_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subprocess.run(["git", "init"], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "within").mkdir()
+    for place in (tmp_path / "within", None):
+        monkeypatch.setattr(module, "CHECKOUT", place)
+        assert git_commit() == "unknown"

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.certify_samples import main
-from benchmarks.published_samples import vote_shares
+from rsmooth.benchmarks.certify_samples import main
+from rsmooth.benchmarks.published_samples import vote_shares
 from rsmooth.certify.proof.bounds import radius_from_counts
 from rsmooth.records import read_log
 

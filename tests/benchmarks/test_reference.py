@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
-from benchmarks.beside import with_curves
-from benchmarks.reference import find, read_table, table_names
+from rsmooth.benchmarks.beside import with_curves
+from rsmooth.benchmarks.reference import find, read_table, table_names
 
 
 @pytest.mark.parametrize("name", table_names())

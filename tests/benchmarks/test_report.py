@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.arm import SUMMARY
-from benchmarks.report import _training_time, find_runs, report_runs
+from rsmooth.benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.report import _training_time, find_runs, report_runs
 from rsmooth.report.runs import TrainingTime
 
 

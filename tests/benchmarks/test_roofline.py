@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import nn
 
-from benchmarks.roofline import BYTES_A_SECOND, FLOP_A_SECOND, images_a_second
+from rsmooth.benchmarks.roofline import BYTES_A_SECOND, FLOP_A_SECOND, images_a_second
 from rsmooth.registry import MODELS
 
 

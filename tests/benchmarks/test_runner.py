@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import runner
-from benchmarks.__main__ import main
-from benchmarks.arm import SUMMARY
-from benchmarks.presets import Preset
+from rsmooth.benchmarks import runner
+from rsmooth.benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.main import main
+from rsmooth.benchmarks.presets import Preset
 
 
 def contents(folder: Path) -> dict[str, bytes]:

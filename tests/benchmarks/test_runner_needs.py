@@ -10,12 +10,12 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import runner
-from benchmarks.__main__ import main
-from benchmarks.arm import STOPPED, SUMMARY, run_arm
-from benchmarks.presets import Arm, Preset, load_preset, select_arms
-from benchmarks.runner import Running
 from rsmooth import SmoothedClassifier
+from rsmooth.benchmarks import runner
+from rsmooth.benchmarks.arm import STOPPED, SUMMARY, run_arm
+from rsmooth.benchmarks.main import main
+from rsmooth.benchmarks.presets import Arm, Preset, load_preset, select_arms
+from rsmooth.benchmarks.runner import Running
 
 PRESET = """
 title: Arms on arms

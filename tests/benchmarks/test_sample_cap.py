@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmarks.__main__ import main
-from benchmarks.sample_cap import bounds, cost
+from rsmooth.benchmarks.main import main
+from rsmooth.benchmarks.sample_cap import bounds, cost
 from rsmooth.certify import lower_confidence_bound
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.records.files import read_log

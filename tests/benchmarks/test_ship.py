@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.__main__ import main
-from benchmarks.ship import ROOT, certified, ship
+from rsmooth.benchmarks.main import main
+from rsmooth.benchmarks.place import CHECKOUT
+from rsmooth.benchmarks.ship import certified, ship
 from rsmooth.certify import CertifySettings, certify_dataset
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.data import load_dataset
@@ -147,4 +148,4 @@ def test_what_comes_with_the_package_is_certified_by_committed_records(name: str
     assert card["certified"]
     for row in card["certified"]:
         radii = [float(radius) for radius in row["accuracy"]]
-        assert certified(ROOT / row["record"], g, radii) == row
+        assert certified(CHECKOUT / row["record"], g, radii) == row

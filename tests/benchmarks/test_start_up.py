@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import start_up
-from benchmarks.start_up import BESIDE, COMMANDS, main
+from rsmooth.benchmarks import start_up
+from rsmooth.benchmarks.start_up import BESIDE, COMMANDS, main
 
 
 def test_commands_are_timed_as_processes(

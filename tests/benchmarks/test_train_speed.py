@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.train_speed import EPSILON, SIGMA, _plain_attack, main
 from rsmooth import SmoothAdvPGD, SmoothedClassifier
+from rsmooth.benchmarks.train_speed import EPSILON, SIGMA, _plain_attack, main
 
 
 def test_both_methods_are_measured_both_ways(

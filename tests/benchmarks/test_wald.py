@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from benchmarks.wald import wald_bound
+from rsmooth.benchmarks.wald import wald_bound
 from rsmooth.certify.proof.joint import joint_design
 from rsmooth.certify.proof.rules import GridRule, RadiusRule
 

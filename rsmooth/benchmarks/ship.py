@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.place import CHECKOUT, PROGRAM
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.models.shipped import FOLDER, model_card, shipped_file
 from rsmooth.plumbing import exits
@@ -27,7 +28,6 @@ from rsmooth.records.metrics import certified_accuracy, certified_radii
 from rsmooth.smoothed import SmoothedClassifier
 
 LARGEST_FILE = 5_000_000
-ROOT = Path(__file__).parent.parent
 # What is kept of the provenance of a training.
 KEPT = ("date", "command", "commit", "cpu", "gpu", "python", "versions")
 
@@ -156,7 +156,8 @@ def _method(options: Mapping[str, Any]) -> str:
 
 def _relative(record: Path) -> str:
     path = record.resolve()
-    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else path.name
+    inside = CHECKOUT is not None and path.is_relative_to(CHECKOUT)
+    return str(path.relative_to(CHECKOUT or path)) if inside else path.name
 
 
 def _plain(value: Any) -> Any:
@@ -171,7 +172,7 @@ def _write(name: str, card: Mapping[str, Any], folder: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks ship",
+        prog=f"{PROGRAM} ship",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

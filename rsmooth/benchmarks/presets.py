@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rsmooth.benchmarks.place import FILES
 from rsmooth.plumbing.yaml_text import load_yaml
 
-FOLDER = Path(__file__).parent / "presets"
-ABLATIONS = Path(__file__).parent / "ablations.yaml"
+FOLDER = FILES / "presets"
+ABLATIONS = FILES / "ablations.yaml"
 _KEYS = {
     *("title", "defaults", "arms", "tiny", "report", "jobs", "threads"),
     *("ablate_from", "data", "seeds"),

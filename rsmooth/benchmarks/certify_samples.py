@@ -19,19 +19,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from benchmarks.presets import load_preset
-from benchmarks.provenance import provenance
-from benchmarks.published_samples import rows_of_logs
-from benchmarks.published_samples import table as table_of_logs
-from benchmarks.wald import wald_bound
-from rsmooth.certify import ABSTAIN, CertifySettings
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.presets import load_preset
+from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.published_samples import rows_of_logs
+from rsmooth.benchmarks.published_samples import table as table_of_logs
+from rsmooth.benchmarks.wald import wald_bound
 from rsmooth.certify.proof.rules import GridRule, RadiusRule, stopping_rule
 from rsmooth.certify.proof.stopping import StoppingRule
+from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
-from rsmooth.data import ImageData, load_dataset
+from rsmooth.data.images import ImageData
+from rsmooth.data.splits import load_dataset
 from rsmooth.plumbing.progress import ProgressBar
+from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 
 N0 = 100
@@ -264,7 +267,7 @@ def _table(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks certify-samples",
+        prog=f"{PROGRAM} certify-samples",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

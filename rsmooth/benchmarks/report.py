@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.across_seeds import across_seeds
-from benchmarks.arm import SUMMARY
-from benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
-from rsmooth.report import TrainingTime, report, to_markdown
+from rsmooth.benchmarks.across_seeds import across_seeds
+from rsmooth.benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
+from rsmooth.report.document import report
+from rsmooth.report.runs import TrainingTime
+from rsmooth.report.tables import to_markdown
 
 
 def report_runs(

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy
 from rsmooth.records.seeds import compare_seeds
-from rsmooth.report import md_row, md_rule
+from rsmooth.report.tables import md_row, md_rule
 
 NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import yaml
 
-from benchmarks.arm import ARM, STOPPED, SUMMARY
-from benchmarks.presets import Arm, Preset
-from benchmarks.progress import Progress
-from benchmarks.provenance import this_command
+from rsmooth.benchmarks.arm import ARM, STOPPED, SUMMARY
+from rsmooth.benchmarks.presets import Arm, Preset
+from rsmooth.benchmarks.progress import Progress
+from rsmooth.benchmarks.provenance import this_command
 from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
 
@@ -141,7 +141,7 @@ def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> 
     command = [
         sys.executable,
         "-m",
-        "benchmarks.arm",
+        "rsmooth.benchmarks.arm",
         str(folder.resolve()),
         "--command",
         this_command(),
@@ -158,7 +158,6 @@ def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> 
             stderr=subprocess.STDOUT,
             env=environment,
             start_new_session=True,
-            cwd=Path(__file__).parent.parent,
         )
     return Running(arm, folder, process)
 

@@ -1,4 +1,6 @@
-"""One arm in its own process: train, certify, record the cost. ``python -m benchmarks.arm FOLDER``.
+"""One arm in its own process: train, certify, record the cost.
+
+``python -m rsmooth.benchmarks.arm FOLDER`` is what the runner calls.
 
 The runner writes the options of the arm into FOLDER/arm.yaml. What is finished is not done again.
 When the time is up, the process stops as if interrupted, and keeps its checkpoint and its journal.
@@ -18,8 +20,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from benchmarks.presets import Arm
-from benchmarks.provenance import provenance
+from rsmooth.benchmarks.presets import Arm
+from rsmooth.benchmarks.provenance import provenance
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.memory import keep_freed_memory
@@ -32,7 +34,7 @@ STOPPED = exits.STOPPED
 
 def main(argv: list[str] | None = None) -> int:
     """Run the arm of a folder; return 0 when finished, 130 when stopped, 2 after an error."""
-    parser = argparse.ArgumentParser(prog="benchmarks.arm")
+    parser = argparse.ArgumentParser(prog="rsmooth.benchmarks.arm")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--command", help="the command line of the user, for the provenance")

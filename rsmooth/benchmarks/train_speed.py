@@ -20,10 +20,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.provenance import provenance
-from rsmooth.attacks import PGD
-from rsmooth.data import ImageData
-from rsmooth.defenses import GaussianAugmentation, SmoothAdv, Trainer
+from rsmooth.attacks.pgd import PGD
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.provenance import provenance
+from rsmooth.data.images import ImageData
+from rsmooth.defenses.trainer import Trainer
+from rsmooth.defenses.variants import GaussianAugmentation, SmoothAdv
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -249,7 +251,7 @@ def _table(rows: list[dict[str, object]], model: str, device: torch.device) -> s
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks train-speed",
+        prog=f"{PROGRAM} train-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -16,8 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rsmooth.models import fold_batchnorm
-from rsmooth.noise import GridSampler, add_grid_noise, compilation_status, derive_key, expect_noise
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.models.folding import fold_batchnorm
+from rsmooth.noise.grid import GridSampler, add_grid_noise, compilation_status, expect_noise
+from rsmooth.noise.keys import derive_key
 from rsmooth.registry import MODELS
 
 Step = Callable[[], Tensor]
@@ -121,7 +123,7 @@ def _wait() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="benchmarks.noise_cost",
+        prog=f"{PROGRAM} noise-cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

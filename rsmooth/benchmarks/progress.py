@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from benchmarks.arm import STATE
+from rsmooth.benchmarks.arm import STATE
 
 LINE_SECONDS = 30.0
 Bar = Any  # tqdm is generic in its type stubs only

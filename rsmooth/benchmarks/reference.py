@@ -13,9 +13,10 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-FOLDER = Path(__file__).parent
+from rsmooth.benchmarks.place import FILES
+
+FOLDER = FILES / "reference"
 _NAMED = (
     "dataset",
     "kind",

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.reference import Quoted, find
+from rsmooth.benchmarks.reference import Quoted, find
 from rsmooth.records.norms import linf_to_l2
-from rsmooth.report import Report, Row, Run, Table, md_row, md_rule, pixel_fraction
+from rsmooth.report.document import Report
+from rsmooth.report.runs import Run
+from rsmooth.report.tables import Row, Table, md_row, md_rule, pixel_fraction
 
 PROTOCOLS = {"cifar10": 20, "imagenet": 100}
 """Published logs certify every k-th test image, with this k."""

@@ -11,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from rsmooth.benchmarks.place import CHECKOUT, PROGRAM
+
 
 def provenance(seeds: dict[str, int] | None = None, command: str | None = None) -> dict[str, Any]:
     """What the figures of this process depend on, without host names and paths.
@@ -41,11 +43,11 @@ def provenance(seeds: dict[str, int] | None = None, command: str | None = None) 
 
 def this_command() -> str:
     """The command line of the harness, with the names of files in place of their paths."""
-    return " ".join(["python", "-m", "benchmarks", *map(_without_folder, sys.argv[1:])])
+    return " ".join([PROGRAM, *map(_without_folder, sys.argv[1:])])
 
 
 def git_commit() -> str:
-    """The commit of the code, or "unknown" outside a checkout.
+    """The commit of the code, or "unknown" where it is not a checkout of its own.
 
     It ends with "+changes" where tracked files differ from the commit.
     """
@@ -53,7 +55,7 @@ def git_commit() -> str:
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", *arguments],
-            cwd=Path(__file__).parent,
+            cwd=CHECKOUT,
             check=True,
             capture_output=True,
             text=True,
@@ -61,6 +63,9 @@ def git_commit() -> str:
         ).stdout.strip()
 
     try:
+        # A wheel may lie in somebody else's repository.
+        if CHECKOUT is None or Path(git("rev-parse", "--show-toplevel")).resolve() != CHECKOUT:
+            return "unknown"
         return git("rev-parse", "--short=12", "HEAD") + (
             "+changes" if git("status", "--porcelain", "-uno") else ""
         )

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.provenance import provenance
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.provenance import provenance
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
@@ -149,7 +150,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks sample-cap",
+        prog=f"{PROGRAM} sample-cap",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

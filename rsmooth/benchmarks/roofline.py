@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsmooth.models import fold_batchnorm
+from rsmooth.models.folding import fold_batchnorm
 
 # Of an H200, as others measured: copies, and bfloat16 products.
 BYTES_A_SECOND, FLOP_A_SECOND = 4.3e12, 790e12

@@ -24,16 +24,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.provenance import provenance
-from benchmarks.roofline import images_a_second
-from rsmooth.certify import CertifySettings
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.roofline import images_a_second
 from rsmooth.certify.run.stream import Event, certify_positions
 from rsmooth.certify.run.workers import certify_with_workers
+from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.schedule import open_pool
-from rsmooth.data import ImageData
+from rsmooth.data.images import ImageData
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -323,7 +324,7 @@ def _span(ratios: list[float]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks certify-speed",
+        prog=f"{PROGRAM} certify-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from benchmarks.wald import wald_bound
+from rsmooth.benchmarks.wald import wald_bound
 from rsmooth.certify.proof.bounds import radius_from_counts
 from rsmooth.certify.proof.designs import FIRST_DESIGN, SequentialDesign
 from rsmooth.certify.proof.joint import JointTest
 from rsmooth.certify.proof.rules import GridRule, RadiusRule
 from rsmooth.certify.proof.sequential import design
-from rsmooth.records import CertificationLog, read_log
-from rsmooth.records.log import ABSTAIN
+from rsmooth.records.files import read_log
+from rsmooth.records.log import ABSTAIN, CertificationLog
 
 N0 = 100
 FACTORS = (0.5, 1.0, 2.0, 3.0)  # radii, in units of sigma

@@ -16,15 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from rsmooth.bounds import (
-    BoundedPass,
-    Bounds,
-    Graph,
-    Method,
-    pixel_box,
-    trace_network,
-    worst_case_logits,
-)
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.bounds.graph import Graph
+from rsmooth.bounds.interval import pixel_box
+from rsmooth.bounds.methods import Method
+from rsmooth.bounds.passes import BoundedPass, Bounds, worst_case_logits
+from rsmooth.bounds.tracing import trace_network
 from rsmooth.registry import MODELS
 
 EPSILON = 2 / 255
@@ -103,7 +100,7 @@ def _measured(steps: list[Callable[[], None]], rounds: int) -> list[list[float]]
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="benchmarks.bound_cost",
+        prog=f"{PROGRAM} bound-cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -18,10 +18,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.provenance import provenance
 from rsmooth.attacks.base import Attack
 from rsmooth.attacks.ddn import SmoothAdvDDN
 from rsmooth.attacks.pgd import SmoothAdvPGD
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.provenance import provenance
 from rsmooth.models.precision import Precision
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
@@ -121,7 +122,7 @@ def _table(result: dict[str, Any], options: argparse.Namespace) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks attack-speed",
+        prog=f"{PROGRAM} attack-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -15,7 +15,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.provenance import provenance
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.provenance import provenance
 
 BESIDE = "import torch"
 COMMANDS: dict[str, list[str]] = {
@@ -109,7 +110,7 @@ def _table(result: dict[str, Any], options: argparse.Namespace) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks start-up",
+        prog=f"{PROGRAM} start-up",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -1,0 +1,1 @@
+"""The comparison harness: presets, a resumable runner, ablations, reports with published tables."""

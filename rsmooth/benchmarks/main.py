@@ -1,0 +1,190 @@
+"""The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
+
+Further ones measure: train-speed, certify-speed, attack-speed, start-up, certify-samples,
+sample-cap, noise-cost, bound-cost. And ``ship`` makes a model for the package.
+Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.presets import (
+    ablation,
+    ablation_names,
+    load_preset,
+    preset_names,
+    select_arms,
+)
+from rsmooth.plumbing import exits
+from rsmooth.plumbing.values import pixel_values
+
+# Each is a module of that name with a ``main``.
+MEASUREMENTS = {
+    "train-speed": "images per second in training, ours and a plain loop",
+    "certify-speed": "samples per second in certification, ours and the plain loop",
+    "certify-samples": "samples that each mode of certification needs",
+    "sample-cap": "what fewer samples cost in certified radius, from published logs",
+    "ship": "a model for the package: weights in half precision, and its card",
+    "attack-speed": "images per second of attacks, by precision",
+    "start-up": "seconds and memory of commands before they do anything",
+    "bound-cost": "time of bounds in training, relative to a plain step",
+    "noise-cost": "time of exact noise, relative to a forward pass",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command of the harness, and return the exit status.
+
+        main(["run", "digits", "--jobs", "2"])
+
+    0: all went well; 2: an error; 3: an arm failed; 130: stopped. Each measurement has options of
+    its own: ``python -m benchmarks train-speed --help``.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments and arguments[0] in MEASUREMENTS:
+        code: int | None = importlib.import_module(_module(arguments[0])).main(arguments[1:])
+        return code or 0
+    options = _parser().parse_args(arguments)
+    return exits.run(lambda: _command(options), "benchmarks")
+
+
+def _module(command: str) -> str:
+    return f"rsmooth.benchmarks.{command.replace('-', '_')}"
+
+
+def _command(options: argparse.Namespace) -> int:
+    try:
+        return _report(options) if options.command == "report" else _run(options)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("stopped; the same command continues from here") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=PROGRAM, description="The comparison harness of rsmooth.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="train, certify and compare the arms of a preset")
+    run.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
+    _add_run_options(run)
+    ablate = commands.add_parser("ablate", help="vary one thing about a preset's SmoothAdv arm")
+    ablate.add_argument("what", help=f"{', '.join(ablation_names())}, or a YAML file")
+    ablate.add_argument("--base", default="digits", help="the preset to vary (default: digits)")
+    _add_run_options(ablate)
+    report = commands.add_parser("report", help="print runs beside the published tables")
+    report.add_argument(
+        "folders", nargs="+", type=Path, help="run folders, folders of runs, or published logs"
+    )
+    report.add_argument(
+        "--radii", type=float, nargs="+", help="radii of the tables; default: chosen from the data"
+    )
+    report.add_argument("--linf", nargs="+", help="linf radii of a further table, e.g. 2/255")
+    report.add_argument(
+        "--dimension", type=int, help="values per image, for --linf and logs that do not record it"
+    )
+    report.add_argument("--title", default="Report")
+    report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
+    report.add_argument(
+        "--reference", help="published tables for comparison: cifar10, imagenet or none"
+    )
+    for name, text in MEASUREMENTS.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
+
+
+def _add_run_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, help="folder of the runs (default: runs/NAME)")
+    parser.add_argument("--jobs", type=int, help="arms at a time (default: the preset's)")
+    parser.add_argument("--only", nargs="+", metavar="ARM", help="only these arms")
+    parser.add_argument(
+        "--max_seconds",
+        type=float,
+        help="stop at a checkpoint after this time; run again to continue",
+    )
+    parser.add_argument(
+        "--data", type=Path, help="the preset's data, in place of its environment variable"
+    )
+    parser.add_argument("--device", help="cpu, cuda or auto (default: auto)")
+    parser.add_argument(
+        "--tiny",
+        action="store_true",
+        help="sizes that take seconds, to see whether everything runs",
+    )
+
+
+def _run(options: argparse.Namespace) -> int:
+    from rsmooth.benchmarks.report import report_runs
+    from rsmooth.benchmarks.runner import run
+
+    preset = _preset(options)
+    out = options.out or Path("runs") / (preset.name + ("-tiny" if options.tiny else ""))
+    outcome = run(preset, out, jobs=options.jobs, max_seconds=options.max_seconds)
+    for name, output in outcome.failed.items():
+        print(f"{name} failed: {output}", file=sys.stderr)
+    if outcome.stopped:
+        print(
+            f"stopped before the end of {', '.join(outcome.stopped)}; the same command continues",
+            file=sys.stderr,
+        )
+    certified = [
+        arm.name for arm in preset.arms if arm.name in outcome.finished and arm.certify is not None
+    ]
+    if certified:
+        print(
+            report_runs(
+                [out / name for name in certified],
+                title=preset.title,
+                out=out,
+                brief=True,
+                **preset.report,
+            )
+        )
+    return 3 if outcome.failed else 130 if outcome.stopped else 0
+
+
+def _preset(options: argparse.Namespace) -> Any:
+    changes = {}
+    if options.device:
+        changes = {"train": {"device": options.device}, "certify": {"device": options.device}}
+    preset = load_preset(
+        options.base if options.command == "ablate" else options.preset,
+        tiny=options.tiny,
+        changes=changes,
+    )
+    if options.command == "ablate":
+        preset = ablation(preset, options.what)
+    if options.data is not None:
+        if preset.data is None:
+            raise ValueError(
+                f"expected --data with a preset that reads files, got it with "
+                f"{preset.name}; leave it out"
+            )
+        os.environ[preset.data] = str(options.data.resolve())
+    return select_arms(preset, options.only)
+
+
+def _report(options: argparse.Namespace) -> int:
+    from rsmooth.benchmarks.report import find_runs, report_runs
+
+    linf = None if options.linf is None else pixel_values(options.linf)
+    print(
+        report_runs(
+            find_runs(options.folders),
+            title=options.title,
+            out=options.out,
+            radii=options.radii,
+            reference=options.reference,
+            linf=linf,
+            dimension=options.dimension,
+        )
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
