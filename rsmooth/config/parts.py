@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from rsmooth.config.environment import create_here
 from rsmooth.config.specs import Spec, accepts, create, split_spec
 from rsmooth.registry import ATTACKS, MODELS, NOISES, TRAINERS
 
@@ -64,6 +65,7 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
         build_model({"name": "small-cnn", "width": 16}, splits)
 
     What the spec leaves out comes from the data: number of classes, image shape, normalisation.
+    $NAME in an option, such as a file of weights, is the environment variable NAME.
     """
     name, options = split_spec(model, MODELS.kind)
     known = {
@@ -77,7 +79,7 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
         for key, value in known.items()
         if accepts(MODELS.get(name), key) and key not in options
     }
-    return create(MODELS, {"name": name, **options}, **from_data)
+    return create_here(MODELS, {"name": name, **options}, **from_data)
 
 
 def build_trainer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ PUBLISHED_ARCHITECTURES = {
     "imagenet32_resnet110": "resnet110",
     "resnet50": "resnet50",
 }
+# What other code calls the layers of a ResNet.
+_OTHER_WORDS = {"linear": "fc", "shortcut": "downsample"}
+_BLOCK = re.compile(r"(?:^|\.)layer1\.(\d+)\.conv1\.weight$")
 
 
 def load_checkpoint(
@@ -45,7 +49,8 @@ def load_checkpoint(
 
     normalize: a name of NORMALIZATIONS, (mean, std), (mean,) or None. It has to be given where the
         file does not hold the constants. Where it does, both must agree.
-    arch: a published or registered name, where the file names none or another.
+    arch: a published or registered name, where the file names none or another. Of "cifar-resnet"
+        the depth and the shortcuts follow from the names of the weights.
     num_classes: checked against the file.
 
     Cohen et al. 2019 (arXiv:1902.02918) and Salman et al. 2019 (arXiv:1906.04584) publish a dict of
@@ -59,10 +64,13 @@ def load_checkpoint(
     source = str(path)
     layout = read_layout(_foreign(safe_load(path), source), source)
     name = _registered_name(arch or layout.arch, source)
-    weights, rest = weights_of(layout.weights, _network(name).state_dict(), source)
+    named = _in_our_words(name, layout.weights)
+    shape = _shape(name, named)
+    weights, rest = weights_of(named, _network(name, **shape).state_dict(), source)
     found = constants_among(rest, source) or _named_constants(layout.constants)
     options: dict[str, Any] = {
         **_sizes(name, weights, source),
+        **shape,
         "normalize": agreed(normalize, found, source),
     }
     if options["normalize"] == "unknown":
@@ -103,9 +111,33 @@ def _foreign(content: object, source: str) -> object:
     return content
 
 
-def _network(name: str) -> nn.Module:
+def _in_our_words(name: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a ResNet with its layers called as ours are, where other words are common."""
+    if "resnet" not in name:
+        return dict(weights)
+    parts = {part for key in weights for part in key.split(".")}
+    words = {theirs: ours for theirs, ours in _OTHER_WORDS.items() if ours not in parts}
+    return {
+        ".".join(words.get(part, part) for part in key.split(".")): tensor
+        for key, tensor in weights.items()
+    }
+
+
+def _shape(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
+    """Depth and shortcuts of a CIFAR ResNet of any depth, as its names tell them."""
+    blocks = {found[1] for key in weights if (found := _BLOCK.search(key))}
+    if name != "cifar-resnet" or not blocks:
+        return {}
+    convolution = any("downsample" in key.split(".") for key in weights)
+    return {
+        "depth": 6 * len(blocks) + 2,
+        "shortcut": "convolution" if convolution else "padding",
+    }
+
+
+def _network(name: str, **shape: Any) -> nn.Module:
     """The network of a registered model, without its normalisation."""
-    model: Any = MODELS.create(name, num_classes=10, normalize=None)
+    model: Any = MODELS.create(name, num_classes=10, normalize=None, **shape)
     if not isinstance(model, Classifier):
         raise ValueError(
             f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a "
