@@ -95,8 +95,8 @@ class ModelOptions(RunOptions):
         ]
         if given and self.source is not None:
             raise ValueError(
-                f"expected --{' and --'.join(given)} with --checkpoint or --model only, got it with "
-                f"{self.source}; a trained model has its own"
+                f"expected --{' and --'.join(given)} with --checkpoint or --model only, got it "
+                f"with {self.source}; a trained model has its own"
             )
 
     def _check_published(self) -> None:

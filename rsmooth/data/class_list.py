@@ -79,12 +79,10 @@ def _of_lines(text: str, source: Path) -> list[tuple[str, int]]:
         )
     found = []
     for row in csv.reader(lines[1:], delimiter=separator):
-        try:
-            found.append((row[folders[0]].strip(), int(row[numbers[0]])))
-        except (IndexError, ValueError):
-            raise ValueError(
-                f"expected a number and a folder in each row of {source}, got {row}"
-            ) from None
+        name, number = (row[at].strip() if at < len(row) else "" for at in (folders[0], numbers[0]))
+        if not name or not re.fullmatch(r"\d+", number):
+            raise ValueError(f"expected a number and a folder in each row of {source}, got {row}")
+        found.append((name, int(number)))
     return found
 
 

@@ -109,9 +109,9 @@ class FolderData:
     def fingerprint(self) -> str:
         """What names the images in records: 16 hexadecimal digits of SHA-256.
 
-        Over image_size, resize, and the path, content, label and index of each file. It reads every file,
-        so take the subset first. Pixels are what Pillow makes of the content. A version of Pillow
-        that decodes or resizes otherwise goes unnoticed.
+        Over image_size, resize, and the path, content, label and index of each file. It reads every
+        file, so take the subset first. Pixels are what Pillow makes of the content. A version of
+        Pillow that decodes or resizes otherwise goes unnoticed.
         """
         with ThreadPoolExecutor(_threads()) as pool:
             return self._digest(
@@ -155,9 +155,7 @@ def _read(file: Path, side: int, size: int, draw: Tensor | None) -> Tensor:
 
     image = read_picture(file).convert("RGB")
     if draw is None:
-        image = transforms.center_crop(
-            transforms.resize(image, side), [size, size]
-        )
+        image = transforms.center_crop(transforms.resize(image, side), [size, size])
     else:
         image = transforms.resized_crop(
             image, *_random_part(image.height, image.width, draw), [size, size]
