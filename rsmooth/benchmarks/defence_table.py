@@ -64,7 +64,7 @@ ROWS = (
         "smoothadv",
         "images that are attacked through the smoothed classifier",
         "Salman et al. 2019, 1906.04584",
-        ("SmoothAdv", "SmoothAdv PGD10 m8 eps255"),
+        ("SmoothAdv",),
     ),
     Row(
         "smoothadv-consistency",
@@ -115,7 +115,7 @@ def table(results: Path, reference: Path) -> str:
     }
     heads = ["method", "idea", "paper (arXiv)", "passes", "cost of an epoch"]
     heads += ["ACR published", *(f"ACR {head}" for head in measured)]
-    lines = [md_row(*heads), md_rule(len(heads))]
+    lines = [md_row(*heads), md_rule(len(heads), names=3)]
     for row in ROWS:
         known = [value for name in row.published for value in published.get(name, [])]
         cells = [f"`{row.name}`", row.idea, row.paper, *costs.get(row.name, ("-", "-"))]
@@ -153,8 +153,10 @@ def _costs(path: Path) -> dict[str, tuple[str, str]]:
     found = {}
     for row in rows:
         low, high = row["ratio_range"]
-        spread = "" if low == high else f" ({low:.1f} to {high:.1f})"
-        found[row["method"]] = (f"{row['formula']:.1f}", f"{row['ratio']:.1f}{spread}")
+        digits = 2 if high < 10 else 1
+        spread = "" if low == high else f" ({low:.{digits}f} to {high:.{digits}f})"
+        measured = f"{row['ratio']:.{digits}f}{spread}"
+        found[row["method"]] = (f"{row['formula']:.1f}", measured)
     return found
 
 

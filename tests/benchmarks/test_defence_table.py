@@ -62,7 +62,7 @@ def test_every_cell_comes_from_a_record(records: Path) -> None:
         "0.250 ± 0.071",
         "0.300 ± 0.200",
     ]
-    assert cells(made, "gaussian")[3:] == ["1.0", "1.0", "-", "-", "-"]
+    assert cells(made, "gaussian")[3:] == ["1.0", "1.00", "-", "-", "-"]
     assert cells(made, "cat-rs")[3:] == ["-"] * 5
     assert made.splitlines()[0].endswith("| ACR published | ACR digits | ACR CIFAR-10, one core |")
 
