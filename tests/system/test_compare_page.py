@@ -50,4 +50,4 @@ def test_its_links_and_lines() -> None:
     for link in re.findall(r"\]\(([^)]+)\)", PAGE):
         assert (FILE.parent / link).exists(), link
     lines = [line for line in PAGE.splitlines() if not line.startswith("|")]
-    assert max(map(len, lines)) <= 125
+    assert max(map(len, lines)) <= 120
