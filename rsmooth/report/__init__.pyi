@@ -2,13 +2,15 @@ from .document import Group as Group
 from .document import Report as Report
 from .document import report as report
 from .formats import to_csv as to_csv
-from .formats import to_latex as to_latex
 from .linf import LinfTable as LinfTable
 from .linf import linf_table as linf_table
+from .looks import save_figure as save_figure
+from .multiples import differences_figure as differences_figure
+from .multiples import multiples_figure as multiples_figure
+from .paper import to_latex as to_latex
 from .plots import accuracy_figure as accuracy_figure
 from .plots import attack_gap_figure as attack_gap_figure
 from .plots import probability_figure as probability_figure
-from .plots import save_figure as save_figure
 from .runs import Run as Run
 from .runs import TrainingTime as TrainingTime
 from .runs import load_runs as load_runs
