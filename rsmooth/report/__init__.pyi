@@ -7,6 +7,7 @@ from .linf import linf_table as linf_table
 from .looks import save_figure as save_figure
 from .multiples import differences_figure as differences_figure
 from .multiples import multiples_figure as multiples_figure
+from .page.document import write_page as write_page
 from .paper import to_latex as to_latex
 from .plots import accuracy_figure as accuracy_figure
 from .plots import attack_gap_figure as attack_gap_figure

@@ -103,13 +103,18 @@ class Report:
         return next(found, None)
 
     @property
+    def kinds_blocks(self) -> list[Section]:
+        """The table of all kinds at linf radii, where there is one."""
+        return [] if self.kinds is None else kinds_section(self.kinds)
+
+    @property
     def blocks(self) -> list[Section]:
         """The document piece by piece, without figures."""
         return [
             Section(self.title, level=1),
             *overview([group.table for group in self.groups]),
             *(section for group in self.groups for section in group.blocks),
-            *([] if self.kinds is None else kinds_section(self.kinds)),
+            *self.kinds_blocks,
             *provenance_section(self.runs),
             *caveats_section(self.runs),
         ]

@@ -69,7 +69,9 @@ def multiples_figure(
             if other == name:
                 _curve(axes, run, unit, color=COLOURS[0], linewidth=page.line(1.8), zorder=3)
         dress(axes, page)
-        axes.set_title(shorten(name, page.letters(0.82 / columns)), loc="left", fontsize=page.size)
+        axes.set_title(
+            shorten(name, page.letters((1 - 0.8 / width) / columns)), loc="left", fontsize=page.size
+        )
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)

@@ -34,7 +34,9 @@ def test_at_the_width_of_a_column_text_is_legible_and_nothing_is_cut_off(name, c
     assert min(text.get_fontsize() for text in shown) >= 7
     for axes in figure.axes:
         legend = axes.get_legend()
-        for box in [axes.title, axes.yaxis.label, *([] if legend is None else [legend])]:
+        words = (axes._left_title, axes.xaxis.label, axes.yaxis.label)
+        boxes = [text for text in words if text.get_text() and axes.get_visible()]
+        for box in [*boxes, *([] if legend is None else [legend])]:
             extent = box.get_window_extent()
             assert extent.x0 >= -1
             assert extent.y0 >= -1
