@@ -133,7 +133,7 @@ def compare_all(
             p[one, other] = np.where(both, mcnemar(gained, lost), np.nan)
     adjusted = holm(p)  # of the upper half: each pair once
     tests = int((~np.isnan(p)).sum())
+    below = np.tril_indices(len(logs), -1)
     for values in (p, adjusted):
-        for one, other in zip(*np.tril_indices(len(logs), -1), strict=True):
-            values[one, other] = values[other, one]
+        values[below] = values.transpose(1, 0, 2)[below]
     return AllPairs(means, errors, p, adjusted, tests)

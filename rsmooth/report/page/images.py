@@ -84,7 +84,7 @@ def _chosen(runs: Sequence[Run], most: int) -> IntArray:
     """The idx of the images that are shown, evenly chosen among all that any run has."""
     every = np.unique(np.concatenate([run.log.idx for run in runs]))
     count = min(len(every), max(1, most // len(runs)))
-    return every[np.linspace(0, len(every) - 1, count).round().astype(int)]
+    return np.asarray(every[np.linspace(0, len(every) - 1, count).round().astype(int)])
 
 
 def _position(log: CertificationLog, idx: int) -> int | None:
