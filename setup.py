@@ -25,7 +25,6 @@ setup(
         "rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors", "report/page/*.*"],
         "rsmooth.benchmarks.shipped": ["ablations.yaml", "presets/*.yaml", "reference/*.csv"],
     },
-    },
     install_requires=[
         # Earlier releases execute code from a checkpoint in spite of weights_only=True
         # (CVE-2025-32434).

@@ -54,18 +54,18 @@ class Chart:
         return dict(vars(self))
 
 
-def accuracy_chart(runs: Sequence[Run], start: float = 0.0) -> Chart:
+def accuracy_chart(runs: Sequence[Run], start: float = 0.0, most: int = MOST_PLACES) -> Chart:
     """Certified accuracy (%) against radius, with 95 % intervals.
 
         accuracy_chart(load_runs(["runs/a", "runs/b"]), start=0.25)
 
     start: the radius whose values are shown at first.
 
-    The values are exact at up to 500 radii, and at those that a run was asked for. Between two of
-    them the page shows the value of the larger one, so never too much.
+    The values are exact at up to ``most`` radii, and at those that a run was asked for. Between two
+    of them the page shows the value of the larger one, so never too much.
     """
     unit = 255 if runs[0].statement.norm == "linf" else 1
-    radii = _places(runs)
+    radii = _places(runs, most)
     series = []
     for run in runs:
         known = np.array([run.asked is None or run.decided(r) for r in radii])
@@ -160,15 +160,15 @@ def probability_chart(runs: Sequence[Run]) -> Chart:
     )
 
 
-def _places(runs: Sequence[Run]) -> FloatArray:
+def _places(runs: Sequence[Run], most: int = MOST_PLACES) -> FloatArray:
     """Radii in round steps up to the largest one of a right answer, and those asked for."""
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     asked = {radius for run in runs for radius in run.asked or ()}
     asked |= {float(radius) for run in runs for radius in run.setting("epsilons") or []}
     if runs[0].statement.norm == "linf":
-        step = _round_step(255 * max(reach, 1 / 255) / MOST_PLACES) / 255
+        step = _round_step(255 * max(reach, 1 / 255) / most) / 255
     else:
-        step = _round_step(max(reach, 1e-3) / MOST_PLACES)
+        step = _round_step(max(reach, 1e-3) / most)
     count = math.ceil(reach / step) + 1
     grid = [round(step * k, 12) for k in range(count + 1)]
     return np.array(sorted({0.0, *grid, *asked}))
