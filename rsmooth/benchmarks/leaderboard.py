@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -95,8 +96,21 @@ def entry(found: FoundLog, origin: str) -> Entry:
     elif noise is None and run.statement.kind == "probabilistic":
         noise = found.sigma
     source = found.path if origin == MEASURED else found.source
-    data = named or found.data
-    return Entry(run.name, origin, source, data, noise, run, note="; ".join(found.notes))
+    data, split = named or found.data, _split(recorded)
+    if data is not None and split not in (None, "test"):
+        data = f"{data} ({split})"  # other images of the same idx
+    return Entry(run.name, origin, source, data, noise, run, note="; ".join(_notes(found, run)))
+
+
+def _split(recorded: Any) -> str | None:
+    return recorded.get("split") if isinstance(recorded, dict) else None
+
+
+def _notes(found: FoundLog, run: Run) -> list[str]:
+    """What else to know about a row: samples, whether few radii were decided, remarks."""
+    n = run.setting("n")
+    said = [] if n is None else [f"n = {int(n):,}"]
+    return [*said, *(["only these radii were decided"] if run.asked else []), *found.notes]
 
 
 def quoted() -> Iterator[Entry]:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from rsmooth.records.log import FloatArray, IntArray, image_difference
+from rsmooth.certify.proof.bounds import lower_confidence_bound
+from rsmooth.noise.distributions import Gaussian
+from rsmooth.records.log import IntArray, image_difference
 from rsmooth.records.merging import cut
-from rsmooth.records.metrics import constant_classifier_accuracy
 from rsmooth.records.pairs import AllPairs, compare_all
 from rsmooth.report.collecting import LeftOut
-from rsmooth.report.entries import Entry, Key, checked, identified
+from rsmooth.report.entries import Entry, Key, Labels, checked, identified, labels_of
 from rsmooth.report.runs import Run, default_radii
 
 MOST_RADII = 10
+USUAL_N, USUAL_ALPHA = 100_000, 0.001  # of published certificates
 LEVEL = 0.05
 
 
@@ -27,6 +29,7 @@ class BoardGroup:
 
     pairs: of ``compared``, the rows with logs that are sound and on the same images.
     apart: rows with logs that cannot be compared, with the reason.
+    share: of the most frequent class, None where no log has the labels of all images.
     """
 
     data: str
@@ -39,18 +42,33 @@ class BoardGroup:
     compared: tuple[Entry, ...] = ()
     pairs: AllPairs | None = None
     apart: tuple[LeftOut, ...] = ()
+    share: float | None = None
 
     @property
     def runs(self) -> list[Run]:
         """Those with logs."""
         return [entry.run for entry in self.entries if entry.run is not None]
 
-    def constant(self) -> FloatArray | None:
-        """What the constant classifier certifies at 0 and the radii; None without any log."""
-        if not self.runs:
+    @property
+    def largest_radius(self) -> float | None:
+        """What unanimous votes certify, as far as is known: of the logs, or at the usual n, alpha.
+
+        None without logs and sigma.
+        """
+        if self.runs:
+            return max(run.largest_radius for run in self.runs)
+        if not isinstance(self.noise, float):
             return None
-        cap = max(run.largest_radius for run in self.runs)
-        return constant_classifier_accuracy(self.runs[0].log, [0.0, *self.radii], cap)
+        return float(
+            Gaussian(self.noise).radius(lower_confidence_bound(USUAL_N, USUAL_N, USUAL_ALPHA))
+        )
+
+    def constant(self) -> list[float] | None:
+        """What the constant classifier certifies at 0 and the radii; None where it is not known."""
+        cap = self.largest_radius
+        if self.share is None or cap is None:
+            return None
+        return [self.share if radius <= cap else 0.0 for radius in (0.0, *self.radii)]
 
     def marks(self, entry: Entry) -> list[str]:
         """For 0 and each radius: "best", "level" with it after Holm's correction, or ""."""
@@ -99,7 +117,8 @@ def build_board(entries: Iterable[Entry], left_out: Sequence[LeftOut] = ()) -> B
     groups: dict[Key, list[Entry]] = {}
     for entry in known:
         groups.setdefault(entry.key, []).append(entry)
-    made = [_group(key, rows, known) for key, rows in groups.items()]
+    labels = labels_of(known)
+    made = [_group(key, rows, known, labels) for key, rows in groups.items()]
     return Board(tuple(sorted(made, key=_order)), tuple(missing))
 
 
@@ -107,6 +126,7 @@ def _group(
     key: Key,
     rows: Sequence[Entry],
     every: Sequence[Entry],
+    labels: Mapping[str, Labels],
 ) -> BoardGroup:
     data, noise, subset, measure, kind = key
     images = next((row.images for row in rows if row.images is not None), None)
@@ -126,6 +146,7 @@ def _group(
         tuple(compared),
         _pairs(compared, radii),
         tuple(apart),
+        None if images is None or data not in labels else labels[data].share(images),
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
-from rsmooth.records.log import IntArray
+from rsmooth.records.log import CertificationLog, IntArray
 from rsmooth.report.collecting import LeftOut
 from rsmooth.report.runs import Run
 
@@ -91,6 +92,8 @@ def subset_words(idx: IntArray, whole: int | None = None) -> str:
         subset_words(np.arange(0, 10_000, 20))      # "every 20th image, 500"
 
     idx: (N,) in increasing order. whole: how many images the data set has.
+
+    Where no rule says it, four digits of a hash tell sets apart.
     """
     if whole is not None and len(idx) == whole and idx[-1] == whole - 1:
         return f"all {whole:,} images"
@@ -103,17 +106,18 @@ def subset_words(idx: IntArray, whole: int | None = None) -> str:
     ordinal = f"{step}{'th' if step % 10 not in (1, 2, 3) else ('st', 'nd', 'rd')[step % 10 - 1]}"
     if step > 1 and first == 0 and count == last // step + 1:
         return f"every {ordinal} image, {count:,}"
-    return f"{count:,} of every {ordinal} image" if step > 1 else f"{count:,} images"
+    mark = hashlib.sha256(np.asarray(idx, dtype="<i8").tobytes()).hexdigest()[:4]
+    which = f"{count:,} of every {ordinal} image" if step > 1 else f"{count:,} images"
+    return f"{which} (set {mark})"
 
 
 def identified(entries: list[Entry]) -> list[Entry]:
     """Entries with a data set each; where the path named none, by the labels."""
-    labels = _labels(entries)
+    labels = labels_of(entries)
     found = []
     for entry in entries:
-        if entry.data is None and entry.run is not None:
-            log = entry.run.log
-            fits = [name for name, known in labels.items() if _agree(log.idx, log.label, known)]
+        if entry.data is None and entry.run is not None and len(entry.run.log) >= FEWEST:
+            fits = [name for name, known in labels.items() if known.agree(entry.run.log, 0)]
             if len(fits) == 1:
                 note = "; ".join(filter(None, [entry.note, "data set known by its labels"]))
                 entry = replace(entry, data=fits[0], note=note)
@@ -121,31 +125,71 @@ def identified(entries: list[Entry]) -> list[Entry]:
     return found
 
 
-def _labels(entries: Iterable[Entry]) -> dict[str, dict[int, int]]:
-    """The label of each image by data set, from the first log that names it and has the image."""
-    found: dict[str, dict[int, int]] = {}
+@dataclass
+class Labels:
+    """The labels of a data set, as far as logs have told: -1 where none has; and how many have.
+
+    Labels(np.array([3, 8, 8])).share(np.array([1, 2]))      # 1.0
+    """
+
+    label: IntArray
+    logs: int = 1
+
+    def agree(self, log: CertificationLog, unknown: int | None = None) -> bool:
+        """Whether no label of the log is another one, and at most so many are new."""
+        known = self._at(log.idx)
+        new = int((known < 0).sum())
+        right = bool(((known == log.label) | (known < 0)).all())
+        return right and (new < len(log) if unknown is None else new <= unknown)
+
+    def differing(self, log: CertificationLog) -> IntArray:
+        """The idx at which the log has another label."""
+        known = self._at(log.idx)
+        return log.idx[(known >= 0) & (known != log.label)]
+
+    def add(self, log: CertificationLog) -> None:
+        """Take the labels of a log that agrees."""
+        size = max(len(self.label), int(log.idx[-1]) + 1)
+        grown = np.full(size, -1, dtype=np.int64)
+        grown[: len(self.label)] = self.label
+        grown[log.idx] = log.label
+        self.label, self.logs = grown, self.logs + 1
+
+    def share(self, idx: IntArray) -> float | None:
+        """The share of the most frequent class among some images; None where one is not known."""
+        known = self._at(idx)
+        if not len(idx) or (known < 0).any():
+            return None
+        return float(np.bincount(known).max() / len(idx))
+
+    def _at(self, idx: IntArray) -> IntArray:
+        inside = idx < len(self.label)
+        found = np.full(len(idx), -1, dtype=np.int64)
+        found[inside] = self.label[idx[inside]]
+        return found
+
+
+def labels_of(entries: Iterable[Entry]) -> dict[str, Labels]:
+    """The labels of each data set that paths name, by what most of its logs say."""
+    versions: dict[str, list[Labels]] = {}
     for entry in entries:
-        if entry.data is not None and entry.run is not None:
-            known = found.setdefault(entry.data, {})
-            pairs = zip(entry.run.log.idx.tolist(), entry.run.log.label.tolist(), strict=True)
-            for idx, label in pairs:
-                known.setdefault(idx, label)
-    return found
-
-
-def _agree(idx: IntArray, label: IntArray, known: Mapping[int, int]) -> bool:
-    """Whether all labels are those of the data set, on enough images to be no accident."""
-    if len(idx) < FEWEST:
-        return False
-    return all(known.get(i) == y for i, y in zip(idx.tolist(), label.tolist(), strict=True))
+        if entry.data is None or entry.run is None:
+            continue
+        log, known = entry.run.log, versions.setdefault(entry.data, [])
+        version = next((each for each in known if each.agree(log)), None)
+        if version is None:
+            known.append(Labels(np.empty(0, dtype=np.int64), 0))
+            version = known[-1]
+        version.add(log)
+    return {data: max(each, key=lambda labels: labels.logs) for data, each in versions.items()}
 
 
 def checked(entries: list[Entry], missing: list[LeftOut]) -> list[Entry]:
     """The entries that can be on a board; the others go to ``missing``, with a reason each."""
-    labels = _labels(entries)
+    labels = labels_of(entries)
     kept: list[Entry] = []
     for entry in entries:
-        reason = _fault(entry, labels, kept)
+        reason = None if entry.run is None else _fault(entry, entry.run.log, labels, kept)
         if reason is None:
             kept.append(entry)
         else:
@@ -154,22 +198,16 @@ def checked(entries: list[Entry], missing: list[LeftOut]) -> list[Entry]:
 
 
 def _fault(
-    entry: Entry, labels: Mapping[str, Mapping[int, int]], kept: Sequence[Entry]
+    entry: Entry, log: CertificationLog, labels: Mapping[str, Labels], kept: Sequence[Entry]
 ) -> str | None:
-    if entry.run is None:
-        return None
-    log = entry.run.log
     if len(log) < FEWEST:
         return f"only {len(log)} images: cut off, or too few to compare"
     if entry.data is None:
         return "the path names no data set, and no other log has these labels"
-    known = labels[entry.data]
-    differing = [
-        i for i, y in zip(log.idx.tolist(), log.label.tolist(), strict=True) if known[i] != y
-    ]
-    if differing:
+    differing = labels[entry.data].differing(log)
+    if len(differing):
         return (
-            f"{len(differing):,} of {len(log):,} labels differ from those of other logs of "
+            f"{len(differing):,} of {len(log):,} labels differ from those of most logs of "
             f"{entry.data}, first at idx {differing[0]}"
         )
     twin = next((each for each in kept if _same(entry, each)), None)
@@ -177,8 +215,10 @@ def _fault(
 
 
 def _same(one: Entry, other: Entry) -> bool:
-    """Whether two logs are one, but for the digits of their radii."""
+    """Whether two published logs are one, but for the digits of their radii."""
     if one.run is None or other.run is None or one.data != other.data:
+        return False
+    if PUBLISHED not in (one.origin, other.origin):
         return False
     first, second = one.run.log, other.run.log
     return (

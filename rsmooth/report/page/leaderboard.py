@@ -16,11 +16,11 @@ from rsmooth.records.metrics import (
     certified_accuracy,
 )
 from rsmooth.records.statistics import wilson_interval
-from rsmooth.report.board import LEVEL, Board, BoardGroup
+from rsmooth.report.board import LEVEL, USUAL_ALPHA, USUAL_N, Board, BoardGroup
 from rsmooth.report.entries import MEASURED, PUBLISHED, QUOTED, Entry
 from rsmooth.report.page.charts import accuracy_chart
 from rsmooth.report.page.rendering import render, write_html
-from rsmooth.report.tables import averages, radius_name
+from rsmooth.report.tables import radius_name
 
 _PLACES = 150  # of a curve
 _NAMES = {
@@ -91,7 +91,7 @@ def _group(group: BoardGroup) -> dict[str, Any]:
     radii = [("clean", False)]
     radii += [(f"r={radius_name(radius, group.measure)}", False) for radius in group.radii]
     return {
-        "data": _NAMES.get(group.data, group.data),
+        "data": data_name(group.data),
         "noise": noise,
         "subset": group.subset,
         "certificate": f"{group.measure}, {group.kind}",
@@ -111,6 +111,15 @@ def _group(group: BoardGroup) -> dict[str, Any]:
         "apart": group.apart,
         "chart": accuracy_chart(group.runs, start, _PLACES) if group.runs else None,
     }
+
+
+def data_name(data: str) -> str:
+    """A data set as people write it.
+
+    data_name("cifar10 (validation)")      # "CIFAR-10 (validation)"
+    """
+    name, blank, rest = data.partition(" ")
+    return _NAMES.get(name, name) + blank + rest
 
 
 def noise_name(noise: float | str | None, kind: str) -> str:
@@ -138,7 +147,7 @@ def _row(group: BoardGroup, entry: Entry) -> dict[str, Any]:
         shares = certified_accuracy(log, radii)
         values = [s if run.decided(r) else None for r, s in zip(radii, shares, strict=True)]
         acr = average_certified_radius(log)
-        averaged = run.statement.kind == "probabilistic" and averages(run)
+        averaged = run.statement.kind == "probabilistic" and run.asked is None
         last = [f"{acr:.3f}" if averaged else "-", f"{100 * abstention_rate(log):.1f}"]
         last[1] = last[1] if run.decided(0.0) else "-"
         brackets = not run.statement.sound
@@ -186,9 +195,13 @@ def _cell(value: float | None, count: int, mark: str, brackets: bool) -> Cell:
     return Cell(shown, f"{100 * float(low):.1f} to {100 * float(high):.1f}", mark)
 
 
-def _constant(group: BoardGroup) -> list[str] | None:
+def _constant(group: BoardGroup) -> dict[str, Any] | None:
     shares = group.constant()
-    return None if shares is None else [f"{100 * float(share):.1f}" for share in shares]
+    if shares is None:
+        return None
+    usual = f"as far as n = {USUAL_N:,} and α = {USUAL_ALPHA:g} go"
+    note = "as far as these logs go" if group.runs else usual
+    return {"cells": [f"{100 * share:.1f}" for share in shares], "note": note}
 
 
 def _bare_row(entry: Entry) -> dict[str, str]:
