@@ -110,14 +110,14 @@ def difference_chart(runs: Sequence[Run], baseline: Run, start: float = 0.0) -> 
         mean, error = difference(*changes(baseline.log, run.log, radii), len(run.log))
         low, high = mean - 1.96 * error, mean + 1.96 * error
         if known.any():
-            reach = max(reach, 100 * float(np.abs(mean[known]).max()))
+            reach = max(reach, 100 * float((np.abs(mean) + 1.96 * error)[known].max()))
         # The look is that of the run in the chart of accuracies.
         made: dict[str, Any] = {"name": run.label, "k": number, "y": _percent(mean, known)}
         made |= {"low": _percent(low, known), "high": _percent(high, known)}
         apart = run.asked is not None or baseline.asked is not None
         series.append(made | ({"points": True} if apart else {}))
     steps = " (steps of 1/255)" if unit == 255 else ""
-    bound = math.ceil(1.25 * reach)
+    bound = math.ceil(1.05 * reach)
     return Chart(
         f"Difference to {baseline.name}",
         f"certified {baseline.statement.measure} radius{steps}",
