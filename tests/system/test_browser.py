@@ -55,7 +55,7 @@ AROUND = """<!doctype html>
 
 def use(page: Path, width: int, script: str, tmp_path: Path) -> dict[str, Any]:
     """What the script finds on the page at this width; asserts that nothing went wrong."""
-    own = [(HERE / name).read_text(encoding="utf-8") for name in (script, "pages_probe.js")]
+    own = [(HERE / name).read_text(encoding="utf-8") for name in (script, "browser_probe.js")]
     text = page.read_text(encoding="utf-8").replace("<title>", f"{BEFORE}<title>")
     text = text.replace("</body>", f"<script>{''.join(own)}</script></body>")
     (tmp_path / "used.html").write_text(text, encoding="utf-8")
@@ -85,7 +85,7 @@ def test_a_report(width: int, tmp_path: Path) -> None:
     made = report(paths, radii=[0.1, 0.2], names=list(hits), title=EVIL)
     pictures = {idx: np.full((8, 8), 40 * idx, dtype=np.uint8) for idx in range(4)}
     page = write_page(made, tmp_path / "r.html", pictures)
-    found = use(page, width, "pages_report.js", tmp_path)
+    found = use(page, width, "browser_report.js", tmp_path)
     assert found["before"][:3] == ["weak", LONG.rstrip(), EVIL]
     first = [float(cell.split()[0]) for cell in found["down"]]
     assert first == sorted(first, reverse=True)
@@ -121,7 +121,7 @@ def test_a_leaderboard(width: int, tmp_path: Path) -> None:
         Entry(LONG, QUOTED, EVIL, "cifar10", 0.25, Run(LONG, log), note=EVIL),
     ]
     page = write_leaderboard(build_board(entries), tmp_path / "b.html", "Board")
-    found = use(page, width, "pages_board.js", tmp_path)
+    found = use(page, width, "browser_board.js", tmp_path)
     words = "images 0 to 199, 200"
     assert found["groups"] == [
         f"CIFAR-10, σ = 0.25: {words}", f"CIFAR-10, σ = 0.5: {words}", f"MNIST, σ = 0.25: {words}",
