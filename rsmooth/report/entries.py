@@ -145,7 +145,7 @@ class Labels:
     def differing(self, log: CertificationLog) -> IntArray:
         """The idx at which the log has another label."""
         known = self._at(log.idx)
-        return log.idx[(known >= 0) & (known != log.label)]
+        return np.asarray(log.idx[(known >= 0) & (known != log.label)])
 
     def add(self, log: CertificationLog) -> None:
         """Take the labels of a log that agrees."""

@@ -154,8 +154,8 @@ def differences_section(
         "for the number of comparisons."
     )
     doubt = "Differences too small to claim (below 1.96 standard errors):"
-    parts: list[Part] = [Grid(_header(table), tuple(rows))] if rows else []
-    parts += [note, *([Items(doubt, tuple(weak))] if weak else [])]
+    parts: list[Part] = [Grid(_header(table), tuple(rows)), note] if rows else []
+    parts += [Items(doubt, tuple(weak))] if weak else []
     parts += [Items("", tuple(apart))] if apart else []
     return [Section(f"Paired differences to {first.name}", tuple(parts), level=3)]
 

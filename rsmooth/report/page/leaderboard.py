@@ -67,12 +67,13 @@ def leaderboard_page(board: Board, title: str = "Certified accuracy") -> str:
             (name, key, list(dict.fromkeys(group[key] for group in groups)))
             for name, key in (("data set", "data"), ("noise", "noise"), ("images", "subset"))
         ],
-        origins=[(name, _count(board, name)) for name in (MEASURED, PUBLISHED, QUOTED)],
+        counts=[_count(board, name) for name in (MEASURED, PUBLISHED, QUOTED)],
         level=f"{100 * LEVEL:g} %",
     )
 
 
 def _count(board: Board, origin: str) -> int:
+    """How many rows are of this origin; one that is in several groups counts once."""
     return len(
         {
             entry.source + entry.method + str(entry.noise)

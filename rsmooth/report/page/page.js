@@ -122,6 +122,7 @@
         for (const [event, value] of [["pointerenter", each], ["pointerleave", null], ["focusin", each], ["focusout", null]]) {
           row.addEventListener(event, () => { this.over = value; this.draw(); });
         }
+        each.button = button;
         row.insertCell().append(button);
         row.cells[0].className = "word";
         each.value = row.insertCell();
@@ -129,6 +130,22 @@
         each.range.className = "soft";
       }
       frame.append(table);
+      if (this.series.length > MOST_SHOWN) frame.prepend(this.allOrNone());
+    }
+    allOrNone() {
+      const line = make("div", { class: "all soft" }, "curves:");
+      for (const [word, on] of [["all", true], ["none", false]]) {
+        const button = make("button", { type: "button" }, word);
+        button.addEventListener("click", () => {
+          for (const each of this.series) {
+            each.on = on;
+            each.button.setAttribute("aria-pressed", on);
+          }
+          this.draw();
+        });
+        line.append(button);
+      }
+      return line;
     }
     listen() {
       const { x } = this.spec;
