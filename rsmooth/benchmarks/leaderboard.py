@@ -94,7 +94,7 @@ def entry(found: FoundLog, origin: str) -> Entry:
     if origin == MEASURED:
         run = Run(own, found.log)
     elif noise is None and run.statement.kind == "probabilistic":
-        noise = found.sigma
+        noise = "σ not stated" if found.sigma is None else found.sigma
     source = found.path if origin == MEASURED else found.source
     data, split = named or found.data, _split(recorded)
     if data is not None and split not in (None, "test"):

@@ -76,6 +76,8 @@ def test_noise_and_data_are_read_from_the_record_before_the_path() -> None:
     theirs = FoundLog(run_of().log, "home", "cifar10/cohen/sigma_0.5")
     row = entry(theirs, PUBLISHED)
     assert (row.noise, row.data, row.method) == (0.5, "cifar10", "cohen")
+    silent = entry(FoundLog(run_of().log, "home", "cifar10/cohen"), PUBLISHED)
+    assert silent.noise == "σ not stated"  # and so apart from figures over several
 
 
 def test_every_quoted_row_is_there_but_those_without_certificates() -> None:

@@ -7,7 +7,7 @@ import tarfile
 import pytest
 
 from rsmooth.report.collecting import FoundLog, collect
-from tests.report.by_hand import HEAD, WEAK, run_of
+from tests.report.by_hand import WEAK, run_of, write_run
 
 
 def add(archive, name, text):
@@ -72,6 +72,10 @@ def test_a_missing_folder_is_refused(tmp_path):
 
 
 def test_the_journal_of_an_archive_is_read_as_one(tmp_path):
-    with tarfile.open(tmp_path / "a.tar", "w") as archive:
-        add(archive, "a/x.jsonl", HEAD)
-    assert "x.jsonl" in collect(tmp_path).left_out[0].source
+    journal = write_run(tmp_path / "run", [900, 800]) / "certificates.jsonl"
+    (tmp_path / "logs").mkdir()
+    with tarfile.open(tmp_path / "logs" / "a.tar", "w") as archive:
+        add(archive, "a/digits/x.jsonl", journal.read_text())
+    found = collect(tmp_path / "logs")
+    assert found.left_out == []
+    assert found.logs[0].log.counts is not None

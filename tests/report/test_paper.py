@@ -55,6 +55,18 @@ def test_what_cannot_be_ranked_is_not_bold():
     assert "known to prove nothing" in unsound
 
 
+def test_a_narrow_table_has_its_errors_in_the_caption():
+    runs = [run_of("a"), run_of("b", radius=[0.0, 0.2, 0.3, 0.5])]
+    table = build_table(runs, [0.25])
+    text = to_latex(table, ["clean", "0.25", "ACR"], width=3.25)
+    assert rows_of(text)[0] == r"a & \textbf{100.0} & \textbf{50.0} & \textbf{0.250}"
+    assert "standard errors over the images are at most 25.0 points, 0.104 for the ACR." in text
+    assert "most 0.0 points." in to_latex(table, ["clean"], width=3.25)
+    assert r"$\pm$" not in text
+    claimed = build_table([Run("c", linf_log(sound=False))], [1 / 255])
+    assert rows_of(to_latex(claimed, ["1/255"], width=3.25))[0] == "c (not sound) & (75.0)"
+
+
 def test_a_narrow_table_has_letters_of_eight_points():
     table = build_table([run_of()], [0.25])
     assert r"\footnotesize" in to_latex(table, width=3.25)
