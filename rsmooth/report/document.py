@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rsmooth.plumbing.numbers import check_radius
 from rsmooth.report.blocks import Section
 from rsmooth.report.columns import places_of, radii_of
+from rsmooth.report.figures import save_figures
 from rsmooth.report.formats import to_csv
 from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_table
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
-from rsmooth.report.looks import Page, methods, save_figure
-from rsmooth.report.multiples import comparable, differences_figure, multiples_figure
+from rsmooth.report.looks import Page
 from rsmooth.report.paper import to_latex
-from rsmooth.report.plots import accuracy_figure, probability_figure
 from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, load_runs
 from rsmooth.report.sections import (
     caveats_section,
@@ -157,7 +155,7 @@ class Report:
                     group.table, self.columns, caption=title, width=self.width
                 )
             }
-            written, links = _figures(group, out, end, title, self.width)
+            written, links = save_figures(group.runs, group.baseline, out, end, title, self.width)
             pictures += written
             shown += links
         tables = [group.linf for group in self.groups if group.linf is not None]
@@ -270,30 +268,3 @@ def _kinds(
     if linf is not None:
         return kinds_table(runs, linf, dimension)
     return kinds_table(proved, default_radii(proved))
-
-
-def _figures(
-    group: Group, out: Path, end: str, title: str, width: float | None
-) -> tuple[list[Path], list[str]]:
-    """Draw a group's figures; returns their files, and the lines that show them."""
-    size = Page().width if width is None else width
-    # In a narrow figure there is no room for the title; in a paper, its caption says it.
-    look: dict[str, Any] = {"title": title if width is None else "", "width": size}
-    alt = f"Certified accuracy against {group.table.norm} radius"
-    drawn = {"curves": (alt, accuracy_figure(group.runs, **look))}
-    if group.counted:
-        alt = "Probability of the true class under noise"
-        drawn["probabilities"] = (alt, probability_figure(group.counted, **look))
-    first = group.baseline
-    if first is not None and comparable(group.runs, first):
-        alt = f"Certified accuracy less that of {first.name}"
-        drawn["differences"] = (alt, differences_figure(group.runs, first, **look))
-    if len(set(methods(group.runs))) > 2:
-        alt = "Certified accuracy, a panel per method"
-        drawn["multiples"] = (alt, multiples_figure(group.runs, baseline=first, **look))
-    files, links = [], []
-    for name, (alt, figure) in drawn.items():
-        stem = f"{name}{end}"
-        files += save_figure(figure, out / stem)
-        links.append(f"![{alt}]({stem}.png)\n")
-    return files, links
