@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--title", default="Report")
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
+    report.add_argument("--html", type=Path, help="file for a page of the runs, without network")
     report.add_argument(
         "--reference", help="published tables for comparison: cifar10, imagenet or none"
     )
@@ -183,6 +184,7 @@ def _report(options: argparse.Namespace) -> int:
             reference=options.reference,
             linf=linf,
             dimension=options.dimension,
+            html=options.html,
         )
     )
     return 0

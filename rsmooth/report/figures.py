@@ -29,7 +29,7 @@ def save_figures(
     width: in inches, for a paper, whose caption says what the title would; None is 7.2 and a title.
     """
     look: dict[str, Any] = {"title": title} if width is None else {"width": Page(width).width}
-    alt = f"Certified accuracy against {runs[0].statement.norm} radius"
+    alt = f"Certified accuracy against {runs[0].statement.measure} radius"
     drawn = {"curves": (alt, accuracy_figure(runs, **look))}
     counted = [run for run in runs if run.log.counts is not None]
     if counted:
