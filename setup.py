@@ -22,7 +22,7 @@ setup(
     # The harness finds its presets and the published tables in the wheel, too.
     package_dir={"rsmooth.benchmarks.shipped": "benchmarks"},
     package_data={
-        "rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors"],
+        "rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors", "report/page/*.*"],
         "rsmooth.benchmarks.shipped": ["ablations.yaml", "presets/*.yaml", "reference/*.csv"],
     },
     install_requires=[
@@ -40,6 +40,7 @@ setup(
         "pyyaml>=6",
         "tqdm>=4.66",
         "matplotlib>=3.8",
+        "jinja2>=3.1",
         "pillow>=10",
         "safetensors>=0.4",
     ],

@@ -1,7 +1,8 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
 Further ones measure: train-speed, certify-speed, attack-speed, start-up, certify-samples,
-sample-cap, noise-cost, bound-cost. And ``ship`` makes a model for the package.
+sample-cap, noise-cost, bound-cost. And ``ship`` makes a model for the package,
+``leaderboard`` a page of all results.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -36,6 +37,7 @@ MEASUREMENTS = {
     "start-up": "seconds and memory of commands before they do anything",
     "bound-cost": "time of bounds in training, relative to a plain step",
     "noise-cost": "time of exact noise, relative to a forward pass",
+    "leaderboard": "our results, published logs and tables on one HTML page",
 }
 
 
@@ -89,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--title", default="Report")
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
+    report.add_argument("--html", type=Path, help="file for a page of the runs, without network")
     report.add_argument(
         "--reference", help="published tables for comparison: cifar10, imagenet or none"
     )
@@ -181,6 +184,7 @@ def _report(options: argparse.Namespace) -> int:
             reference=options.reference,
             linf=linf,
             dimension=options.dimension,
+            html=options.html,
         )
     )
     return 0

@@ -68,7 +68,8 @@ def audit(
     from rsmooth.cli.models import load_own
     from rsmooth.evaluate.auditing import audit as attack_certificates
     from rsmooth.records.files import read_log
-    from rsmooth.report.plots import attack_gap_figure, save_figure
+    from rsmooth.report.looks import save_figure
+    from rsmooth.report.plots import attack_gap_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     g = load_own(source, model.weights, model.device, image_shape(data))
