@@ -56,6 +56,7 @@ setup(
             "python-flint>=0.6",
             "types-PyYAML",
         ],
+        "docs": ["sphinx>=8", "myst-nb>=1.2", "furo", "sphinx-copybutton", "ipykernel"],
         "tensorboard": ["tensorboard"],
     },
     entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},
