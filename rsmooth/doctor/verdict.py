@@ -1,0 +1,307 @@
+"""What the trials of a network say: its normalisation, its noise, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from torch import nn
+
+from rsmooth.doctor import answers as asked
+from rsmooth.doctor.batch_norm import Fit, fit
+from rsmooth.doctor.findings import Report, listed
+from rsmooth.doctor.sample import Sample, noisy
+from rsmooth.doctor.trial import (
+    LEVEL,
+    SIGMAS,
+    Trial,
+    above_chance,
+    differ,
+    interval,
+    rivals,
+    run_trial,
+)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The normalisation and the sigma to open a network with.
+
+    trained: with the noise it was trained with, as far as batch norm tells; else None.
+    """
+
+    normalization: str
+    sigma: float
+    trained: float | None = None
+
+
+def judge(
+    report: Report,
+    net: nn.Module,
+    layers: Mapping[str, nn.Module],
+    sample: Sample,
+    num_classes: int,
+    *,
+    usual: str | None = None,
+    stored: str | None = None,
+) -> Choice:
+    """Try a network out, and add to the report what was found; the setting to use it with.
+
+        judge(report, base[1], candidates(sample.x), sample, num_classes=10)
+
+    net: without normalisation, in eval mode. layers: the normalisations to try, by name.
+    usual: what code that writes such files uses, for where nothing else decides. stored: the one of
+    ``layers`` that the file itself holds.
+    """
+    found = fit(net, layers, sample.x, SIGMAS)
+    expected = _expected(found)
+    trial = run_trial(net, layers, sample.x, sample.labels, expected=expected)
+    matching = _permuted(trial, num_classes)
+    if matching is not None:
+        trial = _relabelled(trial, matching)
+    chosen = _normalization(report, trial, found, usual, stored)
+    sigma, trained = _sigma(report, trial, found, chosen)
+    _answers(report, net, layers[chosen], trial, sample, (chosen, sigma), num_classes, matching)
+    _tables(report, trial, found, chosen)
+    return Choice(chosen, sigma, trained)
+
+
+def _expected(found: Fit | None) -> tuple[str, float] | None:
+    """The setting that batch norm names, where it is clear about both."""
+    if found is None or found.clear_normalization() is None or found.clear_sigma() is None:
+        return None
+    return found.best[0], found.best[1]
+
+
+def _permuted(trial: Trial, num_classes: int) -> list[int] | None:
+    """The permutation of labels under the best setting, where one is shown."""
+    most = max(len(each) for each in trial.answers.values())
+    for setting, given in trial.answers.items():
+        if len(given) == most:
+            matching = asked.permutation(given, trial.labels[:most], num_classes)
+            if matching is not None:
+                return matching
+    return None
+
+
+def _relabelled(trial: Trial, matching: list[int]) -> Trial:
+    """The trial with each label as the network calls it."""
+    return Trial(np.asarray(matching)[trial.labels], trial.answers)
+
+
+def _normalization(
+    report: Report, trial: Trial, found: Fit | None, usual: str | None, stored: str | None
+) -> str:
+    clear = found.clear_normalization() if found else None
+    by_accuracy = trial.best()
+    name = stored or clear or by_accuracy[0]
+    sigma = found.best[1] if clear and found else by_accuracy[1]
+    open_ones = rivals(trial, name, sigma)
+    lost = _lost(trial, name)
+    if stored is None and clear is None and usual in (*open_ones, name):
+        name = str(usual)
+        open_ones = rivals(trial, name, by_accuracy[1])
+    facts = {"normalization": name, "normalization_clear": False, "rivals": open_ones}
+    if lost is not None:
+        report.add(
+            "look",
+            "normalisation",
+            f"{name} {'is in the file' if stored else 'fits batch norm best'}, but {lost[0]} is "
+            f"right more often ({_percent(trial, *lost)} against "
+            f"{_percent(trial, *trial.best(name))}): look at the code that trained it",
+            **facts,
+        )
+    elif stored is not None:
+        _say_stored(report, trial, found, stored, facts)
+    elif clear is not None:
+        facts["normalization_clear"] = True
+        assert found is not None
+        report.add(
+            "ok",
+            "normalisation",
+            f"{name}: the statistics of batch norm came about under it (divergence "
+            f"{found.divergence:.4f}; best in {found.normalizations[name]:.1%} of resamples of the "
+            f"images), and accuracy is {_percent(trial, *trial.best(name))}",
+            **facts,
+        )
+    elif not open_ones:
+        facts["normalization_clear"] = True
+        report.add(
+            "ok",
+            "normalisation",
+            f"{name}: accuracy {_percent(trial, *trial.best(name))}, more than with each other one "
+            f"on the same images (exact paired tests, {LEVEL:.0%} for all together)",
+            **facts,
+        )
+    else:
+        why = " (usual for such files)" if name == usual else ""
+        report.add(
+            "look",
+            "normalisation",
+            f"cannot tell {name} from {listed(open_ones)}: no difference in accuracy is shown on "
+            f"these images. {name}{why} is taken, with {_percent(trial, *trial.best(name))}; a "
+            "certificate holds for the network as it is opened, so a near one costs accuracy only",
+            **facts,
+        )
+    return name
+
+
+def _say_stored(
+    report: Report, trial: Trial, found: Fit | None, stored: str, facts: dict[str, object]
+) -> None:
+    clear = found.clear_normalization() if found else None
+    agrees = "" if clear not in (None, stored) else ", and nothing speaks against them"
+    report.add(
+        "ok",
+        "normalisation",
+        f"its constants are in the file{agrees}; accuracy {_percent(trial, *trial.best(stored))}",
+        **{**facts, "normalization_clear": True},
+    )
+
+
+def _lost(trial: Trial, name: str) -> tuple[str, float] | None:
+    """A setting of another normalisation that is shown to be better than the best of this one."""
+    own = trial.right(*trial.best(name))
+    others = [s for s in trial.answers if s[0] != name]
+    for setting in others:
+        other = trial.right(*setting)
+        both = min(len(own), len(other))
+        better = other[:both].mean() > own[:both].mean()
+        if better and differ(own, other) < LEVEL / len(others):
+            return setting
+    return None
+
+
+def _sigma(
+    report: Report, trial: Trial, found: Fit | None, name: str
+) -> tuple[float, float | None]:
+    """The sigma to certify with, and that of the training where it is told."""
+    holds = _holds(trial, name)
+    trained = found.clear_sigma() if found and found.best[0] == name else None
+    facts = {"sigma_trained": trained, "sigma_holds": holds}
+    if trained is not None and trained > 0:
+        assert found is not None
+        report.add(
+            "ok",
+            "sigma",
+            f"{trained:g}: the statistics of batch norm came about under this noise (best in "
+            f"{found.sigmas[trained]:.1%} of resamples); accuracy {_percent(trial, name, trained)}",
+            **facts,
+            sigma=trained,
+        )
+        return trained, trained
+    if trained == 0:
+        first = SIGMAS[1]
+        report.add(
+            "look",
+            "sigma",
+            f"0: trained without noise, by the statistics of batch norm. At {first:g} accuracy "
+            f"falls from {_percent(trial, name, 0.0)} to {_percent(trial, name, first)}: train it "
+            "with noise, or put a denoiser before it (rsmooth list denoisers)",
+            **facts,
+            sigma=first,
+        )
+        return first, trained
+    usable = [sigma for sigma in holds if sigma > 0]
+    sigma = max(usable, default=SIGMAS[1])
+    text = (
+        f"accuracy alone does not tell with which noise it was trained. It is largest at "
+        f"{trial.best(name)[1]:g}, and no loss is shown at {listed([f'{s:g}' for s in holds])}; "
+        f"{sigma:g} is taken"
+    )
+    if not usable:
+        text += ", though accuracy falls there: it was hardly trained with noise"
+    report.add("look", "sigma", text, **facts, sigma=sigma)
+    return sigma, None
+
+
+def _holds(trial: Trial, name: str) -> list[float]:
+    """The sigmas at which accuracy is not shown to be below that at the best one."""
+    best = trial.right(*trial.best(name))
+    sigmas = trial.sigmas(name)
+    kept = []
+    for sigma in sigmas:
+        own = trial.right(name, sigma)
+        both = min(len(own), len(best))
+        if own[:both].mean() >= best[:both].mean() or differ(own, best) >= LEVEL / len(sigmas):
+            kept.append(sigma)
+    return kept
+
+
+def _answers(
+    report: Report,
+    net: nn.Module,
+    layer: nn.Module,
+    trial: Trial,
+    sample: Sample,
+    setting: tuple[str, float],
+    num_classes: int,
+    matching: list[int] | None,
+) -> None:
+    """Chance, permuted labels, one answer to everything, and the form of the outputs."""
+    counts = np.bincount(trial.labels, minlength=2)
+    chance = float(counts.max() / counts.sum())
+    settings = len(trial.answers)
+    best = max(trial.answers, key=lambda s: trial.accuracy(*s))
+    if matching is not None:
+        report.add(
+            "wrong",
+            "labels",
+            f"permuted: {asked.described(matching)}. Accuracies below are those after it is undone; "
+            "put the classes of the images into the order of the network",
+            permutation=matching,
+        )
+    if not any(above_chance(trial.right(*each), chance, settings) for each in trial.answers):
+        report.add(
+            "wrong",
+            "accuracy",
+            f"not above chance ({chance:.1%}) under any normalisation and noise; best "
+            f"{_percent(trial, *best)}: other classes, other images, another architecture, or "
+            "weights that were not trained",
+            at_chance=True,
+        )
+    logits = asked.logits_of(net, layer, noisy(sample.x[:64], setting[1]))
+    for finding in (asked.form(logits), asked.constant(trial.answers[best], trial.labels)):
+        if finding is not None:
+            report.findings.append(finding)
+
+
+def _tables(report: Report, trial: Trial, found: Fit | None, chosen: str) -> None:
+    """Accuracy by normalisation, each at its best sigma, and by sigma with the one chosen."""
+    width = max(len(name) for name in trial.normalizations())
+    rows = []
+    for name in trial.normalizations():
+        setting = trial.best(name)
+        share = "" if found is None else f"   batch norm {found.normalizations[name]:6.1%}"
+        mark = "*" if name == chosen else " "
+        rows.append(
+            f"{mark} {name:<{width}}  {_percent(trial, *setting)} at sigma {setting[1]:g}{share}"
+        )
+    report.tables["accuracy by normalisation (95 % interval)"] = rows
+    report.tables[f"accuracy by sigma, with {chosen}"] = [
+        f"{sigma:<5g} {_percent(trial, chosen, sigma)}" for sigma in trial.sigmas(chosen)
+    ]
+    report.facts["trial"] = [
+        {
+            "normalize": name,
+            "sigma": sigma,
+            "images": len(given),
+            "accuracy": trial.accuracy(name, sigma),
+            "interval": interval(trial.right(name, sigma)),
+        }
+        for (name, sigma), given in trial.answers.items()
+    ]
+    if found is not None:
+        report.facts["batch_norm"] = {
+            "best": found.best,
+            "divergence": found.divergence,
+            "normalizations": found.normalizations,
+            "sigmas": found.sigmas,
+        }
+
+
+def _percent(trial: Trial, name: str, sigma: float) -> str:
+    right = trial.right(name, sigma)
+    low, high = interval(right)
+    return f"{right.mean():.1%} ({100 * low:.0f}-{100 * high:.0f}, {len(right)} images)"
