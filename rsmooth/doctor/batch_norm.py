@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,8 +22,10 @@ from rsmooth.doctor.cost import ReachedError, multiply_adds
 
 Setting = tuple[str, float, bool]  # normalisation, sigma, whether images are shifted
 
+_Key = TypeVar("_Key")
+
 RESAMPLES = 200
-CLEAR = 0.99  # of the resamples in which a normalisation or a sigma has to be the best
+CLEAR = 0.99  # what is best in no more than the rest of the resamples is excluded
 GOOD = 0.05  # the largest divergence that counts as a fit
 BUDGET = 60e9  # multiply-adds; the images are fewer where the first layers are heavy
 _LEAST = 48
@@ -47,15 +50,17 @@ class Fit:
         """Whether any setting explains the statistics."""
         return self.divergence < GOOD
 
-    def clear_normalization(self) -> str | None:
-        """The normalisation that fits best, where sampling error leaves no other; else None."""
-        name, share = max(self.normalizations.items(), key=lambda pair: pair[1])
-        return name if self.good and share >= CLEAR else None
+    def possible_normalizations(self) -> list[str]:
+        """Those that sampling error leaves, the best first; none where nothing fits."""
+        return self._left(self.normalizations)
 
-    def clear_sigma(self) -> float | None:
-        """The sigma that fits best, where sampling error leaves no other; else None."""
-        sigma, share = max(self.sigmas.items(), key=lambda pair: pair[1])
-        return sigma if self.good and share >= CLEAR else None
+    def possible_sigmas(self) -> list[float]:
+        """Those that sampling error leaves, the best first; none where nothing fits."""
+        return self._left(self.sigmas)
+
+    def _left(self, shares: dict[_Key, float]) -> list[_Key]:
+        ordered = sorted(shares, key=lambda key: -shares[key])
+        return [key for key in ordered if self.good and shares[key] > 1 - CLEAR]
 
 
 def first_batch_norm(net: nn.Module) -> nn.Module | None:

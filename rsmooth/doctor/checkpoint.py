@@ -14,7 +14,6 @@ from rsmooth.doctor.authors import family, layout, wrappers
 from rsmooth.doctor.conversion import convert
 from rsmooth.doctor.entries import Entry, entries, optimizers
 from rsmooth.doctor.findings import Report, listed
-from rsmooth.doctor.inert import Inert
 from rsmooth.doctor.reading import Weights
 from rsmooth.doctor.sample import Sample, candidates
 from rsmooth.doctor.verdict import Choice, judge
@@ -96,8 +95,8 @@ def _file(report: Report, path: Path, found: Weights) -> None:
         report.add(
             "look",
             "pickle",
-            f"it holds objects of {listed(found.classes)}. Nothing of them was run here; torch.load "
-            "refuses such files, or runs their code with weights_only=False",
+            f"it holds objects of {listed(found.classes)}. Nothing of them was run here; "
+            "torch.load refuses such files, or runs their code with weights_only=False",
             classes=found.classes,
         )
 
@@ -108,8 +107,8 @@ def _without_network(report: Report, found: Weights) -> Report:
         report.add(
             "wrong",
             "weights",
-            f"none: only the state of an optimiser (in {listed(states)}); the network is in another "
-            "file",
+            f"none: only the state of an optimiser (in {listed(states)}); the network is in "
+            "another file",
         )
     else:
         report.add("wrong", "weights", "no weights of a network in it: no tensor with two axes")
@@ -122,7 +121,8 @@ def _chosen(report: Report, inside: Sequence[Entry], wanted: str | None, path: P
     report.facts["entries"] = places
     if wanted is not None and wanted not in places:
         raise ValueError(
-            f"expected an entry of {path}, got {wanted!r}; it has {listed([repr(p) for p in places])}"
+            f"expected an entry of {path}, got {wanted!r}; it has "
+            f"{listed([repr(place) for place in places])}"
         )
     one = inside[0] if wanted is None else inside[places.index(wanted)]
     report.facts["entry"] = one.place
@@ -173,9 +173,9 @@ def _architecture(report: Report, one: Entry, content: Any) -> bool:
         report.add(
             "wrong",
             "batch norm",
-            f"{near[0].name} without running statistics ({len(near[0].missing)} tensors): its answer "
-            "to an image depends on the others of a batch, so it is no classifier that can be "
-            "certified. Save it with track_running_stats=True, after passes in train mode",
+            f"{near[0].name} without running statistics ({len(near[0].missing)} tensors): its "
+            "answer to an image depends on the others of a batch, so it is no classifier that can "
+            "be certified. Save it with track_running_stats=True, after passes in train mode",
             architecture=near[0].name,
         )
     elif near:
@@ -387,8 +387,3 @@ def _same(model: nn.Module, one: Entry) -> bool:
     """Whether a file was opened as just this network, and not as one beside it."""
     own, other = base_network(one).state_dict(), model[1].state_dict()  # type: ignore[index]
     return set(own) == set(other) and all(bool((own[k] == other[k]).all()) for k in own)
-
-
-def is_module(value: Any) -> bool:
-    """Whether a file was a whole module."""
-    return isinstance(value, Inert)

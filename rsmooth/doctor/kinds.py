@@ -61,8 +61,8 @@ def _folder(path: Path) -> Examine:
     inside = sorted(each.name for each in path.iterdir())[:5]
     holds = f"it holds {', '.join(inside)} ..." if inside else "it is empty"
     raise ValueError(
-        f"expected a file or a run folder, got the folder {path}, which is no run ({holds}); name a "
-        "file in it"
+        f"expected a file or a run folder, got the folder {path}, which is no run ({holds}); name "
+        "a file in it"
     )
 
 
@@ -124,8 +124,8 @@ def _otherwise(path: Path, start: bytes) -> str:
         else:
             if not start.lstrip().lower().startswith((b"<", b"version https://git-lfs")):
                 return (
-                    f"{wanted}, got {path}, a text whose first line is no header of a certification "
-                    "log (idx label predict radius correct time)"
+                    f"{wanted}, got {path}, a text whose first line is no header of a "
+                    "certification log (idx label predict radius correct time)"
                 )
     return f"{wanted}, got {path}, which {nature(path, ValueError(''))}"
 

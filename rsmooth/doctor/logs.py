@@ -29,6 +29,7 @@ from rsmooth.records.files import read_log
 from rsmooth.records.log import ABSTAIN, COLUMNS, CertificationLog, faults
 
 _MOST = 8  # rows that are named
+_FEW = 50  # rows
 _SURE = 3  # images with the largest radius, from which it is taken for that of unanimous votes
 
 
@@ -60,6 +61,7 @@ def examine_table(path: Path, *, sigma: float | None = None, unit: str | None = 
     log = _reads(report, path, unit)
     if len(survey.lines):
         _images(report, survey.columns)
+        _few(report, len(survey.lines))
         _answers(report, survey.columns)
         _radii(report, path, survey, sigma, log)
         _times(report, survey.columns["time"], "time" in survey.names)
@@ -134,6 +136,17 @@ def _images(report: Report, columns: dict[str, NDArray[np.float64]]) -> None:
     )
 
 
+def _few(report: Report, count: int) -> None:
+    if count < _FEW:
+        error = 50 / count**0.5
+        report.add(
+            "look",
+            "rows",
+            f"only {count}: an accuracy near 50 % has a standard error of {error:.0f} points; was "
+            "the table cut off?",
+        )
+
+
 def _answers(report: Report, columns: dict[str, NDArray[np.float64]]) -> None:
     label, predict = columns["label"], columns["predict"]
     abstained = int((predict == ABSTAIN).sum())
@@ -174,8 +187,8 @@ def _radii(
         report.add(
             "ok",
             "radii",
-            f"up to {radii.max():g}; its record states {stated}, which certify {stated.largest:.6g} "
-            "at most",
+            f"up to {radii.max():g}; its record states {stated}, which certify "
+            f"{stated.largest:.6g} at most",
             settings=[vars(stated)],
         )
         _over(report, survey, stated.largest, printed)

@@ -51,8 +51,8 @@ def _layers(report: Report, base: nn.Module) -> None:
         report.add(
             "look",
             "dropout",
-            f"{len(dropping)} layers ({listed(dropping, 4)}), off in eval mode; certificates are of "
-            "that network",
+            f"{len(dropping)} layers ({listed(dropping, 4)}), off in eval mode; certificates are "
+            "of that network",
             dropout=dropping,
         )
     without = [
@@ -64,7 +64,7 @@ def _layers(report: Report, base: nn.Module) -> None:
         report.add(
             "wrong",
             "batch norm",
-            f"{len(without)} layers without running statistics ({listed(without, 4)}): the answer to "
-            "an image depends on the others of a batch, and is not certified",
+            f"{len(without)} layers without running statistics ({listed(without, 4)}): the answer "
+            "to an image depends on the others of a batch, and is not certified",
             without_statistics=without,
         )

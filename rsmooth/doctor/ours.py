@@ -42,7 +42,7 @@ def examine_model_file(path: Path, asked: Asked) -> Report:
         "ok",
         "model",
         f"{name}, {g.noise}, {g.num_classes} classes, "
-        f"{sum(each.numel() for each in g.parameters()):,} parameters; it opens, and all weights fit",
+        f"{sum(p.numel() for p in g.parameters()):,} parameters; it opens, and all weights fit",
         architecture=name,
         noise=g.noise.record(),
         num_classes=g.num_classes,

@@ -8,7 +8,7 @@ gives the same report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from rsmooth.doctor.cost import multiply_adds
 
 SIGMAS = (0.0, 0.12, 0.25, 0.5, 1.0)
-BUDGET = 120e9  # multiply-adds of one trial: about a minute of one core
+BUDGET = 300e9  # multiply-adds of one trial: less than a minute of one core
 LEVEL = 0.01  # of all comparisons of one question together
-_FIRST, _LEAST, _MOST = (10, 32), 48, 400
+_FIRST, _LEAST, _MOST = (10, 64), 48, 400
 _BATCH = 32
 
 Answers = NDArray[np.int64]
@@ -33,11 +33,20 @@ class Trial:
     """What a network answered.
 
     labels: (N,) of the images. answers: by normalisation and sigma, the classes (N',) of the first
-    N' images.
+    N' images. count: the most of them. ask: what answers further ones.
     """
 
     labels: Answers
     answers: dict[tuple[str, float], Answers] = field(default_factory=dict)
+    count: int = 0
+    ask: Callable[[str, float, int], Answers] | None = None
+
+    def complete(self, normalization: str, sigmas: Sequence[float]) -> None:
+        """Try one normalisation at each sigma on as many images as any setting was."""
+        for sigma in sigmas:
+            setting = (normalization, sigma)
+            if self.ask and len(self.answers.get(setting, ())) < self.count:
+                self.answers[setting] = self.ask(normalization, sigma, self.count)
 
     def right(self, normalization: str, sigma: float) -> NDArray[np.bool_]:
         """Whether each image was answered rightly, (N',)."""
@@ -49,9 +58,14 @@ class Trial:
         return float(self.right(normalization, sigma).mean())
 
     def best(self, normalization: str | None = None) -> tuple[str, float]:
-        """The setting of the largest accuracy, among all or those of one normalisation."""
+        """The setting of the largest accuracy, among those that saw the most images.
+
+        Of all normalisations or of one.
+        """
         among = [s for s in self.answers if normalization in (None, s[0])]
-        return max(among, key=lambda s: (self.accuracy(*s), len(self.answers[s]), -s[1]))
+        most = max(len(self.answers[s]) for s in among)
+        among = [s for s in among if len(self.answers[s]) == most]
+        return max(among, key=lambda s: (self.accuracy(*s), -s[1]))
 
     def normalizations(self) -> list[str]:
         """The names that were tried."""
@@ -69,7 +83,7 @@ def run_trial(
     labels: Tensor,
     sigmas: Sequence[float] = SIGMAS,
     *,
-    expected: tuple[str, float] | None = None,
+    likely: Sequence[str] = (),
     seed: int = 0,
     budget: float = BUDGET,
 ) -> Trial:
@@ -79,27 +93,43 @@ def run_trial(
 
     net: without normalisation, in eval mode: images (N, C, H, W) -> logits (N, K).
     layers: the normalisations by name. x: images in [0, 1]. labels: (N,).
-    expected: a setting that other evidence names, and that is tried on as many images as the best.
+    likely: normalisations that other evidence leaves; then only these and the best one are tried
+        on more images.
     """
-    cost = multiply_adds(net, x[:1])
-    count = _count(budget / 3 / len(layers) / len(sigmas) / cost, *_FIRST, len(x))
+    forwards = budget / multiply_adds(net, next(iter(layers.values()))(x[:1]))
+    ask = _Ask(net, layers, x, torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)))
     trial = Trial(labels.numpy().astype(np.int64))
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    first = _count(forwards / 3 / len(layers) / len(sigmas), *_FIRST, len(x))
     for name in layers:
         for sigma in sigmas:
-            trial.answers[name, sigma] = _answers(net, layers[name], (x, noise), sigma, count)
-    name, sigma = expected or trial.best()
-    kept = [each for each in layers if each == name or not _worse(trial, each, len(layers))]
-    count = _count(budget * 2 / 3 / (len(kept) + len(sigmas)) / cost, _LEAST, _MOST, len(x))
-    for each in kept:
-        trial.answers[each, sigma] = _answers(net, layers[each], (x, noise), sigma, count)
-    if expected is None:
-        name = max(kept, key=lambda each: trial.accuracy(each, sigma))
-    for each_sigma in sigmas:
-        setting = (name, each_sigma)
-        if len(trial.answers[setting]) < count:
-            trial.answers[setting] = _answers(net, layers[name], (x, noise), each_sigma, count)
+            trial.answers[name, sigma] = ask(name, sigma, first)
+    best = trial.best()
+    kept = [n for n in likely if n in layers] or [
+        name for name in layers if not _worse(trial, name, len(layers))
+    ]
+    kept = list(dict.fromkeys([*kept, best[0]]))
+    wanted = dict.fromkeys(s for name in kept for s in (trial.best(name), (name, best[1])))
+    count = _count(forwards * 2 / 3 / (len(wanted) + len(sigmas)), _LEAST, _MOST, len(x))
+    for name, sigma in wanted:
+        trial.answers[name, sigma] = ask(name, sigma, count)
+    trial.ask, trial.count = ask, count
     return trial
+
+
+@dataclass(frozen=True)
+class _Ask:
+    """A network that answers images, the first so many, under one setting."""
+
+    net: nn.Module
+    layers: Mapping[str, nn.Module]
+    x: Tensor
+    noise: Tensor
+
+    def __call__(self, name: str, sigma: float, count: int) -> Answers:
+        pairs = zip(self.x[:count].split(_BATCH), self.noise[:count].split(_BATCH), strict=True)
+        with torch.no_grad():
+            parts = [self.net(self.layers[name](a + sigma * b)).argmax(dim=1) for a, b in pairs]
+        return torch.cat(parts).numpy().astype(np.int64)
 
 
 def differ(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
@@ -128,19 +158,15 @@ def above_chance(right: NDArray[np.bool_], chance: float, comparisons: int = 1) 
     return bool(test.pvalue < LEVEL / comparisons)
 
 
-def rivals(trial: Trial, normalization: str, sigma: float) -> list[str]:
-    """The normalisations whose accuracy is not shown to be below that of one, at its sigma."""
+def rivals(trial: Trial, normalization: str) -> list[str]:
+    """The normalisations whose accuracy is not shown to be below that of one.
+
+    Each at its own best sigma, on the images that both have seen.
+    """
     others = [each for each in trial.normalizations() if each != normalization]
-    own = trial.right(normalization, sigma)
-    kept = []
-    for each in others:
-        ahead = [trial.right(each, s) for s in trial.sigmas(each)]
-        best = max(ahead, key=lambda right: float(right.mean()))
-        same = trial.right(each, sigma)
-        lower = own[: len(same)].mean() > same.mean() and differ(own, same) < LEVEL / len(others)
-        if not lower and not _below(own, best, LEVEL / len(others)):
-            kept.append(each)
-    return kept
+    own = trial.right(*trial.best(normalization))
+    level = LEVEL / max(len(others), 1)
+    return [o for o in others if not _below(own, trial.right(*trial.best(o)), level)]
 
 
 def _below(own: NDArray[np.bool_], other: NDArray[np.bool_], level: float) -> bool:
@@ -157,15 +183,3 @@ def _worse(trial: Trial, name: str, count: int) -> bool:
 
 def _count(wanted: float, least: int, most: int, there: int) -> int:
     return min(max(int(wanted), least), most, there)
-
-
-def _answers(
-    net: nn.Module, normalize: nn.Module, images: tuple[Tensor, Tensor], sigma: float, count: int
-) -> Answers:
-    x, noise = images
-    with torch.no_grad():
-        parts = [
-            net(normalize(a + sigma * b)).argmax(dim=1)
-            for a, b in zip(x[:count].split(_BATCH), noise[:count].split(_BATCH), strict=True)
-        ]
-    return torch.cat(parts).numpy().astype(np.int64)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
@@ -55,29 +55,23 @@ def judge(
     ``layers`` that the file itself holds.
     """
     found = fit(net, layers, sample.x, SIGMAS)
-    expected = _expected(found)
-    trial = run_trial(net, layers, sample.x, sample.labels, expected=expected)
+    likely = found.possible_normalizations() if found else []
+    trial = run_trial(net, layers, sample.x, sample.labels, likely=likely)
     matching = _permuted(trial, num_classes)
     if matching is not None:
-        trial = _relabelled(trial, matching)
-    chosen = _normalization(report, trial, found, usual, stored)
+        trial = replace(trial, labels=np.asarray(matching)[trial.labels])
+    chosen = _normalization(report, trial, likely, found, usual, stored)
+    trial.complete(chosen, SIGMAS)
     sigma, trained = _sigma(report, trial, found, chosen)
     _answers(report, net, layers[chosen], trial, sample, (chosen, sigma), num_classes, matching)
     _tables(report, trial, found, chosen)
     return Choice(chosen, sigma, trained)
 
 
-def _expected(found: Fit | None) -> tuple[str, float] | None:
-    """The setting that batch norm names, where it is clear about both."""
-    if found is None or found.clear_normalization() is None or found.clear_sigma() is None:
-        return None
-    return found.best[0], found.best[1]
-
-
 def _permuted(trial: Trial, num_classes: int) -> list[int] | None:
     """The permutation of labels under the best setting, where one is shown."""
     most = max(len(each) for each in trial.answers.values())
-    for setting, given in trial.answers.items():
+    for given in trial.answers.values():
         if len(given) == most:
             matching = asked.permutation(given, trial.labels[:most], num_classes)
             if matching is not None:
@@ -85,78 +79,88 @@ def _permuted(trial: Trial, num_classes: int) -> list[int] | None:
     return None
 
 
-def _relabelled(trial: Trial, matching: list[int]) -> Trial:
-    """The trial with each label as the network calls it."""
-    return Trial(np.asarray(matching)[trial.labels], trial.answers)
-
-
 def _normalization(
-    report: Report, trial: Trial, found: Fit | None, usual: str | None, stored: str | None
+    report: Report,
+    trial: Trial,
+    likely: list[str],
+    found: Fit | None,
+    usual: str | None,
+    stored: str | None,
 ) -> str:
-    clear = found.clear_normalization() if found else None
-    by_accuracy = trial.best()
-    name = stored or clear or by_accuracy[0]
-    sigma = found.best[1] if clear and found else by_accuracy[1]
-    open_ones = rivals(trial, name, sigma)
-    lost = _lost(trial, name)
-    if stored is None and clear is None and usual in (*open_ones, name):
+    """The normalisation to use, and the finding that says how sure that is."""
+    name = stored or _first(likely, usual) or trial.best()[0]
+    left = likely or [name, *rivals(trial, name)]
+    if usual in left and stored is None:
         name = str(usual)
-        open_ones = rivals(trial, name, by_accuracy[1])
-    facts = {"normalization": name, "normalization_clear": False, "rivals": open_ones}
+    others = [each for each in left if each != name]
+    accuracy = _percent(trial, *trial.best(name))
+    facts = {
+        "normalization": name,
+        "normalization_clear": not others or stored is not None,
+        "rivals": others,
+    }
+    lost = _lost(trial, name)
     if lost is not None:
         report.add(
             "look",
             "normalisation",
-            f"{name} {'is in the file' if stored else 'fits batch norm best'}, but {lost[0]} is "
-            f"right more often ({_percent(trial, *lost)} against "
-            f"{_percent(trial, *trial.best(name))}): look at the code that trained it",
+            f"{name} {_WHY[bool(stored)]}, but {lost[0]} is right more often "
+            f"({_percent(trial, *lost)} against {accuracy}): look at the code that trained it",
             **facts,
         )
     elif stored is not None:
-        _say_stored(report, trial, found, stored, facts)
-    elif clear is not None:
-        facts["normalization_clear"] = True
-        assert found is not None
+        _say_stored(report, trial, likely, stored, facts)
+    elif likely and found is not None:
+        shares = [f"{each} in {found.normalizations[each]:.1%}" for each in (name, *others)]
         report.add(
-            "ok",
+            "ok" if not others else "look",
             "normalisation",
-            f"{name}: the statistics of batch norm came about under it (divergence "
-            f"{found.divergence:.4f}; best in {found.normalizations[name]:.1%} of resamples of the "
-            f"images), and accuracy is {_percent(trial, *trial.best(name))}",
+            f"{name}{_or(others)}: of those tried, the statistics of batch norm fit no other "
+            f"(divergence {found.divergence:.4f}; best in resamples of the images: "
+            f"{listed(shares)}). Accuracy {accuracy}",
             **facts,
         )
-    elif not open_ones:
-        facts["normalization_clear"] = True
+    elif not others:
         report.add(
             "ok",
             "normalisation",
-            f"{name}: accuracy {_percent(trial, *trial.best(name))}, more than with each other one "
-            f"on the same images (exact paired tests, {LEVEL:.0%} for all together)",
+            f"{name}: accuracy {accuracy}, more than with each other one on the same images (exact "
+            f"paired tests at {LEVEL:.0%} for all together)",
             **facts,
         )
     else:
-        why = " (usual for such files)" if name == usual else ""
+        why = ", which is usual for such files," if name == usual else ""
         report.add(
             "look",
             "normalisation",
-            f"cannot tell {name} from {listed(open_ones)}: no difference in accuracy is shown on "
-            f"these images. {name}{why} is taken, with {_percent(trial, *trial.best(name))}; a "
-            "certificate holds for the network as it is opened, so a near one costs accuracy only",
+            f"cannot tell {name} from {listed(others)}: no difference in accuracy is shown on "
+            f"these images. {name}{why} is taken, with {accuracy}. A certificate holds for the "
+            "network as it is opened, so one that is only near costs accuracy, and not truth",
             **facts,
         )
     return name
 
 
+_WHY = {True: "is in the file", False: "fits batch norm best"}
+
+
+def _first(likely: list[str], usual: str | None) -> str | None:
+    return usual if usual in likely else likely[0] if likely else None
+
+
+def _or(names: list[str]) -> str:
+    return f" (or {listed(names)})" if names else ""
+
+
 def _say_stored(
-    report: Report, trial: Trial, found: Fit | None, stored: str, facts: dict[str, object]
+    report: Report, trial: Trial, likely: list[str], stored: str, facts: dict[str, object]
 ) -> None:
-    clear = found.clear_normalization() if found else None
-    agrees = "" if clear not in (None, stored) else ", and nothing speaks against them"
+    agrees = ", and the statistics of batch norm fit them best" if stored in likely[:1] else ""
     report.add(
         "ok",
         "normalisation",
         f"its constants are in the file{agrees}; accuracy {_percent(trial, *trial.best(stored))}",
-        **{**facts, "normalization_clear": True},
+        **facts,
     )
 
 
@@ -178,7 +182,7 @@ def _sigma(
 ) -> tuple[float, float | None]:
     """The sigma to certify with, and that of the training where it is told."""
     holds = _holds(trial, name)
-    trained = found.clear_sigma() if found and found.best[0] == name else None
+    trained = _clear_sigma(found)
     facts = {"sigma_trained": trained, "sigma_holds": holds}
     if trained is not None and trained > 0:
         assert found is not None
@@ -216,6 +220,12 @@ def _sigma(
     return sigma, None
 
 
+def _clear_sigma(found: Fit | None) -> float | None:
+    """The one sigma that the statistics of batch norm leave; None where they leave several."""
+    left = found.possible_sigmas() if found else []
+    return left[0] if len(left) == 1 else None
+
+
 def _holds(trial: Trial, name: str) -> list[float]:
     """The sigmas at which accuracy is not shown to be below that at the best one."""
     best = trial.right(*trial.best(name))
@@ -248,7 +258,7 @@ def _answers(
         report.add(
             "wrong",
             "labels",
-            f"permuted: {asked.described(matching)}. Accuracies below are those after it is undone; "
+            f"permuted: {asked.described(matching)}. Accuracies here are those after it is undone; "
             "put the classes of the images into the order of the network",
             permutation=matching,
         )

@@ -85,7 +85,10 @@ def load_checkpoint(
 
 
 def _ask_normalize(source: str) -> str:
-    option, own = remedy("normalize=", "--normalize "), remedy(", (mean, std) of your own,", "")
+    option, own = (
+        remedy("normalize=", "--normalize "),
+        remedy(", (mean, std) of your own,", ", MEANS:STDS of your own,"),
+    )
     return (
         f"expected normalize, got none; {source} does not hold the constants, so give "
         f'{option}"cifar10" (mean and std: models of Cohen et al., fine-tuned and self-trained '
