@@ -26,7 +26,8 @@ _Key = TypeVar("_Key")
 
 RESAMPLES = 200
 CLEAR = 0.99  # what is best in no more than the rest of the resamples is excluded
-GOOD = 0.05  # the largest divergence that counts as a fit
+GOOD = 0.02  # the largest divergence that counts as a fit
+SETTLED = 100  # batches, after which the first values (mean 0, variance 1) are forgotten
 BUDGET = 60e9  # multiply-adds; the images are fewer where the first layers are heavy
 _LEAST = 48
 SHIFT = 4  # pixels, of the usual augmentation of 32x32 images
@@ -64,13 +65,16 @@ class Fit:
 
 
 def first_batch_norm(net: nn.Module) -> nn.Module | None:
-    """The first layer of batch norm with running statistics that were ever updated."""
+    """The first layer of batch norm; None where its statistics are absent, or not settled."""
     for layer in net.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             mean, variance = layer.running_mean, layer.running_var
             if mean is None or variance is None:
                 return None
-            return layer if bool(mean.any()) or bool((variance != 1).any()) else None
+            counter = layer.num_batches_tracked
+            young = counter is not None and 0 < int(counter) < SETTLED
+            touched = bool(mean.any()) or bool((variance != 1).any())
+            return layer if touched and not young else None
     return None
 
 
@@ -119,11 +123,12 @@ def fit(
 
 
 def shifted(x: Tensor, seed: int = 0) -> Tensor:
-    """Images (N, C, H, W) moved by up to 4 pixels each way, with black edges."""
+    """Images (N, C, H, W) moved by up to 4 pixels (of 32) each way, with black edges."""
     generator = torch.Generator().manual_seed(seed)
-    offsets = torch.randint(0, 2 * SHIFT + 1, (len(x), 2), generator=generator).tolist()
-    wide = nn.functional.pad(x, (SHIFT,) * 4)
     height, width = x.shape[2:]
+    most = min(SHIFT, height // 8)
+    offsets = torch.randint(0, 2 * most + 1, (len(x), 2), generator=generator).tolist()
+    wide = nn.functional.pad(x, (most,) * 4)
     return torch.stack(
         [one[:, a : a + height, b : b + width] for one, (a, b) in zip(wide, offsets, strict=True)]
     )

@@ -241,12 +241,12 @@ def _damaged(report: Report) -> bool:
 def _denoiser(report: Report, path: Path, one: Entry) -> None:
     assert one.network is not None
     report.kind = f"weights of a denoiser, {one.network.name}"
-    extra = ", sigma: 0.25" if one.network.name == "ffdnet" else ""
+    extra = ", 'sigma': 0.25" if one.network.name == "ffdnet" else ""
     report.add(
         "ok",
         "use",
         "it goes before a classifier that was trained without noise (denoised smoothing): "
-        f"MODELS.create('denoised', denoiser={{name: {one.network.name}, weights: FILE{extra}}}, "
+        f"MODELS.create('denoised', denoiser={{'name': '{one.network.name}', 'weights': FILE{extra}}}, "
         "classifier='runs/clean')",
         denoiser=one.network.name,
     )

@@ -46,6 +46,7 @@ def examine_images(path: Path) -> Report:
         if same:
             report.add("look", name, f"{same:,} images are of one colour")
     where = f"--dataset npz --dataset.path {shlex.quote(str(path))}"
-    verb = "train runs/new --sigma 0.25" if "train" in found else "certify RUN"
-    report.commands.append(f"rsmooth {verb} {where}")
+    report.add("ok", "use", f"in every verb as {where}")
+    if "train" in found:
+        report.commands.append(f"rsmooth train runs/new --sigma 0.25 {where}")
     return report

@@ -18,6 +18,7 @@ from rsmooth.doctor.sample import Sample
 from rsmooth.doctor.verdict import judge
 from rsmooth.doctor.weights import suspicions
 from rsmooth.models.normalize import Classifier
+from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log, record_files
 from rsmooth.records.journal import parse_journal
@@ -27,6 +28,19 @@ from rsmooth.smoothed import SmoothedClassifier
 _JSON = {
     "audit.json": ("an audit of certificates", "rsmooth report"),
     "attack.json": ("accuracies under attack", None),
+}
+
+
+_OPTIONS = {
+    "sigma",
+    "noise",
+    "trainer",
+    "model",
+    "dataset",
+    "run",
+    "checkpoint",
+    "attack",
+    "preset",
 }
 
 
@@ -52,7 +66,9 @@ def examine_model_file(path: Path, asked: Asked) -> Report:
     if sample is not None and _takes(g.base, sample):
         base = g.base
         net, layer = (base[1], base[0]) if isinstance(base, Classifier) else (base, nn.Identity())
-        judge(report, net, {"its own": layer}, sample, g.num_classes, stored="its own")
+        sigma = g.sigma if isinstance(g.noise, Gaussian) else None
+        layers = {"its own": layer}
+        judge(report, net, layers, sample, g.num_classes, stored="its own", sigma=sigma)
     elif sample is not None:
         report.add("wrong", "images", f"it does not take images of {sample.shape}: name others")
         sample = None
@@ -113,7 +129,11 @@ def examine_config(path: Path, asked: Asked) -> Report:
     """The report on a YAML file of options."""
     report = Report(str(path), "a YAML file of options")
     config = _config(report, path)
-    if config is not None:
+    if config is not None and {"sha256", "architecture"} <= set(config):
+        report.kind = "the card of a trained model"
+    elif config is not None and not _OPTIONS & set(config):
+        report.add("look", "options", "none that rsmooth train or certify would know")
+    elif config is not None:
         verb = "certify" if {"checkpoint", "source"} & set(config) else "train"
         new = "" if "run" in config or verb == "certify" else " runs/new"
         report.commands.append(f"rsmooth {verb}{new} --config {shlex.quote(str(path))}")

@@ -67,6 +67,13 @@ def read_arrays(path: Path, names: list[str]) -> Weights:
     """The weights of an .npz file, as tensors."""
     with np.load(path, allow_pickle=False) as stored:
         content = {name: torch.from_numpy(np.asarray(stored[name])) for name in names}
+    if "w0" in content:  # as converted from MatConvNet: w0, b0, w1, ...
+        words = {"w": "weight", "b": "bias"}
+        content = {
+            f"layers.{2 * int(name[1:])}.{words[name[0]]}": tensor
+            for name, tensor in content.items()
+            if name[0] in words and name[1:].isdigit()
+        }
     return Weights("npz", content, file_hash(path))
 
 

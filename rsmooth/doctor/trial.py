@@ -108,7 +108,10 @@ def run_trial(
         name for name in layers if not _worse(trial, name, len(layers))
     ]
     kept = list(dict.fromkeys([*kept, best[0]]))
-    wanted = dict.fromkeys(s for name in kept for s in (trial.best(name), (name, best[1])))
+    # Without noise too: where all accuracies are at chance, it shows best how labels are permuted.
+    wanted = dict.fromkeys(
+        s for name in kept for s in (trial.best(name), (name, best[1]), (name, sigmas[0]))
+    )
     count = _count(forwards * 2 / 3 / (len(wanted) + len(sigmas)), _LEAST, _MOST, len(x))
     for name, sigma in wanted:
         trial.answers[name, sigma] = ask(name, sigma, count)

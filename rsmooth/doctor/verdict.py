@@ -45,6 +45,7 @@ def judge(
     *,
     usual: str | None = None,
     stored: str | None = None,
+    sigma: float | None = None,
 ) -> Choice:
     """Try a network out, and add to the report what was found; the setting to use it with.
 
@@ -52,7 +53,7 @@ def judge(
 
     net: without normalisation, in eval mode. layers: the normalisations to try, by name.
     usual: what code that writes such files uses, for where nothing else decides. stored: the one of
-    ``layers`` that the file itself holds.
+    ``layers`` that the file itself holds. sigma: that of the noise in the file, if it is there.
     """
     found = fit(net, layers, sample.x, SIGMAS)
     likely = found.possible_normalizations() if found else []
@@ -61,22 +62,24 @@ def judge(
     if matching is not None:
         trial = replace(trial, labels=np.asarray(matching)[trial.labels])
     chosen = _normalization(report, trial, likely, found, usual, stored)
-    trial.complete(chosen, SIGMAS)
-    sigma, trained = _sigma(report, trial, found, chosen)
+    trial.complete(chosen, SIGMAS if sigma is None else (*SIGMAS, sigma))
+    sigma, trained = _sigma(report, trial, found, chosen, sigma)
     _answers(report, net, layers[chosen], trial, sample, (chosen, sigma), num_classes, matching)
     _tables(report, trial, found, chosen)
     return Choice(chosen, sigma, trained)
 
 
 def _permuted(trial: Trial, num_classes: int) -> list[int] | None:
-    """The permutation of labels under the best setting, where one is shown."""
-    most = max(len(each) for each in trial.answers.values())
-    for given in trial.answers.values():
-        if len(given) == most:
-            matching = asked.permutation(given, trial.labels[:most], num_classes)
-            if matching is not None:
-                return matching
-    return None
+    """The permutation of labels that fits best under any setting, where one is shown."""
+    most = max(map(len, trial.answers.values()))
+    labels = trial.labels[:most]
+    found = [
+        (float(np.mean(np.asarray(matching)[labels] == given)), matching)
+        for given in trial.answers.values()
+        if len(given) == most
+        and (matching := asked.permutation(given, labels, num_classes)) is not None
+    ]
+    return max(found)[1] if found else None
 
 
 def _normalization(
@@ -141,7 +144,8 @@ def _normalization(
     return name
 
 
-_WHY = {True: "is in the file", False: "fits batch norm best"}
+_STORED = {"stored": "its constants are in the file", "its own": "that of its own first layer"}
+_WHY = {True: "is its own", False: "fits batch norm best"}
 
 
 def _first(likely: list[str], usual: str | None) -> str | None:
@@ -159,7 +163,7 @@ def _say_stored(
     report.add(
         "ok",
         "normalisation",
-        f"its constants are in the file{agrees}; accuracy {_percent(trial, *trial.best(stored))}",
+        f"{_STORED.get(stored, stored)}{agrees}; accuracy {_percent(trial, *trial.best(stored))}",
         **facts,
     )
 
@@ -178,12 +182,25 @@ def _lost(trial: Trial, name: str) -> tuple[str, float] | None:
 
 
 def _sigma(
-    report: Report, trial: Trial, found: Fit | None, name: str
+    report: Report, trial: Trial, found: Fit | None, name: str, stored: float | None
 ) -> tuple[float, float | None]:
     """The sigma to certify with, and that of the training where it is told."""
     holds = _holds(trial, name)
     trained = _clear_sigma(found)
     facts = {"sigma_trained": trained, "sigma_holds": holds}
+    if stored is not None:
+        other = trained is not None and stored in SIGMAS and trained != stored
+        against = (
+            f", but the statistics of batch norm came about under {trained:g}" if other else ""
+        )
+        report.add(
+            "look" if other else "ok",
+            "sigma",
+            f"{stored:g} is in the file{against}; accuracy {_percent(trial, name, stored)}",
+            **facts,
+            sigma=stored,
+        )
+        return stored, trained
     if trained is not None and trained > 0:
         assert found is not None
         report.add(

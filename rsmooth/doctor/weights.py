@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from inspect import signature
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +19,7 @@ from rsmooth.registry import MODELS
 
 _LEAST = 0.5  # of a file's names that a network must have, to be what the file is a part of
 _PREFIXES = 40
+_FEWEST = 3  # tensors that a part of a network has
 
 
 @dataclass(frozen=True)
@@ -75,21 +79,21 @@ def _compared(
     name: str, prefix: str, inner: Mapping[str, Tensor], total: int
 ) -> list[tuple[float, Nearest]]:
     words = translated(name, inner)
-    shapes = {key: tuple(each.shape) for key, each in words.items()}
+    shapes = {key: tuple(each.shape) for key, each in words.items() if not _is_counter(key)}
+    # Building torchvision's network takes seconds, and only bottlenecks have a third convolution.
+    if name == "resnet50" and "layer1.0.conv3.weight" not in shapes:
+        return []
+    if sum(key in _usual_shapes(name) for key in shapes) < _FEWEST:
+        return []
     try:
         tried = list(FAMILIES[name](shapes))[:1]
     except (KeyError, IndexError, ValueError):
         tried = []
-    try:
-        own = built(name, tried[0] if tried else {}, MODELS)[1].state_dict()
-    except (ValueError, TypeError):
-        return []
-    needed = {k: tuple(t.shape) for k, t in own.items() if not k.endswith("num_batches_tracked")}
-    shapes = {k: s for k, s in shapes.items() if not k.endswith("num_batches_tracked")}
+    needed = _shapes_of(name, tried[0]) if tried else _usual_shapes(name)
     same = [key for key in needed if shapes.get(key) == needed[key]]
     # The head alone differs with the number of classes.
     alike = [key for key in needed if len(shapes.get(key, ())) == len(needed[key])]
-    if len(same) < 3 or len(alike) < _LEAST * len(shapes) or len(alike) < _LEAST * total / 2:
+    if len(same) < _FEWEST or len(alike) < _LEAST * len(shapes) or len(alike) < _LEAST * total / 2:
         return []
     near = Nearest(
         name,
@@ -100,6 +104,25 @@ def _compared(
     )
     # A part may be one of several networks; no number of missing layers tells which.
     return [(len(same) / len(shapes), near)]
+
+
+def _shapes_of(name: str, options: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's weights by name; none where it cannot be built so."""
+    quick = {"initial": "torch"} if "initial" in signature(MODELS.get(name)).parameters else {}
+    try:
+        own = built(name, {**options, **quick})[1].state_dict()
+    except (ValueError, TypeError):
+        return {}
+    return {key: tuple(each.shape) for key, each in own.items() if not _is_counter(key)}
+
+
+@cache
+def _usual_shapes(name: str) -> dict[str, tuple[int, ...]]:
+    return _shapes_of(name, {})
+
+
+def _is_counter(name: str) -> bool:
+    return name.endswith("num_batches_tracked")
 
 
 def _not_finite(weights: Mapping[str, Tensor]) -> Finding | None:
