@@ -246,8 +246,8 @@ def _denoiser(report: Report, path: Path, one: Entry) -> None:
         "ok",
         "use",
         "it goes before a classifier that was trained without noise (denoised smoothing): "
-        f"MODELS.create('denoised', denoiser={{'name': '{one.network.name}', 'weights': FILE{extra}}}, "
-        "classifier='runs/clean')",
+        f"MODELS.create('denoised', denoiser={{'name': '{one.network.name}', 'weights': "
+        f"FILE{extra}}}, classifier='runs/clean')",
         denoiser=one.network.name,
     )
     report.commands.append(f"rsmooth list denoisers {one.network.name}")
@@ -349,7 +349,8 @@ def _commands(
     words += [] if choice.normalization == "stored" else [f"--normalize {choice.normalization}"]
     words += [f"--sigma {choice.sigma:g}", sample.options]
     words += [f"--skip {skip}"] if (skip := -(-sample.images // _CERTIFIED)) > 1 else []
-    words.append(f"--out {Path(str(source)).name.split('.')[0]}-{choice.sigma:g}.jsonl")
+    stem = Path(str(source)).name.split(".")[0]
+    words.append(f"--out {shlex.quote(f'{stem}-{choice.sigma:g}.jsonl')}")
     report.commands.append(" ".join(word for word in words if word))
     report.add(
         "ok",

@@ -25,7 +25,8 @@ def examine_module(
     """The report on a module; see ``examine_model``."""
     report = Report(type(base).__name__, "a module")
     report.findings += suspicions(base.state_dict())
-    _layers(report, base)
+    if not _layers(report, base):
+        return report
     chosen = sample(images)
     layers = {AS_IT_IS: nn.Identity(), **candidates(chosen.x)}
     layers.pop("none")
@@ -42,8 +43,8 @@ def examine_module(
     return report
 
 
-def _layers(report: Report, base: nn.Module) -> None:
-    """Layers that behave otherwise in training, and batch norm that cannot be evaluated."""
+def _layers(report: Report, base: nn.Module) -> bool:
+    """Whether it answers each image on its own; a word on layers that differ in training."""
     dropping = [
         n for n, each in base.named_modules() if isinstance(each, nn.modules.dropout._DropoutNd)
     ]
@@ -68,3 +69,4 @@ def _layers(report: Report, base: nn.Module) -> None:
             "to an image depends on the others of a batch, and is not certified",
             without_statistics=without,
         )
+    return not without

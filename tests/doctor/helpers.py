@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional as F
+from torch.nn.functional import cross_entropy
 
 from rsmooth import MODELS, load_dataset
 from rsmooth.data.images import ImageData
@@ -44,7 +44,7 @@ def _trained_once(seed: int) -> dict[str, torch.Tensor]:
         for batch in torch.randperm(len(x)).split(64):
             optimizer.zero_grad()
             noisy = x[batch] + SIGMA * torch.randn_like(x[batch])
-            F.cross_entropy(net(noisy), y[batch]).backward()
+            cross_entropy(net(noisy), y[batch]).backward()
             optimizer.step()
     return {name: tensor.detach() for name, tensor in net.state_dict().items()}
 

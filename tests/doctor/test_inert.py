@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import pickle
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -61,10 +62,8 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.chdir(tmp_path)
     for each in (Trap(), Opener()):
         path = saved(tmp_path / "a.pth", {"w": torch.ones(2, 2), "x": each})
-        try:
+        with suppress(ValueError):  # refused, which is as good
             load_inert(path, refused(path))
-        except ValueError:
-            pass  # refused, which is as good
     assert RAN == []
     assert not (tmp_path / "trapped").exists()
 
