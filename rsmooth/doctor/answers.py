@@ -83,7 +83,7 @@ def constant(answers: Answers, labels: Answers) -> Finding | None:
 def logits_of(net: torch.nn.Module, normalize: torch.nn.Module, x: Tensor) -> Tensor:
     """The outputs of a network for images (N, C, H, W) in [0, 1]."""
     with torch.no_grad():
-        return torch.cat([net(normalize(part)) for part in x.split(32)])
+        return torch.cat([net(normalize(part)) for part in torch.split(x, 32)])
 
 
 def _matching(answers: Answers, labels: Answers, num_classes: int) -> list[int]:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from rsmooth.doctor.cost import ReachedError, multiply_adds
 
+Floats = NDArray[np.float64]
 Setting = tuple[str, float, bool]  # normalisation, sigma, whether images are shifted
 
 _Key = TypeVar("_Key")
@@ -68,45 +69,7 @@ def first_batch_norm(net: nn.Module) -> nn.Module | None:
     """The first layer of batch norm; None where its statistics are absent, or not settled."""
     for layer in net.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            mean, variance = layer.running_mean, layer.running_var
-            if mean is None or variance is None:
-                return None
-            counter = layer.num_batches_tracked
-            young = counter is not None and 0 < int(counter) < SETTLED
-            touched = bool(mean.any()) or bool((variance != 1).any())
-            return layer if touched and not young else None
-    return None
-
-
-def fit(
-    net: nn.Module,
-    layers: Mapping[str, nn.Module],
-    x: Tensor,
-    sigmas: Sequence[float],
-    seed: int = 0,
-) -> Fit | None:
-    """Which normalisation and sigma the running statistics of a network fit best.
-
-        fit(base[1], {"cifar10": Normalize(*constants)}, x, (0.0, 0.25))
-
-    net: without normalisation, in eval mode. layers: the normalisations to try, by name.
-    x: images (N, C, H, W) in [0, 1], like those of the training.
-
-    Images are tried as they are, and shifted by up to 4 pixels with black edges, as most
-    trainings do. None for a network without batch norm.
-    """
-    layer = first_batch_norm(net)
-    if layer is None:
-        return None
-    cost_before = multiply_adds(net, next(iter(layers.values()))(x[:1]), until=layer)
-    cost = 2 * len(layers) * len(sigmas) * cost_before
-    x = x[: max(_LEAST, int(BUDGET / cost))]
-    moments = _all_moments(net, layer, layers, x, sigmas, seed)
-    weights = np.random.default_rng(seed).multinomial(len(x), [1 / len(x)] * len(x), RESAMPLES)
-    mean, variance = (
-        each.detach().double().numpy() for each in (layer.running_mean, layer.running_var)
-    )  # type: ignore[union-attr]
-    eps = float(layer.eps)  # type: ignore[arg-type]
+            mean, variance, eps = _statistics(layer)
     settings = list(moments)
     whole = np.array(
         [_divergence(*moments[s], np.ones((1, len(x))), mean, variance, eps)[0] for s in settings]
@@ -134,6 +97,15 @@ def shifted(x: Tensor, seed: int = 0) -> Tensor:
     )
 
 
+def _statistics(layer: nn.Module) -> tuple[Floats, Floats, float]:
+    """Running mean and variance (C,), and what is added to the variance."""
+    assert isinstance(layer, nn.modules.batchnorm._BatchNorm)
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    mean, variance = layer.running_mean.double().numpy(), layer.running_var.double().numpy()
+    return mean, variance, float(layer.eps)
+
+
 def _all_moments(
     net: nn.Module,
     layer: nn.Module,
@@ -141,7 +113,7 @@ def _all_moments(
     x: Tensor,
     sigmas: Sequence[float],
     seed: int,
-) -> dict[Setting, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+) -> dict[Setting, tuple[Floats, Floats]]:
     noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
     moments = {}
     for moved, images in ((False, x), (True, shifted(x, seed))):
@@ -152,9 +124,7 @@ def _all_moments(
     return moments
 
 
-def _moments(
-    net: nn.Module, layer: nn.Module, inputs: Tensor
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _moments(net: nn.Module, layer: nn.Module, inputs: Tensor) -> tuple[Floats, Floats]:
     """Mean and mean square, of each image and channel (N, C), of what enters the layer."""
     found: list[tuple[Tensor, Tensor]] = []
 
@@ -167,7 +137,7 @@ def _moments(
     hook = layer.register_forward_pre_hook(catch)
     try:
         with torch.no_grad():
-            for part in inputs.split(64):
+            for part in torch.split(inputs, 64):
                 with suppress(ReachedError):
                     net(part)
     finally:
@@ -177,16 +147,17 @@ def _moments(
 
 
 def _divergence(
-    means: NDArray[np.float64],
-    squares: NDArray[np.float64],
-    weights: NDArray[np.int64] | NDArray[np.float64],
-    mean: NDArray[np.float64],
-    variance: NDArray[np.float64],
+    means: Floats,
+    squares: Floats,
+    weights: NDArray[np.int64] | Floats,
+    mean: Floats,
+    variance: Floats,
     eps: float,
-) -> NDArray[np.float64]:
+) -> Floats:
     """The divergence of weighted images (R, N) from the statistics of the layer: (R,)."""
     total = weights.sum(axis=1, keepdims=True)
     m = weights @ means / total
     v = np.maximum(weights @ squares / total - m**2, 0.0) + eps
     w = variance + eps
-    return np.mean((v / w + w / v - 2.0) / 4.0 + (m - mean) ** 2 * (1 / w + 1 / v) / 4.0, axis=1)
+    terms: Floats = (v / w + w / v - 2.0) / 4.0 + (m - mean) ** 2 * (1 / w + 1 / v) / 4.0
+    return np.asarray(terms.mean(axis=1))

@@ -316,7 +316,8 @@ def _try_out(
         usual=_usual(report.kind),
         stored="stored" if stored is not None else None,
     )
-    _commands(report, path, one, sample, choice, out)
+    if choice is not None:
+        _commands(report, path, one, sample, choice, out)
 
 
 def _stated(content: Any) -> Normalization:

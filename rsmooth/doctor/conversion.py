@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -29,7 +30,7 @@ def convert(entry: Entry, digest: str, source: Path, out: Path) -> None:
         for name, tensor in entry.inner.items()
     }
     constants = entry.constants()
-    content = {
+    content: dict[str, Any] = {
         "arch": entry.network.name,
         "state_dict": {name: tensor.clone() for name, tensor in weights.items()},
         "origin": {"file": source.name, "sha256": digest, "entry": entry.place},

@@ -128,7 +128,7 @@ def _images(report: Report, columns: dict[str, NDArray[np.float64]]) -> None:
     report.add(
         "wrong" if twice else "look" if missing or short or order else "ok",
         "images",
-        f"{len(idx):,} rows: {words}{gaps}{again}{ends}{order}; {classes(columns['label'])}",
+        f"{len(idx):,} rows: {words}{gaps}{again}{ends}{order}; {classes(columns['label'].astype(np.int64))}",
         subset=words,
         missing=missing,
         doubled=twice,

@@ -129,7 +129,8 @@ class _Ask:
     noise: Tensor
 
     def __call__(self, name: str, sigma: float, count: int) -> Answers:
-        pairs = zip(self.x[:count].split(_BATCH), self.noise[:count].split(_BATCH), strict=True)
+        sides = (torch.split(each[:count], _BATCH) for each in (self.x, self.noise))
+        pairs = zip(*sides, strict=True)
         with torch.no_grad():
             parts = [self.net(self.layers[name](a + sigma * b)).argmax(dim=1) for a, b in pairs]
         return torch.cat(parts).numpy().astype(np.int64)

@@ -46,10 +46,12 @@ def judge(
     usual: str | None = None,
     stored: str | None = None,
     sigma: float | None = None,
-) -> Choice:
+) -> Choice | None:
     """Try a network out, and add to the report what was found; the setting to use it with.
 
         judge(report, base[1], candidates(sample.x), sample, num_classes=10)
+
+    None where it only guesses, under any setting.
 
     net: without normalisation, in eval mode. layers: the normalisations to try, by name.
     usual: what code that writes such files uses, for where nothing else decides. stored: the one of
@@ -61,12 +63,34 @@ def judge(
     matching = _permuted(trial, num_classes)
     if matching is not None:
         trial = replace(trial, labels=np.asarray(matching)[trial.labels])
+    if _at_chance(report, trial):
+        name = stored or trial.best()[0]
+        _answers(report, net, layers[name], trial, sample, (name, sigma or 0.0), matching)
+        _tables(report, trial, found, name)
+        return None
     chosen = _normalization(report, trial, likely, found, usual, stored)
     trial.complete(chosen, SIGMAS if sigma is None else (*SIGMAS, sigma))
     sigma, trained = _sigma(report, trial, found, chosen, sigma)
-    _answers(report, net, layers[chosen], trial, sample, (chosen, sigma), num_classes, matching)
+    _answers(report, net, layers[chosen], trial, sample, (chosen, sigma), matching)
     _tables(report, trial, found, chosen)
     return Choice(chosen, sigma, trained)
+
+
+def _at_chance(report: Report, trial: Trial) -> bool:
+    """Whether no setting is shown to be better than one class for all images."""
+    counts = np.bincount(trial.labels, minlength=2)
+    chance = float(counts.max() / counts.sum())
+    if any(above_chance(trial.right(*s), chance, len(trial.answers)) for s in trial.answers):
+        return False
+    report.add(
+        "wrong",
+        "accuracy",
+        f"not above chance ({chance:.1%}) under any normalisation and noise; best "
+        f"{_percent(trial, *trial.best())}: other classes, other images, another architecture, or "
+        "weights that were not trained. So nothing tells normalisation and sigma",
+        at_chance=True,
+    )
+    return True
 
 
 def _permuted(trial: Trial, num_classes: int) -> list[int] | None:
@@ -263,13 +287,9 @@ def _answers(
     trial: Trial,
     sample: Sample,
     setting: tuple[str, float],
-    num_classes: int,
     matching: list[int] | None,
 ) -> None:
-    """Chance, permuted labels, one answer to everything, and the form of the outputs."""
-    counts = np.bincount(trial.labels, minlength=2)
-    chance = float(counts.max() / counts.sum())
-    settings = len(trial.answers)
+    """Permuted labels, one answer to everything, and the form of the outputs."""
     best = max(trial.answers, key=lambda s: trial.accuracy(*s))
     if matching is not None:
         report.add(
@@ -278,15 +298,6 @@ def _answers(
             f"permuted: {asked.described(matching)}. Accuracies here are those after it is undone; "
             "put the classes of the images into the order of the network",
             permutation=matching,
-        )
-    if not any(above_chance(trial.right(*each), chance, settings) for each in trial.answers):
-        report.add(
-            "wrong",
-            "accuracy",
-            f"not above chance ({chance:.1%}) under any normalisation and noise; best "
-            f"{_percent(trial, *best)}: other classes, other images, another architecture, or "
-            "weights that were not trained",
-            at_chance=True,
         )
     logits = asked.logits_of(net, layer, noisy(sample.x[:64], setting[1]))
     for finding in (asked.form(logits), asked.constant(trial.answers[best], trial.labels)):

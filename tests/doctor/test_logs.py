@@ -14,7 +14,7 @@ from rsmooth.doctor.logs import examine_table, recheck, stated_setting
 from rsmooth.records.files import read_log, write_log
 from rsmooth.records.log import CertificationLog
 
-LARGEST = max_radius(0.25, 100_000, 0.001)  # 0.95285
+LARGEST = max_radius(0.25, 100_000, 0.001)  # 0.952864
 
 
 def rows(count: int = 60) -> list[list[str]]:
@@ -100,7 +100,7 @@ def test_radii_above_the_largest_possible_one(tmp_path: Path) -> None:
     assert report.facts["impossible"] == [80, 100]
     [(_, text)] = found(report, "wrong")
     assert text == (
-        "2 exceed the largest that such samples can certify, 0.952851: line 6 (9.53), line 7 "
+        "2 exceed the largest that such samples can certify, 0.952864: line 6 (9.53), line 7 "
         "(0.999)"
     )
 
