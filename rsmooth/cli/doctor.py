@@ -40,7 +40,7 @@ def doctor(
         json: a file for the report as JSON, for machines
     """
     from rsmooth.config.images import load_split
-    from rsmooth.doctor.examine import examine
+    from rsmooth.doctor.examining import examine
 
     beside = output_file(json)
     report = examine(

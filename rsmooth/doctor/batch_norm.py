@@ -69,7 +69,46 @@ def first_batch_norm(net: nn.Module) -> nn.Module | None:
     """The first layer of batch norm; None where its statistics are absent, or not settled."""
     for layer in net.modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
-            mean, variance, eps = _statistics(layer)
+            mean, variance = layer.running_mean, layer.running_var
+            if mean is None or variance is None:
+                return None
+            counter = layer.num_batches_tracked
+            young = counter is not None and 0 < int(counter) < SETTLED
+            touched = bool(mean.any()) or bool((variance != 1).any())
+            return layer if touched and not young else None
+    return None
+
+
+def fit(
+    net: nn.Module,
+    layers: Mapping[str, nn.Module],
+    x: Tensor,
+    sigmas: Sequence[float],
+    seed: int = 0,
+) -> Fit | None:
+    """Which normalisation and sigma the running statistics of a network fit best.
+
+        fit(base[1], {"cifar10": Normalize(*constants)}, x, (0.0, 0.25))
+
+    net: without normalisation, in eval mode. layers: the normalisations to try, by name.
+    x: images (N, C, H, W) in [0, 1], like those of the training.
+
+    Images are tried as they are, and shifted by up to 4 pixels with black edges, as most
+    trainings do. None for a network without batch norm.
+    """
+    layer = first_batch_norm(net)
+    if layer is None:
+        return None
+    cost_before = multiply_adds(net, next(iter(layers.values()))(x[:1]), until=layer)
+    cost = 2 * len(layers) * len(sigmas) * cost_before
+    x = x[: max(_LEAST, int(BUDGET / cost))]
+    moments = _all_moments(net, layer, layers, x, sigmas, seed)
+    weights = (
+        np.random.default_rng(seed)
+        .multinomial(len(x), [1 / len(x)] * len(x), RESAMPLES)
+        .astype(np.float64)
+    )
+    mean, variance, eps = _statistics(layer)
     settings = list(moments)
     whole = np.array(
         [_divergence(*moments[s], np.ones((1, len(x))), mean, variance, eps)[0] for s in settings]
@@ -149,7 +188,7 @@ def _moments(net: nn.Module, layer: nn.Module, inputs: Tensor) -> tuple[Floats, 
 def _divergence(
     means: Floats,
     squares: Floats,
-    weights: NDArray[np.int64] | Floats,
+    weights: Floats,
     mean: Floats,
     variance: Floats,
     eps: float,

@@ -289,6 +289,7 @@ def _try_out(
 ) -> None:
     assert one.network is not None
     stored = one.constants() or _stated(found.content)
+    opened = _opening(report, path, one, out)
     if sample is None:
         where = " It holds its normalisation." if stored is not None else ""
         report.add(
@@ -317,7 +318,7 @@ def _try_out(
         stored="stored" if stored is not None else None,
     )
     if choice is not None:
-        _commands(report, path, one, sample, choice, out)
+        _certify(report, opened, sample, choice)
 
 
 def _stated(content: Any) -> Normalization:
@@ -330,44 +331,39 @@ def _usual(kind: str) -> str | None:
     return next((name for sign, name in _USUAL.items() if sign in kind), None)
 
 
-def _commands(
-    report: Report, path: Path, one: Entry, sample: Sample, choice: Choice, out: Path | None
-) -> None:
-    """The commands that certify: one for a file that opens as it is, else after a conversion."""
+def _opening(report: Report, path: Path, one: Entry, out: Path | None) -> list[str]:
+    """How ``rsmooth certify`` opens it: its options; a conversion first, where it does not."""
     assert one.network is not None
-    arch, source = _arch_needed(path, one)
-    if source is None and out is not None:
-        source, arch = out, False
-    elif source is None:
-        source = path.with_name(f"{path.name.split('.')[0]}-plain.pth").name  # type: ignore[assignment]
+    arch, opens = _arch_needed(path, one)
+    report.facts["opens"] = opens
+    name = one.network.name
+    if opens:
+        needs = f" with --arch {name}" if arch else ""
+        report.add("ok", "opens as", f"{name}{needs}")
+        return ["--checkpoint", shlex.quote(str(path)), *(["--arch", name] if arch else [])]
+    if out is None:
+        out = Path(f"{path.name.split('.')[0]}-plain.pth")
         entry = f" --entry {shlex.quote(one.place)}" if len(report.facts["entries"]) > 1 else ""
         report.commands.append(
-            f"rsmooth doctor {shlex.quote(str(path))}{entry} --convert {shlex.quote(str(source))}"
+            f"rsmooth doctor {shlex.quote(str(path))}{entry} --convert {shlex.quote(str(out))}"
         )
-        arch = False
-    words = [f"rsmooth certify --checkpoint {shlex.quote(str(source))}"]
-    words += [f"--arch {one.network.name}"] if arch else []
+    report.add("look", "opens as", f"{name}, after a conversion: as it is, rsmooth refuses it")
+    return ["--checkpoint", shlex.quote(str(out))]
+
+
+def _certify(report: Report, opened: list[str], sample: Sample, choice: Choice) -> None:
+    """The command that certifies."""
+    words = ["rsmooth certify", *opened]
     words += [] if choice.normalization == "stored" else [f"--normalize {choice.normalization}"]
     words += [f"--sigma {choice.sigma:g}", sample.options]
     words += [f"--skip {skip}"] if (skip := -(-sample.images // _CERTIFIED)) > 1 else []
-    stem = Path(str(source)).name.split(".")[0]
+    stem = Path(shlex.split(opened[1])[0]).name.split(".")[0]
     words.append(f"--out {shlex.quote(f'{stem}-{choice.sigma:g}.jsonl')}")
     report.commands.append(" ".join(word for word in words if word))
-    report.add(
-        "ok",
-        "opens as",
-        f"{one.network.name}, normalisation {choice.normalization}, sigma {choice.sigma:g}"
-        + (
-            ""
-            if len(report.commands) == 1
-            else "; after a conversion, since it does not open as it is"
-        ),
-        opens=len(report.commands) == 1,
-    )
 
 
-def _arch_needed(path: Path, one: Entry) -> tuple[bool, Path | None]:
-    """Whether the command needs an architecture; the file, or None where it must be converted."""
+def _arch_needed(path: Path, one: Entry) -> tuple[bool, bool]:
+    """Whether an architecture has to be given, and whether the file opens as this network."""
     assert one.network is not None
     for arch in (None, one.network.name):
         try:
@@ -377,8 +373,8 @@ def _arch_needed(path: Path, one: Entry) -> tuple[bool, Path | None]:
         except (ValueError, LookupError):
             continue
         if _same(model, one):
-            return arch is not None, path
-    return False, None
+            return arch is not None, True
+    return False, False
 
 
 def _normalize_of(one: Entry) -> Normalization:

@@ -118,7 +118,7 @@ def _rows(report: Report, survey: Survey) -> None:
 
 
 def _images(report: Report, columns: dict[str, NDArray[np.float64]]) -> None:
-    idx = columns["idx"].astype(np.int64)
+    idx, label = (columns[name].astype(np.int64) for name in ("idx", "label"))
     words, missing = subset(idx)
     twice, short = doubled(idx), unfinished(idx)
     gaps = f"; {len(missing):,} lack: {listed(missing)}" if missing else ""
@@ -128,7 +128,7 @@ def _images(report: Report, columns: dict[str, NDArray[np.float64]]) -> None:
     report.add(
         "wrong" if twice else "look" if missing or short or order else "ok",
         "images",
-        f"{len(idx):,} rows: {words}{gaps}{again}{ends}{order}; {classes(columns['label'].astype(np.int64))}",
+        f"{len(idx):,} rows: {words}{gaps}{again}{ends}{order}; {classes(label)}",
         subset=words,
         missing=missing,
         doubled=twice,

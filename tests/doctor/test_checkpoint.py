@@ -77,6 +77,7 @@ def test_the_printed_command_certifies(
     assert facts["opens"] == (layout not in CONVERTED)
     assert len(report.commands) == (2 if layout in CONVERTED else 1)
     assert not report.marked("wrong")
+    assert len(report.tables) == 2
     for command in report.commands:
         words = shlex.split(command)
         assert words[0] == "rsmooth"
@@ -208,6 +209,11 @@ def test_without_images_it_says_how_to_give_them(tmp_path: Path) -> None:
     report = examine(path)
     assert report.commands == [f"rsmooth doctor {path} --dataset cifar10"]
     assert "no images were given" in marked(report, "look")["trial"]
+
+
+def test_what_has_to_be_converted_is_said_without_images(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pth", [MODELS.create("resnet8")[1].state_dict()])
+    assert examine(path).commands[0] == f"rsmooth doctor {path} --convert a-plain.pth"
 
 
 def test_an_entry_by_name(tmp_path: Path) -> None:
