@@ -107,7 +107,8 @@ def test_a_whole_module(tmp_path: Path) -> None:
     assert report.kind == "a whole pickled module of class torch.nn.modules.container.Sequential"
     assert report.facts["architecture"] == "small-cnn"
     assert report.facts["prefix"] == "1."
-    assert [each.topic for each in report.marked("look")] == ["pickle", "dropout", "trial"]
+    topics = [each.topic for each in report.marked("look")]
+    assert topics == ["pickle", "dropout", "opens as", "trial"]
 
 
 def marked(report: Report, mark: Any) -> dict[str, str]:
