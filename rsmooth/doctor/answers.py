@@ -15,6 +15,7 @@ from rsmooth.doctor.trial import LEVEL, above_chance
 
 Answers = NDArray[np.int64]
 _CLOSE = 1e-4
+_NEARLY = 0.4  # of the images have to fit a permutation, before it is called one
 
 
 def form(logits: Tensor) -> Finding | None:
@@ -40,7 +41,8 @@ def permutation(answers: Answers, labels: Answers, num_classes: int) -> list[int
         permutation(np.array([1, 0, 1, 0]), np.array([0, 1, 0, 1]), 2)      # [1, 0], given enough
 
     The matching that fits most images is found on one half of the images and tested on the other.
-    None too where nothing is shown.
+    None too where nothing is shown, and where the answers are nearly those of no permutation: the
+    guesses of an untrained network also follow the images a little.
     """
     if len(answers) < 2 * num_classes or max(answers.max(), labels.max()) >= num_classes:
         return None
@@ -50,7 +52,8 @@ def permutation(answers: Answers, labels: Answers, num_classes: int) -> list[int
     right = answers == labels
     matched = np.asarray(found)[labels[halves[1]]] == answers[halves[1]]
     plain = right[halves[1]]
-    better = matched.sum() > plain.sum() and above_chance(matched, 1 / num_classes)
+    better = matched.mean() >= _NEARLY and matched.sum() > plain.sum()
+    better = better and above_chance(matched, 1 / num_classes)
     wins, losses = int((matched & ~plain).sum()), int((plain & ~matched).sum())
     if not better or stats.binomtest(wins, max(wins + losses, 1)).pvalue >= LEVEL:
         return None

@@ -290,7 +290,7 @@ def _answers(
     matching: list[int] | None,
 ) -> None:
     """Permuted labels, one answer to everything, and the form of the outputs."""
-    best = max(trial.answers, key=lambda s: trial.accuracy(*s))
+    best = trial.best()
     if matching is not None:
         report.add(
             "wrong",

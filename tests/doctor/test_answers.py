@@ -46,9 +46,14 @@ def test_no_permutation_where_none_is() -> None:
 
 
 def test_guessing_is_rarely_called_a_permutation() -> None:
-    """The error level is 1 %: of 200 tries more than 8 happen with probability 2e-4."""
+    """40 % of 50 images by guesses among five: probability 1e-3 each; 3 of 200 with 1e-3."""
     found = [permutation(RNG.integers(0, 5, 100), LABELS[:100], 5) for _ in range(200)]
-    assert sum(each is not None for each in found) <= 8
+    assert sum(each is not None for each in found) <= 2
+
+
+def test_answers_that_follow_the_labels_a_little_are_no_permutation() -> None:
+    weak = np.where(RNG.random(200) < 0.1, (LABELS + 1) % 5, 0)
+    assert permutation(weak, LABELS, 5) is None
 
 
 def test_permutations_in_words() -> None:

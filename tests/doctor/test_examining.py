@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+import pytest
 
 import rsmooth.doctor as doctor
 
@@ -23,3 +26,10 @@ def test_a_file_and_its_module_are_judged_alike(tmp_path: Path) -> None:
 
 def test_public_names() -> None:
     assert set(doctor.__all__) == {"Finding", "Report", "examine", "examine_model"}
+
+
+def test_the_blocks_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "doctor.md"
+    [block] = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    exec(block, {})
+    assert capsys.readouterr().out.endswith("['batch norm', 'accuracy']\n")
