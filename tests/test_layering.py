@@ -39,6 +39,7 @@ ALLOWED = {
     "certify.proof": PROOF,
     "evaluate": PROOF | SMOOTHED | {"bounds", "data", "certify", "attacks", "evaluate"},
     "report": PROOF | {"report"},
+    "doctor": PROOF | SMOOTHED | {"config.folder", "data", "doctor"},
 }
 ON_TOP = {"__main__", "benchmarks", "cli", "testing"}
 NO_TORCH = (

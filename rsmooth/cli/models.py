@@ -46,10 +46,11 @@ def load_published(
 ) -> SmoothedClassifier:
     """A published checkpoint, smoothed with Gaussian noise of ``sigma`` or with ``noise``."""
     from rsmooth.models.foreign import load_checkpoint
+    from rsmooth.models.normalize import constants_of
     from rsmooth.smoothed import SmoothedClassifier
 
     target, drawn = pick_device(device), build_noise(sigma, noise)
-    base = load_checkpoint(checkpoint, normalize=normalize, arch=arch)
+    base = load_checkpoint(checkpoint, normalize=constants_of(normalize), arch=arch)
     assert base.architecture is not None
     classes = base.architecture["options"]["num_classes"]
     g = SmoothedClassifier(base, noise=drawn, num_classes=classes).to(target).eval()

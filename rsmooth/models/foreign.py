@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ from rsmooth.models.layouts import (
 )
 from rsmooth.models.natures import ZIPPED
 from rsmooth.models.normalize import NORMALIZATIONS, Classifier, Normalization
+from rsmooth.models.recognise import options_of_shapes, translated
 from rsmooth.plumbing.errors import remedy
 from rsmooth.registry import MODELS
 
@@ -45,7 +47,8 @@ def load_checkpoint(
 
     normalize: a name of NORMALIZATIONS, (mean, std), (mean,) or None. It has to be given where the
         file does not hold the constants. Where it does, both must agree.
-    arch: a published or registered name, where the file names none or another.
+    arch: a published or registered name, where the file names none or another. Its options
+        (classes, width, depth, image size) follow from the shapes of the weights.
     num_classes: checked against the file.
 
     Cohen et al. 2019 (arXiv:1902.02918) and Salman et al. 2019 (arXiv:1906.04584) publish a dict of
@@ -59,10 +62,12 @@ def load_checkpoint(
     source = str(path)
     layout = read_layout(_foreign(safe_load(path), source), source)
     name = _registered_name(arch or layout.arch, source)
-    weights, rest = weights_of(layout.weights, _network(name).state_dict(), source)
+    named = translated(name, layout.weights)
+    sizes = options_of_shapes(name, named)
+    weights, rest = weights_of(named, _network(name, sizes or {}).state_dict(), source)
     found = constants_among(rest, source) or _named_constants(layout.constants)
     options: dict[str, Any] = {
-        **_sizes(name, weights, source),
+        **(_telling(name, sizes) if sizes else _sizes(name, weights, source)),
         "normalize": agreed(normalize, found, source),
     }
     if options["normalize"] == "unknown":
@@ -80,7 +85,10 @@ def load_checkpoint(
 
 
 def _ask_normalize(source: str) -> str:
-    option, own = remedy("normalize=", "--normalize "), remedy(", (mean, std) of your own,", "")
+    option, own = (
+        remedy("normalize=", "--normalize "),
+        remedy(", (mean, std) of your own,", ", MEANS:STDS of your own,"),
+    )
     return (
         f"expected normalize, got none; {source} does not hold the constants, so give "
         f'{option}"cifar10" (mean and std: models of Cohen et al., fine-tuned and self-trained '
@@ -103,9 +111,9 @@ def _foreign(content: object, source: str) -> object:
     return content
 
 
-def _network(name: str) -> nn.Module:
+def _network(name: str, sizes: Mapping[str, Any] | None = None) -> nn.Module:
     """The network of a registered model, without its normalisation."""
-    model: Any = MODELS.create(name, num_classes=10, normalize=None)
+    model: Any = MODELS.create(name, **{"num_classes": 10, **(sizes or {})}, normalize=None)
     if not isinstance(model, Classifier):
         raise ValueError(
             f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a "
@@ -119,6 +127,16 @@ def _named_constants(value: object) -> Normalization:
     if isinstance(value, str):
         return value if value in NORMALIZATIONS else None
     return tuple(value) if isinstance(value, (tuple, list)) and value else None
+
+
+def _telling(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that shapes tell, without those that are the usual ones anyway."""
+    usual = inspect.signature(MODELS.get(name)).parameters
+    return {
+        key: value
+        for key, value in sizes.items()
+        if key == "num_classes" or usual[key].default != value
+    }
 
 
 def _sizes(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -14,6 +15,8 @@ Normalization: TypeAlias = str | tuple[Constants] | tuple[Constants, Constants |
 
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+_NUMBER = re.compile(r"\d*\.?\d+")
 
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...] | None] | None] = {
     "none": None,
@@ -116,6 +119,21 @@ def normalization_layer(normalize: Normalization, in_channels: int) -> nn.Module
             f"{layer.channels}; give (mean, std) of your own, or in_channels that fits"
         )
     return layer
+
+
+def constants_of(text: str) -> Normalization:
+    """A normalisation as a command line names it: a name, or means, a colon and deviations.
+
+        constants_of("0.485,0.456,0.406:0.229,0.224,0.225")     # ((0.485, ...), (0.229, ...))
+        constants_of("0.5")                                     # ((0.5,),): the mean alone
+
+    Anything that is no such numbers is taken for a name.
+    """
+    sides = [[part.strip() for part in side.split(",")] for side in text.split(":")]
+    if len(sides) > 2 or not all(_NUMBER.fullmatch(part) for side in sides for part in side):
+        return text
+    numbers = [tuple(float(part) for part in side) for side in sides]
+    return (numbers[0],) if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
 def _per_channel(values: Constants, name: str) -> Tensor:

@@ -1,12 +1,15 @@
 """The CIFAR ResNets of 6n + 2 layers, as in the published checkpoints.
 
 He et al. 2015 (arXiv:1512.03385), section 4.2. Where the shape changes, the shortcut of the
-checkpoints is a 1x1 convolution with batch norm, and not padding.
+checkpoints for randomized smoothing is a 1x1 convolution with batch norm (option B of section
+4.1). That of the paper, and of many networks that were trained without noise, is padding (option
+A).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal, get_args
 
 from torch import Tensor, nn
 
@@ -14,11 +17,28 @@ from rsmooth.models.normalize import Classifier, Normalization
 from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.registry import MODELS
 
+Shortcut = Literal["convolution", "padding"]
+"""Where the shape changes: a 1x1 convolution with batch norm, or every other pixel and zeros."""
+
+
+class _Padding(nn.Module):
+    """Every other pixel, and channels of zeros on both sides: no parameters."""
+
+    def __init__(self, stride: int, channels: int) -> None:
+        super().__init__()
+        self.stride, self.before, self.after = stride, channels // 2, channels - channels // 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        kept = x[:, :, :: self.stride, :: self.stride]
+        return nn.functional.pad(kept, (0, 0, 0, 0, self.before, self.after))
+
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch norm and a shortcut; ReLU after the sum."""
 
-    def __init__(self, in_width: int, width: int, stride: int) -> None:
+    def __init__(
+        self, in_width: int, width: int, stride: int, shortcut: Shortcut = "convolution"
+    ) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(in_width, width, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -26,9 +46,11 @@ class BasicBlock(nn.Module):
         self.bn2 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.downsample: nn.Module | None = None
-        if stride != 1 or in_width != width:
-            shortcut = nn.Conv2d(in_width, width, 1, stride=stride, bias=False)
-            self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(width))
+        if (stride != 1 or in_width != width) and shortcut == "padding":
+            self.downsample = _Padding(stride, width - in_width)
+        elif stride != 1 or in_width != width:
+            convolution = nn.Conv2d(in_width, width, 1, stride=stride, bias=False)
+            self.downsample = nn.Sequential(convolution, nn.BatchNorm2d(width))
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -42,24 +64,35 @@ class CifarResNet(nn.Module):
 
         net = CifarResNet(20, num_classes=10)
 
-    depth: 6n + 2 for n blocks per stage; ValueError otherwise.
+    depth: 6n + 2 for n blocks per stage; ValueError otherwise. shortcut: "convolution" or
+        "padding".
 
     Three stages of basic blocks with widths 16, 32, 64 and strides 1, 2, 2; then global mean and a
     linear layer. Made for images of 32x32; any size from 4x4 on works.
     """
 
-    def __init__(self, depth: int, num_classes: int = 10, in_channels: int = 3) -> None:
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int = 10,
+        in_channels: int = 3,
+        shortcut: Shortcut = "convolution",
+    ) -> None:
         super().__init__()
         check_sizes(depth=depth, num_classes=num_classes, in_channels=in_channels)
         blocks, rest = divmod(depth - 2, 6)
         if rest or blocks < 1:
             raise ValueError(f"expected a depth of 6n + 2 (8, 14, 20, ..., 110), got {depth}")
+        if shortcut not in get_args(Shortcut):
+            raise ValueError(
+                f"expected shortcut to be one of {', '.join(get_args(Shortcut))}, got {shortcut!r}"
+            )
         self.conv1 = nn.Conv2d(in_channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
         self.relu = nn.ReLU(inplace=True)
-        self.layer1 = _stage(16, 16, blocks, stride=1)
-        self.layer2 = _stage(16, 32, blocks, stride=2)
-        self.layer3 = _stage(32, 64, blocks, stride=2)
+        self.layer1 = _stage(16, 16, blocks, 1, shortcut)
+        self.layer2 = _stage(16, 32, blocks, 2, shortcut)
+        self.layer3 = _stage(32, 64, blocks, 2, shortcut)
         self.avgpool = nn.AdaptiveAvgPool2d(1)
         self.fc = nn.Linear(64, num_classes)
         initialise_convolutions(self)
@@ -77,15 +110,18 @@ def initialise_convolutions(module: nn.Module) -> None:
     He et al. 2015 (arXiv:1502.01852), eq. 14.
     """
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        # On the meta device there are no numbers, and to draw none loads torch's compiler.
+        if isinstance(layer, nn.Conv2d) and not layer.weight.is_meta:
             fan_out = (
                 layer.out_channels * layer.kernel_size[0] * layer.kernel_size[1] // layer.groups
             )
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
 
 
-def _stage(in_width: int, width: int, blocks: int, stride: int) -> nn.Sequential:
-    first = BasicBlock(in_width, width, stride)
+def _stage(
+    in_width: int, width: int, blocks: int, stride: int, shortcut: Shortcut
+) -> nn.Sequential:
+    first = BasicBlock(in_width, width, stride, shortcut)
     return nn.Sequential(first, *(BasicBlock(width, width, 1) for _ in range(blocks - 1)))
 
 
@@ -128,3 +164,25 @@ def resnet110(
     Published checkpoints call it cifar_resnet110.
     """
     return Classifier(CifarResNet(110, num_classes, in_channels), normalize, in_channels)
+
+
+@MODELS.register("cifar-resnet")
+def cifar_resnet(
+    num_classes: int = 10,
+    normalize: Normalization = None,
+    in_channels: int = 3,
+    depth: int = 56,
+    shortcut: Shortcut = "convolution",
+) -> Classifier:
+    """CIFAR ResNet of any depth, with convolutions or padding where the shape changes.
+
+        base = MODELS.create("cifar-resnet", depth=56, shortcut="padding", normalize="imagenet")
+
+    num_classes: logits per image. normalize: as in ``Classifier``. in_channels: of the images.
+    depth: 6n + 2 for n blocks per stage, such as 20, 32, 44, 56 or 110; ValueError otherwise.
+    shortcut: "convolution", which is option B of the paper, or "padding", option A.
+
+    Padding is refused by deterministic bounds, which do not know it.
+    """
+    net = CifarResNet(depth, num_classes, in_channels, shortcut)
+    return Classifier(net, normalize, in_channels)

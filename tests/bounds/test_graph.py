@@ -13,7 +13,13 @@ SMALL = {"resnet9": {"width": 8}, "mlp": {"image_size": 16}, "patch-cnn": {"widt
 SIZE = {"wk-small": 32, "wk-large": 32, "wk-resnet": 32, "cnn7": 32, "cnn7-bn": 32, "dm-large": 32}
 OWN = sorted(
     set(MODELS.own_names())
-    - {"resnet50", "resnet110", "resnet20", "wrn-28-10"}  # of the kinds of layers of smaller ones
+    - {
+        "resnet50",
+        "resnet110",
+        "resnet20",
+        "cifar-resnet",
+        "wrn-28-10",
+    }  # of the kinds of layers of smaller ones
     - {"denoised", "ensemble"}  # made of other models
 )
 

@@ -12,6 +12,7 @@ SMALL = {
     "resnet110": {"in_channels": 1},
     "mlp": {"in_channels": 1, "image_size": 16},
     "resnet50": {},
+    "cifar-resnet": {"in_channels": 1, "depth": 8},
     "resnet9": {"in_channels": 1, "width": 8},
     "wrn-28-10": {"in_channels": 1, "depth": 10, "widen": 1},
     **{

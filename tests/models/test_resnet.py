@@ -90,3 +90,27 @@ def test_each_option_changes_the_model(name, option, value):
         [p.shape for p in MODELS.create(name, **o).parameters()] for o in ({}, {option: value})
     ]
     assert sizes[0] != sizes[1]
+
+
+def test_padding_keeps_every_other_pixel_between_zeros():
+    block = CifarResNet(8, shortcut="padding").layer2[0]
+    x = torch.rand(2, 16, 6, 6)
+    kept = block.downsample(x)
+    assert kept.shape == (2, 32, 3, 3)
+    assert torch.equal(kept[:, 8:24], x[:, :, ::2, ::2])
+    assert not kept[:, :8].any()
+    assert not kept[:, 24:].any()
+
+
+def test_a_resnet_of_any_depth_equals_the_named_one():
+    torch.manual_seed(0)
+    named = MODELS.create("resnet20")
+    torch.manual_seed(0)
+    general = MODELS.create("cifar-resnet", depth=20)
+    x = torch.rand(2, 3, 32, 32)
+    assert torch.equal(named.eval()(x), general.eval()(x))
+
+
+def test_an_unknown_shortcut_is_refused():
+    with pytest.raises(ValueError, match="one of convolution, padding, got 'none'"):
+        CifarResNet(8, shortcut="none")
