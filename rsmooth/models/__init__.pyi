@@ -17,6 +17,7 @@ from .folding import fold_batchnorm as fold_batchnorm
 from .folding import refold as refold
 from .foreign import load_checkpoint as load_checkpoint
 from .head import replace_head as replace_head
+from .hf_networks import hf_model as hf_model
 from .imagenet import resnet50 as resnet50
 from .initial import initialise_for_intervals as initialise_for_intervals
 from .normalize import NORMALIZATIONS as NORMALIZATIONS
@@ -33,5 +34,7 @@ from .shipped import model_card as model_card
 from .shipped import shipped_names as shipped_names
 from .small import mlp as mlp
 from .small import small_cnn as small_cnn
+from .timm_networks import timm_model as timm_model
+from .torchvision_networks import torchvision_model as torchvision_model
 from .wide import resnet9 as resnet9
 from .wrn import wrn_28_10 as wrn_28_10

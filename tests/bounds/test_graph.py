@@ -15,6 +15,7 @@ OWN = sorted(
     set(MODELS.own_names())
     - {"resnet50", "resnet110", "resnet20", "wrn-28-10"}  # of the kinds of layers of smaller ones
     - {"denoised", "ensemble"}  # made of other models
+    - {"timm", "torchvision", "hf"}  # of other libraries
 )
 
 
