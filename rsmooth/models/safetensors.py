@@ -47,6 +47,11 @@ def write_tensors(
 
     content: what JSON can hold; TypeError for anything else.
     """
+    replace_file(path, tensor_bytes(state_dict, content))
+
+
+def tensor_bytes(state_dict: Mapping[str, Tensor], content: Mapping[str, Any]) -> bytes:
+    """What ``write_tensors`` writes."""
     from safetensors.torch import save  # only who needs such files needs the package
 
     # Copies, since the format refuses tensors that share memory, such as those of tied layers.
@@ -56,7 +61,8 @@ def write_tensors(
     }
     text = json.dumps(dict(content), sort_keys=True)
     # One entry: several come in an order that differs from call to call, and so would the bytes.
-    replace_file(path, save(tensors, metadata={ENTRY: text}))
+    made: bytes = save(tensors, metadata={ENTRY: text})
+    return made
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
