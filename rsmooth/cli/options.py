@@ -50,7 +50,7 @@ class ModelOptions(RunOptions):
     checkpoint: a published checkpoint.pth.tar, in place of a run folder
     arch: architecture of the checkpoint, where the file names none (see rsmooth list models)
     normalize: normalisation of the checkpoint, where the file does not hold it: cifar10,
-        cifar10-center, imagenet, imagenet-center or none
+        cifar10-center, imagenet, imagenet-center, none, or the name of another data set
     sigma: standard deviation of the Gaussian noise that smooths the checkpoint
     noise: other noise that smooths the checkpoint, e.g. uniform with --noise.half_width 0.5 (see
         rsmooth list noises)

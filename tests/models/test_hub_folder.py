@@ -1,4 +1,4 @@
-"""A classifier as a folder for the Hub: it comes back as it was, and what was changed is refused."""
+"""A classifier as a folder for the Hub: it comes back as it was; what was changed is refused."""
 
 from __future__ import annotations
 
