@@ -102,11 +102,16 @@ def check_data(data: object) -> None:
 
     check_data(splits.test)
     """
-    if not all(hasattr(data, name) for name in ("batch", "subset", "labels", "index")):
+    if not is_data(data):
         raise TypeError(
             f"expected ImageData or FolderData, got {type(data).__name__}; convert arrays and data "
             "sets with rsmooth.data.as_image_data(data, num_classes=10)"
         )
+
+
+def is_data(data: object) -> bool:
+    """Whether it has what ImageData and FolderData have."""
+    return all(hasattr(data, name) for name in ("batch", "subset", "labels", "index"))
 
 
 def check_labels_and_index(

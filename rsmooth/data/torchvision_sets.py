@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,20 +174,19 @@ def _splits(
 
     made, names = {}, None
     for split in ("train", "test"):
-        images, labels, names = opened(
-            lambda split=split: read(datasets, split), title, files, archive, root
-        )
+        images, labels, names = opened(partial(read, datasets, split), title, files, archive, root)
         index = torch.arange(len(labels))
         made[split] = ImageData(
             images.contiguous(), labels, index, 10, name, split, layout="channels_first"
         )
+    channels, height, width = made["train"].images.shape[1:]
     train, held_out = carve_validation(made["train"], validation, seed)
     return DataSplits(
         train,
         held_out,
         made["test"],
         10,
-        tuple(train.images.shape[1:]),
+        (channels, height, width),
         augment=augment,
         normalize=name,
         class_names=None if names is None else tuple(names),

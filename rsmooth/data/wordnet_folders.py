@@ -10,6 +10,7 @@ import torch
 
 from rsmooth.data.class_folders import folder
 from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.registry import DATASETS
 
@@ -38,12 +39,16 @@ def imagenet(
             f"expected the {IMAGENET_CLASSES} classes of ImageNet in {root}, got "
             f"{splits.num_classes}; use the data set 'folder' for a part of them"
         )
-    named = {
-        name: None if split is None else replace(split, name="imagenet")
-        for name in ("train", "validation", "test")
-        for split in [getattr(splits, name)]
-    }
-    return replace(splits, **named)
+    return replace(
+        splits,
+        train=_named(splits.train),
+        validation=_named(splits.validation),
+        test=_named(splits.test),
+    )
+
+
+def _named(split: ImageData | FolderData | None) -> ImageData | FolderData | None:
+    return None if split is None else replace(split, name="imagenet")
 
 
 @DATASETS.register("tiny-imagenet")
