@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from rsmooth._version import __version__
 from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
+from rsmooth.models.functions import NO_HASH, Function, FunctionClassifier, function_of
 from rsmooth.models.hashing import is_base_hash
 from rsmooth.models.hub_card import FORMAT
 from rsmooth.models.hub_folder import read_folder, write_folder
@@ -82,6 +83,33 @@ class SmoothedClassifier(nn.Module):
                 f"expected Gaussian noise where sigma is asked for, got {self.noise}; read g.noise"
             )
         return self.noise.sigma
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Function,
+        sigma: float | None = None,
+        num_classes: int | None = None,
+        *,
+        noise: NoiseDistribution | None = None,
+        name: str | None = None,
+        sha256: str = NO_HASH,
+    ) -> SmoothedClassifier:
+        """The smoothed classifier of a function of numpy arrays, of whatever framework.
+
+            g = SmoothedClassifier.from_function(answer, sigma=0.25, num_classes=10)
+            certify(g, x, n=10_000)
+
+        function: images (B, C, H, W), float32 -> classes (B,) or scores (B, K); it, name and sha256
+            are those of ``rsmooth.models.FunctionClassifier``.
+
+        It can be certified, and asked for predictions; not attacked by gradients, trained or saved.
+        Errors are those of the class.
+        """
+        if num_classes is None:
+            raise ValueError("expected num_classes >= 2, got None")
+        base = FunctionClassifier(function, num_classes, name=name, sha256=sha256)
+        return cls(base, sigma, num_classes, noise=noise).eval()
 
     def around(self, base: nn.Module) -> SmoothedClassifier:
         """The smoothed classifier of another base, otherwise like this one."""
@@ -216,6 +244,12 @@ class SmoothedClassifier(nn.Module):
         certificates of another classifier, and for a folder with such files of others.
         """
         architecture = getattr(self.base, "architecture", None)
+        function = function_of(self.base)
+        if function is not None:
+            raise ValueError(
+                f"expected a base classifier with weights to save, got the function "
+                f"{function.name}; keep what makes it, and wrap it again"
+            )
         if architecture is None:
             raise ValueError(
                 "expected a base classifier from MODELS.create (it notes name and options), got "

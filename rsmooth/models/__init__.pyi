@@ -16,6 +16,7 @@ from .ensemble import Ensemble as Ensemble
 from .folding import fold_batchnorm as fold_batchnorm
 from .folding import refold as refold
 from .foreign import load_checkpoint as load_checkpoint
+from .functions import FunctionClassifier as FunctionClassifier
 from .head import replace_head as replace_head
 from .hf_networks import hf_model as hf_model
 from .imagenet import resnet50 as resnet50

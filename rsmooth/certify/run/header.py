@@ -10,6 +10,7 @@ from typing import Any
 from rsmooth._version import __version__
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.models.functions import function_of
 from rsmooth.models.hashing import base_hash, is_base_hash
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
@@ -56,8 +57,17 @@ def run_header(
 
 
 def model_section(g: SmoothedClassifier) -> dict[str, Any]:
-    """The hash, the architecture and the file of a model, for the header."""
-    found = {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)}
+    """The hash, the architecture and the file of a model, for the header.
+
+    Of a function in place of a network, its name and the hash that its user stated.
+    """
+    found: dict[str, Any] = {
+        "hash": model_hash(g),
+        "architecture": getattr(g.base, "architecture", None),
+    }
+    function = function_of(g.base)
+    if function is not None:
+        found["function"] = function.record()
     origin = getattr(g.base, "origin", None)
     return found if origin is None else {**found, "file": origin}
 
