@@ -25,6 +25,9 @@ from .normalize import NORMALIZATIONS as NORMALIZATIONS
 from .normalize import Classifier as Classifier
 from .normalize import Normalization as Normalization
 from .normalize import Normalize as Normalize
+from .onnx_files import OnnxFunction as OnnxFunction
+from .onnx_files import export_onnx as export_onnx
+from .onnx_files import load_onnx as load_onnx
 from .patch import patch_cnn as patch_cnn
 from .pretrained import load_model as load_model
 from .resnet import CifarResNet as CifarResNet
