@@ -51,7 +51,8 @@ class FunctionClassifier(nn.Module):
             )
         self.function = function
         self.num_classes = num_classes
-        self.name = name or getattr(function, "__qualname__", type(function).__qualname__)
+        own: str = getattr(function, "__qualname__", type(function).__qualname__)
+        self.name: str = name or own
         self.sha256 = sha256
 
     def record(self) -> dict[str, str]:

@@ -216,8 +216,8 @@ def _read_card(file: Path) -> dict[str, Any]:
     if not file.is_file() or not path.is_file():
         raise ValueError(
             f"expected {file} and its card {path}, got no such "
-            f"{'card' if file.is_file() else 'file'}; of a graph of others make OnnxFunction(content), and smooth it with "
-            "SmoothedClassifier.from_function"
+            f"{'card' if file.is_file() else 'file'}; of a graph of others make "
+            "OnnxFunction(content), and smooth it with SmoothedClassifier.from_function"
         )
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
