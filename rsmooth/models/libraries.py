@@ -43,12 +43,13 @@ def check_options(num_classes: int | None, in_channels: int | None, image_size: 
     check_sizes(**{name: size for name, size in sizes.items() if size is not None})
 
 
-def check_known(
-    library: str, model: str, known: Sequence[str], *, pretrained: bool = False
-) -> None:
+def check_known(library: str, model: str, known: Sequence[str]) -> None:
     """ValueError, with the close matches, for a name that the library does not have."""
-    if ":" in model and pretrained:  # a place, such as hf-hub:..., that the library looks up
-        return
+    if ":" in model:  # a place, such as hf-hub:..., whose options a file could not hold
+        raise ValueError(
+            f"expected the plain name of a network of {library}, got {model!r}; build it with "
+            "timm.create_model, and register a function that does so: @MODELS.register('name')"
+        )
     if model.split(".")[0] not in known or (library == "torchvision" and model not in known):
         close = difflib.get_close_matches(model, known, n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see its list_models"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
+import tempfile
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -166,7 +166,6 @@ def _plain(g: SmoothedClassifier) -> nn.Module:
 
 def _graph(base: nn.Module, shape: tuple[int, ...]) -> bytes:
     """The ONNX graph of a network for any number of images of this shape."""
-    content = io.BytesIO()
     images = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
     try:
         # Its own notes on deprecations are for torch's authors.
@@ -181,14 +180,15 @@ def _graph(base: nn.Module, shape: tuple[int, ...]) -> bytes:
                 dynamo=True,
                 verbose=False,
             )
-            program.save(content, external_data=False)
+            with tempfile.TemporaryDirectory() as folder:
+                program.save(os.path.join(folder, _FILE), external_data=False)
+                return Path(folder, _FILE).read_bytes()
     except Exception as error:  # of torch.export, of the exporter, of a forward that branches
+        said = (str(error).strip() or "no reason").splitlines()[0][:300]
         raise ValueError(
             f"expected a network that torch.onnx exports, got {type(base).__name__} "
-            f"({type(error).__name__}: {str(error).strip().splitlines()[0][:300]}); certify it as "
-            "it is, or export it by hand and use SmoothedClassifier.from_function"
+            f"({type(error).__name__}: {said}); certify it as it is, or export it by hand and use SmoothedClassifier.from_function"
         ) from error
-    return content.getvalue()
 
 
 def _compare(graph: bytes, base: nn.Module, shape: tuple[int, ...], num_classes: int) -> bool:

@@ -54,7 +54,7 @@ def timm_model(
             f"expected options of the network alone, got {', '.join(found)}; load weights of your "
             "own with rsmooth.models.load_weights(base[1], state_dict, source=FILE)"
         )
-    check_known("timm", model, timm.list_models(), pretrained=pretrained)
+    check_known("timm", model, timm.list_models())
     given = dict(options)
     if num_classes is not None:
         given["num_classes"] = num_classes

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from rsmooth.data import as_image_data
 from rsmooth.data.convert import as_training_data
@@ -79,6 +79,7 @@ def test_random_transforms_are_noticed_whatever_they_draw_from(source: str) -> N
     with pytest.raises(ValueError, match="same images at every reading, got others for item"):
         as_image_data(Items(FLIPS[source]))
     assert isinstance(as_training_data(Items(FLIPS[source]), 3), ItemData)
+    assert isinstance(as_training_data(DataLoader(Items(FLIPS[source])), 3), ItemData)
 
 
 def test_what_does_not_change_stays_in_memory_after_a_bounded_number_of_readings() -> None:

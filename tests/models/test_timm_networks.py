@@ -75,7 +75,10 @@ def test_certificates_are_those_of_the_wrapped_network() -> None:
     ("options", "words"),
     [
         ({"model": "resnet81"}, "expected a network of timm, got 'resnet81'; did you mean"),
-        ({"model": "hf-hub:a/b"}, "expected a network of timm"),
+        (
+            {"model": "hf-hub:a/b", "pretrained": True},
+            "expected the plain name of a network of timm",
+        ),
         ({"model": "test_resnet", "depth": 3}, "expected options that timm takes for"),
         ({"model": "test_resnet", "checkpoint_path": "x"}, r"rsmooth\.models\.load_weights"),
         ({"model": "test_resnet", "num_classes": 0}, "num_classes >= 1"),
