@@ -187,7 +187,8 @@ def _graph(base: nn.Module, shape: tuple[int, ...]) -> bytes:
         said = (str(error).strip() or "no reason").splitlines()[0][:300]
         raise ValueError(
             f"expected a network that torch.onnx exports, got {type(base).__name__} "
-            f"({type(error).__name__}: {said}); certify it as it is, or export it by hand and use SmoothedClassifier.from_function"
+            f"({type(error).__name__}: {said}); certify it as it is, or export it by "
+            "hand and use SmoothedClassifier.from_function"
         ) from error
 
 
