@@ -10,6 +10,7 @@ import numpy as np
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.metrics import certified_accuracy, certified_radii
+from rsmooth.records.noise import float_noise
 from rsmooth.smoothed import SmoothedClassifier
 
 
@@ -42,6 +43,7 @@ def certified_card(
     return {
         "dataset": {key: made["dataset"][key] for key in ("name", "split", "images")},
         "statement": log.statement.record(),
+        **({"float_noise": True} if float_noise(made) else {}),
         **{key: made[key] for key in ("mode", "n0", "n", "alpha", "seed") if key in made},
         "numerics": {key: made["numerics"][key] for key in ("dtype", "device", "torch")},
         "model_hash": found,

@@ -114,6 +114,9 @@ Nothing has been certified on this card.
 """
 
 
+_FLOAT = "\nThe noise is in floating point, whose rounding can break these certificates.\n"
+
+
 def _table(entry: Mapping[str, Any]) -> str:
     """What a record says of these weights, with what it states."""
     data, said = entry["dataset"], entry["statement"]
@@ -137,7 +140,7 @@ def _table(entry: Mapping[str, Any]) -> str:
     )
     return (
         f"{head}| radius | certified accuracy, % ± standard error |\n|---|---|\n{rows}{acr}\n"
-        f"{entry['abstained']} of the images are abstentions.\n"
+        f"{entry['abstained']} of the images are abstentions.\n{_FLOAT * ('float_noise' in entry)}"
     )
 
 

@@ -34,6 +34,9 @@ def test_a_card_has_the_numbers_of_the_record(log) -> None:
         [100 * share, 100 * (share * (1 - share) / 8) ** 0.5], abs=0.01
     )
     assert card["statement"]["norm"] == "l2"
+    assert "float_noise" not in card
+    made = {**log.provenance, "noise": {**log.provenance["noise"], "arithmetic": "float"}}
+    assert certified_card(replace(log, provenance=made), classifier())["float_noise"] is True
     assert card["abstained"] == (log.predict < 0).sum()
 
 

@@ -70,4 +70,6 @@ def test_the_readme_is_a_model_card() -> None:
     assert "| 0.25 | 50.00 ± 11.18 |" in body
     assert "Average certified radius 0.1234 ± 0.0456" in body
     assert "Nothing has been certified" not in body
+    assert "in floating point" not in body
+    assert "in floating point" in readme({**CARD, "certified": [{**ENTRY, "float_noise": True}]})
     assert "Nothing has been certified" in readme(CARD)
