@@ -204,6 +204,8 @@ def _arrays(data: Convertible) -> tuple[Tensor, Tensor]:
 
 def _way_out(data: object) -> str:
     """What to do with some things that are no data set of pairs."""
+    if hasattr(data, "train") and hasattr(data, "test"):
+        return "; give one of its splits, such as data.train"
     if isinstance(data, Mapping) and data:
         return f"; choose one of its entries, such as data[{next(iter(data))!r}]"
     if isinstance(data, (Tensor, np.ndarray)):

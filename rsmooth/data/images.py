@@ -103,10 +103,14 @@ def check_data(data: object) -> None:
     check_data(splits.test)
     """
     if not is_data(data):
-        raise TypeError(
-            f"expected ImageData or FolderData, got {type(data).__name__}; convert arrays and data "
-            "sets with rsmooth.data.as_image_data(data, num_classes=10)"
+        whole = hasattr(data, "train") and hasattr(data, "test")
+        way = (
+            "give one of its splits, such as data.test"
+            if whole
+            else "convert arrays and data sets with rsmooth.data.as_image_data(data, "
+            "num_classes=10)"
         )
+        raise TypeError(f"expected ImageData or FolderData, got {type(data).__name__}; {way}")
 
 
 def is_data(data: object) -> bool:

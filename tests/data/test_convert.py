@@ -114,6 +114,7 @@ class Stream(IterableDataset):
         (Pairs([]), "a map-style data set of such pairs that is not empty, got Pairs"),
         (Stream(), r"got Stream; read it into \(images, labels\) first"),
         (7, "got int"),
+        (load_dataset("digits"), r"got DataSplits; give one of its splits, such as data\.train"),
         ({"train": Pairs(PILLOW)}, r"got dict; choose one of its entries, such as data\['train'\]"),
         (np.zeros((2, 3, 4, 4)), r"got ndarray; give labels too: \(images, labels\)"),
     ],
