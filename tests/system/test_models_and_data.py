@@ -16,7 +16,9 @@ from rsmooth.registry import DATASETS, MODELS
 
 PAGE = Path(__file__).parents[2] / "docs" / "models-and-data.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(
+    r"^```(?:python|\{code-cell\} ipython3)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE
+)
 
 
 def lacking(code: str) -> list[str]:
