@@ -10,6 +10,13 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "rsmooth" / "_version.py").read_text(encoding="utf-8")
 )
 
+# What only some models need.
+EXTRAS = {
+    "timm": ["timm>=1.0"],
+    "hf": ["transformers>=4.49"],
+    "onnx": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
+}
+
 setup(
     name="rsmooth",
     version=VERSION.group(1) if VERSION else "0",
@@ -55,7 +62,11 @@ setup(
             "mpmath>=1.3",
             "python-flint>=0.6",
             "types-PyYAML",
+            # Light ones of the extras, so that their tests run.
+            *EXTRAS["timm"],
+            *EXTRAS["onnx"],
         ],
+        **EXTRAS,
         "docs": ["sphinx>=8", "myst-nb>=1.2", "furo", "sphinx-copybutton", "ipykernel"],
         "tensorboard": ["tensorboard"],
     },

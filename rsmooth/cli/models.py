@@ -22,6 +22,7 @@ def load_own(
 
     ValueError where there is none, or one that does not take images of this shape (C, H, W).
     """
+    from rsmooth.models.onnx_files import SUFFIX, load_onnx
     from rsmooth.smoothed import SmoothedClassifier
 
     if source is None:
@@ -30,7 +31,11 @@ def load_own(
             "of them"
         )
     target = pick_device(device)
-    g = SmoothedClassifier.load(model_path(source, weights), map_location=target)
+    path = model_path(source, weights)
+    if path.suffix == SUFFIX:
+        g = load_onnx(path)
+    else:
+        g = SmoothedClassifier.load(path, map_location=target)
     check_fits(g, shape)
     return g
 
@@ -65,7 +70,8 @@ def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
     """
     import torch
 
-    training, device = g.training, next(g.parameters()).device
+    training, parameter = g.training, next(g.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
     try:
         with torch.no_grad():
             g.eval().log_probs(torch.zeros(1, 1, *shape, device=device))

@@ -71,15 +71,16 @@ def folder(
     kept, held_out = splits.get("train"), None
     if kept is not None:
         kept, held_out = carve_validation(kept, validation, seed)
-    classes = len(next(iter(sources.values())).classes)
+    classes = tuple(next(iter(sources.values())).classes)
     return DataSplits(
         kept,
         held_out,
         splits.get("test"),
-        classes,
+        len(classes),
         (3, image_size, image_size),
         augment=False,
         normalize="imagenet",
+        class_names=classes,
     )
 
 

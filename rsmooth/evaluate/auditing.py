@@ -21,7 +21,7 @@ from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.certify.settings import Arithmetic, Precision
-from rsmooth.data.convert import to_unit
+from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
@@ -103,7 +103,7 @@ class Audit:
 
 def audit(
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     log: CertificationLog,
     *,
     factors: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5),
@@ -130,6 +130,7 @@ def audit(
     seed of the certificates.
     """
     _check(g, log, factors, seed, limit)
+    data = as_data(data, g.num_classes)
     check_images_of(log, data)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}

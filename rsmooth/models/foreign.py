@@ -113,7 +113,14 @@ def _foreign(content: object, source: str) -> object:
 
 def _network(name: str, sizes: Mapping[str, Any] | None = None) -> nn.Module:
     """The network of a registered model, without its normalisation."""
-    model: Any = MODELS.create(name, **{"num_classes": 10, **(sizes or {})}, normalize=None)
+    try:
+        model: Any = MODELS.create(name, **{"num_classes": 10, **(sizes or {})}, normalize=None)
+    except (TypeError, ValueError) as error:  # it needs other options, as libraries do
+        raise ValueError(
+            f"expected arch to name a network that needs no further options, got {name!r} "
+            f"({error}); build it with MODELS.create, and load the file: "
+            "rsmooth.models.load_weights(base[1], rsmooth.models.safe_load(FILE), source=FILE)"
+        ) from error
     if not isinstance(model, Classifier):
         raise ValueError(
             f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a "

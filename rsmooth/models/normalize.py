@@ -24,6 +24,13 @@ NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...] | None] | N
     "cifar10-center": (CIFAR10_MEAN, None),
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "imagenet-center": (IMAGENET_MEAN, None),
+    # Mean and std of the pixels of the training images, as they are in wide use.
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashion-mnist": ((0.2860,), (0.3530,)),
+    "svhn": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
+    "tiny-imagenet": ((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)),
 }
 
 

@@ -21,6 +21,7 @@ OWN = sorted(
         "wrn-28-10",
     }  # of the kinds of layers of smaller ones
     - {"denoised", "ensemble"}  # made of other models
+    - {"timm", "torchvision", "hf"}  # of other libraries
 )
 
 

@@ -23,8 +23,9 @@ SMALL = {
 }
 
 
-# Models made of others have tests of their own.
-OWN = [name for name in MODELS.own_names() if name not in ("denoised", "ensemble")]
+# Models made of others, and networks of other libraries, have tests of their own.
+OTHERS = {"denoised", "ensemble", "timm", "torchvision", "hf"}
+OWN = [name for name in MODELS.own_names() if name not in OTHERS]
 
 
 def build(name, **options):

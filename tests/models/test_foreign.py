@@ -144,3 +144,12 @@ def test_an_earlier_journal_of_such_a_file_continues(net: nn.Module, tmp_path: P
 
 def test_the_package_gives_the_same_function() -> None:
     assert load_checkpoint is defined
+
+
+@pytest.mark.parametrize("arch", ["timm", "torchvision", "hf", "ensemble"])
+def test_an_arch_that_needs_more_options_is_refused(
+    arch: str, net: nn.Module, tmp_path: Path
+) -> None:
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=r"needs no further options.*load_weights"):
+        load_checkpoint(tmp_path / "net.pth", normalize="cifar10", arch=arch)

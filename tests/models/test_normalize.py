@@ -53,9 +53,15 @@ def test_the_names_are_complete():
     assert sorted(NORMALIZATIONS) == [
         "cifar10",
         "cifar10-center",
+        "cifar100",
+        "fashion-mnist",
         "imagenet",
         "imagenet-center",
+        "mnist",
         "none",
+        "stl10",
+        "svhn",
+        "tiny-imagenet",
     ]
 
 

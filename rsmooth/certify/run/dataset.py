@@ -29,8 +29,9 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.profile import recall_profile
 from rsmooth.certify.votes.schedule import Drawn, open_pool
+from rsmooth.data.convert import Convertible, as_data
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData, check_data
+from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.parallel import rank_and_world
@@ -44,7 +45,7 @@ OPERATIONS_PER_SECOND = 7e10  # of a core in float32, roughly: it decides no res
 
 def certify_dataset(
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     path: str | os.PathLike[str],
     settings: CertifySettings,
     *,
@@ -57,6 +58,8 @@ def certify_dataset(
 
         certify_dataset(g, data, "runs/smoothadv", CertifySettings(n=100_000))
 
+    data: of ``load_dataset``; or a data set of any kind that ``fit`` takes, in the order in which
+        it comes, which has to be the same at every start. The record calls its split "as given".
     path: a run folder, or the journal (``*.jsonl``) to write. Once all images are there, the
         published table and its provenance are written beside it.
     workers: one-thread processes on a CPU. None takes one per core where the run is long.
@@ -74,7 +77,7 @@ def certify_dataset(
     LockedError where another process writes it, also under another name (a link).
     """
     check_smoothed(g)
-    check_data(data)
+    data = as_data(data, g.num_classes)
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
     check_labels(data.labels, len(data), g.num_classes)

@@ -14,7 +14,7 @@ from rsmooth.certify.run.shards import Shards
 from rsmooth.certify.run.stream import Event
 from rsmooth.certify.run.workers import events_of_workers
 from rsmooth.certify.votes.schedule import Drawn
-from rsmooth.data.convert import to_unit
+from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.numbers import check_integer
@@ -23,7 +23,7 @@ from rsmooth.records.log import CertificationLog
 
 def prove_dataset(
     engine: Engine,
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     path: str | os.PathLike[str],
     *,
     model: Mapping[str, Any],
@@ -43,6 +43,7 @@ def prove_dataset(
     Journal, resume, ranks, bar and table are those of ``certify_dataset``, and so are the other
     arguments and errors.
     """
+    data = as_data(data)
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
     if workers is not None and check_integer(workers, "number of workers", 2) < 1:
