@@ -55,9 +55,17 @@ setup(
             "mpmath>=1.3",
             "python-flint>=0.6",
             "types-PyYAML",
+            "pyautoattack>=0.2",
+            "adversarial-robustness-toolbox>=1.20",
         ],
         "docs": ["sphinx>=8", "myst-nb>=1.2", "furo", "sphinx-copybutton", "ipykernel"],
         "tensorboard": ["tensorboard"],
+        # Attacks of other libraries; those two that install beside everything else are in dev.
+        "torchattacks": ["torchattacks>=3.5"],
+        "autoattack": ["pyautoattack>=0.2"],
+        "art": ["adversarial-robustness-toolbox>=1.20"],
+        # Its visdom needs setuptools < 81 to be built. It runs without: pip install --no-deps.
+        "advlib": ["adv-lib>=0.2.8"],
     },
     entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},
 )

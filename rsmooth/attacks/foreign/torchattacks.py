@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from rsmooth.attacks.foreign.adapter import Call, ForeignAttack
 from rsmooth.attacks.foreign.libraries import Kind, Library, kind_of, minimal
@@ -69,10 +69,27 @@ class TorchattacksAttack(ForeignAttack):
 
     def _search(self, model: LogG, x: Tensor, y: Tensor, call: Call) -> Tensor:
         self._check_unit_box(call)
-        attack = self._entry()(model, **self._arguments(call))
+        victim = _Shifted(model) if self.attack == "CW" else model
+        attack = self._entry()(victim, **self._arguments(call))
         if self.targeted:
             if "targeted" not in attack.supported_mode:
                 raise self._refuse_target()
             attack.set_mode_targeted_by_label(quiet=True)
         found: Tensor = attack(x, y)
         return found
+
+
+class _Shifted(nn.Module):
+    """The same answers as logits of at least 0.
+
+    CW masks classes by a product with 0, and takes the largest of what is left. Of logarithms of
+    probabilities, which are all negative, that is always the masked class.
+    """
+
+    def __init__(self, model: LogG) -> None:
+        super().__init__()
+        self._model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self._model(x)
+        return logits - logits.detach().amin(dim=1, keepdim=True)
