@@ -1,7 +1,7 @@
 """Accelerate: SmoothAdv in a loop of your own, on whatever `accelerate launch` finds.
 
-pip install accelerate. The loss goes through the prepared base. The attack asks the plain one, since
-it needs gradients in the images alone.
+pip install accelerate. The loss goes through the prepared base. The attack asks the plain one: it
+needs gradients in the images alone.
 """
 
 import torch

@@ -133,7 +133,9 @@ class Victim:
         """
         rows = slice(None) if image is None else slice(image, image + 1)
         if self.watched and x.requires_grad:
-            x.register_hook(lambda gradient: self._look_anywhere(rows, gradient))
+            x.register_hook(  # type: ignore[no-untyped-call]
+                lambda gradient: self._look_anywhere(rows, gradient)
+            )
         points = x.unsqueeze(1)
         log_probs = self._g.log_probs(
             points if self._noise is None else points + self._noise[image or 0]

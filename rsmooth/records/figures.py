@@ -70,7 +70,7 @@ def _converted(log: CertificationLog, radius: float) -> float:
     """A radius in the norm of the noise, in that of the log."""
     steps: Sequence[Mapping[str, str]] = log.provenance.get("converted") or []
     noise = recorded_noise(log.provenance) if steps else None
-    norm = "l2" if noise is None else noise.norm
+    norm: str = "l2" if noise is None else noise.norm
     for step in steps:
         radius = radius_in_norm(radius, int(step["dimension"]), step["to"], source=norm)
         norm = step["to"]

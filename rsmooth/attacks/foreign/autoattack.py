@@ -50,14 +50,14 @@ class AutoAttack(ForeignAttack):
 
     library: ClassVar[Library] = Library("pyautoattack", "autoattack", "pyautoattack")
 
-    norm: Literal["l1", "l2", "linf"] = "l2"  # type: ignore[assignment]
+    norm: Literal["l1", "l2", "linf"] = "l2"  # type: ignore[misc]
     version: Literal["standard", "plus", "rand"] = "standard"
     attacks: Sequence[str] | None = None
 
     def __post_init__(self) -> None:
-        for field, known in {"norm": ORDERS, "version": VERSIONS}.items():
+        for field, known in {"norm": tuple(ORDERS), "version": tuple(VERSIONS)}.items():
             value = getattr(self, field)
-            if not isinstance(value, str) or value not in known:
+            if value not in known:
                 raise ValueError(
                     f"expected the {field} of AutoAttack, got {value!r}; "
                     f"{hint(str(value), known, 'it has')}"

@@ -10,6 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
+# Number format, deterministic, warn only, threads; of cuDNN: enabled, benchmark, deterministic.
+Switches = tuple[torch.dtype, bool, bool, int, bool, bool, bool]
+
 
 @contextmanager
 def isolated(device: torch.device) -> Iterator[None]:
@@ -49,7 +52,7 @@ def reseed(seed: int) -> None:
     random.seed(seed)
 
 
-def _switches() -> tuple[object, ...]:
+def _switches() -> Switches:
     cudnn = torch.backends.cudnn
     return (
         torch.get_default_dtype(),
@@ -62,13 +65,13 @@ def _switches() -> tuple[object, ...]:
     )
 
 
-def _set_switches(switches: tuple[object, ...]) -> None:
+def _set_switches(switches: Switches) -> None:
     """Put back what differs; setting what is as it was would cost, or warn."""
     if switches == _switches():
         return
     dtype, deterministic, warn_only, threads, enabled, benchmark, exact = switches
-    torch.set_default_dtype(dtype)  # type: ignore[arg-type]
-    torch.use_deterministic_algorithms(bool(deterministic), warn_only=bool(warn_only))
-    torch.set_num_threads(threads)  # type: ignore[arg-type]
+    torch.set_default_dtype(dtype)
+    torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+    torch.set_num_threads(threads)
     cudnn = torch.backends.cudnn
     cudnn.enabled, cudnn.benchmark, cudnn.deterministic = enabled, benchmark, exact
