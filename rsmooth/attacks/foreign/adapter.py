@@ -76,6 +76,8 @@ class ForeignAttack(Attack):
         """The foreign attack as it is used: library with release, and all its options."""
         entry = self._entry()
         values = {n: v for n, v in defaults_of(entry).items() if n not in self.reserved}
+        filled = {"seed": "drawn for each call", "verbose": False, "targeted": self.targeted}
+        values |= {name: value for name, value in filled.items() if name in values}
         values |= self._given()
         return {"library": self.library.name, "norm": self.norm, "options": _recordable(values)}
 

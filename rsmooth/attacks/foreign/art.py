@@ -77,6 +77,16 @@ class ARTAttack(ForeignAttack):
     def _their_norm(self) -> Any:
         return THEIRS[self.norm]
 
+    def used(self) -> dict[str, Any]:
+        """The foreign attack as it is used: library with release, and all its options."""
+        used = super().used()
+        options, defaults = used["options"], defaults_of(self._entry())
+        filled = {"batch_size": "the whole batch"}
+        if defaults.get("eps_step") is not None:
+            filled["eps_step"] = f"{defaults['eps_step']:g}, or epsilon where that is smaller"
+        options |= {n: v for n, v in filled.items() if n in options and n not in self.options}
+        return used
+
     def _arguments(self, call: Call) -> dict[str, Any]:
         found = super()._arguments(call)
         default = defaults_of(self._entry()).get("eps_step")

@@ -214,7 +214,7 @@ def test_options_are_passed_on_and_recorded_as_used():
     assert used == {
         "library": "fake-library",
         "norm": "l2",
-        "options": {"part": 0.5, "norm": "L2", "seed": 0},
+        "options": {"part": 0.5, "norm": "L2", "seed": "drawn for each call"},
     }
     assert type(used["options"]["part"]) is float
 

@@ -116,6 +116,12 @@ def test_the_options_are_recorded_with_their_defaults():
     assert used["options"]["max_iter"] == 5
     assert used["options"]["num_random_init"] == 0
     assert used["options"]["norm"] == 2
+    assert used["options"]["verbose"] is False
+    assert used["options"]["batch_size"] == "the whole batch"
+    assert used["options"]["eps_step"] == 0.2
+    other = quick("art", options={"batch_size": 3}).used()["options"]
+    assert other["batch_size"] == 3
+    assert other["eps_step"] == "0.1, or epsilon where that is smaller"
 
 
 def test_it_trains():

@@ -85,6 +85,19 @@ def test_attacks_of_theirs_pass_the_checks_for_plug_ins(name):
     testing.check_attack(quick("torchattacks", attack=name, options={"steps": 8}))
 
 
+def test_their_carlini_wagner_needs_positive_logits_and_gets_them():
+    """It finds nothing on g itself, whose answers are logarithms; the guide says so."""
+    g, x = smooth_net(sharpness=2.0), images(4)
+    with g.frozen_noise(3, 4):
+        with torch.no_grad():
+            y = g(x).argmax(dim=1)
+        blind = theirs.CW(g, steps=30, lr=0.05)(x, y)
+        seeing = quick("torchattacks", 2.0, attack="CW", options={"steps": 30, "lr": 0.05})(g, x, y)
+        with torch.no_grad():
+            assert (g(blind).argmax(dim=1) == y).all()
+            assert (g(seeing).argmax(dim=1) != y).all()
+
+
 def test_autoattack_keeps_only_survivors_and_g_stays_one_function():
     g, x, y = digits_g()
     with g.frozen_noise(0, 4):
