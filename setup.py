@@ -65,10 +65,18 @@ setup(
             # Light ones of the extras, so that their tests run.
             *EXTRAS["timm"],
             *EXTRAS["onnx"],
+            "pyautoattack>=0.2",
+            "adversarial-robustness-toolbox>=1.20",
         ],
         **EXTRAS,
         "docs": ["sphinx>=8", "myst-nb>=1.2", "furo", "sphinx-copybutton", "ipykernel"],
         "tensorboard": ["tensorboard"],
+        # Attacks of other libraries; those two that install beside everything else are in dev.
+        "torchattacks": ["torchattacks>=3.5"],
+        "autoattack": ["pyautoattack>=0.2"],
+        "art": ["adversarial-robustness-toolbox>=1.20"],
+        # Its visdom needs setuptools < 81 to be built. It runs without: pip install --no-deps.
+        "advlib": ["adv-lib>=0.2.8"],
     },
     entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},
 )

@@ -6,14 +6,17 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import torch
 
 from rsmooth import ATTACKS, NOISES, TRAINERS
 from rsmooth.cli.main import parse
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.parts import build_trainer
+from tests.attacks.outside import theirs
 from tests.system.pages import commands, run_page
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +37,15 @@ def test_a_short_set_of_pages_runs() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count(": runs") == len(SHORT)
+
+
+def test_the_page_on_attacks_runs(tmp_path: Path) -> None:
+    """It hands g to AutoAttack and to ART."""
+    for module in ("pyautoattack", "art"):
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    with torch.random.fork_rng(), theirs():
+        run_page(ROOT / "docs" / "attack-g.md", tmp_path)
 
 
 def test_a_block_that_fails_is_named(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.plumbing.tensors import check_labels
+from rsmooth.records.figures import OnCertified
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
@@ -53,6 +54,7 @@ def certify_dataset(
     progress: bool = True,
     provenance: Mapping[str, Any] | None = None,
     extends: CertificationLog | None = None,
+    on_certified: OnCertified | None = None,
 ) -> CertificationLog:
     """Certify the images of ``data`` that no earlier start has certified; returns the whole record.
 
@@ -69,6 +71,9 @@ def certify_dataset(
     extends: an earlier run of mode "fixed" that gets these samples, of another seed, with
         ``append_samples``. This run takes over its numerics. What could not be added is refused
         before the first vote.
+    on_certified: called once all images are certified, with the ``figures_of`` the record: names
+        and numbers for a tracker. The files are there by then. Also where an earlier start had
+        certified everything.
 
     Under torchrun every rank certifies its share into a journal of its own. The last one to finish
     writes the table. The others return what is there by then. ValueError for no images, and for
@@ -110,6 +115,7 @@ def certify_dataset(
         check=lambda drawn: _check_drawn(drawn, data, settings, pool, journal),
         progress=progress,
         samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None,
+        on_certified=on_certified,
     )
 
 

@@ -18,6 +18,7 @@ from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.numbers import check_integer
+from rsmooth.records.figures import OnCertified
 from rsmooth.records.log import CertificationLog
 
 
@@ -30,6 +31,7 @@ def prove_dataset(
     workers: int | None = None,
     progress: bool = True,
     provenance: Mapping[str, Any] | None = None,
+    on_certified: OnCertified | None = None,
 ) -> CertificationLog:
     """Prove certificates of the images that no earlier start has finished; the whole record.
 
@@ -58,7 +60,10 @@ def prove_dataset(
             return events_of_workers(prove_positions, (engine, data), positions, {}, count)
         return prove_positions(engine, data, positions, {})
 
-    return certify_durably(data, Shards(journal_path(path)), header, events, progress=progress)
+    shards = Shards(journal_path(path))
+    return certify_durably(
+        data, shards, header, events, progress=progress, on_certified=on_certified
+    )
 
 
 def prove_positions(

@@ -27,6 +27,7 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import CRASH_VARIABLE
+from rsmooth.records.figures import figures_of
 from rsmooth.records.log import VOTES
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
@@ -49,6 +50,7 @@ def test_record_holds_what_certify_returns(reference: CertificationLog, tmp_path
 
 
 def test_table_and_provenance_are_exported(tmp_path: Path, reference: CertificationLog) -> None:
+    handed: list[dict[str, float]] = []
     log = certify_dataset(
         small_net(),
         seven(),
@@ -57,8 +59,10 @@ def test_table_and_provenance_are_exported(tmp_path: Path, reference: Certificat
         workers=1,
         progress=False,
         provenance={"model": {"path": "somewhere"}, "note": "by hand"},
+        on_certified=handed.append,
     )
     assert same(log, reference)
+    assert handed == [figures_of(log)]
     assert (
         read_log(tmp_path / "run" / "certificates.tsv").provenance["model"]["path"] == "somewhere"
     )
