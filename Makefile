@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types docs clean
 
 .venv/.installed: setup.py
 	$(PYTHON) -m venv .venv
@@ -23,5 +23,14 @@ lint: .venv/.installed
 types: .venv/.installed
 	$(BIN)/mypy
 
+# Executes every block of every page and notebook, and builds the site; a warning is an error.
+docs: .venv/.docs
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.pages docs/*.md
+	OMP_NUM_THREADS=1 $(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html
+
+.venv/.docs: .venv/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv docs/_build docs/generated build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

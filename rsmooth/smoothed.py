@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,14 +16,16 @@ from torch import Tensor, nn
 
 from rsmooth._version import __version__
 from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
+from rsmooth.models.functions import NO_HASH, Function, FunctionClassifier, function_of
+from rsmooth.models.hashing import is_base_hash
+from rsmooth.models.hub_card import FORMAT
+from rsmooth.models.hub_folder import read_folder, write_folder
 from rsmooth.models.safetensors import SUFFIX, in_half, read_tensors, write_tensors
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
-
-FORMAT = "rsmooth-model-1"
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,33 @@ class SmoothedClassifier(nn.Module):
                 f"expected Gaussian noise where sigma is asked for, got {self.noise}; read g.noise"
             )
         return self.noise.sigma
+
+    @classmethod
+    def from_function(
+        cls,
+        function: Function,
+        sigma: float | None = None,
+        num_classes: int | None = None,
+        *,
+        noise: NoiseDistribution | None = None,
+        name: str | None = None,
+        sha256: str = NO_HASH,
+    ) -> SmoothedClassifier:
+        """The smoothed classifier of a function of numpy arrays, of whatever framework.
+
+            g = SmoothedClassifier.from_function(answer, sigma=0.25, num_classes=10)
+            certify(g, x, n=10_000)
+
+        function: images (B, C, H, W), float32 -> classes (B,) or scores (B, K); it, name and sha256
+            are those of ``rsmooth.models.FunctionClassifier``.
+
+        It can be certified, and asked for predictions; not attacked by gradients, trained or saved.
+        Errors are those of the class.
+        """
+        if num_classes is None:
+            raise ValueError("expected num_classes >= 2, got None")
+        base = FunctionClassifier(function, num_classes, name=name, sha256=sha256)
+        return cls(base, sigma, num_classes, noise=noise).eval()
 
     def around(self, base: nn.Module) -> SmoothedClassifier:
         """The smoothed classifier of another base, otherwise like this one."""
@@ -189,19 +218,38 @@ class SmoothedClassifier(nn.Module):
     def extra_repr(self) -> str:
         return f"noise={self.noise!r}, num_classes={self.num_classes}, num_noise={self.num_noise}"
 
-    def save(self, path: str | os.PathLike[str], *, half: bool = False, **extra: Any) -> None:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        half: bool = False,
+        certified: Sequence[Mapping[str, Any]] | None = None,
+        **extra: Any,
+    ) -> None:
         """Write noise, architecture, normalisation and weights to one file, whole or not at all.
 
             g.save("model.pt")
             g.save("small.safetensors", half=True)
+            g.save("folder/", certified=[certified_card(log, g)])     # as the Hub takes it
 
-        path: a name in .safetensors makes such a file, any other one of torch.save.
+        path: a name in .safetensors makes such a file. One that ends in a slash, or a folder that
+            is there, makes model.safetensors, config.json and README.md in it. Any other name makes
+            a file of torch.save.
         half: round matrices and kernels to float16, which halves the file. That is another
             classifier: certify what ``load`` reads.
-        extra: further plain values to keep beside them. The base must come from ``MODELS.create``,
-        which notes the architecture; ValueError otherwise.
+        certified: what ``rsmooth.certify.certified_card`` says of records of this very classifier.
+        extra: further plain values to keep beside them.
+
+        ValueError for a base that is not from ``MODELS.create``, which notes the architecture, for
+        certificates of another classifier, and for a folder with such files of others.
         """
         architecture = getattr(self.base, "architecture", None)
+        function = function_of(self.base)
+        if function is not None:
+            raise ValueError(
+                f"expected a base classifier with weights to save, got the function "
+                f"{function.name}; keep what makes it, and wrap it again"
+            )
         if architecture is None:
             raise ValueError(
                 "expected a base classifier from MODELS.create (it notes name and options), got "
@@ -217,27 +265,45 @@ class SmoothedClassifier(nn.Module):
             "architecture": architecture,
             "extra": extra,
         }
+        if certified is not None:
+            content["certified"] = self._own(certified, half=half)
         if getattr(self.base, "origin", None) is not None:
             content["origin"] = self.base.origin
         if isinstance(self.noise, Gaussian):  # what earlier versions look for
             content["sigma"] = self.noise.sigma
         weights = self.base.state_dict()
         weights = in_half(weights) if half else weights
-        if Path(path).suffix == SUFFIX:
+        if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
+            write_folder(Path(path), weights, content)
+        elif Path(path).suffix == SUFFIX:
             write_tensors(path, weights, content)
         else:
             atomic_save({**content, "state_dict": weights}, Path(path))
+
+    def _own(self, certified: Sequence[Mapping[str, Any]], *, half: bool) -> list[dict[str, Any]]:
+        """Cards of certificates; ValueError where they are not of what is saved."""
+        rounded = " before it is rounded (half=True)" if half else ""
+        for entry in certified:
+            if half or not is_base_hash(entry.get("model_hash"), self.base):
+                raise ValueError(
+                    "expected certificates of the classifier that is saved, got those of "
+                    f"{entry.get('model_hash')}{rounded}; load what was saved, certify that, and "
+                    "save it again with them"
+                )
+        return [dict(entry) for entry in certified]
 
     @classmethod
     def load(
         cls, path: str | os.PathLike[str], *, map_location: str | torch.device = "cpu"
     ) -> SmoothedClassifier:
-        """Read a file that ``save`` wrote.
+        """Read a file or a folder that ``save`` wrote.
 
             g = SmoothedClassifier.load("model.pt", map_location="cuda")
+            g = SmoothedClassifier.load(huggingface_hub.snapshot_download("USER/NAME"))
 
         map_location: the device of the classifier, which is in eval mode. ValueError for a file of
-        another kind, or weights that do not fit.
+        another kind, or weights that do not fit. RecordError for a folder whose files do not
+        belong together.
         """
         content = _read(path)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
@@ -293,7 +359,10 @@ class SmoothedClassifier(nn.Module):
 
 
 def _read(path: str | os.PathLike[str]) -> Any:
-    """What ``save`` wrote, of either kind of file."""
+    """What ``save`` wrote, of any kind."""
+    if Path(path).is_dir():
+        weights, content = read_folder(Path(path))
+        return {**content, "state_dict": weights}
     if Path(path).suffix != SUFFIX:
         return safe_load(path)
     weights, content = read_tensors(path)

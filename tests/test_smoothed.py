@@ -12,7 +12,7 @@ from torch.utils.data import TensorDataset
 
 from rsmooth import PGD, SmoothAdvPGD, Trainer, certify, predict
 from rsmooth.certify import CertifySettings, certify_dataset
-from rsmooth.data import as_image_data
+from rsmooth.data import as_image_data, load_dataset
 from rsmooth.evaluate import attack_data, audit
 from rsmooth.noise import Gaussian, NoiseDistribution, Uniform
 from rsmooth.records import CertificationLog
@@ -296,13 +296,24 @@ def test_what_takes_g_names_what_came_in_its_place(tmp_path):
 
 def test_what_takes_images_with_labels_names_the_conversion(tmp_path):
     g = SmoothedClassifier(linear(dtype=torch.float32), sigma=0.25, num_classes=3).eval()
-    pairs = TensorDataset(torch.zeros(2, 3, 2, 2), torch.zeros(2).long())
     for call in (
-        lambda: certify_dataset(g, pairs, tmp_path / "a", CertifySettings(n=100)),
-        lambda: attack_data(g, pairs, None),
+        lambda: certify_dataset(g, 7, tmp_path / "a", CertifySettings(n=100)),
+        lambda: attack_data(g, 7, None),
     ):
-        with pytest.raises(TypeError, match=r"got TensorDataset; convert .*as_image_data\(data"):
+        with pytest.raises(TypeError, match=r"got int; convert .*as_image_data\(data"):
             call()
+    with pytest.raises(ValueError, match="got str"):
+        attack_data(g, "digits", None)
+    splits = load_dataset("digits")
+    for call in (
+        lambda: certify(g, splits, n=100),
+        lambda: certify_dataset(g, splits, tmp_path / "a", CertifySettings(n=100)),
+    ):
+        with pytest.raises(TypeError, match=r"one of its splits, such as data\.test"):
+            call()
+    pairs = TensorDataset(torch.zeros(2, 3, 2, 2), torch.zeros(2).long())
+    wanted = attack_data(g, as_image_data(pairs, 3), None, n=100)
+    assert attack_data(g, pairs, None, n=100) == wanted
 
 
 def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path):

@@ -19,6 +19,7 @@ from rsmooth.noise import Gaussian
 from rsmooth.objectives import naive
 from rsmooth.registry import ATTACKS, MODELS, NOISES, OBJECTIVES, TRAINERS
 from rsmooth.training import Batch
+from tests.attacks.outside import QUICK, quick, theirs
 from tests.training.helpers import build, suited
 
 FOOLBOX: dict[str, Any] = {
@@ -30,8 +31,13 @@ FOOLBOX: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", ATTACKS.own_names())
 def test_attacks(name: str) -> None:
-    options = FOOLBOX if name == "foolbox" else {"steps": 5}
-    testing.check_attack(ATTACKS.create(name, epsilon=0.5, **options))
+    with theirs():
+        if name in QUICK:
+            attack = quick(name)
+        else:
+            options = FOOLBOX if name == "foolbox" else {"steps": 5}
+            attack = ATTACKS.create(name, epsilon=0.5, **options)
+        testing.check_attack(attack)
 
 
 @pytest.mark.parametrize("name", OBJECTIVES.own_names())

@@ -3,9 +3,13 @@ from .base import frozen as frozen
 from .ddn import DDN as DDN
 from .ddn import NaiveDDN as NaiveDDN
 from .ddn import SmoothAdvDDN as SmoothAdvDDN
+from .foreign.advlib import AdvLibAttack as AdvLibAttack
+from .foreign.art import ARTAttack as ARTAttack
+from .foreign.autoattack import AutoAttack as AutoAttack
 from .foreign.foolbox import FoolboxAttack as FoolboxAttack
 from .foreign.foolbox import to_foolbox as to_foolbox
 from .foreign.foolbox import to_foolbox_attack as to_foolbox_attack
+from .foreign.torchattacks import TorchattacksAttack as TorchattacksAttack
 from .gradient import GradientAttack as GradientAttack
 from .pgd import PGD as PGD
 from .pgd import NaivePGD as NaivePGD

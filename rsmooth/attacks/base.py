@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, final
 
 import torch
 from torch import Tensor
@@ -221,6 +221,10 @@ class Attack(ABC):
                 "threat: take one that does"
             )
         return x_adv, length
+
+    def used(self) -> dict[str, Any]:
+        """What a record says of this attack beside its options: nothing, unless it is foreign."""
+        return {}
 
     def remarks(self, noise: NoiseDistribution) -> list[str]:
         """What is known to go badly when training with this attack under this noise, in words."""

@@ -84,6 +84,21 @@ class Victim:
         self._asked = False
 
     @property
+    def num_classes(self) -> int:
+        """How many classes the classifier knows."""
+        return self._g.num_classes
+
+    @property
+    def watched(self) -> bool:
+        """Whether success and gradients are looked at."""
+        return self._succeeds is not None
+
+    @property
+    def one_function(self) -> bool:
+        """Whether all images of the batch are under the same noise, or under none."""
+        return self._noise is None or len(self._noise) == 1 or self._noise.stride(0) == 0
+
+    @property
     def without_gradient(self) -> Tensor:
         """Images (B,) without a success, all of whose gradients so far were zero.
 
@@ -107,6 +122,30 @@ class Victim:
             # A loss may well be flat there, and no gradient is needed any more.
             self._led |= self._succeeds(log_probs.detach())
         return log_probs
+
+    def log_probs_anywhere(self, x: Tensor, image: int | None = None) -> Tensor:
+        """Log-probabilities at any number of points, in any order: (N, C, H, W) -> (N, m, K).
+
+        image: the one that the points are variations of, whose noise they are under. None where all
+            images are under the same noise (``one_function``). Then it is not known which point is
+            of which image. So a NaN at one of them counts for all images of the batch, and so does
+            a gradient.
+        """
+        rows = slice(None) if image is None else slice(image, image + 1)
+        if self.watched and x.requires_grad:
+            x.register_hook(  # type: ignore[no-untyped-call]
+                lambda gradient: self._look_anywhere(rows, gradient)
+            )
+        points = x.unsqueeze(1)
+        log_probs = self._g.log_probs(
+            points if self._noise is None else points + self._noise[image or 0]
+        )
+        self.healthy[rows] &= ~log_probs.detach().isnan().any()
+        return log_probs
+
+    def _look_anywhere(self, rows: slice, gradient: Tensor) -> None:
+        self._asked = True
+        self._led[rows] |= (gradient != 0).any()
 
     def _look(self, gradient: Tensor) -> None:
         self._asked = True

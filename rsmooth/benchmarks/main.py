@@ -2,7 +2,7 @@
 
 Further ones measure: train-speed, certify-speed, attack-speed, start-up, certify-samples,
 sample-cap, noise-cost, bound-cost, method-cost. ``defence-table`` makes the table of methods in
-docs/, and ``ship`` a model for the package.
+docs/, ``ship`` a model for the package, and ``leaderboard`` a page of all results.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -39,6 +39,7 @@ MEASUREMENTS = {
     "noise-cost": "time of exact noise, relative to a forward pass",
     "method-cost": "time of an epoch of each training method, relative to Gaussian training",
     "defence-table": "the table of methods in docs/compare-defences.md, from committed records",
+    "leaderboard": "our results, published logs and tables on one HTML page",
 }
 
 
@@ -92,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("--title", default="Report")
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
+    report.add_argument("--html", type=Path, help="file for a page of the runs, without network")
     report.add_argument(
         "--reference", help="published tables for comparison: cifar10, imagenet or none"
     )
@@ -184,6 +186,7 @@ def _report(options: argparse.Namespace) -> int:
             reference=options.reference,
             linf=linf,
             dimension=options.dimension,
+            html=options.html,
         )
     )
     return 0

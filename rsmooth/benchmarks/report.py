@@ -12,6 +12,7 @@ from rsmooth.benchmarks.across_seeds import across_seeds
 from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
 from rsmooth.report.document import report
+from rsmooth.report.page.document import write_page
 from rsmooth.report.runs import TrainingTime
 from rsmooth.report.tables import to_markdown
 
@@ -26,6 +27,7 @@ def report_runs(
     brief: bool = False,
     linf: Sequence[float] | None = None,
     dimension: int | None = None,
+    html: Path | None = None,
 ) -> str:
     """The report of run folders or logs as Markdown; its files go to ``out``.
 
@@ -33,8 +35,8 @@ def report_runs(
 
     reference: "cifar10" or "imagenet" adds the published rows for the same subset of images; None
     or "none" adds none. linf, dimension: as in ``rsmooth.report.report``; the published linf rows
-    at those radii are added too. brief: return only the tables and the names of the files.
-    ValueError for an unknown reference.
+    at those radii are added too. html: a file for the page of the runs. brief: return only the
+    tables and the names of the files. ValueError for an unknown reference.
     """
     made = report(
         list(folders),
@@ -44,6 +46,8 @@ def report_runs(
         dimension=dimension,
         training=[_training_time(folder) for folder in folders],
     )
+    if html is not None:
+        write_page(made, html)
     further = [across_seeds(folders, made.table.radii), _machines(folders)]
     quoted = comparable(made, reference)
     if reference is not None and reference != "none":

@@ -14,17 +14,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
 
 from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.place import CHECKOUT, PROGRAM
-from rsmooth.certify.run.header import is_hash_of, model_hash
+from rsmooth.certify.cards import certified_card
+from rsmooth.certify.run.header import model_hash
 from rsmooth.models.shipped import FOLDER, model_card, shipped_file
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
 from rsmooth.records.files import read_log
-from rsmooth.records.metrics import certified_accuracy, certified_radii
 from rsmooth.smoothed import SmoothedClassifier
 
 LARGEST_FILE = 5_000_000
@@ -101,37 +100,12 @@ def certified(record: Path, g: SmoothedClassifier, radii: Sequence[float]) -> di
     g: the classifier that it must be of. radii: for records that know each radius. Those of mode
         "grid" or "radius" decide just the radii that they were asked about, and have no ACR.
     """
-    log = read_log(record)
-    made = log.provenance
-    found = made.get("model", {}).get("hash")
-    if not is_hash_of(str(found), g):
-        raise ValueError(
-            f"expected a record of the model {model_hash(g)}, got {record} of {found}; certify the "
-            "weights as they are shipped"
-        )
-    asked = made.get("mode_options", {})
-    radii = asked.get("radii") or ([asked["radius"]] if "radius" in asked else radii)
-    earned = certified_radii(log)
-    whole = made["mode"] in ("fixed", "anytime")
-    accuracy = certified_accuracy(log, radii)
-    errors = np.sqrt(accuracy * (1 - accuracy) / len(log))
+    entry = certified_card(read_log(record), g, radii)
+    # The card names the hash above, and each of its records states probabilistic l2 radii.
     return {
         "record": _relative(record),
-        "dataset": {key: made["dataset"][key] for key in ("name", "split", "images")},
-        "mode": made["mode"],
-        **{key: made[key] for key in ("n0", "n", "alpha", "seed")},
-        "numerics": {key: made["numerics"][key] for key in ("dtype", "device", "torch")},
-        **({"acr": [round(float(earned.mean()), 4), round(_error(earned), 4)]} if whole else {}),
-        "accuracy": {
-            f"{radius:g}": [round(float(100 * share), 2), round(float(100 * error), 2)]
-            for radius, share, error in zip(radii, accuracy, errors, strict=True)
-        },
-        "abstained": int((log.predict < 0).sum()),
+        **{key: value for key, value in entry.items() if key not in ("statement", "model_hash")},
     }
-
-
-def _error(values: np.ndarray[Any, Any]) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
 
 
 def _training(run: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 import rsmooth.records as _records
 
 from .bound_settings import BoundSettings as BoundSettings
+from .cards import certified_card as certified_card
 from .cohen import certify as certify
 from .cohen import predict as predict
 from .deterministic import BoundEngine as BoundEngine

@@ -21,11 +21,12 @@ from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.results import Certificates, Predictions
 from rsmooth.certify.settings import CertifySettings, PredictSettings
-from rsmooth.certify.votes.images import image_ids, stored_images
+from rsmooth.certify.votes.images import Given, given_images, image_ids, stored_images
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
+from rsmooth.data.convert import as_labels
 from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.plumbing.tensors import channels_taken, check_labels
 from rsmooth.records.log import ABSTAIN
@@ -121,6 +122,9 @@ class CertifyOptions(CertifySettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels is not None:
+            given: object = self.labels
+            if isinstance(given, np.ndarray):
+                object.__setattr__(self, "labels", as_labels(given))
             object.__setattr__(self, "target", "label")
         elif self.target == "label":
             raise ValueError("expected labels with target='label', got none; hand over labels=y")
@@ -135,7 +139,7 @@ class PredictOptions(PredictSettings):
 
 
 @options_of(CertifyOptions)
-def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certificates:
+def certify(g: SmoothedClassifier, x: Given, options: CertifyOptions) -> Certificates:
     """Certified labels and radii of images, each wrong with probability at most alpha.
 
         result = certify(g, x, n0=100, n=100_000, alpha=1e-3, seed=0)
@@ -143,10 +147,12 @@ def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certif
 
     The noise is that of g, and the radii are in its norm.
 
-    x: images (B, C, H, W), floating in [0, 1] or uint8. Integer arithmetic needs 8-bit images:
+    x: images (B, C, H, W), floating in [0, 1] or uint8, as a tensor or a numpy array, also (B, H,
+        W, C); or a data set of any kind that ``fit`` takes. Integer arithmetic needs 8-bit images:
         multiples of 1/255.
     labels: classes (B,) that are certified instead of the predicted ones, without selection.
-    index: integers (B,) that identify the images in the noise; None derives them from the pixels.
+    index: integers (B,) that identify the images in the noise; None derives them from the pixels,
+        or takes those of a data set. So ``certify_dataset`` says the same.
         The result of an image depends on its index, the seed and the settings. It does not depend
         on the batch, its order or its size.
     progress: whether to show a bar.
@@ -156,11 +162,11 @@ def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certif
     Cohen et al. 2019 (arXiv:1902.02918), algorithm CERTIFY and theorem 1.
     """
     check_smoothed(g)
-    images = stored_images(x, options.arithmetic, channels_taken(g.base))
+    images, index = _images(g, x, options)
     labels = options.labels
     if labels is not None:
         check_labels(labels, len(images), g.num_classes)
-    ids = image_ids(images, options.index)
+    ids = image_ids(images, index)
     source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
     rule = options.rule(g.noise, source.total_variation)
     forecast = options.expected_samples(len(images))
@@ -176,7 +182,7 @@ def certify(g: SmoothedClassifier, x: Tensor, options: CertifyOptions) -> Certif
 
 
 @options_of(PredictOptions)
-def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predictions:
+def predict(g: SmoothedClassifier, x: Given, options: PredictOptions) -> Predictions:
     """The classes that g gives to images, each other than g's with probability at most alpha.
 
         predict(g, x, n=1000, alpha=1e-3, seed=0).label      # (B,), ABSTAIN = -1
@@ -186,14 +192,24 @@ def predict(g: SmoothedClassifier, x: Tensor, options: PredictOptions) -> Predic
     et al. 2019 (arXiv:1902.02918), algorithm PREDICT.
     """
     check_smoothed(g)
-    images = stored_images(x, options.arithmetic, channels_taken(g.base))
-    ids = image_ids(images, options.index)
+    images, index = _images(g, x, options)
+    ids = image_ids(images, index)
     source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
     pool = open_pool(g, source, images.shape[1:], options, options.expected_samples(len(images)))
     outcomes = _run(
         pool, images, ids, options.progress, lambda at: prediction(options.n, options.alpha)
     )
     return Predictions.of(outcomes, g.num_classes)
+
+
+def _images(
+    g: SmoothedClassifier, x: Given, options: CertifyOptions | PredictOptions
+) -> tuple[Tensor, Tensor | None]:
+    """The images as they are stored, and what identifies them where that is known."""
+    channels = channels_taken(g.base)
+    images, own = given_images(x, g.num_classes, channels)
+    index = own if options.index is None else options.index
+    return stored_images(images, options.arithmetic, channels), index
 
 
 def _run(

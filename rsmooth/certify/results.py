@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from rsmooth.certify.votes.requests import Outcome
+from rsmooth.data.convert import as_labels
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray
 from rsmooth.records.metrics import certified_accuracy
@@ -85,26 +86,28 @@ class Certificates:
         """The norm of the radii: "l1", "l2" or "linf"."""
         return self.statement.norm
 
-    def accuracy(self, y: Tensor, radii: ArrayLike = 0.0) -> FloatArray:
+    def accuracy(self, y: Tensor | NDArray[Any], radii: ArrayLike = 0.0) -> FloatArray:
         """Certified accuracy, as fractions, at ``radii`` of any shape in the norm ``norm``.
 
             result.accuracy(y, radii=[0.0, 0.5])    # array([0.95, 0.80])
 
-        y: true labels (B,). Errors are those of ``to_log`` and ``certified_accuracy``.
+        y: true labels (B,), a tensor or an array. Errors are those of ``to_log`` and
+            ``certified_accuracy``.
         """
         return certified_accuracy(self.to_log(y), radii)
 
-    def to_log(self, y: Tensor, *, idx: ArrayLike | None = None) -> CertificationLog:
+    def to_log(self, y: Tensor | NDArray[Any], *, idx: ArrayLike | None = None) -> CertificationLog:
         """The certificates as a record, for files, reports and metrics.
 
             write_log(result.to_log(y, idx=[0, 20, 40]), "certificates.tsv")
 
-        y: true labels (B,).
+        y: true labels (B,), a tensor or an array.
         idx: positions (B,) of the images in their data set; 0..B-1 by default.
 
         The times are 0, because the time of a batch is not known per image. ValueError for labels
         of another shape or class. RecordError for an idx that repeats.
         """
+        y = as_labels(y) if isinstance(y, np.ndarray) else y
         check_labels(y, len(self), self.counts.shape[1])
         truth, predict = y.cpu().numpy(), self.label.numpy()
         return CertificationLog(

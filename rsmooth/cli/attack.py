@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,6 +18,7 @@ from rsmooth.plumbing.files import replace_file
 from rsmooth.registry import ATTACKS
 
 if TYPE_CHECKING:
+    from rsmooth.attacks.base import Attack
     from rsmooth.evaluate.attacked import UnderAttack
 
 DEFAULT_ATTACK: Spec = {"name": "pgd"}
@@ -67,7 +68,7 @@ def attack(
 
     _check(epsilons, num_noise, batch_size)
     check_n(prediction.n, prediction.alpha)
-    name, options, norm = _with_defaults(attack)
+    name, options, built = with_defaults(attack, DEFAULT_OPTIONS)
     path = output_file(out or _beside(model.source))
     chosen = data.choose(model.source, images)
     g = model.load(image_shape(chosen))
@@ -75,7 +76,7 @@ def attack(
     check_labels(chosen.labels, len(chosen), g.num_classes)
     asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed, "precision": precision}
     rows: list[UnderAttack] = []
-    print(_title(len(chosen), name, norm), flush=True)
+    print(_title(len(chosen), name, built.norm), flush=True)
     for epsilon in epsilons:
         found = attack_data(
             g,
@@ -90,7 +91,8 @@ def attack(
     if path is not None:
         made = {
             "attack": {"name": name, **options},
-            "norm": norm,
+            **({"used": used} if (used := built.used()) else {}),
+            "norm": built.norm,
             **asked,
             **noise_config(g.noise),
             "dataset": chosen.name,
@@ -129,21 +131,23 @@ def _beside(source: Path | None) -> Path | None:
     return source / "attack.json" if source is not None and source.is_dir() else None
 
 
-def _with_defaults(attack: Spec) -> tuple[str, dict[str, Any], str]:
-    """Name and options of the attack as they are used, with the verb's defaults; its norm.
+def with_defaults(attack: Spec, options: Mapping[str, Any]) -> tuple[str, dict[str, Any], Attack]:
+    """Name and options of the attack as they are used; the attack, of epsilon 1.
 
-    An attack that cannot be built, or is targeted, is refused here, before any work.
+    options: the verb's own defaults, for attacks that have such options. An attack that cannot be
+        built, or is targeted, is refused here, before any work.
     """
     from rsmooth.attacks.base import check_untargeted
 
-    name, options = split_spec(attack, "attack")
-    if "epsilon" in options:
+    name, given = split_spec(attack, "attack")
+    if "epsilon" in given:
         raise ValueError(
-            "expected epsilon outside the attack, got epsilon within it; use --epsilons 0.25,0.5"
+            "expected epsilon outside the attack, got epsilon within it; use --epsilons 0.25,0.5, "
+            "or --factors of rsmooth audit"
         )
     entry = ATTACKS.get(name)
-    defaults = {key: value for key, value in DEFAULT_OPTIONS.items() if accepts(entry, key)}
-    options = checked_options(entry, {**defaults, **options}, f"attack {name!r}")
-    built = create(ATTACKS, {"name": name, **options, "epsilon": 1.0})
+    defaults = {key: value for key, value in options.items() if accepts(entry, key)}
+    chosen = checked_options(entry, {**defaults, **given}, f"attack {name!r}")
+    built: Attack = create(ATTACKS, {"name": name, **chosen, "epsilon": 1.0})
     check_untargeted(built)
-    return name, options, built.norm
+    return name, chosen, built

@@ -7,14 +7,18 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
+from rsmooth.cli.attack import DEFAULT_OPTIONS, with_defaults
 from rsmooth.cli.options import PredictionOptions, RunOptions, check_ensemble
 from rsmooth.cli.proofs import attack_proofs
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape, load_split, trained_on
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.files import replace_file
+
+if TYPE_CHECKING:
+    from rsmooth.attacks.base import Attack
 
 AUDIT, FIGURE = "audit.json", "audit-gap"
 
@@ -29,6 +33,7 @@ def audit(
     max: int | None = None,
     factors: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5),
     steps: int = 20,
+    attack: Spec | None = None,
     num_noise: int = 32,
     seed: int = 1,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
@@ -52,7 +57,10 @@ def audit(
         split: the split that was certified
         max: audit at most this many of the certified images
         factors: the epsilons of the attacks, as multiples of each image's certified radius
-        steps: steps of the PGD attack
+        steps: steps of the PGD attack, or of another attack that has such an option
+        attack: another attack than SmoothAdv-PGD, of l2 norm, and its options except epsilon (see
+            rsmooth list attacks). Those that have such options attack g, with the smoothadv
+            objective
         num_noise: noise samples that the attack averages over
         seed: seed of the noise of the attack and of the predictions; it must differ from the seed
             of the certificates
@@ -68,14 +76,16 @@ def audit(
     from rsmooth.cli.models import load_own
     from rsmooth.evaluate.auditing import audit as attack_certificates
     from rsmooth.records.files import read_log
-    from rsmooth.report.plots import attack_gap_figure, save_figure
+    from rsmooth.report.looks import save_figure
+    from rsmooth.report.plots import attack_gap_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     g = load_own(source, model.weights, model.device, image_shape(data))
     record = read_log(source if log is None else log)
     check_ensemble(ensemble, rule)
     if record.statement.kind == "deterministic":
-        _check_defaults({"factors": factors, "num_noise": num_noise, **asdict(prediction)})
+        other = {"factors": factors, "attack": attack, "num_noise": num_noise}
+        _check_defaults({**other, **asdict(prediction)})
         members = [g, *model.others(ensemble or (), image_shape(data))]
         found = attack_proofs(
             members, rule, data, record, steps=steps, seed=seed, limit=max, progress=progress
@@ -89,12 +99,14 @@ def audit(
             f"expected no --ensemble, --rule and --log for {record.statement} certificates, whose "
             "noise is audited with the model of the run folder; leave them out"
         )
+    against = _other_attack(attack, steps)
     made = attack_certificates(
         g,
         data,
         record,
         factors=factors,
         steps=steps,
+        attack=None if against is None else against[1],
         num_noise=num_noise,
         **asdict(prediction),
         seed=seed,
@@ -110,11 +122,26 @@ def audit(
         for name, value in asdict(made).items()
     }
     asked = {"seed": seed, "precision": precision}
-    options = {"steps": steps, "num_noise": num_noise, **asdict(prediction), **asked}
+    by = {"steps": steps} if against is None else against[0]
+    options = {**by, "num_noise": num_noise, **asdict(prediction), **asked}
     replace_file(source / AUDIT, f"{json.dumps({**values, 'options': options})}\n".encode())
     print(made.summary())
     for path in [source / AUDIT, *figures]:
         print(f"wrote {path}")
+
+
+def _other_attack(attack: Spec | None, steps: int) -> tuple[dict[str, Any], Attack] | None:
+    """What a record says of the attack that is asked for, and the attack; None for our own."""
+    if attack is None:
+        return None
+    name, options, built = with_defaults(attack, {**DEFAULT_OPTIONS, "steps": steps})
+    if "steps" not in options and steps != inspect.signature(audit).parameters["steps"].default:
+        raise ValueError(
+            f"expected no --steps for the attack {name!r}, which has no such option, got {steps}; "
+            "leave it out, or give the attack what it has (see rsmooth list attacks)"
+        )
+    used = built.used()
+    return {"attack": {"name": name, **options}, **({"used": used} if used else {})}, built
 
 
 def _check_defaults(given: dict[str, object]) -> None:

@@ -28,6 +28,7 @@ def load_own(
 
     ValueError where there is none, or one that does not take images of this shape (C, H, W).
     """
+    from rsmooth.models.onnx_files import SUFFIX, load_onnx
     from rsmooth.smoothed import SmoothedClassifier
 
     if source is None:
@@ -36,7 +37,11 @@ def load_own(
             "name one of them"
         )
     target = pick_device(device)
-    g = SmoothedClassifier.load(model_path(source, weights), map_location=target)
+    path = model_path(source, weights)
+    if path.suffix == SUFFIX:
+        g = load_onnx(path)
+    else:
+        g = SmoothedClassifier.load(path, map_location=target)
     check_fits(g, shape)
     return g
 
@@ -52,10 +57,11 @@ def load_published(
 ) -> SmoothedClassifier:
     """A published checkpoint, smoothed with Gaussian noise of ``sigma`` or with ``noise``."""
     from rsmooth.models.foreign import load_checkpoint
+    from rsmooth.models.normalize import constants_of
     from rsmooth.smoothed import SmoothedClassifier
 
     target, drawn = pick_device(device), build_noise(sigma, noise)
-    base = load_checkpoint(checkpoint, normalize=normalize, arch=arch)
+    base = load_checkpoint(checkpoint, normalize=constants_of(normalize), arch=arch)
     assert base.architecture is not None
     classes = base.architecture["options"]["num_classes"]
     g = SmoothedClassifier(base, noise=drawn, num_classes=classes).to(target).eval()
@@ -116,7 +122,8 @@ def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
     """
     import torch
 
-    training, device = g.training, next(g.parameters()).device
+    training, parameter = g.training, next(g.parameters(), None)
+    device = torch.device("cpu") if parameter is None else parameter.device
     try:
         with torch.no_grad():
             g.eval().log_probs(torch.zeros(1, 1, *shape, device=device))

@@ -53,7 +53,8 @@ class ModelOptions(RunOptions):
     checkpoint: a published checkpoint.pth.tar, in place of a run folder
     arch: architecture of the checkpoint, where the file names none (see rsmooth list models)
     normalize: normalisation of the checkpoint, where the file does not hold it: cifar10,
-        cifar10-center, imagenet, imagenet-center or none
+        cifar10-center, imagenet, imagenet-center, none, the name of another data set, or means and
+        deviations of your own, such as 0.49,0.48,0.45:0.20,0.20,0.20
     sigma: standard deviation of the Gaussian noise that smooths the checkpoint or model
     noise: other noise that smooths it, e.g. uniform with --noise.half_width 0.5 (see
         rsmooth list noises)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rsmooth.cli.verbs import VERBS
+from rsmooth.config.specs import Spec
 
 
 @VERBS.register("report", positionals=("logs*",))
@@ -17,15 +18,20 @@ def report(
     dimension: int | None = None,
     unit: str | None = None,
     title: str = "Certified accuracy",
+    baseline: str | None = None,
+    columns: Sequence[str] | None = None,
+    width: float | None = None,
+    html: Path | None = None,
+    images: Spec | None = None,
     out: Path | None = None,
 ) -> None:
     """Compare run folders, journals and published logs.
 
     A report has tables, paired differences, curves, provenance and caveats, for each norm and kind
-    of certificate.
+    of certificate; as a page (--html) also rows per image.
 
     Args:
-        logs: the records to compare; the first is the baseline of the differences
+        logs: the records to compare
         names: names of the records in the report; default: the parts in which their paths differ
         radii: radii of the tables, e.g. 0.25,0.5; default: chosen from the data
         linf: linf radii of a further table, e.g. 2/255,4/255
@@ -34,7 +40,14 @@ def report(
         unit: what the radii are measured in, of tables that do not say it: l1, l2, linf, or other
             words, e.g. "degrees of rotation"; default: l2
         title: of the document and of its figures
-        out: folder for report.md, report.csv, report.tex and the curves; default: print only
+        baseline: the name of the run that the others are compared with; default: the first
+        columns: columns of report.tex behind the method, e.g. clean,0.25,0.5,ACR; default: all
+        width: inches that figures and report.tex have in a paper, e.g. 3.25 for a column; default:
+            figures of 7.2 inches
+        html: file for the report as one page that needs no network
+        images: the data set whose images the page shows, e.g. digits; run for the one that the
+            first run folder names; default: none
+        out: folder for report.md, report.csv, report.tex and the figures; default: print only
     """
     from rsmooth.report.document import report as compose
 
@@ -42,6 +55,8 @@ def report(
         raise ValueError(
             "expected at least one run folder or log, got none; name them after the verb"
         )
+    if images is not None and html is None:
+        raise ValueError("expected --html beside --images, got none; name the page, e.g. r.html")
     made = compose(
         list(logs),
         out,
@@ -51,7 +66,17 @@ def report(
         linf=None if linf is None else list(linf),
         dimension=dimension,
         unit=unit,
+        baseline=baseline,
+        columns=columns,
+        width=width,
     )
     print(made.markdown)
-    for path in made.files:
+    files = list(made.files)
+    if html is not None:
+        from rsmooth.cli.thumbnails import thumbnails
+        from rsmooth.report.page.document import write_page
+
+        shown = ({}, None) if images is None else thumbnails(images, made.runs, list(logs))
+        files.append(write_page(made, html, *shown))
+    for path in files:
         print(f"wrote {path}")

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from rsmooth.models import hub_card
 from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.difference import differences
 from rsmooth.plumbing.files import replace_file
@@ -76,6 +77,8 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def model_path(source: Path, weights: str) -> Path:
     """The model file in a run folder, of the last or the best weights, or the file itself.
 
+    A folder with config.json and model.safetensors, as the Hub has it, stands for itself.
+
     A name that is no file may be that of a model that comes with the package. ValueError where
     there is none.
     """
@@ -84,6 +87,8 @@ def model_path(source: Path, weights: str) -> Path:
     if not source.exists() and is_shipped(str(source)):
         return shipped_file(str(source))
     path = source / (MODEL if weights == "last" else BEST) if source.is_dir() else source
+    if not path.exists() and (source / hub_card.CONFIG).is_file():
+        return source  # as the Hub has it
     if not path.exists():
         raise ValueError(
             f"expected a trained model in {path}, got no such file; run rsmooth train first, or "

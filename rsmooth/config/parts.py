@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -64,8 +65,9 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
 
         build_model({"name": "small-cnn", "width": 16}, splits)
 
-    What the spec leaves out comes from the data: number of classes, image shape, normalisation.
-    $NAME in an option, such as a file of weights, is the environment variable NAME.
+    What the spec leaves out comes from the data: number of classes, image shape, normalisation. But
+    networks of other libraries bring a normalisation of their own. $NAME in an option, such as a
+    file of weights, is the environment variable NAME.
     """
     name, options = split_spec(model, MODELS.kind)
     known = {
@@ -77,9 +79,16 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
     from_data = {
         key: value
         for key, value in known.items()
-        if accepts(MODELS.get(name), key) and key not in options
+        if accepts(MODELS.get(name), key)
+        and key not in options
+        and not (key == "normalize" and _default(MODELS.get(name), key) == "own")
     }
     return create_here(MODELS, {"name": name, **options}, **from_data)
+
+
+def _default(entry: Any, option: str) -> Any:
+    parameter = inspect.signature(entry).parameters.get(option)
+    return None if parameter is None else parameter.default
 
 
 def build_trainer(

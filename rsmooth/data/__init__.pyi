@@ -1,5 +1,6 @@
 from .arrays import npz as npz
 from .cifar import cifar10 as cifar10
+from .cifar import cifar100 as cifar100
 from .class_folders import folder as folder
 from .convert import as_image_data as as_image_data
 from .convert import to_unit as to_unit
@@ -8,3 +9,9 @@ from .handwritten import digits as digits
 from .images import ImageData as ImageData
 from .splits import DataSplits as DataSplits
 from .splits import load_dataset as load_dataset
+from .torchvision_sets import fashion_mnist as fashion_mnist
+from .torchvision_sets import mnist as mnist
+from .torchvision_sets import stl10 as stl10
+from .torchvision_sets import svhn as svhn
+from .wordnet_folders import imagenet as imagenet
+from .wordnet_folders import tiny_imagenet as tiny_imagenet

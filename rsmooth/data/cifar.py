@@ -1,4 +1,4 @@
-"""CIFAR-10 through torchvision."""
+"""CIFAR-10 and CIFAR-100 through torchvision."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import os
 
 import torch
 
+from rsmooth.data.fetching import opened
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
-from rsmooth.plumbing.errors import remedy
 from rsmooth.registry import DATASETS
+
+_FOLDERS = {10: "cifar-10-batches-py", 100: "cifar-100-python"}
 
 
 @DATASETS.register("cifar10")
@@ -24,30 +26,55 @@ def cifar10(
     download: fetch it there if it is absent; otherwise FileNotFoundError.
     validation: a count or fraction of the training images, chosen by seed.
     """
-    train, held_out = carve_validation(_split(root, download, train=True), validation, seed)
-    test = _split(root, download, train=False)
-    return DataSplits(train, held_out, test, 10, (3, 32, 32), augment=True, normalize="cifar10")
+    return _splits(10, root, download, validation, seed)
 
 
-def _split(root: str | os.PathLike[str], download: bool, *, train: bool) -> ImageData:
+@DATASETS.register("cifar100")
+def cifar100(
+    root: str | os.PathLike[str], download: bool = False, validation: float = 0, seed: int = 0
+) -> DataSplits:
+    """CIFAR-100 as torchvision keeps it, with its 100 fine labels; index is the official order.
+
+        splits = load_dataset("cifar100", root="data", validation=5000)
+
+    root: the folder that holds cifar-100-python. The other options are those of ``cifar10``.
+    """
+    return _splits(100, root, download, validation, seed)
+
+
+def _splits(
+    classes: int, root: str | os.PathLike[str], download: bool, validation: float, seed: int
+) -> DataSplits:
+    train, names = _split(classes, root, download, train=True)
+    train, held_out = carve_validation(train, validation, seed)
+    test, _ = _split(classes, root, download, train=False)
+    return DataSplits(
+        train,
+        held_out,
+        test,
+        classes,
+        (3, 32, 32),
+        augment=True,
+        normalize=f"cifar{classes}",
+        class_names=names,
+    )
+
+
+def _split(
+    classes: int, root: str | os.PathLike[str], download: bool, *, train: bool
+) -> tuple[ImageData, tuple[str, ...] | None]:
     # Here, since it loads torch's compiler, which takes seconds.
     from torchvision import datasets
 
-    try:
-        source = datasets.CIFAR10(root, train=train, download=download)
-    except OSError as error:  # without a network, urllib names neither address nor remedy
-        raise OSError(
-            f"expected to fetch CIFAR-10 into {root}, got {error}; fetch cifar-10-python.tar.gz "
-            "elsewhere and unpack it there"
-        ) from error
-    except RuntimeError as error:
-        raise FileNotFoundError(
-            f"expected CIFAR-10 (cifar-10-batches-py, unharmed) in {root}; "
-            + remedy("give download=True", "give --dataset.download true")
-            + " to fetch it there, or use the data set 'npz' for an .npz file"
-        ) from error
+    source = opened(
+        lambda: getattr(datasets, f"CIFAR{classes}")(root, train=train, download=download),
+        f"CIFAR-{classes}",
+        _FOLDERS[classes],
+        f"cifar-{classes}-python.tar.gz",
+        root,
+    )
     images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
     labels = torch.tensor(source.targets)
-    return ImageData(
-        images, labels, torch.arange(len(labels)), 10, "cifar10", "train" if train else "test"
-    )
+    split, index = "train" if train else "test", torch.arange(len(labels))
+    names = tuple(getattr(source, "classes", ())) or None
+    return ImageData(images, labels, index, classes, f"cifar{classes}", split), names

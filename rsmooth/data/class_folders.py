@@ -84,7 +84,9 @@ def folder(
             + remedy("give classes=FILE", "give --dataset.classes FILE")
             + ", which numbers them, or their sub-folders the same names"
         )
-    count = len(next(iter(sources.values())).classes) if listed is None else len(listed)
+    of_first = next(iter(sources.values())).classes
+    names = tuple(of_first if listed is None else sorted(listed, key=listed.__getitem__))
+    count = len(names)
     splits = {
         split: replace(
             _split(root, source, split, image_size, count),
@@ -104,6 +106,7 @@ def folder(
         (3, image_size, image_size),
         augment=False,
         normalize="imagenet",
+        class_names=names,
     )
 
 

@@ -10,12 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from rsmooth.data.images import check_labels_and_index
 from rsmooth.data.pictures import read_picture
 
+PADDING = 4  # of images that are taken whole, in pixels
 CROP_AREA, CROP_RATIO, CROP_TRIES = (0.08, 1.0), (3 / 4, 4 / 3), 10
 
 
@@ -29,6 +32,7 @@ class FolderData:
     paths: one per image.
     labels, index: int64 (N,).
     image_size: height and width S of the images of a batch, which are uint8 (B, 3, S, S).
+    whole: files of just that size are taken whole.
     resize: the shorter side before the central part is cropped; None for 256 / 224 of S.
     numbered_by_place: whether labels count the folders that are there, and follow no list of
         classes. They are those of a model only where it has as many classes.
@@ -45,6 +49,7 @@ class FolderData:
     name: str
     split: str
     image_size: int
+    whole: bool = False
     resize: int | None = None
     numbered_by_place: bool = False
 
@@ -72,7 +77,9 @@ class FolderData:
 
         Without a generator each image is resized (shorter side 256 for S = 224, or ``resize``) and
         cropped at the centre, as the published results are evaluated. With one, a random part of
-        it is resized, and flipped with probability 1/2, as they are trained.
+        it is resized, and flipped with probability 1/2, as they are trained. Images that are taken
+        ``whole`` are padded by 4 black pixels, cropped to the old size, and flipped; ValueError for
+        another size.
         """
         positions = torch.as_tensor(positions, dtype=torch.int64)
         draws: list[Tensor | None] = [None] * len(positions)
@@ -87,7 +94,15 @@ class FolderData:
         files = [self.root / self.paths[i] for i in positions.tolist()]
         with ThreadPoolExecutor(_threads()) as pool:
             images = list(
-                pool.map(lambda file, draw: _read(file, side, self.image_size, draw), files, draws)
+                pool.map(
+                    lambda file, draw: (
+                        _read_whole(file, self.image_size, draw)
+                        if self.whole
+                        else _read(file, side, self.image_size, draw)
+                    ),
+                    files,
+                    draws,
+                )
             )
         stacked = (
             torch.stack(images)
@@ -129,8 +144,8 @@ class FolderData:
         return self._digest((self.root / path).stat().st_size for path in self.paths)
 
     def _digest(self, contents: Iterable[str | int]) -> str:
-        shown = "" if self.resize is None else f" of {self.resize}"
-        digest = hashlib.sha256(f"{self.image_size}{shown}".encode())
+        taken = " whole" if self.whole else "" if self.resize is None else f" of {self.resize}"
+        digest = hashlib.sha256(f"{self.image_size}{taken}".encode())
         for path, content, label, index in zip(
             self.paths, contents, self.labels.tolist(), self.index.tolist(), strict=True
         ):
@@ -164,6 +179,22 @@ def _read(file: Path, side: int, size: int, draw: Tensor | None) -> Tensor:
             image = transforms.hflip(image)
     pixels: Tensor = transforms.pil_to_tensor(image)
     return pixels
+
+
+def _read_whole(file: Path, size: int, draw: Tensor | None) -> Tensor:
+    """An image of just this size as uint8 (3, size, size)."""
+    pixels = torch.from_numpy(np.array(read_picture(file).convert("RGB"))).permute(2, 0, 1)
+    if pixels.shape[1:] != (size, size):
+        raise ValueError(
+            f"expected an image of {size}x{size} pixels, got {file} of "
+            f"{pixels.shape[2]}x{pixels.shape[1]}; use the data set 'folder', which resizes"
+        )
+    if draw is None:
+        return pixels.contiguous()
+    top, left = (int(value * (2 * PADDING + 1)) for value in draw[0, :2].tolist())
+    padded = pad(pixels, (PADDING,) * 4)
+    cropped = padded[:, top : top + size, left : left + size]
+    return (cropped.flip(2) if draw[-1, 0] < 0.5 else cropped).contiguous()
 
 
 def _random_part(height: int, width: int, draw: Tensor) -> tuple[int, int, int, int]:

@@ -102,11 +102,20 @@ def check_data(data: object) -> None:
 
     check_data(splits.test)
     """
-    if not all(hasattr(data, name) for name in ("batch", "subset", "labels", "index")):
-        raise TypeError(
-            f"expected ImageData or FolderData, got {type(data).__name__}; convert arrays and data "
-            "sets with rsmooth.data.as_image_data(data, num_classes=10)"
+    if not is_data(data):
+        whole = hasattr(data, "train") and hasattr(data, "test")
+        way = (
+            "give one of its splits, such as data.test"
+            if whole
+            else "convert arrays and data sets with rsmooth.data.as_image_data(data, "
+            "num_classes=10)"
         )
+        raise TypeError(f"expected ImageData or FolderData, got {type(data).__name__}; {way}")
+
+
+def is_data(data: object) -> bool:
+    """Whether it has what ImageData and FolderData have."""
+    return all(hasattr(data, name) for name in ("batch", "subset", "labels", "index"))
 
 
 def check_labels_and_index(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import operator
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +24,8 @@ from rsmooth.plumbing.tensors import check_images
 # Further readings that must give the same images. A flip with probability 1/2 stays unseen with
 # probability 2^-1000, a change that comes once in a hundred items with 3e-5.
 READINGS = 1024
+# What rows call their image and their label, the usual name first.
+_KEYS = (("image", "img"), ("label", "labels", "fine_label"))
 
 
 def read_items(
@@ -148,10 +150,15 @@ def _pair(item: Any, data: object) -> tuple[Any, Any]:
     """The image and the label of an item; ValueError for an item of another form."""
     if isinstance(item, (tuple, list)) and len(item) == 2:
         return item[0], item[1]
-    keys = f" of {', '.join(map(str, item))}" if isinstance(item, dict) else ""
+    if isinstance(item, Mapping):  # rows of Hugging Face
+        image, label = (next((key for key in keys if key in item), None) for keys in _KEYS)
+        if image is not None and label is not None:
+            return item[image], item[label]
+    keys = f" of {', '.join(map(str, item))}" if isinstance(item, Mapping) else ""
     raise ValueError(
-        f"expected pairs (image, label) from {type(data).__name__}, got {type(item).__name__}"
-        f"{keys}; wrap it in a Dataset whose __getitem__ returns such pairs"
+        f"expected pairs (image, label) from {type(data).__name__}, or rows with an image and a "
+        f"label, got {type(item).__name__}{keys}; wrap it in a Dataset whose __getitem__ returns "
+        "such pairs"
     )
 
 

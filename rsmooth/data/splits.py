@@ -24,6 +24,7 @@ class DataSplits:
         that is not known. It is handed on to the splits. FolderData crops by itself.
     normalize: the normalisation that suits a model for these images, a name of
         ``rsmooth.models.NORMALIZATIONS``.
+    class_names: of the classes in the order of the labels; None where they are not known.
     """
 
     train: ImageData | FolderData | None
@@ -33,12 +34,18 @@ class DataSplits:
     image_shape: tuple[int, int, int]
     augment: bool | None = None
     normalize: str = "none"
+    class_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
             split = getattr(self, name)
             if isinstance(split, ImageData) and split.augment is None:
                 object.__setattr__(self, name, replace(split, augment=self.augment))
+        if self.class_names is not None and len(self.class_names) != self.num_classes:
+            raise ValueError(
+                f"expected a name for each of {self.num_classes} classes, got "
+                f"{len(self.class_names)}; leave class_names out"
+            )
 
 
 def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split, Split | None]:

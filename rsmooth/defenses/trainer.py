@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.guards import TrainingCollapsed as TrainingCollapsed
-from rsmooth.training.loop import Callback
+from rsmooth.training.loop import Callback, OnEpoch
 from rsmooth.training.metrics import History as History
 from rsmooth.training.recipe import Recipe, TrainingData
 from rsmooth.training.setup import Wanted, train
@@ -33,6 +33,7 @@ class Trainer(Recipe):
         resume: bool = True,
         progress: bool = True,
         callback: Callback | None = None,
+        on_epoch: OnEpoch | None = None,
     ) -> History:
         """Train the base classifier of g in place, on its device, and leave it in eval mode.
 
@@ -50,6 +51,9 @@ class Trainer(Recipe):
         resume: False starts anew, whatever the folder holds.
         progress: whether a progress bar is shown.
         callback: called after every optimiser step with (epoch, step); an error in it ends the run.
+        on_epoch: called after every epoch with its metrics, a dict as in metrics.jsonl. If it
+            returns True, training ends there: model.pt is written, and the same call without it
+            would go on from the checkpoint. An error in it ends the run, after the checkpoint.
 
         Returns the metrics of each epoch. TrainingCollapsed where the loss is not finite, or the
         classifier has come to answer one class only. RecordError for a checkpoint that is damaged,
@@ -57,6 +61,14 @@ class Trainer(Recipe):
         Under torchrun every process calls this and takes its share of each batch.
         """
         wanted = Wanted(
-            train_data, validation, unlabelled, extras, run_dir, resume, progress, callback
+            train_data,
+            validation,
+            unlabelled,
+            extras,
+            run_dir,
+            resume,
+            progress,
+            callback,
+            on_epoch,
         )
         return train(self, g, wanted)

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from rsmooth.attacks.base import Attack
 from rsmooth.attacks.checks import warn_without_gradient
 from rsmooth.attacks.view import quick_view
-from rsmooth.data.convert import to_unit
+from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData, check_data
+from rsmooth.data.images import ImageData
 from rsmooth.evaluate.empirical import measured_answers
 from rsmooth.models.precision import Precision
 from rsmooth.plumbing.numbers import check_integer
@@ -58,7 +58,7 @@ class UnderAttack:
 
 def attack_data(
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     attack: Attack | None,
     *,
     num_noise: int = 16,
@@ -78,7 +78,7 @@ def attack_data(
     attack that leaves epsilon in its norm. A warning where the gradients vanish.
     """
     check_smoothed(g)
-    check_data(data)
+    data = as_data(data, g.num_classes)
     if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
         raise ValueError(
             f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"

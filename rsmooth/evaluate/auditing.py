@@ -7,7 +7,7 @@ how tight the certificates are.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,12 +16,13 @@ from scipy import stats
 from torch import Tensor
 from tqdm import tqdm
 
+from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.certify.settings import Arithmetic, Precision
-from rsmooth.data.convert import to_unit
+from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
@@ -103,11 +104,12 @@ class Audit:
 
 def audit(
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     log: CertificationLog,
     *,
     factors: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5),
     steps: int = 20,
+    attack: Attack | None = None,
     num_noise: int = 32,
     n: int = 1000,
     alpha: float = 1e-3,
@@ -116,20 +118,24 @@ def audit(
     precision: SearchPrecision = "auto",
     progress: bool = False,
 ) -> Audit:
-    """Attack the certified images of ``log`` by SmoothAdv-PGD, and predict the attacked images.
+    """Attack the certified images of ``log``, and predict the attacked images.
 
         audit(g, splits.test, read_log("runs/a"), factors=(0.5, 1.0, 1.5)).contradictions.sum()
 
-    factors: epsilons of the attacks, as multiples of the certified radius. steps, num_noise: of the
-    attack. n, alpha, seed: of the prediction at the attacked image; the seed must not be that of
-    the certificates. limit: at most this many images, the first of the log; None for all.
+    factors: epsilons of the attacks, as multiples of the certified radius. attack: of l2 norm; its
+    epsilon is replaced. None is SmoothAdv-PGD with that many steps. num_noise: of the attack. n,
+    alpha, seed: of the prediction at the attacked image; the seed must not be that of the
+    certificates. limit: at most this many images, the first of the log; None for all.
     The attacked image is rounded to 8 bits, since certificates hold for such images, and its
     distance is measured after that. precision: of the search; the votes that judge it are in that
     of the certificates. ValueError for a log without certified images, without noise or
-    alpha, of other images than ``data``, of another model, or of another norm than l2, and for the
-    seed of the certificates.
+    alpha, of other images than ``data``, of another model, or of another norm than l2, for the seed
+    of the certificates, and for an attack that is targeted or of another norm.
     """
     _check(g, log, factors, seed, limit)
+    data = as_data(data, g.num_classes)
+    attack = SmoothAdvPGD(epsilon=1.0, steps=steps) if attack is None else attack
+    _check_attack(attack)
     check_images_of(log, data)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
@@ -147,8 +153,7 @@ def audit(
                 view,
                 x,
                 int(log.predict[at]),
-                factor * float(log.radius[at]),
-                steps,
+                replace(attack, epsilon=factor * float(log.radius[at])),
                 num_noise,
                 generator,
             )
@@ -180,13 +185,11 @@ def _attack(
     g: SmoothedClassifier,
     x: Tensor,
     label: int,
-    epsilon: float,
-    steps: int,
+    attack: Attack,
     num_noise: int,
     generator: torch.Generator,
 ) -> Tensor:
     device = next((parameter.device for parameter in g.parameters()), x.device)
-    attack = SmoothAdvPGD(epsilon=epsilon, steps=steps)
     x_adv = attack(
         g,
         x.to(device),
@@ -227,6 +230,16 @@ def _check(
         raise ValueError(
             f"expected another seed than that of the certificates, got {seed}; the audit needs "
             "noise of its own, so choose another"
+        )
+
+
+def _check_attack(attack: Attack) -> None:
+    """ValueError for an attack that says nothing of l2 certificates."""
+    check_untargeted(attack)
+    if attack.norm != "l2":
+        raise ValueError(
+            f"expected an attack of l2 norm, as the certificates are, got {attack!r} of "
+            f"{attack.norm}; take one of l2, or give it the option norm"
         )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from rsmooth.attacks.pgd import PGD
-from rsmooth.data.convert import to_unit
+from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.evaluate.auditing import check_images_of, check_model_of
@@ -77,7 +77,7 @@ class Bracket:
 def bracket(
     g: SmoothedClassifier,
     predict: Callable[[Tensor], Tensor],
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     log: CertificationLog,
     *,
     ensemble: str | None = None,
@@ -108,6 +108,7 @@ def bracket(
         raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
     epsilons = np.array(_epsilons_of(log), dtype=np.float64)
     check_model_of(log, g, ensemble)
+    data = as_data(data, g.num_classes)
     check_images_of(log, data)
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
     count = len(log) if limit is None else min(limit, len(log))

@@ -16,13 +16,18 @@ from .ensemble import Ensemble as Ensemble
 from .folding import fold_batchnorm as fold_batchnorm
 from .folding import refold as refold
 from .foreign import load_checkpoint as load_checkpoint
+from .functions import FunctionClassifier as FunctionClassifier
 from .head import replace_head as replace_head
+from .hf_networks import hf_model as hf_model
 from .imagenet import resnet50 as resnet50
 from .initial import initialise_for_intervals as initialise_for_intervals
 from .normalize import NORMALIZATIONS as NORMALIZATIONS
 from .normalize import Classifier as Classifier
 from .normalize import Normalization as Normalization
 from .normalize import Normalize as Normalize
+from .onnx_files import OnnxFunction as OnnxFunction
+from .onnx_files import export_onnx as export_onnx
+from .onnx_files import load_onnx as load_onnx
 from .patch import patch_cnn as patch_cnn
 from .pretrained import load_model as load_model
 from .resnet import CifarResNet as CifarResNet
@@ -33,5 +38,7 @@ from .shipped import model_card as model_card
 from .shipped import shipped_names as shipped_names
 from .small import mlp as mlp
 from .small import small_cnn as small_cnn
+from .timm_networks import timm_model as timm_model
+from .torchvision_networks import torchvision_model as torchvision_model
 from .wide import resnet9 as resnet9
 from .wrn import wrn_28_10 as wrn_28_10

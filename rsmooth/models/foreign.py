@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from rsmooth.models.layouts import (
 )
 from rsmooth.models.natures import ZIPPED
 from rsmooth.models.normalize import NORMALIZATIONS, Classifier, Normalization
+from rsmooth.models.recognise import options_of_shapes, translated
 from rsmooth.plumbing.errors import remedy
 from rsmooth.registry import MODELS
 
@@ -31,9 +32,6 @@ PUBLISHED_ARCHITECTURES = {
     "imagenet32_resnet110": "resnet110",
     "resnet50": "resnet50",
 }
-# What other code calls the layers of a ResNet.
-_OTHER_WORDS = {"linear": "fc", "shortcut": "downsample"}
-_BLOCK = re.compile(r"(?:^|\.)layer1\.(\d+)\.conv1\.weight$")
 
 
 def load_checkpoint(
@@ -49,8 +47,8 @@ def load_checkpoint(
 
     normalize: a name of NORMALIZATIONS, (mean, std), (mean,) or None. It has to be given where the
         file does not hold the constants. Where it does, both must agree.
-    arch: a published or registered name, where the file names none or another. Of "cifar-resnet"
-        the depth and the shortcuts follow from the names of the weights.
+    arch: a published or registered name, where the file names none or another. Its options
+        (classes, width, depth, image size) follow from the shapes of the weights.
     num_classes: checked against the file.
 
     Cohen et al. 2019 (arXiv:1902.02918) and Salman et al. 2019 (arXiv:1906.04584) publish a dict of
@@ -64,13 +62,12 @@ def load_checkpoint(
     source = str(path)
     layout = read_layout(_foreign(safe_load(path), source), source)
     name = _registered_name(arch or layout.arch, source)
-    named = _in_our_words(name, layout.weights)
-    shape = _shape(name, named)
-    weights, rest = weights_of(named, _network(name, **shape).state_dict(), source)
+    named = translated(name, layout.weights)
+    sizes = options_of_shapes(name, named)
+    weights, rest = weights_of(named, _network(name, sizes or {}).state_dict(), source)
     found = constants_among(rest, source) or _named_constants(layout.constants)
     options: dict[str, Any] = {
-        **_sizes(name, weights, source),
-        **shape,
+        **(_telling(name, sizes) if sizes else _sizes(name, weights, source)),
         "normalize": agreed(normalize, found, source),
     }
     if options["normalize"] == "unknown":
@@ -88,7 +85,10 @@ def load_checkpoint(
 
 
 def _ask_normalize(source: str) -> str:
-    option, own = remedy("normalize=", "--normalize "), remedy(", (mean, std) of your own,", "")
+    option, own = (
+        remedy("normalize=", "--normalize "),
+        remedy(", (mean, std) of your own,", ", MEANS:STDS of your own,"),
+    )
     return (
         f"expected normalize, got none; {source} does not hold the constants, so give "
         f'{option}"cifar10" (mean and std: models of Cohen et al., fine-tuned and self-trained '
@@ -111,33 +111,16 @@ def _foreign(content: object, source: str) -> object:
     return content
 
 
-def _in_our_words(name: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights of a ResNet with its layers called as ours are, where other words are common."""
-    if "resnet" not in name:
-        return dict(weights)
-    parts = {part for key in weights for part in key.split(".")}
-    words = {theirs: ours for theirs, ours in _OTHER_WORDS.items() if ours not in parts}
-    return {
-        ".".join(words.get(part, part) for part in key.split(".")): tensor
-        for key, tensor in weights.items()
-    }
-
-
-def _shape(name: str, weights: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Depth and shortcuts of a CIFAR ResNet of any depth, as its names tell them."""
-    blocks = {found[1] for key in weights if (found := _BLOCK.search(key))}
-    if name != "cifar-resnet" or not blocks:
-        return {}
-    convolution = any("downsample" in key.split(".") for key in weights)
-    return {
-        "depth": 6 * len(blocks) + 2,
-        "shortcut": "convolution" if convolution else "padding",
-    }
-
-
-def _network(name: str, **shape: Any) -> nn.Module:
+def _network(name: str, sizes: Mapping[str, Any] | None = None) -> nn.Module:
     """The network of a registered model, without its normalisation."""
-    model: Any = MODELS.create(name, num_classes=10, normalize=None, **shape)
+    try:
+        model: Any = MODELS.create(name, **{"num_classes": 10, **(sizes or {})}, normalize=None)
+    except (TypeError, ValueError) as error:  # it needs other options, as libraries do
+        raise ValueError(
+            f"expected arch to name a network that needs no further options, got {name!r} "
+            f"({error}); build it with MODELS.create, and load the file: "
+            "rsmooth.models.load_weights(base[1], rsmooth.models.safe_load(FILE), source=FILE)"
+        ) from error
     if not isinstance(model, Classifier):
         raise ValueError(
             f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a "
@@ -151,6 +134,16 @@ def _named_constants(value: object) -> Normalization:
     if isinstance(value, str):
         return value if value in NORMALIZATIONS else None
     return tuple(value) if isinstance(value, (tuple, list)) and value else None
+
+
+def _telling(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that shapes tell, without those that are the usual ones anyway."""
+    usual = inspect.signature(MODELS.get(name)).parameters
+    return {
+        key: value
+        for key, value in sizes.items()
+        if key == "num_classes" or usual[key].default != value
+    }
 
 
 def _sizes(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str, int]:

@@ -59,7 +59,10 @@ def nature(path: Path, error: BaseException) -> str:
             "torch.save(safetensors.torch.load_file(FILE), 'plain.pth')"
         )
     if path.suffix == ".onnx":
-        return "is an ONNX graph; name the checkpoint of torch that it was exported from"
+        return (
+            "is an ONNX graph; open one of rsmooth with rsmooth.models.load_onnx, or name the "
+            "checkpoint of torch that it was exported from"
+        )
     if start.startswith(ZIPPED):
         return _zipped(path, error)
     if start[257:262] == b"ustar":

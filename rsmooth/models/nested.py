@@ -12,6 +12,8 @@ from torch import nn
 
 from rsmooth.models.checkpoints import load_weights, safe_load
 from rsmooth.models.foreign import load_checkpoint
+from rsmooth.models.hub_card import CONFIG
+from rsmooth.models.hub_folder import read_folder
 from rsmooth.models.safetensors import SUFFIX, read_tensors
 from rsmooth.registry import MODELS, ModelRegistry
 
@@ -96,6 +98,9 @@ def _accepted(registry: ModelRegistry, name: str, known: Mapping[str, Any]) -> d
 
 def _saved(path: Path) -> tuple[nn.Module, Any]:
     """The base of a classifier that was saved, and its noise as the file states it."""
+    if path.is_dir() and not (path / "model.pt").exists() and (path / CONFIG).exists():
+        weights, header = read_folder(path)
+        return _built({**header, "state_dict": weights}, path)
     file = path / "model.pt" if path.is_dir() else path
     if not file.exists():
         raise ValueError(f"expected a trained model in {file}, got no such file; train it first")
@@ -104,6 +109,10 @@ def _saved(path: Path) -> tuple[nn.Module, Any]:
         content: Any = {**header, "state_dict": weights}
     else:
         content = safe_load(file)
+    return _built(content, file)
+
+
+def _built(content: Any, file: Path) -> tuple[nn.Module, Any]:
     if not isinstance(content, dict) or not {"architecture", "state_dict"} <= set(content):
         raise ValueError(
             f"expected a model written by SmoothedClassifier.save, got {file}; save it so"

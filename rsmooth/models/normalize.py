@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -15,12 +16,21 @@ Normalization: TypeAlias = str | tuple[Constants] | tuple[Constants, Constants |
 CIFAR10_MEAN, CIFAR10_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
+_NUMBER = re.compile(r"\d*\.?\d+")
+
 NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...] | None] | None] = {
     "none": None,
     "cifar10": (CIFAR10_MEAN, CIFAR10_STD),
     "cifar10-center": (CIFAR10_MEAN, None),
     "imagenet": (IMAGENET_MEAN, IMAGENET_STD),
     "imagenet-center": (IMAGENET_MEAN, None),
+    # Mean and std of the pixels of the training images, as they are in wide use.
+    "cifar100": ((0.5071, 0.4865, 0.4409), (0.2673, 0.2564, 0.2762)),
+    "mnist": ((0.1307,), (0.3081,)),
+    "fashion-mnist": ((0.2860,), (0.3530,)),
+    "svhn": ((0.4377, 0.4438, 0.4728), (0.1980, 0.2010, 0.1970)),
+    "stl10": ((0.4467, 0.4398, 0.4066), (0.2603, 0.2566, 0.2713)),
+    "tiny-imagenet": ((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821)),
 }
 
 
@@ -116,6 +126,21 @@ def normalization_layer(normalize: Normalization, in_channels: int) -> nn.Module
             f"{layer.channels}; give (mean, std) of your own, or in_channels that fits"
         )
     return layer
+
+
+def constants_of(text: str) -> Normalization:
+    """A normalisation as a command line names it: a name, or means, a colon and deviations.
+
+        constants_of("0.485,0.456,0.406:0.229,0.224,0.225")     # ((0.485, ...), (0.229, ...))
+        constants_of("0.5")                                     # ((0.5,),): the mean alone
+
+    Anything that is no such numbers is taken for a name.
+    """
+    sides = [[part.strip() for part in side.split(",")] for side in text.split(":")]
+    if len(sides) > 2 or not all(_NUMBER.fullmatch(part) for side in sides for part in side):
+        return text
+    numbers = [tuple(float(part) for part in side) for side in sides]
+    return (numbers[0],) if len(numbers) == 1 else (numbers[0], numbers[1])
 
 
 def _per_channel(values: Constants, name: str) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import torch
 
 from rsmooth.models.shipped import shipped_file, shipped_names
@@ -9,16 +12,23 @@ from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
 
-def load_model(name: str, *, map_location: str | torch.device = "cpu") -> SmoothedClassifier:
+def load_model(
+    name: str | os.PathLike[str], *, map_location: str | torch.device = "cpu"
+) -> SmoothedClassifier:
     """A trained smoothed classifier that comes with the package, in eval mode.
 
         g = load_model("cifar10-sigma-0.25")
 
     name: see ``rsmooth list models``; ``model_card`` has what is known about it, such as the
-        certificates of just these weights. map_location: the device of the classifier.
+        certificates of just these weights. Also a file or a folder that
+        ``SmoothedClassifier.save`` wrote.
+    map_location: the device of the classifier.
 
     ValueError for an unknown name, RecordError for a file that is damaged.
     """
+    if name not in shipped_names() and Path(name).exists():
+        return SmoothedClassifier.load(name, map_location=map_location)
+    name = os.fspath(name)
     if name in MODELS and name not in shipped_names():
         raise ValueError(
             f"expected the name of a trained model ({', '.join(shipped_names()) or 'none'}), got "

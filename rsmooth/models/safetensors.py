@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from rsmooth.plumbing.files import replace_file
 SUFFIX = ".safetensors"
 # The entry of the file's metadata, which is text only, that holds all that is no tensor.
 ENTRY = "rsmooth"
+# Its key of a SHA-256 over tensors and values, for the format has no checksum.
+SUM = "sha256_of_content"
 
 
 def in_half(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -47,6 +50,11 @@ def write_tensors(
 
     content: what JSON can hold; TypeError for anything else.
     """
+    replace_file(path, tensor_bytes(state_dict, content))
+
+
+def tensor_bytes(state_dict: Mapping[str, Tensor], content: Mapping[str, Any]) -> bytes:
+    """What ``write_tensors`` writes."""
     from safetensors.torch import save  # only who needs such files needs the package
 
     # Copies, since the format refuses tensors that share memory, such as those of tied layers.
@@ -54,9 +62,11 @@ def write_tensors(
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
         for name, tensor in state_dict.items()
     }
-    text = json.dumps(dict(content), sort_keys=True)
+    plain = json.loads(json.dumps(dict(content)))  # as it will be read: keys are text
+    text = json.dumps({**plain, SUM: _sum(tensors, plain)}, sort_keys=True)
     # One entry: several come in an order that differs from call to call, and so would the bytes.
-    replace_file(path, save(tensors, metadata={ENTRY: text}))
+    made: bytes = save(tensors, metadata={ENTRY: text})
+    return made
 
 
 def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -65,6 +75,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
         weights, content = read_tensors("model.safetensors")
 
     ValueError for a file that is damaged, or that others wrote. OSError for one that is absent.
+    Files of earlier versions have no checksum, by which damaged numbers would be found.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -87,4 +98,18 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
             f"expected a model written by SmoothedClassifier.save, got the weights of others in "
             f"{path}; build the network and load them with safetensors.torch.load_file"
         ) from None
+    said = content.pop(SUM, None)
+    if said is not None and said != _sum(tensors, content):
+        raise ValueError(
+            f"expected tensors and values that fit their checksum in {path}, got others; the file "
+            "is damaged: download or write it again"
+        )
     return tensors, content
+
+
+def _sum(tensors: Mapping[str, Tensor], content: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(dict(content), sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()

@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from rsmooth.models.hub_card import read_card
 from rsmooth.plumbing.errors import RecordError
 
 FOLDER = Path(str(resources.files("rsmooth.models"))) / "shipped"
@@ -34,8 +35,10 @@ def model_card(name: str, folder: Path | None = None) -> dict[str, Any]:
 
         model_card(shipped_names()[0])["certified"]
 
-    ValueError for an unknown name.
+    name: also a folder that ``SmoothedClassifier.save`` wrote. ValueError for an unknown name.
     """
+    if name not in shipped_names(folder) and Path(name).is_dir():
+        return read_card(name)
     content: dict[str, Any] = yaml.safe_load(card_text(name, folder))
     return content
 

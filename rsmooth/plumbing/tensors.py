@@ -18,6 +18,8 @@ def check_tensor(value: object, what: str) -> None:
 
 def _as_tensor(value: object) -> str:
     """How a value becomes a tensor, as a remedy that works on it."""
+    if hasattr(value, "train") and hasattr(value, "test"):
+        return "give one of its splits, such as data.test"
     if isinstance(value, (Dataset, DataLoader)) or hasattr(value, "images"):
         source = "data.dataset" if isinstance(value, DataLoader) else "data"
         made = source if hasattr(value, "images") else f"rsmooth.data.as_image_data({source})"

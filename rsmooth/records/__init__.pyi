@@ -1,5 +1,6 @@
 from .converting import in_norm as in_norm
 from .converting import radii_in_norm as radii_in_norm
+from .figures import figures_of as figures_of
 from .files import read_log as read_log
 from .files import record_files as record_files
 from .files import write_log as write_log

@@ -40,6 +40,25 @@ class _Layout(NamedTuple):
     norm: str
 
 
+class Survey(NamedTuple):
+    """A table with all its faults.
+
+    separator: tabs, commas, semicolons or spaces. names: of all columns. norm: of the radii.
+    columns: (N,) each, of the rows that can be read. lines: their numbers in the file. radii: as
+    they are written. damaged: what is wrong with the other rows. ended: whether the last line is
+    whole.
+    """
+
+    separator: str
+    names: tuple[str, ...]
+    norm: str
+    columns: dict[str, NDArray[Any]]
+    lines: tuple[int, ...]
+    radii: tuple[str, ...]
+    damaged: tuple[str, ...]
+    ended: bool
+
+
 def parse_table(path: Path, text: str, unit: str | None = None) -> tuple[str, dict[str, Any]]:
     """The norm that the header names, and the six columns (N,) by name, in the order of the file.
 
@@ -51,10 +70,7 @@ def parse_table(path: Path, text: str, unit: str | None = None) -> tuple[str, di
     is not known, for a row that was cut off, and for a bad value. Rows are checked one by one, not
     against each other.
     """
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    ended = lines[-1] == ""
-    while len(lines) > 1 and not lines[-1].strip():
-        lines.pop()
+    lines, ended = _lines(text)
     if not ended and lines[-1]:
         logger.warning(
             "%s: the last line has no end; if the table was cut off, its last time may be too "
@@ -67,13 +83,39 @@ def parse_table(path: Path, text: str, unit: str | None = None) -> tuple[str, di
         _parse_row(line, layout, columns, f"{path}, line {number}")
         for number, line in enumerate(lines[1:], start=2)
     ]
-    found: dict[str, NDArray[Any]] = {
-        name: np.array([row[at] for row in rows], dtype=_PARSERS[name][1])
-        for at, name in enumerate(columns)
-    }
-    if "time" not in found:
-        found["time"] = np.zeros(len(rows))
-    return layout.norm, found
+    return layout.norm, _as_columns(columns, rows)
+
+
+def survey_table(path: Path, text: str, unit: str | None = None) -> Survey:
+    """What is in a table, damaged rows included, for somebody who looks for all of its faults.
+
+        survey_table(Path("sigma_0.25"), Path("sigma_0.25").read_text()).damaged
+
+    RecordError for a header that is none; see ``parse_table``.
+    """
+    lines, ended = _lines(text)
+    layout = _layout(path, lines[0], unit)
+    columns = [name for name in COLUMNS if name in layout.places]
+    rows, numbers, damaged, texts = [], [], [], []
+    for number, line in enumerate(lines[1:], start=2):
+        try:
+            rows.append(_parse_row(line, layout, columns, f"line {number}"))
+        except RecordError as error:
+            damaged.append(str(error))
+            continue
+        numbers.append(number)
+        cells = _cells(line, layout.separator, len(layout.names), "")
+        texts.append(cells[layout.places["radius"]])
+    return Survey(
+        _SEPARATORS[layout.separator],
+        layout.names,
+        layout.norm,
+        _as_columns(columns, rows),
+        tuple(numbers),
+        tuple(texts),
+        tuple(damaged),
+        ended,
+    )
 
 
 def parse_seconds(text: str) -> float:
@@ -99,6 +141,27 @@ def parse_number(text: str) -> float:
     if not _NUMBER.fullmatch(text):
         raise ValueError(f"expected a decimal number, got {text!r}")
     return float(text)
+
+
+def _lines(text: str) -> tuple[list[str], bool]:
+    """The lines of a table without blank ones at its end, and whether the last one is whole."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    ended = lines[-1] == ""
+    while len(lines) > 1 and not lines[-1].strip():
+        lines.pop()
+    return lines, ended
+
+
+def _as_columns(
+    columns: Sequence[str], rows: Sequence[tuple[float, ...]]
+) -> dict[str, NDArray[Any]]:
+    found: dict[str, NDArray[Any]] = {
+        name: np.array([row[at] for row in rows], dtype=_PARSERS[name][1])
+        for at, name in enumerate(columns)
+    }
+    if "time" not in found:
+        found["time"] = np.zeros(len(rows))
+    return found
 
 
 def _layout(path: Path, line: str, unit: str | None) -> _Layout:

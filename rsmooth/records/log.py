@@ -214,6 +214,18 @@ def first_fault(
     time: NDArray[Any],
 ) -> tuple[int, str] | None:
     """The first row (from 0) that no certification can have written, and why; None without one."""
+    return next(iter(faults(idx, label, predict, radius, correct, time)), None)
+
+
+def faults(
+    idx: NDArray[Any],
+    label: NDArray[Any],
+    predict: NDArray[Any],
+    radius: NDArray[Any],
+    correct: NDArray[Any],
+    time: NDArray[Any],
+) -> list[tuple[int, str]]:
+    """All rows (from 0) that no certification can have written, each with why."""
     first_seen = np.zeros(len(idx), dtype=bool)
     first_seen[np.unique(idx, return_index=True)[1]] = True
     checks = (
@@ -230,15 +242,15 @@ def first_fault(
         (~(np.isfinite(time) & (time >= 0)), "expected a finite time >= 0"),
     )
     bad = np.stack([check for check, _ in checks])
-    rows = np.flatnonzero(bad.any(axis=0))
-    if not len(rows):
-        return None
-    row = int(rows[0])
-    reason = checks[int(np.argmax(bad[:, row]))][1]
-    return row, (
-        f"{reason}; got idx {idx[row]}, label {label[row]}, predict {predict[row]}, radius "
-        f"{radius[row]}, correct {int(correct[row])}, time {time[row]}"
-    )
+    return [
+        (
+            int(row),
+            f"{checks[int(np.argmax(bad[:, row]))][1]}; got idx {idx[row]}, label {label[row]}, "
+            f"predict {predict[row]}, radius {radius[row]}, correct {int(correct[row])}, time "
+            f"{time[row]}",
+        )
+        for row in np.flatnonzero(bad.any(axis=0))
+    ]
 
 
 def check_same_images(logs: Sequence[CertificationLog]) -> None:

@@ -1,4 +1,4 @@
-"""Shards of one certification run, joined without gaps and without repeats."""
+"""Logs joined from shards without gaps and repeats, and logs of some images of another."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.journal import describe_difference
-from rsmooth.records.log import COLUMNS, PROOFS, VOTES, CertificationLog, check_log, some_of
+from rsmooth.records.log import (
+    COLUMNS,
+    PROOFS,
+    VOTES,
+    CertificationLog,
+    IntArray,
+    check_log,
+    some_of,
+)
 
 
 def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
@@ -59,3 +67,27 @@ def _first_of_each(joined: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
                 f"{some_of(joined['idx'][rows])}; the shards are not of one run"
             )
     return first
+
+
+def cut(log: CertificationLog, idx: IntArray) -> CertificationLog:
+    """The certificates of some of a log's images, as if only these had been certified.
+
+        cut(read_log("sigma_0.25"), np.arange(0, 10_000, 20))
+
+    idx: (M,) distinct ones of the log. The fingerprint of all its images is left out of the
+    provenance. RecordError for an idx that the log lacks.
+    """
+    missing = np.setdiff1d(idx, check_log(log).idx)
+    if len(missing):
+        raise RecordError(f"expected images of the log, got {some_of(missing)}, which it lacks")
+    kept = np.isin(log.idx, idx)
+    columns = {
+        name: getattr(log, name)[kept]
+        for name in (*COLUMNS, *VOTES, *PROOFS)
+        if getattr(log, name) is not None
+    }
+    data = log.provenance.get("dataset")
+    about = {"fingerprint", "index", "images"}
+    known = {k: v for k, v in data.items() if k not in about} if isinstance(data, dict) else data
+    provenance = log.provenance if data is None else {**log.provenance, "dataset": known}
+    return CertificationLog(**columns, provenance=dict(provenance))

@@ -19,11 +19,11 @@ from rsmooth.plumbing.numbers import check_alpha, check_integer
 from rsmooth.records.log import (
     CertificationLog,
     FloatArray,
-    IntArray,
     check_log,
     check_same_images,
 )
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy, certified_radii
+from rsmooth.records.pairs import changes, difference, mcnemar
 from rsmooth.records.statement import check_one_group
 
 # With fewer images, differences of a few points between methods may be chance.
@@ -51,7 +51,17 @@ def accuracy_interval(
     radii: (R,), in the norm of the log.
     confidence: in (0, 1).
     """
-    rate, n = certified_accuracy(log, radii), len(log)
+    return wilson_interval(certified_accuracy(log, radii), len(log), confidence)
+
+
+def wilson_interval(
+    rate: ArrayLike, n: int, confidence: float = 0.95
+) -> tuple[FloatArray, FloatArray]:
+    """Wilson's two-sided score interval for shares ``rate`` (R,) of ``n`` images.
+
+    low, high = wilson_interval([0.748], 500)      # 0.708, 0.784
+    """
+    rate = np.asarray(rate, dtype=np.float64)
     z = float(stats.norm.isf((1.0 - _check_confidence(confidence)) / 2.0))
     middle = (rate + z**2 / (2 * n)) / (1.0 + z**2 / n)
     half = z / (1.0 + z**2 / n) * np.sqrt(rate * (1.0 - rate) / n + z**2 / (4 * n**2))
@@ -132,16 +142,15 @@ def compare(
     check_one_group([check_log(log).statement for log in (first, second)])
     check_same_images([first, second])
     wanted = np.atleast_1d(np.asarray(radii, dtype=np.float64))
-    holds = [log.correct[:, None] & (log.radius[:, None] >= wanted) for log in (first, second)]
-    gained, lost = (holds[1] & ~holds[0]).sum(axis=0), (holds[0] & ~holds[1]).sum(axis=0)
-    changes = holds[1].astype(np.float64) - holds[0]
     gains = certified_radii(second) - certified_radii(first)
     error = _standard_error(gains)
+    gained, lost = changes(first, second, wanted)
+    accuracy, accuracy_error = difference(gained, lost, len(first))
     return PairedComparison(
         radii=wanted,
-        accuracy=certified_accuracy(second, wanted) - certified_accuracy(first, wanted),
-        accuracy_error=changes.std(axis=0, ddof=1) / np.sqrt(len(first)),
-        accuracy_p=_mcnemar(gained, lost),
+        accuracy=accuracy,
+        accuracy_error=accuracy_error,
+        accuracy_p=mcnemar(gained, lost),
         radius=average_certified_radius(second) - average_certified_radius(first),
         radius_error=error,
         radius_p=_t_test(gains, error),
@@ -170,14 +179,6 @@ def _check_confidence(confidence: float) -> float:
             f"expected a confidence in (0, 1), got {confidence!r}; give it e.g. as 0.95"
         )
     return value
-
-
-def _mcnemar(gained: IntArray, lost: IntArray) -> FloatArray:
-    """Exact two-sided p-value that gains and losses (R,) are equally likely; 1 without changes."""
-    p: FloatArray = np.minimum(
-        2.0 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5), 1.0
-    )
-    return p
 
 
 def _t_test(gains: FloatArray, error: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -95,6 +95,12 @@ def _about_run(run: Run) -> list[str]:
         found.append(
             f"{run.name}: float noise, whose certificates floating-point rounding can break."
         )
+    named = function_without_hash(run.log)
+    if named is not None:
+        found.append(
+            f"{run.name}: certifies the function {named}, whose content the record does not state "
+            "(sha256)."
+        )
     broken = 0 if run.attacked is None else int((run.attacked <= run.log.radius).sum())
     if broken and run.statement.sound:
         found.append(
@@ -107,6 +113,15 @@ def _about_run(run: Run) -> list[str]:
     elif predicted == 1 and len(np.unique(run.log.label)) > 1:
         found.append(f"{run.name}: the model has collapsed, it predicts 1 class.")
     return [*found, *_about_radii(run)]
+
+
+def function_without_hash(log: CertificationLog) -> str | None:
+    """The name of a certified function of which the record holds no hash; None of anything else."""
+    model = log.provenance.get("model")
+    function = model.get("function") if isinstance(model, Mapping) else None
+    if isinstance(function, Mapping) and function.get("sha256") == "none":
+        return str(function.get("name"))
+    return None
 
 
 def _about_radii(run: Run) -> list[str]:

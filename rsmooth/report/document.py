@@ -10,15 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rsmooth.plumbing.numbers import check_radius
-from rsmooth.report.formats import to_csv, to_latex
+from rsmooth.report.blocks import Section
+from rsmooth.report.columns import places_of, radii_of
+from rsmooth.report.figures import save_figures
+from rsmooth.report.formats import to_csv
 from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_table
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
-from rsmooth.report.plots import accuracy_figure, probability_figure, save_figure
+from rsmooth.report.looks import Page
+from rsmooth.report.paper import to_latex
 from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, load_runs
 from rsmooth.report.sections import (
     caveats_section,
     differences_section,
-    envelope_section,
     intervals_section,
     overview,
     provenance_section,
@@ -35,11 +38,13 @@ class Group:
         report(["runs/a", "runs/b"]).groups[0].table
 
     linf: None where it was not asked for.
+    baseline: the run that the others are compared with; None without a sound one.
     """
 
     runs: tuple[Run, ...]
     table: Table
     linf: LinfTable | None = None
+    baseline: Run | None = None
 
     @property
     def counted(self) -> list[Run]:
@@ -47,17 +52,15 @@ class Group:
         return [run for run in self.runs if run.log.counts is not None]
 
     @property
-    def sections(self) -> list[str]:
-        """All that is said about the group, in Markdown, without empty sections."""
-        found = [
-            table_section(self.runs, self.table),
-            envelope_section(self.runs, self.table),
-            "" if self.linf is None else linf_section(self.linf),
-            intervals_section(self.runs, self.table),
-            differences_section(self.runs, self.table),
-            votes_section(self.counted),
+    def blocks(self) -> list[Section]:
+        """All that is said about the group."""
+        return [
+            *table_section(self.runs, self.table),
+            *([] if self.linf is None else linf_section(self.linf)),
+            *intervals_section(self.runs, self.table),
+            *differences_section(self.runs, self.table, self.baseline),
+            *votes_section(self.counted),
         ]
-        return [section for section in found if section]
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,9 @@ class Report:
         print(made)                                  # the document, without figures
         made = made.write("out")                     # files: report.md, report.csv, curves.png ...
 
-    ``table`` and ``linf`` are those of the first group. ``sections`` are the parts of the document.
-    ``kinds`` is the one table of all kinds at linf radii, where any run is deterministic.
+    ``table`` and ``linf`` are those of the first group. ``blocks`` are the parts of the document,
+    ``sections`` the same in Markdown. ``kinds`` is the one table of all kinds at linf radii, where
+    any run is deterministic. ``columns`` and ``width`` are those of tables and figures for a paper.
     """
 
     runs: tuple[Run, ...]
@@ -77,6 +81,8 @@ class Report:
     title: str
     files: tuple[Path, ...] = ()
     kinds: KindsTable | None = None
+    columns: tuple[str, ...] | None = None
+    width: float | None = None
 
     def __str__(self) -> str:
         return self.markdown
@@ -95,17 +101,26 @@ class Report:
         return next(found, None)
 
     @property
+    def kinds_blocks(self) -> list[Section]:
+        """The table of all kinds at linf radii, where there is one."""
+        return [] if self.kinds is None else kinds_section(self.kinds)
+
+    @property
+    def blocks(self) -> list[Section]:
+        """The document piece by piece, without figures."""
+        return [
+            Section(self.title, level=1),
+            *overview([group.table for group in self.groups]),
+            *(section for group in self.groups for section in group.blocks),
+            *self.kinds_blocks,
+            *provenance_section(self.runs),
+            *caveats_section(self.runs),
+        ]
+
+    @property
     def sections(self) -> list[str]:
         """The document in Markdown, piece by piece, without figures."""
-        found = [
-            f"# {self.title}\n",
-            overview([group.table for group in self.groups]),
-            *(section for group in self.groups for section in group.sections),
-            "" if self.kinds is None else kinds_section(self.kinds),
-            provenance_section(self.runs),
-            caveats_section(self.runs),
-        ]
-        return [section for section in found if section]
+        return [section.markdown for section in self.blocks]
 
     @property
     def markdown(self) -> str:
@@ -119,9 +134,11 @@ class Report:
         folder: made where it is missing.
         further: sections in Markdown, behind the others.
 
-        The files of the first group are report.csv, report.tex, curves.png and curves.pdf, and
-        probabilities.png and .pdf where votes were kept. The names of the other groups' files have
-        their norm and kind: report-linf-deterministic.csv. linf.csv and kinds.csv hold all groups.
+        The files of the first group are report.csv, report.tex and figures, each as .png and .pdf:
+        curves; probabilities where votes were kept; differences to the baseline where runs are on
+        the same images; multiples, a panel per method, for three methods or more. The names of the
+        other groups' files have their norm and kind: report-linf-deterministic.csv. linf.csv and
+        kinds.csv hold all groups.
         """
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
@@ -132,9 +149,13 @@ class Report:
             norm, kind = group.table.norm, group.table.kind
             end = f"-{norm}-{kind}" if number else ""
             texts |= {f"report{end}.csv": to_csv(group.table)}
-            texts |= {f"report{end}.tex": to_latex(group.table)}
             title = self.title if len(self.groups) == 1 else f"{self.title} ({norm}, {kind})"
-            written, links = _figures(group, out, end, title)
+            texts |= {
+                f"report{end}.tex": to_latex(
+                    group.table, self.columns, caption=title, width=self.width
+                )
+            }
+            written, links = save_figures(group.runs, group.baseline, out, end, title, self.width)
             pictures += written
             shown += links
         tables = [group.linf for group in self.groups if group.linf is not None]
@@ -159,6 +180,9 @@ def report(
     dimension: int | None = None,
     training: Sequence[TrainingTime | None] | None = None,
     unit: str | None = None,
+    baseline: str | None = None,
+    columns: Sequence[str] | None = None,
+    width: float | None = None,
 ) -> Report:
     """Compare run folders, journals and published logs side by side.
 
@@ -172,20 +196,39 @@ def report(
     dimension: values per image, as in ``linf_table``.
     training: times, as in ``load_runs``.
     unit: of the radii in tables that do not say it, as in ``read_log``.
+    baseline: the name of the run that those of its group are compared with. The default is the
+        first sound one of each group.
+    columns: of report.tex, in this order behind the method, such as ["clean", "0.25", "ACR"]; all
+        by default. Where ``radii`` is None, their radii are those of all tables.
+    width: of figures, and of the column that report.tex is for, in inches; their text has at least
+        7 points at that width. By default figures are 7.2 inches wide.
 
     Runs are grouped by norm and kind. Each group has its own table, intervals, curves and
-    differences, with its first run as the baseline. Errors are those of ``load_runs`` and
-    ``linf_table``, and ValueError for what is no radius.
+    differences. Errors are those of ``load_runs`` and ``linf_table``, and ValueError for what is no
+    radius, no column, no run, and for a width that no page has.
     """
     if linf is None and dimension is not None:
         raise ValueError(
             f"expected linf radii beside dimension={dimension}, got none; it says what they cover "
             "in l2"
         )
+    if width is not None:
+        Page(width)  # before anything is read
     loaded = load_runs(runs, names, training, unit)
-    wanted = None if radii is None else sorted({check_radius(radius) for radius in radii if radius})
-    groups = tuple(_group(each, wanted, linf, dimension) for each in by_statement(loaded))
-    made = Report(tuple(loaded), groups, title, kinds=_kinds(loaded, linf, dimension))
+    asked = radii if radii is not None or columns is None else radii_of(columns) or None
+    wanted = None if asked is None else sorted({check_radius(radius) for radius in asked if radius})
+    chosen = None if baseline is None else _named(loaded, baseline)
+    groups = tuple(_group(each, wanted, linf, dimension, chosen) for each in by_statement(loaded))
+    for group in groups:
+        places_of(columns, group.table)  # an unknown one is refused before anything is written
+    made = Report(
+        tuple(loaded),
+        groups,
+        title,
+        kinds=_kinds(loaded, linf, dimension),
+        columns=None if columns is None else tuple(columns),
+        width=width,
+    )
     return made if out_dir is None else made.write(out_dir)
 
 
@@ -194,11 +237,25 @@ def _group(
     radii: Sequence[float] | None,
     linf: Sequence[float] | None,
     dimension: int | None,
+    baseline: Run | None,
 ) -> Group:
     table = build_table(runs, default_radii(runs) if radii is None else radii)
     norms = runs[0].statement.norm != "other"  # of other radii, no linf radius follows
     other = None if linf is None or not norms else linf_table(runs, linf, dimension)
-    return Group(tuple(runs), table, other)
+    sound = (run for run in runs if run.statement.sound)
+    first = baseline if baseline in runs else next(sound, None)
+    return Group(tuple(runs), table, other, first)
+
+
+def _named(runs: Sequence[Run], name: str) -> Run:
+    """The sound run of that name; ValueError without one."""
+    known = {run.name: run for run in runs if run.statement.sound}
+    if name not in known:
+        raise ValueError(
+            f"expected the baseline among {', '.join(known)}, got {name!r}; choose a sound run by "
+            "its name in the report"
+        )
+    return known[name]
 
 
 def _kinds(
@@ -211,14 +268,3 @@ def _kinds(
     if linf is not None:
         return kinds_table(runs, linf, dimension)
     return kinds_table(proved, default_radii(proved))
-
-
-def _figures(group: Group, out: Path, end: str, title: str) -> tuple[list[Path], list[str]]:
-    """Draw a group's figures; returns their files, and the lines that show them."""
-    alt = f"Certified accuracy against {group.table.norm} radius"
-    drawn = {f"curves{end}": (alt, accuracy_figure(group.runs, title=title))}
-    if group.counted:
-        alt = "Probability of the true class under noise"
-        drawn[f"probabilities{end}"] = (alt, probability_figure(group.counted, title=title))
-    files = [path for stem, (_, each) in drawn.items() for path in save_figure(each, out / stem)]
-    return files, [f"![{alt}]({stem}.png)\n" for stem, (alt, _) in drawn.items()]

@@ -1,11 +1,11 @@
-"""A table of a report as CSV and as LaTeX; Markdown is in tables.py."""
+"""A table of a report as CSV; Markdown is in tables.py, LaTeX in paper.py."""
 
 from __future__ import annotations
 
 import csv
 import io
 
-from rsmooth.report.tables import Row, Table, cells_of, header_of
+from rsmooth.report.tables import Row, Table
 
 _CSV_BEFORE = ("method", "norm", "kind", "alpha", "certificate", "noise", "sigma", "images")
 _CSV_BEHIND = (
@@ -57,39 +57,3 @@ def _csv_row(table: Table, row: Row) -> list[object]:
         training and training.cpu,
         row.certify_seconds,
     ]
-
-
-def to_latex(table: Table) -> str:
-    """The table in LaTeX (package booktabs), under a line that names norm and kind.
-
-    print(to_latex(report(["runs/a", "runs/b"]).table))
-    """
-    header = header_of(table)
-    norm = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}.get(
-        table.norm, table.norm
-    )
-    lines = [
-        r"\begin{tabular}{l" + "r" * (len(header) - 1) + "}",
-        r"\toprule",
-        rf"\multicolumn{{{len(header)}}}{{l}}{{Certified at {norm} radii, {table.kind}}} \\",
-        r"\midrule",
-        " & ".join(map(escape_latex, header)) + r" \\",
-        r"\midrule",
-    ]
-    for row in table.rows:
-        cells = [escape_latex(cell).replace("±", r"$\pm$") for cell in cells_of(row)]
-        lines.append(" & ".join(cells) + r" \\")
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
-
-
-def escape_latex(text: str) -> str:
-    """``text`` with LaTeX's special characters made harmless."""
-    special = {
-        "\\": r"\textbackslash{}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "σ": r"$\sigma$",
-        "λ": r"$\lambda$",
-        **{character: f"\\{character}" for character in "&%$#_{}"},
-    }
-    return "".join(special.get(character, character) for character in text)

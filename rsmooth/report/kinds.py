@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from rsmooth.records.metrics import certified_accuracy
 from rsmooth.records.norms import covering_radius
 from rsmooth.records.statistics import accuracy_standard_error
+from rsmooth.report.blocks import Grid, Section
 from rsmooth.report.linf import common_dimension
 from rsmooth.report.runs import Run
-from rsmooth.report.tables import duration, md_row, md_rule, pixel_fraction, training_words
+from rsmooth.report.tables import duration, pixel_fraction, training_words
 
 
 @dataclass(frozen=True)
@@ -96,25 +97,21 @@ def _row(run: Run, epsilons: Sequence[float], dimension: int | None) -> KindsRow
     )
 
 
-def kinds_section(table: KindsTable) -> str:
-    """The table in Markdown, with what its columns mean."""
+def kinds_section(table: KindsTable) -> list[Section]:
+    """The table under its own heading, with what its columns mean."""
     columns = []
     for epsilon in table.epsilons:
         name = pixel_fraction(epsilon)
         columns += [f"linf {name}", f"attacked {name}"]
     last = ("proved by", "failure probability", "training", "certification")
-    header = ["method", "certificate", "images", "clean", *columns, *last]
-    return "\n".join(
-        [
-            "## All certificates at linf radii\n",
-            md_row(*header),
-            md_rule(len(header), names=2),
-            *(md_row(*_cells(row)) for row in table.rows),
-            "\nIn %, ± standard error. The true accuracy of these images lies between the "
-            "certified one and that under attack, by PGD (rsmooth audit). Figures in brackets are "
-            "of a rule that is known to prove nothing. l1 and l2 balls count by containment.\n",
-        ]
+    header = ("method", "certificate", "images", "clean", *columns, *last)
+    rows = tuple(tuple(_cells(row)) for row in table.rows)
+    note = (
+        "In %, ± standard error. The true accuracy of these images lies between the "
+        "certified one and that under attack, by PGD (rsmooth audit). Figures in brackets are "
+        "of a rule that is known to prove nothing. l1 and l2 balls count by containment."
     )
+    return [Section("All certificates at linf radii", (Grid(header, rows, names=2), note))]
 
 
 def _cells(row: KindsRow) -> list[str]:

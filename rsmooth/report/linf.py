@@ -11,8 +11,9 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_radius
 from rsmooth.records.converting import recorded_dimension
 from rsmooth.records.norms import covering_radius
+from rsmooth.report.blocks import Grid, Section
 from rsmooth.report.runs import Run
-from rsmooth.report.tables import Table, build_table, md_row, md_rule, percentages, pixel_fraction
+from rsmooth.report.tables import Table, build_table, percentages, pixel_fraction
 
 
 @dataclass(frozen=True)
@@ -54,19 +55,13 @@ def linf_table(
     return LinfTable(tuple(wanted), size, build_table(runs, radii))
 
 
-def linf_section(found: LinfTable) -> str:
-    """The table in Markdown, under its own heading and with the rule that it follows."""
+def linf_section(found: LinfTable) -> list[Section]:
+    """The table under its own heading, and the rule that it follows."""
     names = [pixel_fraction(epsilon) for epsilon in found.epsilons]
-    header = ["method", "clean", *(f"linf {name}" for name in names)]
-    return "\n".join(
-        [
-            "### At linf radii\n",
-            md_row(*header),
-            md_rule(len(header)),
-            *(md_row(row.name, *percentages(row)) for row in found.table.rows),
-            f"\nIn %, ± standard error. {_rule(found, names)}\n",
-        ]
-    )
+    header = ("method", "clean", *(f"linf {name}" for name in names))
+    rows = tuple((row.name, *percentages(row)) for row in found.table.rows)
+    note = f"In %, ± standard error. {_rule(found, names)}"
+    return [Section("At linf radii", (Grid(header, rows), note), level=3)]
 
 
 def _rule(found: LinfTable, names: Sequence[str]) -> str:

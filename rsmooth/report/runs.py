@@ -15,6 +15,7 @@ import yaml
 from rsmooth.certify.proof.bounds import lower_confidence_bound
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.figures import asked_radii
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog, FloatArray
 from rsmooth.records.noise import noise_words, recorded_noise
@@ -107,14 +108,7 @@ class Run:
 
         They are in the norm of the log.
         """
-        options = self.setting("mode_options") or {}
-        if self.setting("mode") == "radius" and options.get("radius") is not None:
-            radii = [options["radius"]]
-        elif self.setting("mode") == "grid" and options.get("radii"):
-            radii = list(options["radii"])
-        else:
-            return None
-        return tuple(sorted(self._converted(float(radius)) for radius in radii))
+        return asked_radii(self.log)
 
     def decided(self, radius: float) -> bool:
         """Whether the run decided which images are certified at this radius; 0 is the image itself.
@@ -124,14 +118,6 @@ class Run:
         return self.asked is None or any(
             radius <= each <= radius * (1 + 1e-9) for each in self.asked
         )
-
-    def _converted(self, radius: float) -> float:
-        """A radius in the norm of the noise, in that of the log."""
-        norm = None if self.noise is None else self.noise.norm
-        for step in self.setting("converted") or []:
-            radius = radius_in_norm(radius, step["dimension"], step["to"], source=norm or "l2")
-            norm = step["to"]
-        return radius
 
     @property
     def certify_seconds(self) -> float:

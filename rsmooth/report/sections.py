@@ -1,4 +1,4 @@
-"""The sections of a report in Markdown: what a group of runs shows, and where it comes from."""
+"""The sections of a report: what a group of runs shows, and where it comes from."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from rsmooth.records.statistics import (
     false_certificates,
     radius_interval,
 )
+from rsmooth.report.blocks import Grid, Items, Part, Section
 from rsmooth.report.caveats import caveats
 from rsmooth.report.runs import Run
-from rsmooth.report.tables import Table, averages, md_row, md_rule, to_markdown, winners
+from rsmooth.report.tables import Table, averages, cells_of, header_of, winners
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 _SETTINGS = ("mode", "target", "seed", "rsmooth")
@@ -34,30 +35,33 @@ _NESTED_SETTINGS = {
 }
 
 
-def overview(tables: Sequence[Table]) -> str:
+def overview(tables: Sequence[Table]) -> list[Section]:
     """Why there are several tables; nothing where there is one."""
     if len(tables) < 2:
-        return ""
+        return []
     named = "; ".join(table.caption for table in tables)
-    return (
+    text = (
         f"The runs state different things, and each norm and kind has a table of its own: {named}. "
         "Figures of one table are not to be compared with those of another, but at linf radii, to "
-        "which containment of balls converts all norms (--linf).\n"
+        "which containment of balls converts all norms (--linf)."
     )
+    return [Section("", (text,))]
 
 
-def table_section(runs: Sequence[Run], table: Table) -> str:
-    """The table of a group under its heading, with what its columns mean."""
+def table_section(runs: Sequence[Run], table: Table) -> list[Section]:
+    """The table of a group under its heading, with what its columns mean, and the best runs."""
     acr = "; ACR: average certified radius" if table.kind == "probabilistic" else ""
     if not all(run.asked is None for run in runs):
         acr += "; -: not decided, since the run was asked about other radii"
     also = ", and so at that l1 radius" if table.norm == "l2" else ""
-    return (
-        f"## {table.caption}\n\n{to_markdown(table)}\n{_certainty(runs)} Accuracies in %, each ± "
+    grid = Grid(tuple(header_of(table)), tuple(tuple(cells_of(row)) for row in table.rows))
+    meaning = (
+        f"{_certainty(runs)} Accuracies in %, each ± "
         "its standard error over the images. clean: correct and not abstained; r: certified at "
         f"that {table.norm} radius{also}{acr}. training: time, of the processor where it says CPU. "
-        "certification: real time, summed over the images.\n"
+        "certification: real time, summed over the images."
     )
+    return [Section(table.caption, (grid, meaning, *_best_runs(runs, table)))]
 
 
 def _certainty(runs: Sequence[Run]) -> str:
@@ -74,78 +78,86 @@ def _certainty(runs: Sequence[Run]) -> str:
     return f"Certificates: {'; '.join(parts)}."
 
 
-def envelope_section(runs: Sequence[Run], table: Table) -> str:
-    """Which run the upper envelope is of, at each radius."""
+def _best_runs(runs: Sequence[Run], table: Table) -> list[Part]:
+    """Which run the upper envelope is of, at each radius; nothing without an envelope."""
     if not any(row.name == "upper envelope" for row in table.rows):
-        return ""
+        return []
     parts = [
         f"r={name} {runs[winner].name}"
         for name, winner in zip(table.radius_names, winners(runs, table.radii), strict=True)
         if winner is not None
     ]
-    return (
-        f"Best run at each radius, chosen on these images, which flatters it: {', '.join(parts)}.\n"
-    )
+    return [
+        f"Best run at each radius, chosen on these images, which flatters it: {', '.join(parts)}."
+    ]
 
 
-def intervals_section(runs: Sequence[Run], table: Table) -> str:
+def intervals_section(runs: Sequence[Run], table: Table) -> list[Section]:
     """Intervals for the distribution of the images, and bounds for these images themselves."""
     sound = [run for run in runs if run.statement.sound]
     if not sound:
-        return ""
-    lines = ["### 95 % intervals\n", *_header(table)]
+        return []
+    rows = []
     for run in sound:
         low, high = accuracy_interval(run.log, [0.0, *table.radii])
         spans = [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(low, high, strict=True)]
         cells = _decided_cells([run], table, spans)
         mean = "{:.3f} to {:.3f}".format(*radius_interval(run.log)) if averages(run) else "-"
-        lines.append(md_row(run.name, *cells, *_acr(table, mean)))
+        rows.append((run.name, *cells, *_acr(table, mean)))
     note = "; for ACR the bootstrap's" if table.kind == "probabilistic" else ""
-    return "\n".join(lines) + f"\n\nWilson's interval{note}.\n" + _at_least(sound, table)
+    parts = (Grid(_header(table), tuple(rows)), f"Wilson's interval{note}.")
+    return [Section("95 % intervals", parts, level=3), *_at_least(sound, table)]
 
 
-def _at_least(runs: Sequence[Run], table: Table) -> str:
+def _at_least(runs: Sequence[Run], table: Table) -> list[Section]:
     """The accuracies less what false certificates may make of them, where alpha is known."""
     known = [run for run in runs if run.spent_alpha is not None]
     if not known:
-        return ""
-    lines = ["\n### True of these images with probability 99.9 %\n", *_header(table, acr=False)]
+        return []
+    rows = []
     for run in known:
         least = high_probability_accuracy(run.log, [0.0, *table.radii], run.spent_alpha)
         cells = _decided_cells([run], table, [f"{100 * value:.1f}" for value in least])
-        lines.append(md_row(run.name, *cells))
+        rows.append((run.name, *cells))
     text = "Certified accuracy in %, less the share of certificates that may be false by alpha."
-    return "\n".join(lines) + f"\n\n{text}\n"
+    parts = (Grid(_header(table, acr=False), tuple(rows)), text)
+    return [Section("True of these images with probability 99.9 %", parts, level=3)]
 
 
-def differences_section(runs: Sequence[Run], table: Table) -> str:
-    """Each further sound run against the first, image by image where both have the same images."""
+def differences_section(
+    runs: Sequence[Run], table: Table, baseline: Run | None = None
+) -> list[Section]:
+    """Each further sound run against the baseline, image by image where both have the same images.
+
+    baseline: one of the runs; the first sound one by default.
+    """
     sound = [run for run in runs if run.statement.sound]
     if len(sound) < 2:
-        return ""
-    first = sound[0]
-    lines, weak, apart = _header(table), [], []
-    for run in sound[1:]:
+        return []
+    first = sound[0] if baseline is None else baseline
+    rows, weak, apart = [], [], []
+    for run in sound:
+        if run is first:
+            continue
         hindrance = image_difference(first.log, run.log)
         if hindrance is None and len(first.log) < 2:
             hindrance = "one image gives no standard error"
         if hindrance is not None:
-            apart.append(f"- {run.name} cannot be paired with {first.name}: {hindrance}.")
+            apart.append(f"{run.name} cannot be paired with {first.name}: {hindrance}.")
             continue
         cells, claims = _paired(first, run, table)
-        lines.append(md_row(run.name, *cells))
-        weak += [f"- {run.name}: {claim}." for claim in claims]
-    title = f"### Paired differences to {first.name}\n"
-    shown = [title, *lines] if len(apart) < len(sound) - 1 else [title]
+        rows.append((run.name, *cells))
+        weak += [f"{run.name}: {claim}." for claim in claims]
     acr = ", for ACR the paired t-test" if table.kind == "probabilistic" else ""
     note = (
         f"Percentage points ± paired standard error; p: McNemar's exact test{acr}; not corrected "
         "for the number of comparisons."
     )
-    doubt = "Differences too small to claim (below 1.96 standard errors):\n"
-    return (
-        "\n".join([*shown, "", note, "", *([doubt, *weak] if weak else []), *apart]).rstrip() + "\n"
-    )
+    doubt = "Differences too small to claim (below 1.96 standard errors):"
+    parts: list[Part] = [Grid(_header(table), tuple(rows)), note] if rows else []
+    parts += [Items(doubt, tuple(weak))] if weak else []
+    parts += [Items("", tuple(apart))] if apart else []
+    return [Section(f"Paired differences to {first.name}", tuple(parts), level=3)]
 
 
 def _paired(first: Run, second: Run, table: Table) -> tuple[list[str], list[str]]:
@@ -171,10 +183,9 @@ def _decided_cells(runs: Sequence[Run], table: Table, cells: Sequence[str]) -> l
     ]
 
 
-def _header(table: Table, *, acr: bool = True) -> list[str]:
-    cells = ["method", "clean", *(f"r={name}" for name in table.radius_names)]
-    cells += _acr(table, "ACR") if acr else []
-    return [md_row(*cells), md_rule(len(cells))]
+def _header(table: Table, *, acr: bool = True) -> tuple[str, ...]:
+    radii = (f"r={name}" for name in table.radius_names)
+    return ("method", "clean", *radii, *(_acr(table, "ACR") if acr else []))
 
 
 def _acr(table: Table, cell: str) -> list[str]:
@@ -182,12 +193,12 @@ def _acr(table: Table, cell: str) -> list[str]:
     return [cell] if table.kind == "probabilistic" else []
 
 
-def votes_section(runs: Sequence[Run]) -> str:
+def votes_section(runs: Sequence[Run]) -> list[Section]:
     """What the votes show, for runs that kept them."""
     if not runs:
-        return ""
-    kinds = ("base classifier under noise", "majority vote", "certified (r=0)")
-    lines = ["### Three accuracies\n", md_row("method", *kinds), md_rule(4)]
+        return []
+    kinds = ("method", "base classifier under noise", "majority vote", "certified (r=0)")
+    rows = []
     for run in runs:
         values = (
             base_accuracy_under_noise(run.log),
@@ -195,29 +206,28 @@ def votes_section(runs: Sequence[Run]) -> str:
             float(certified_accuracy(run.log, 0.0)),
         )
         *cells, certified = (f"{100 * value:.1f}" for value in values)
-        lines.append(md_row(run.label, *cells, certified if run.decided(0.0) else "-"))
-    lines += [
-        "\n### Probability of the true class under noise\n",
-        md_row("method", *(f"{100 * q:g} %" for q in QUANTILES)),
-        md_rule(len(QUANTILES) + 1),
-    ]
-    lines += [
-        md_row(run.label, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES)))
+        rows.append((run.label, *cells, certified if run.decided(0.0) else "-"))
+    levels = ("method", *(f"{100 * q:g} %" for q in QUANTILES))
+    quantiles = tuple(
+        (run.label, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES)))
         for run in runs
-    ]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "Quantiles over all images, abstained and misclassified ones included: ACR can be "
-            "raised on easy images alone, this distribution shows the others too.\n",
-        ]
     )
+    note = (
+        "Quantiles over all images, abstained and misclassified ones included: ACR can be "
+        "raised on easy images alone, this distribution shows the others too."
+    )
+    return [
+        Section("Three accuracies", (Grid(kinds, tuple(rows)),), level=3),
+        Section(
+            "Probability of the true class under noise", (Grid(levels, quantiles), note), level=3
+        ),
+    ]
 
 
-def provenance_section(runs: Sequence[Run]) -> str:
+def provenance_section(runs: Sequence[Run]) -> list[Section]:
     """Where each run comes from, and how many of its certificates may be false."""
-    return "\n".join(["## Provenance\n", *(f"- {run.name}: {_origin(run)}" for run in runs)]) + "\n"
+    lines = tuple(f"{run.name}: {_origin(run)}" for run in runs)
+    return [Section("Provenance", (Items("", lines),))]
 
 
 def _origin(run: Run) -> str:
@@ -254,14 +264,10 @@ def _derivation(run: Run) -> str:
     return text
 
 
-def caveats_section(runs: Sequence[Run]) -> str:
+def caveats_section(runs: Sequence[Run]) -> list[Section]:
     """What to read with care; empty without any."""
     found = caveats(runs)
-    return (
-        "\n".join(["## Read with care\n", *(f"- {caveat}" for caveat in found)]) + "\n"
-        if found
-        else ""
-    )
+    return [Section("Read with care", (Items("", tuple(found)),))] if found else []
 
 
 def _p(value: float) -> str:

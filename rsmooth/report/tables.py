@@ -66,12 +66,14 @@ class Table:
         build_table(load_runs(["runs/a", "runs/b"]), radii=[0.25, 0.5])
 
     radii: without 0, which every row has first.
+    same_images: whether all runs are on the same images, so that their figures may be ranked.
     """
 
     radii: tuple[float, ...]
     rows: tuple[Row, ...]
     norm: str = "l2"
     kind: str = "probabilistic"
+    same_images: bool = True
 
     @property
     def caption(self) -> str:
@@ -108,7 +110,7 @@ def build_table(runs: Sequence[Run], radii: Sequence[float]) -> Table:
         rows.append(Row("upper envelope", best, images=len(first)))
     rows.append(_constant(runs, wanted))
     norm, kind = runs[0].statement.group
-    return Table(tuple(map(float, radii)), tuple(rows), norm, kind)
+    return Table(tuple(map(float, radii)), tuple(rows), norm, kind, alike)
 
 
 def winners(runs: Sequence[Run], radii: Sequence[float]) -> list[int | None]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -33,6 +34,8 @@ from rsmooth.training.steps import Stepper, with_epsilon
 from rsmooth.training.tensorboard import Board
 
 Callback = Callable[[int, int], None]
+# Gets an epoch's metrics; True ends the training there.
+OnEpoch = Callable[[Row], object]
 # Steps on a GPU between two looks at what has to be waited for.
 LOOK_EVERY = 50
 
@@ -58,6 +61,7 @@ class Job:
     precision: Precision
     interruption: Interruption
     callback: Callback | None
+    on_epoch: OnEpoch | None
     device: torch.device
 
 
@@ -91,10 +95,28 @@ class Run:
                 self._end_epoch(bar)
                 if board is not None:
                     board.write(self.history[-1])
+                if self._told_to_end():
+                    break
         if self.stepper.average is not None:
             self.stepper.average.hand_over(self.g.base)
         self.g.eval()
         self._save_model("model.pt", self.g)
+
+    def _told_to_end(self) -> bool:
+        """Hand the epoch's metrics over; whether the answer is that training is to end here.
+
+        Then there is a checkpoint to go on from. Any answer but True is none: what a tracker's
+        function returns is its own business.
+        """
+        hook, told = self.job.on_epoch, False
+        if hook is not None and self.ranks.first:
+            answer = hook(dict(self.history[-1]))
+            told = isinstance(answer, (bool, np.bool_)) and bool(answer)
+        # Asked of all processes, which need not all have been given a hook.
+        told = bool(self.ranks.agree(float(told), self.device))
+        if told:
+            self._save()
+        return told
 
     def _board(self) -> Board | None:
         if not self.recipe.tensorboard or self.folder is None or not self.ranks.first:

@@ -25,7 +25,7 @@ from rsmooth.training.described import describe_run, described_defaults
 from rsmooth.training.distributed import Ranks, joined
 from rsmooth.training.draws import Draws
 from rsmooth.training.extras import all_extras, check_extras
-from rsmooth.training.loop import Callback, Job, Run
+from rsmooth.training.loop import Callback, Job, OnEpoch, Run
 from rsmooth.training.metrics import History
 from rsmooth.training.parts import only_training
 from rsmooth.training.recipe import Recipe, TrainingData
@@ -50,6 +50,7 @@ class Wanted:
     resume: bool = True
     progress: bool = True
     callback: Callback | None = None
+    on_epoch: OnEpoch | None = None
 
 
 @torch.inference_mode(False)  # which also turns gradients on
@@ -107,6 +108,7 @@ def _train(
             precision,
             interruption,
             wanted.callback,
+            wanted.on_epoch,
             device,
         )
         parameters = recipe.trained_parameters(g.base)

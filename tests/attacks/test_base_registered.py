@@ -8,6 +8,7 @@ import torch
 
 from rsmooth.attacks import Attack
 from rsmooth.registry import ATTACKS
+from tests.attacks.outside import QUICK, quick, theirs
 from tests.attacks.toys import draw, images, length, smooth_net
 
 # Options beyond epsilon; an entry that is not named here takes the number of steps.
@@ -15,7 +16,15 @@ OPTIONS = {"foolbox": {"attack": "L2PGD", "options": {"steps": 10}, "target": "s
 
 
 def create(name, epsilon):
+    if name in QUICK:
+        return quick(name, epsilon)
     return ATTACKS.create(name, epsilon=epsilon, **OPTIONS.get(name, {"steps": 10}))
+
+
+@pytest.fixture(autouse=True)
+def _their_warnings():
+    with theirs():
+        yield
 
 
 def test_the_names():
@@ -27,6 +36,10 @@ def test_the_names():
         "naive-ddn",
         "smoothadv-ddn",
         "foolbox",
+        "torchattacks",
+        "autoattack",
+        "art",
+        "advlib",
     } <= set(ATTACKS.own_names())
 
 
@@ -66,6 +79,11 @@ def test_a_registered_attack_aims_at_a_target_class(name):
     noise = draw(g, x, 4)
     before = g.log_probs(x[:, None] + noise).detach()
     y = before.logsumexp(dim=1).argsort(dim=1)[:, -2]  # the runner-up
-    x_adv = dataclasses.replace(create(name, 1.5), targeted=True)(g, x, y, noise=noise)
+    attack = dataclasses.replace(create(name, 1.5), targeted=True)
+    if name == "autoattack":  # which aims at no class
+        with pytest.raises(ValueError, match="expected an attack that can aim at a class"):
+            attack(g, x, y, noise=noise)
+        return
+    x_adv = attack(g, x, y, noise=noise)
     odds = g.log_probs(x_adv[:, None] + noise).detach()[torch.arange(6), :, y].mean()
     assert odds > before[torch.arange(6), :, y].mean()

@@ -11,6 +11,7 @@ import pytest
 from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.report import _training_time, find_runs, report_runs
 from rsmooth.report.runs import TrainingTime
+from tests.report.by_hand import write_run
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,9 @@ def test_runs_are_found_in_folders_of_runs(out: Path, tmp_path: Path) -> None:
     assert find_runs([out / "first"]) == [out / "first"]
     with pytest.raises(ValueError, match="expected run folders or logs"):
         find_runs([tmp_path])
+
+
+def test_the_report_of_the_harness_is_a_page_too(tmp_path: Path) -> None:
+    page = tmp_path / "r.html"
+    report_runs([write_run(tmp_path / "a", [900, 800])], title="T", html=page)
+    assert "<h1>T</h1>" in page.read_text(encoding="utf-8")

@@ -22,6 +22,7 @@ OWN = sorted(
     }  # of the kinds of layers of smaller ones
     - {"denoised", "ensemble"}  # made of other models
     - {"efficientnet-lite0"}  # of another package
+    - {"timm", "torchvision", "hf"}  # of other libraries
 )
 
 

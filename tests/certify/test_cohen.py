@@ -9,10 +9,12 @@ import pytest
 import torch
 from scipy import stats
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from rsmooth.certify import ABSTAIN
 from rsmooth.certify.cohen import certify, predict
 from rsmooth.certify.proof.bounds import radius_from_counts
+from rsmooth.data import as_image_data
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import HalfSpace, Scripted, half_space, images, small_net
 
@@ -213,24 +215,52 @@ def test_bad_images_and_models_are_refused() -> None:
 
 
 @pytest.mark.parametrize("call", [certify, predict])
-def test_arrays_and_channels_last_are_refused(call: Any) -> None:
+def test_lists_and_tensors_with_channels_last_are_refused(call: Any) -> None:
     """Neither an AttributeError from inside, nor a certificate of other images."""
     g, x = half_space(shape=(3, 8, 8)), images(2, (3, 8, 8))
-    for given in (x.numpy(), x.tolist()):
+    for given in (x.tolist(), 7):
         with pytest.raises(
             TypeError,
             match=r"expected images \(B, C, H, W\) as a torch.Tensor, got .*torch.as_tensor",
         ):
             call(g, given, n=100)
-    with pytest.raises(
-        TypeError, match=r"expected the index \(B,\) as a torch.Tensor, got numpy.ndarray"
-    ):
-        call(g, x, n=100, index=np.arange(2))
+    with pytest.raises(TypeError, match=r"expected the index \(B,\) as a torch.Tensor, got .*list"):
+        call(g, x, n=100, index=[0, 1])
     for given in (x.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1) / 255):
         with pytest.raises(
             ValueError, match=r"got \(2, 8, 8, 3\), which look like \(B, H, W, C\); use x.permute"
         ):
             call(g, given, n=100)
+
+
+@pytest.mark.parametrize("call", [certify, predict])
+def test_arrays_are_their_tensors(call: Any) -> None:
+    g, x = half_space(shape=(3, 8, 8)), images(2, (3, 8, 8))
+    index = torch.tensor([4, 2])
+    wanted = call(g, x, n=100, index=index).counts
+    last = x.permute(0, 2, 3, 1)
+    for given in (x.numpy(), last.numpy(), (x / 255).numpy(), (last / 255).double().numpy()):
+        assert torch.equal(call(g, given, n=100, index=index.numpy()).counts, wanted)
+
+
+def test_a_data_set_has_an_index_of_its_own() -> None:
+    """So that one call and a recorded run make the same certificates."""
+    g, x, y = half_space(shape=(3, 8, 8)), images(3, (3, 8, 8)), torch.tensor([0, 1, 0])
+    wanted = certify(g, x, n=100, index=torch.arange(3)).counts
+    data = as_image_data((x, y), num_classes=2)
+    for given in (data, TensorDataset(x, y), DataLoader(TensorDataset(x, y)), (x.numpy(), y)):
+        assert torch.equal(certify(g, given, n=100).counts, wanted)
+        assert torch.equal(predict(g, given, n=100).label, predict(g, data, n=100).label)
+    swapped = certify(g, data.subset([2, 0]), n=100).counts
+    assert torch.equal(swapped, wanted[[2, 0]])
+
+
+def test_labels_may_be_an_array() -> None:
+    g, x = half_space(), images(2)
+    wanted = certify(g, x, n=100, labels=torch.tensor([0, 1])).counts
+    found = certify(g, x, n=100, labels=np.array([0, 1], np.uint8))  # type: ignore[arg-type]
+    assert torch.equal(found.counts, wanted)
+    assert found.accuracy(np.array([0, 1])) == found.accuracy(torch.tensor([0, 1]))
 
 
 def test_labels_must_be_a_tensor() -> None:

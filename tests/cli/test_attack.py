@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from collections.abc import Sized
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 from rsmooth.cli import main
 from rsmooth.evaluate import attacked
 from rsmooth.evaluate.attacked import UnderAttack
+from tests.attacks.outside import QUICK, need, theirs
 from tests.cli.helpers import error_of
 
 
@@ -90,6 +92,29 @@ def test_table_and_record_name_the_norm_of_epsilon(
         assert kept["norm"] == norm
         assert [row["norm"] for row in kept["rows"]] == [None, norm]
         assert 0 < kept["rows"][1]["largest_norm"] <= 0.2 + 1e-6
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_attacks_of_other_libraries_are_recorded_as_used(
+    name: str, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need(name)
+    out = tmp_path / "attack.json"
+    few = ["--max", "3", "--n", "50", "--num_noise", "2", "--progress", "false", "--out", str(out)]
+    spec = json.dumps({"name": name, **QUICK[name]})
+    with theirs():
+        assert main(["attack", str(run), *few, "--attack", spec, "--epsilons", "0,0.3"]) == 0
+    assert f"{name}, epsilon in l2" in capsys.readouterr().out
+    kept = json.loads(out.read_text())
+    assert kept["norm"] == "l2"
+    assert kept["attack"]["options"] == QUICK[name]["options"]
+    assert kept["attack"]["target"] == "smoothed"
+    assert kept["rows"][1]["largest_norm"] <= 0.3 + 1e-6
+    # The other two leave images alone that are wrong already, or that they cannot change.
+    assert kept["rows"][1]["largest_norm"] > 0 or name in ("autoattack", "advlib")
+    used = kept["used"]
+    assert re.fullmatch(r"[a-z-]+ [\d.]+", used["library"])
+    assert len(json.dumps(used["options"])) > len(json.dumps(QUICK[name]["options"]))
 
 
 def test_the_row_of_an_attack_that_nothing_led_is_marked(

@@ -12,6 +12,7 @@ import torch
 from rsmooth.cli import main
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
+from tests.attacks.outside import QUICK, need, theirs
 from tests.cli.helpers import error_of
 
 
@@ -36,6 +37,41 @@ def test_an_audit_attacks_the_certified_images(
     assert np.shape(record["distance"]) == (len(record["idx"]), 2)
     assert 1 <= len(record["idx"]) <= 2
     assert (run / "audit-gap.png").exists()
+
+
+QUICKLY = ["--num_noise", "2", "--n", "50", "--max", "2", "--factors", "0.5", "--progress", "false"]
+
+
+@pytest.mark.parametrize("name", ["pgd", *QUICK])
+def test_an_audit_takes_other_attacks(name: str, run: Path) -> None:
+    need(name)
+    spec = json.dumps({"name": name, **QUICK.get(name, {})})
+    with theirs():
+        assert main(["audit", str(run), *QUICKLY, "--attack", spec]) == 0
+    record = json.loads((run / "audit.json").read_text())
+    assert record["options"]["attack"]["name"] == name
+    assert record["options"]["attack"]["target"] == "smoothed"
+    assert ("used" in record["options"]) == (name in QUICK)
+    assert "steps" not in record["options"]
+    radius, distance = np.array(record["radius"]), np.array(record["distance"])[:, 0]
+    # Rounding to 8 bits moves each of 64 pixels by up to half a level.
+    assert (distance <= 0.5 * radius + 8 * 0.5 / 255).all()
+    assert (distance > 0).any() or name in ("autoattack", "advlib"), "which may find nothing"
+
+
+def test_an_attack_that_says_nothing_of_the_certificates_is_refused(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for options, said in (
+        (["--attack", "{name: pgd, norm: linf}"], "expected an attack of l2 norm"),
+        (["--attack", "{name: pgd, targeted: true}"], "expected an untargeted attack"),
+        (["--attack", "{name: pgd, epsilon: 1}"], "--factors of rsmooth audit"),
+        (
+            ["--attack", "foolbox", "--attack.attack", "L2PGD", "--steps", "3"],
+            "expected no --steps for the attack 'foolbox'",
+        ),
+    ):
+        assert said in error_of(capsys, "audit", str(run), *QUICKLY, *options)
 
 
 def test_the_seed_of_the_certificates_is_refused(

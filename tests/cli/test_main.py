@@ -108,7 +108,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
-        ([], "expected a verb, got none; there are attack, audit, certify, list"),
+        ([], "expected a verb, got none; there are attack, audit, certify, doctor, export"),
         (["tran", "x"], "expected a registered verb, got 'tran'; did you mean 'train'"),
         (["--hlep"], "expected a verb, got the option '--hlep'"),
     ],

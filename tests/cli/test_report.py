@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from rsmooth.cli import main
+from tests.cli.helpers import error_of
 
 
 def test_report_sets_runs_and_published_logs_side_by_side(
@@ -37,3 +38,45 @@ def test_report_sets_runs_and_published_logs_side_by_side(
     assert {"report.md", "report.csv", "curves.png"} <= {
         p.name for p in (tmp_path / "report").iterdir()
     }
+
+
+def test_a_report_for_a_paper_and_a_page(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.jsonl"
+    other.write_bytes((run / "certificates.jsonl").read_bytes())
+    options = ["--names", "ours,theirs", "--baseline", "theirs", "--title", "T"]
+    paper = ["--columns", "clean,0.25", "--width", "3.25", "--out", str(tmp_path / "out")]
+    page = tmp_path / "pages" / "r.html"
+    assert main(["report", str(run), str(other), *options, *paper, "--html", str(page)]) == 0
+    printed = capsys.readouterr().out
+    assert f"wrote {page}" in printed
+    assert "### Paired differences to theirs" in printed
+    assert "| clean | r=0.25 |" in printed
+    tex = (tmp_path / "out" / "report.tex").read_text(encoding="utf-8")
+    assert r"method & clean & $r=0.25$ \\" in tex
+    assert r"\footnotesize" in tex
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>T</h1>" in text
+    assert "Difference to theirs" in text
+    assert "<img" not in text
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--baseline", "x"], "expected the baseline among"),
+        (["--columns", "accuracy"], "expected columns among method, noise"),
+        (["--width", "325"], "expected a width of 2 to 20 inches"),
+    ],
+)
+def test_what_a_report_cannot_do_is_refused_before_anything_is_written(
+    options: list[str],
+    message: str,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    assert message in error_of(capsys, "report", str(run), *options, "--out", str(out))
+    assert not out.exists()

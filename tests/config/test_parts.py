@@ -6,6 +6,7 @@ import pytest
 
 from rsmooth.config.images import load_splits
 from rsmooth.config.parts import build_model, build_noise, build_trainer, noise_config
+from rsmooth.data import DataSplits
 from rsmooth.noise import Gaussian, Uniform
 
 
@@ -36,6 +37,16 @@ def test_a_model_is_told_what_the_data_knows() -> None:
     assert model.architecture["options"]["num_classes"] == splits.num_classes
     with pytest.raises(ValueError, match="did you mean width"):
         build_model({"name": "small-cnn", "widht": 3}, splits)
+
+
+def test_networks_of_others_keep_their_normalisation() -> None:
+    splits = DataSplits(None, None, None, 7, (3, 32, 32), normalize="cifar10")
+    spec = {"name": "torchvision", "model": "shufflenet_v2_x0_5"}
+    base = build_model(spec, splits)
+    assert base.architecture["options"]["num_classes"] == 7
+    assert base[0].mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    told = build_model({**spec, "normalize": "cifar10"}, splits)
+    assert told[0].mean.flatten().tolist() == pytest.approx([0.4914, 0.4822, 0.4465])
 
 
 def test_the_options_of_a_trainer_go_over_its_preset() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 
 import numpy as np
 import pytest
 import torch
 
 from rsmooth.data import load_dataset
+from rsmooth.testing import check_dataset
 from tests.data.helpers import ARRAYS, check_splits
 
 CIFAR10 = os.environ.get("RSMOOTH_CIFAR10")
@@ -37,6 +39,30 @@ def test_cifar10_through_torchvision(tmp_path, monkeypatch):
     assert splits.test.index.tolist() == list(range(20))
     assert (splits.num_classes, splits.image_shape, splits.augment) == (10, (3, 32, 32), True)
     assert splits.normalize == "cifar10"
+
+
+def test_cifar100_from_pickles_of_its_format(tmp_path, monkeypatch):
+    """Its fine labels, in the real files' format, whose MD5 torchvision compares."""
+    monkeypatch.setattr("torchvision.datasets.utils.check_md5", lambda *_, **__: True)
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    names = [f"class{k}" for k in range(100)]
+    made = {}
+    for part, count in (("train", 8), ("test", 4)):
+        pixels = np.random.default_rng(count).integers(0, 256, (count, 3072), dtype=np.uint8)
+        fine = [(25 * at + 3) % 100 for at in range(count)]
+        made[part] = pixels, fine
+        content = {"data": pixels, "fine_labels": fine, "coarse_labels": [0] * count}
+        (folder / part).write_bytes(pickle.dumps(content))
+    (folder / "meta").write_bytes(pickle.dumps({"fine_label_names": names}))
+    splits = load_dataset("cifar100", root=tmp_path)
+    check_dataset(splits)
+    assert (splits.num_classes, splits.class_names) == (100, tuple(names))
+    assert np.array_equal(splits.test.images.flatten(1).numpy(), made["test"][0])
+    assert splits.test.labels.tolist() == made["test"][1]
+    assert (splits.augment, splits.normalize) == (True, "cifar100")
+    with pytest.raises(FileNotFoundError, match=r"expected CIFAR-100 \(cifar-100-python"):
+        load_dataset("cifar100", root=tmp_path / "nowhere")
 
 
 @pytest.mark.skipif(not CIFAR10, reason="RSMOOTH_CIFAR10 does not name an .npz file of CIFAR-10")

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
+from torch.utils.data import (
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SubsetRandomSampler,
+    TensorDataset,
+    WeightedRandomSampler,
+)
 
 from rsmooth.data import as_image_data, load_dataset, to_unit
 
@@ -104,13 +112,84 @@ class Stream(IterableDataset):
         ((X, Y, Y), "expected ImageData, .* got tuple"),
         (X, "expected ImageData, .* got Tensor"),
         (Pairs([]), "a map-style data set of such pairs that is not empty, got Pairs"),
-        (Stream(), "got Stream$"),
-        (DataLoader(Pairs(PILLOW)), r"got DataLoader; give its data set: loader\.dataset"),
+        (Stream(), r"got Stream; read it into \(images, labels\) first"),
+        (7, "got int"),
+        (load_dataset("digits"), r"got DataSplits; give one of its splits, such as data\.train"),
+        ({"train": Pairs(PILLOW)}, r"got dict; choose one of its entries, such as data\['train'\]"),
+        (np.zeros((2, 3, 4, 4)), r"got ndarray; give labels too: \(images, labels\)"),
     ],
 )
 def test_anything_else_is_refused(data, message):
     with pytest.raises(ValueError, match=message):
         as_image_data(data)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_loader_is_its_data_set_in_the_order_of_that(shuffle):
+    loader = DataLoader(Pairs(PILLOW), batch_size=4, shuffle=shuffle, drop_last=True)
+    data, own = as_image_data(loader), as_image_data(Pairs(PILLOW))
+    assert torch.equal(data.images, own.images)
+    assert torch.equal(data.labels, own.labels)
+    assert data.name == "Pairs"
+
+
+def keep_first(batch):
+    return batch[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [
+        ({"sampler": SubsetRandomSampler([0, 1])}, "SubsetRandomSampler"),
+        ({"sampler": RandomSampler(Pairs(PILLOW), replacement=True)}, "RandomSampler"),
+        ({"sampler": RandomSampler(Pairs(PILLOW), num_samples=2)}, "RandomSampler"),
+        ({"sampler": WeightedRandomSampler([1.0, 0.0], 6)}, "WeightedRandomSampler"),
+        ({"batch_sampler": [[0, 1]]}, "list"),
+        ({"collate_fn": keep_first}, "collate_fn keep_first"),
+    ],
+)
+def test_a_loader_that_would_give_other_images_is_refused(options, got):
+    with pytest.raises(ValueError, match=rf"{got}.*; give the data set: loader\.dataset, or"):
+        as_image_data(DataLoader(Pairs(PILLOW), **options))
+    with pytest.raises(ValueError, match="expected a DataLoader of a map-style data set"):
+        as_image_data(DataLoader(Stream()))
+
+
+class Rows:
+    """Rows as those of Hugging Face: no Dataset of torch, and names of their own."""
+
+    def __init__(self, image, label):
+        self.names = image, label
+
+    def __len__(self):
+        return len(PILLOW)
+
+    def __getitem__(self, i):
+        return {"id": i, self.names[0]: PILLOW[i], self.names[1]: int(Y[i]), "coarse_label": 0}
+
+
+@pytest.mark.parametrize("names", [("image", "label"), ("img", "label"), ("img", "fine_label")])
+def test_rows_of_an_image_and_a_label(names):
+    data, own = as_image_data(Rows(*names)), as_image_data(Pairs(PILLOW))
+    assert torch.equal(data.images, own.images)
+    assert torch.equal(data.labels, Y)
+    assert (data.name, data.split) == ("Rows", "train")
+    assert as_image_data(Rows(*names), split="as given").split == "as given"
+
+
+def test_rows_of_hugging_face():
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"image": datasets.Image(), "label": datasets.ClassLabel(names=["a", "b", "c"])}
+    )
+    rows = datasets.Dataset.from_dict({"image": PILLOW, "label": Y.tolist()}, features=features)
+    own = as_image_data(Pairs(PILLOW))
+    for given in (rows, rows.with_format("torch"), DataLoader(rows, collate_fn=None)):
+        data = as_image_data(given, num_classes=3)
+        assert torch.equal(data.images, own.images)
+        assert torch.equal(data.labels, Y)
+    with pytest.raises(ValueError, match=r"got DatasetDict; choose .*data\['test'\]"):
+        as_image_data(datasets.DatasetDict(test=rows))
 
 
 def test_splits_of_a_registered_data_set_pass_through():

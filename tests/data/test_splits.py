@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from rsmooth.data import load_dataset
+from rsmooth.data import DataSplits, load_dataset
 from rsmooth.registry import DATASETS
 from tests.data.helpers import check_splits
 
@@ -15,7 +15,15 @@ def test_the_list_is_complete():
     own = [
         name for name in DATASETS.names() if DATASETS.get(name).__module__.startswith("rsmooth.")
     ]
-    assert own == ["cifar10", "digits", "folder", "npz"]
+    assert own == [
+        *("cifar10", "cifar100", "digits", "fashion-mnist", "folder", "imagenet", "mnist", "npz"),
+        *("stl10", "svhn", "tiny-imagenet"),
+    ]
+
+
+def test_there_are_as_many_names_as_classes():
+    with pytest.raises(ValueError, match="expected a name for each of 3 classes, got 2"):
+        DataSplits(None, None, None, 3, (1, 8, 8), class_names=("a", "b"))
 
 
 @pytest.mark.parametrize(

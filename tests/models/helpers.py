@@ -23,9 +23,9 @@ SMALL = {
 }
 
 
-# Models made of others, and those of further packages, have tests of their own.
-_ELSEWHERE = ("denoised", "ensemble", "efficientnet-lite0")
-OWN = [name for name in MODELS.own_names() if name not in _ELSEWHERE]
+# Models made of others, and networks of other packages, have tests of their own.
+OTHERS = {"denoised", "ensemble", "timm", "torchvision", "hf", "efficientnet-lite0"}
+OWN = [name for name in MODELS.own_names() if name not in OTHERS]
 
 
 def build(name, **options):

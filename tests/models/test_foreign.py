@@ -200,3 +200,12 @@ def test_resnets_with_padding_and_other_words_give_their_own_logits(tmp_path: Pa
         assert torch.equal(base(X), convolutions(X))
     with pytest.raises(ValueError, match=r"unexpected layer1\.1"):
         load_checkpoint(tmp_path / "resnet14.th", normalize=None, arch="resnet8")
+
+
+@pytest.mark.parametrize("arch", ["timm", "torchvision", "hf", "ensemble"])
+def test_an_arch_that_needs_more_options_is_refused(
+    arch: str, net: nn.Module, tmp_path: Path
+) -> None:
+    torch.save(net.state_dict(), tmp_path / "net.pth")
+    with pytest.raises(ValueError, match=r"needs no further options.*load_weights"):
+        load_checkpoint(tmp_path / "net.pth", normalize="cifar10", arch=arch)

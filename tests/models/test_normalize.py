@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from rsmooth.models import NORMALIZATIONS, Classifier, Normalize
+from rsmooth.models.normalize import constants_of
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from tests.models.helpers import OWN, build
@@ -52,9 +53,15 @@ def test_the_names_are_complete():
     assert sorted(NORMALIZATIONS) == [
         "cifar10",
         "cifar10-center",
+        "cifar100",
+        "fashion-mnist",
         "imagenet",
         "imagenet-center",
+        "mnist",
         "none",
+        "stl10",
+        "svhn",
+        "tiny-imagenet",
     ]
 
 
@@ -131,3 +138,18 @@ def test_every_model_normalises_and_remembers_it(name, tmp_path):
     with torch.no_grad():
         assert torch.equal(loaded.base(x), model(x))
         torch.testing.assert_close(model(x), model[1]((x - 0.3) / 0.6))
+
+
+@pytest.mark.parametrize(
+    ("text", "constants"),
+    [
+        ("cifar10", "cifar10"),
+        ("0.5", ((0.5,),)),
+        ("0.5:0.25", ((0.5,), (0.25,))),
+        ("0.485, .456,0.406:0.2,0.2,1", ((0.485, 0.456, 0.406), (0.2, 0.2, 1.0))),
+        ("0.5:0.5:0.5", "0.5:0.5:0.5"),
+        ("0.5,x", "0.5,x"),
+    ],
+)
+def test_constants_as_a_command_line_names_them(text, constants):
+    assert constants_of(text) == constants

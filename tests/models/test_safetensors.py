@@ -104,3 +104,23 @@ def test_an_entry_that_holds_no_values_by_name_is_refused(tmp_path: Path, text: 
     save_file({"a": torch.zeros(2)}, tmp_path / "a.safetensors", metadata={"rsmooth": text})
     with pytest.raises(ValueError, match=r"expected a model written by SmoothedClassifier\.save"):
         SmoothedClassifier.load(tmp_path / "a.safetensors")
+
+
+def test_a_changed_number_or_value_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "weights.safetensors"
+    weights = {"w": torch.arange(4.0), "count": torch.tensor(3), "none": torch.empty(0, 2)}
+    content = {"sigma": 0.25, "rows": {2: "a", 10: "b"}}
+    write_tensors(path, weights, content)
+    read, said = read_tensors(path)
+    assert said == {"sigma": 0.25, "rows": {"2": "a", "10": "b"}}
+    assert all(torch.equal(read[name], tensor) for name, tensor in weights.items())
+    whole = path.read_bytes()
+    for changed in (
+        whole.replace(b"0.25", b"0.50"),
+        whole.replace(b"\x80?", b"\x80@"),  # of 1.0
+        whole.replace(b'"w"', b'"v"'),
+    ):
+        assert changed != whole
+        path.write_bytes(changed)
+        with pytest.raises(ValueError, match=r"that fit their checksum in .* the file is damaged"):
+            read_tensors(path)

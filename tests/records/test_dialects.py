@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.dialects import survey_table
 from rsmooth.records.files import read_log, write_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.report import report
@@ -173,3 +174,14 @@ def test_other_units_survive_a_round_trip_and_meet_no_norm(tmp_path: Path) -> No
     assert both.groups[0].linf is None
     both.write(tmp_path / "out")
     assert "degrees of rotation" in (tmp_path / "out" / "report.tex").read_text()
+
+
+def test_a_survey_goes_on_after_a_damaged_row():
+    text = "idx label predict radius correct\n0 1 1 0.25 1\n1 1 1 x 1\n2 1 1 1e-3 1"
+    found = survey_table(Path("log"), text)
+    assert found.lines == (2, 4)
+    assert found.radii == ("0.25", "1e-3")
+    assert found.columns["radius"].tolist() == [0.25, 0.001]
+    assert (found.separator, found.norm, found.ended) == ("spaces", "l2", False)
+    [damaged] = found.damaged
+    assert damaged.startswith("line 3: expected a decimal number as radius, got 'x'")

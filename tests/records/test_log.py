@@ -2,10 +2,17 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.records.log import CertificationLog, check_same_images, image_difference
+from rsmooth.records.log import (
+    CertificationLog,
+    check_same_images,
+    faults,
+    first_fault,
+    image_difference,
+)
 from rsmooth.records.statement import Statement
 from tests.records.by_hand import (
     ROW,
@@ -127,3 +134,11 @@ def test_no_number_of_votes_is_negative():
     ):
         with pytest.raises(RecordError, match=r"expected \w+ >= 0 at idx 4, got"):
             some_log(idx=[2, 4], **votes)
+
+
+def test_all_faults_of_a_table_are_found():
+    columns = [np.array(each) for each in ([0, 0, 2], [1, 1, 1], [1, 1, 0], [0.5, 0.5, 0.1])]
+    found = faults(*columns, np.array([1, 1, 1]), np.zeros(3))
+    assert [row for row, _ in found] == [1, 2]
+    assert found[0][1].startswith("expected every idx once")
+    assert first_fault(*columns, np.array([1, 1, 1]), np.zeros(3)) == found[0]

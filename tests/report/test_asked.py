@@ -14,7 +14,8 @@ from rsmooth.records.converting import in_norm
 from rsmooth.records.files import read_log
 from rsmooth.report import Run, report
 from rsmooth.report.formats import to_csv
-from rsmooth.report.plots import accuracy_figure, save_figure
+from rsmooth.report.looks import save_figure
+from rsmooth.report.plots import accuracy_figure
 from rsmooth.report.runs import default_radii
 from rsmooth.report.tables import winners
 from tests.report.by_hand import HEADER, write_run

@@ -30,6 +30,10 @@ NARROW = {"distribution": {"name": "uniform", "half_width": 0.25}, "arithmetic":
         ([run_of("a", {**HEADER, "mode": "radius"})], "a: mode radius only decides radii"),
         ([run_of("a", {**HEADER, "target": "label"})], "misclassified counts as abstained"),
         ([run_of("a", {**HEADER, "noise": {"kind": "float"}})], "a: float noise"),
+        (
+            [run_of("a", {**HEADER, "model": {"function": {"name": "svm", "sha256": "none"}}})],
+            "a: certifies the function svm, whose content the record does not state",
+        ),
         ([run_of("a", {**UNIFORM, "noise": FLOAT})], "a: float noise"),
         ([run_of("a", {**UNIFORM, "noise": NARROW})], "a: 2 radii exceed what n=1000"),
         ([run_of("a"), run_of("b", HEADER)], "No configuration in the record of a: whether noise"),

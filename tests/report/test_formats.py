@@ -1,4 +1,4 @@
-"""CSV and LaTeX hold the numbers of the table, and name the norm of its radii."""
+"""CSV holds the numbers of the table, and names the norm of its radii; LaTeX: test_paper.py."""
 
 import csv
 import io
@@ -6,8 +6,7 @@ import io
 import numpy as np
 import pytest
 
-from rsmooth.report import build_table, load_runs, to_csv, to_latex
-from rsmooth.report.formats import escape_latex
+from rsmooth.report import build_table, load_runs, to_csv
 from rsmooth.report.runs import Run
 from tests.report.by_hand import UNIFORM, linf_log, run_of, write_tables
 
@@ -25,19 +24,6 @@ def test_csv_holds_full_precision(tmp_path):
     assert rows[0]["sigma"] == rows[2]["acr"] == ""
     assert float(rows[1]["certify_seconds"]) == 80.0
     assert float(rows[1]["acr"]) == pytest.approx(0.475, rel=1e-15)
-
-
-def test_latex_is_escaped_and_names_the_norm():
-    text = to_latex(build_table([run_of("100% {a_b}\\&", UNIFORM)], [0.25]))
-    name = r"100\% \{a\_b\}\textbackslash{}\&"
-    row = rf"{name} & uniform $\lambda$=0.5 & 4 & 100.0 $\pm$ 0.0 & 50.0 $\pm$ 25.0 &"
-    assert row in text
-    assert "& clean &" in text
-    assert r"\multicolumn{9}{l}{Certified at $\ell_1$ radii, probabilistic} \\" in text
-    lines = [line for line in text.splitlines() if line.endswith(r"\\") and "multi" not in line]
-    assert {line.count(" & ") for line in lines} == {8}
-    assert text.count(r"\toprule") == text.count(r"\bottomrule") == 1
-    assert escape_latex("a^b~σ") == r"a\textasciicircum{}b\textasciitilde{}$\sigma$"
 
 
 def test_csv_says_what_the_radii_of_each_row_are():

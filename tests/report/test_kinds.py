@@ -7,6 +7,7 @@ import pytest
 
 from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
+from rsmooth.report.blocks import to_markdown
 from rsmooth.report.document import report
 from rsmooth.report.kinds import kinds_csv, kinds_section, kinds_table
 from rsmooth.report.runs import Run
@@ -55,7 +56,7 @@ def test_all_kinds_stand_in_one_table():
 
 
 def test_what_is_not_sound_is_in_brackets():
-    text = kinds_section(kinds_table(runs(), [EPSILON]))
+    text = to_markdown(kinds_section(kinds_table(runs(), [EPSILON])))
     header, _, ours, cascade, noisy = text.splitlines()[2:7]
     assert "| linf 2/255 | attacked 2/255 | proved by |" in header
     assert ours.startswith("| ours | linf, deterministic | 4 | 75.0 ±")

@@ -10,6 +10,7 @@ from rsmooth.records.log import CertificationLog
 from rsmooth.records.metrics import linf_certified_accuracy
 from rsmooth.records.norms import linf_to_l2
 from rsmooth.report import Run, linf_table, pixel_fraction, report
+from rsmooth.report.blocks import to_markdown
 from rsmooth.report.linf import linf_section
 from tests.report.by_hand import HEADER, UNIFORM, run_of, write_run, write_tables, write_three
 
@@ -73,7 +74,7 @@ def test_an_linf_record_keeps_its_value():
         found = linf_table([Run("ibp", log)], [2 / 255, 2.001 / 255], dimension)
         assert found.table.rows[0].accuracy == (1.0, 0.85, 0.0)
         assert found.dimension is None
-    assert "These records state linf radii themselves" in linf_section(found)
+    assert "These records state linf radii themselves" in to_markdown(linf_section(found))
 
 
 def test_an_l1_record_needs_the_radius_of_its_own_ball():
@@ -81,10 +82,12 @@ def test_an_l1_record_needs_the_radius_of_its_own_ball():
     found = linf_table([run_of(provenance=UNIFORM)], [0.005], 64)
     assert found.table.rows[0].accuracy == (1.0, 0.25)
     assert found.table.radii[0] == pytest.approx(0.32)
-    text = linf_section(found)
+    text = to_markdown(linf_section(found))
     assert "lies in the l1 ball of radius ε·64 (0.005 by 0.3200)." in text
     assert "read the l2 table" not in text
-    assert "read the l2 table as it is" in linf_section(linf_table([run_of()], [0.005], 64))
+    assert "read the l2 table as it is" in to_markdown(
+        linf_section(linf_table([run_of()], [0.005], 64))
+    )
 
 
 def test_all_groups_are_in_one_file(tmp_path):

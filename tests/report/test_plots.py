@@ -5,7 +5,8 @@ import pytest
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.report import accuracy_figure, attack_gap_figure, probability_figure, save_figure
-from rsmooth.report.plots import COLOURS, curve_radii
+from rsmooth.report.looks import COLOURS
+from rsmooth.report.plots import curve_radii
 from rsmooth.report.runs import Run
 from tests.report.by_hand import UNIFORM, linf_log, run_of
 

@@ -234,8 +234,14 @@ def make_model(folder: Path) -> Path:
     return folder / "model.pt"
 
 
-def read_model(folder: Path) -> Facts:
-    g = SmoothedClassifier.load(folder / "model.pt")
+def make_saved(folder: Path, target: str, damaged: str) -> Path:
+    """The model of ``make_model`` as another kind of file, of which one is to be damaged."""
+    SmoothedClassifier.load(make_model(folder)).save(f"{folder}/{target}")
+    return folder / damaged
+
+
+def read_model(folder: Path, name: str = "model.pt") -> Facts:
+    g = SmoothedClassifier.load(folder / name)
     return {**weights_of(g.base), "g": f"{g.noise} {g.num_classes} {g.num_noise}".encode()}
 
 
@@ -301,6 +307,18 @@ KINDS = {
         make_bare_table, lambda folder: rows_of(read_log(folder / "a.tsv")), unprotected=True
     ),
     "model.pt": Kind(make_model, read_model),
+    "model.safetensors": Kind(
+        lambda folder: make_saved(folder, "m.safetensors", "m.safetensors"),
+        lambda folder: read_model(folder, "m.safetensors"),
+    ),
+    "weights of a folder": Kind(
+        lambda folder: make_saved(folder, "hub/", "hub/model.safetensors"),
+        lambda folder: read_model(folder, "hub"),
+    ),
+    "config.json of a folder": Kind(
+        lambda folder: make_saved(folder, "hub/", "hub/config.json"),
+        lambda folder: read_model(folder, "hub"),
+    ),
     "checkpoint": Kind(lambda folder: make_checkpoint(folder, legacy=False), read_checkpoint),
     "checkpoint of the old format": Kind(
         lambda folder: make_checkpoint(folder, legacy=True), read_checkpoint, unprotected=True

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
@@ -14,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.defenses import Trainer
 from rsmooth.noise.distributions import Gaussian
+from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.checkpoint import RunFolder
 from rsmooth.training.draws import Draws
 from tests.training.helpers import classifier, images, trained, weights
@@ -157,3 +159,67 @@ def test_validation_and_checkpoint_every_other_epoch_and_at_the_end(
     if rows:
         Trainer(batch_size=12, **length).fit(plain, images(), progress=False)
         assert torch.equal(g.base.state_dict()["1.0.weight"], plain.base.state_dict()["1.0.weight"])
+
+
+def test_a_hook_gets_the_metrics_of_each_epoch(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = []
+
+    def hook(row: dict[str, Any]) -> str:
+        rows.append(dict(row))
+        row.clear()  # its own copy
+        return "anything but True"
+
+    trainer = Trainer(epochs=3, batch_size=12)
+    held_out = images(9, seed=1)
+    run: dict[str, Any] = {"validation": held_out, "run_dir": tmp_path, "progress": False}
+    history = trainer.fit(classifier(), images(), on_epoch=hook, **run)
+    assert rows == history
+    written = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [row["validation_accuracy"] for row in written] == [
+        row["validation_accuracy"] for row in rows
+    ]
+    plain = classifier()
+    trainer.fit(plain, images(), validation=held_out, progress=False)
+    again = classifier()
+    trainer.fit(again, images(), validation=held_out, progress=False, on_epoch=rows.append)
+    assert torch.equal(weights(plain), weights(again)), "a hook changes no result"
+
+
+@pytest.mark.parametrize("yes", [True, np.bool_(True)])
+@pytest.mark.parametrize("validate_every", [1, 5])
+def test_a_hook_ends_training_cleanly_and_it_can_go_on(
+    tmp_path: Path, yes: object, validate_every: int
+) -> None:
+    trainer = Trainer(epochs=4, batch_size=12, validate_every=validate_every)
+    run: dict[str, Any] = {"run_dir": tmp_path, "progress": False}
+    g = classifier()
+    history = trainer.fit(g, images(), on_epoch=lambda row: row["epoch"] == 1 and yes, **run)
+    assert [row["epoch"] for row in history] == [0, 1]
+    assert not g.training
+    saved = SmoothedClassifier.load(tmp_path / "model.pt")
+    assert torch.equal(weights(saved), weights(g))
+    seen: list[object] = []
+    resumed, whole = classifier(), classifier()
+    trainer.fit(resumed, images(), on_epoch=lambda row: seen.append(row["epoch"]), **run)
+    trainer.fit(whole, images(), progress=False)
+    assert seen == [2, 3]
+    assert torch.equal(weights(resumed), weights(whole))
+
+
+def test_an_error_of_a_hook_ends_the_run_after_its_checkpoint(tmp_path: Path) -> None:
+    class Pruned(Exception):  # noqa: N818 (no fault)
+        pass
+
+    def hook(row: dict[str, Any]) -> None:
+        if row["epoch"] == 1:
+            raise Pruned
+
+    with pytest.raises(Pruned):
+        Trainer(epochs=3, batch_size=12).fit(
+            classifier(), images(), run_dir=tmp_path, progress=False, on_epoch=hook
+        )
+    assert len((tmp_path / "metrics.jsonl").read_text().splitlines()) == 2
+    history = Trainer(epochs=3, batch_size=12).fit(
+        classifier(), images(), run_dir=tmp_path, progress=False
+    )
+    assert [row["epoch"] for row in history] == [0, 1, 2]

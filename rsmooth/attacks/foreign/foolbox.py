@@ -6,7 +6,6 @@ Importing this module does not import foolbox; using it does.
 from __future__ import annotations
 
 import difflib
-import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rsmooth.attacks.base import Attack
+from rsmooth.attacks.foreign.one_function import LogG, searched
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.victim import Problem, Victim
 from rsmooth.plumbing.numbers import check_integer
@@ -49,8 +49,9 @@ class FoolboxAttack(Attack):
 
     foolbox sees log G under noise that is fixed for the whole attack. So its cross-entropy is the
     SmoothAdv objective. With target "base" it sees log F. Without bounds the box is widened so far
-    that it cannot bind. foolbox draws random starts from torch's own generator. ValueError for an
-    unknown attack or option.
+    that it cannot bind. Where each image has noise of its own, an attack that does not evaluate all
+    images in every call goes through them one by one. foolbox draws random starts from torch's own
+    generator. ValueError for an unknown attack or option.
     """
 
     attack: str | TheirAttack
@@ -113,38 +114,24 @@ class FoolboxAttack(Attack):
         if bounds is None:
             low, high = (float(end) for end in torch.aminmax(x))
             bounds = low - self.epsilon - 1.0, high + self.epsilon + 1.0
-        model = fb.PyTorchModel(_LogG(victim, len(x)).eval(), bounds=bounds, device=x.device)
         criterion = (
             fb.criteria.TargetedMisclassification
             if self.targeted
             else fb.criteria.Misclassification
         )
-        _, clipped, success = attack(model, x, criterion(problem.y), epsilons=self.epsilon)
         fallback = self.fallback or (
             "clean" if isinstance(attack, fb.attacks.base.MinimizationAttack) else "last"
         )
-        return (
-            torch.where(success.view(-1, 1, 1, 1), clipped, x) if fallback == "clean" else clipped
-        )
 
-
-class _LogG(nn.Module):
-    """log G of a victim: (B, C, H, W) -> (B, K), for the one batch that its noise is for."""
-
-    def __init__(self, victim: Victim, batch: int) -> None:
-        super().__init__()
-        self._victim = victim
-        self._batch = batch
-
-    def forward(self, x: Tensor) -> Tensor:
-        if len(x) != self._batch:
-            raise ValueError(
-                f"expected a foolbox attack that evaluates all {self._batch} images at once, "
-                f"since each has its own noise, got a call with {len(x)}; attack the images one by "
-                "one"
+        def search(log_g: LogG, x: Tensor, y: Tensor) -> Tensor:
+            model = fb.PyTorchModel(log_g, bounds=bounds, device=x.device)
+            _, clipped, success = attack(model, x, criterion(y), epsilons=self.epsilon)
+            found: Tensor = clipped
+            return (
+                torch.where(success.view(-1, 1, 1, 1), found, x) if fallback == "clean" else found
             )
-        log_probs = self._victim.log_probs(x)
-        return log_probs.logsumexp(dim=1) - math.log(log_probs.shape[1])
+
+        return searched(victim, x, problem.y, search, by_count=True)
 
 
 def to_foolbox(g: SmoothedClassifier, bounds: Bounds = (0.0, 1.0)) -> SmoothedModel:

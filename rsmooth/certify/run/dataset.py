@@ -29,12 +29,14 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.profile import recall_profile
 from rsmooth.certify.votes.schedule import Drawn, open_pool
+from rsmooth.data.convert import Convertible, as_data
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData, check_data
+from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.plumbing.tensors import check_labels
+from rsmooth.records.figures import OnCertified
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
@@ -44,7 +46,7 @@ OPERATIONS_PER_SECOND = 7e10  # of a core in float32, roughly: it decides no res
 
 def certify_dataset(
     g: SmoothedClassifier,
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     path: str | os.PathLike[str],
     settings: CertifySettings,
     *,
@@ -52,11 +54,14 @@ def certify_dataset(
     progress: bool = True,
     provenance: Mapping[str, Any] | None = None,
     extends: CertificationLog | None = None,
+    on_certified: OnCertified | None = None,
 ) -> CertificationLog:
     """Certify the images of ``data`` that no earlier start has certified; returns the whole record.
 
         certify_dataset(g, data, "runs/smoothadv", CertifySettings(n=100_000))
 
+    data: of ``load_dataset``; or a data set of any kind that ``fit`` takes, in the order in which
+        it comes, which has to be the same at every start. The record calls its split "as given".
     path: a run folder, or the journal (``*.jsonl``) to write. Once all images are there, the
         published table and its provenance are written beside it.
     workers: one-thread processes on a CPU. None takes one per core where the run is long.
@@ -66,6 +71,9 @@ def certify_dataset(
     extends: an earlier run of mode "fixed" that gets these samples, of another seed, with
         ``append_samples``. This run takes over its numerics. What could not be added is refused
         before the first vote.
+    on_certified: called once all images are certified, with the ``figures_of`` the record: names
+        and numbers for a tracker. The files are there by then. Also where an earlier start had
+        certified everything.
 
     Under torchrun every rank certifies its share into a journal of its own. The last one to finish
     writes the table. The others return what is there by then. ValueError for no images, and for
@@ -74,7 +82,7 @@ def certify_dataset(
     LockedError where another process writes it, also under another name (a link).
     """
     check_smoothed(g)
-    check_data(data)
+    data = as_data(data, g.num_classes)
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
     check_labels(data.labels, len(data), g.num_classes)
@@ -107,6 +115,7 @@ def certify_dataset(
         check=lambda drawn: _check_drawn(drawn, data, settings, pool, journal),
         progress=progress,
         samples_each=settings.n0 + settings.n if settings.mode == "fixed" else None,
+        on_certified=on_certified,
     )
 
 

@@ -16,6 +16,7 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
 from rsmooth.plumbing.parallel import rank_and_world
 from rsmooth.plumbing.progress import ProgressBar
+from rsmooth.records.figures import OnCertified, figures_of
 from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
 
@@ -39,12 +40,14 @@ def certify_durably(
     check: Callable[[Mapping[int, Drawn]], None] = lambda drawn: None,
     progress: bool = True,
     samples_each: int | None = None,
+    on_certified: OnCertified | None = None,
 ) -> CertificationLog:
     """Record the events of all images that no earlier start has finished; the whole record.
 
     events: called once, with the images that this rank has left.
     check: of the recorded votes of unfinished images; it raises for those of another run.
     samples_each: noisy images that one image takes, where that number is fixed.
+    on_certified: called with the figures of the record once it is complete.
     """
     rank, world = rank_and_world()
     header = _readable(shards, header)  # refuses another configuration, before there is a journal
@@ -70,7 +73,10 @@ def certify_durably(
                     bar.update(payload["finished"], payload["samples"])
                 else:
                     record.append(kind, payload)
-    return _completed(data, shards, world)
+    log = _completed(data, shards, world)
+    if on_certified is not None and len(log) == len(data):
+        on_certified(figures_of(log))
+    return log
 
 
 def _readable(shards: Shards, header: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
-
-import torch
 
 from rsmooth._version import __version__
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.models.functions import function_of
+from rsmooth.models.hashing import base_hash, is_base_hash
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 FORMAT = "rsmooth-certificates-1"
@@ -58,8 +57,17 @@ def run_header(
 
 
 def model_section(g: SmoothedClassifier) -> dict[str, Any]:
-    """The hash, the architecture and the file of a model, for the header."""
-    found = {"hash": model_hash(g), "architecture": getattr(g.base, "architecture", None)}
+    """The hash, the architecture and the file of a model, for the header.
+
+    Of a function in place of a network, its name and the hash that its user stated.
+    """
+    found: dict[str, Any] = {
+        "hash": model_hash(g),
+        "architecture": getattr(g.base, "architecture", None),
+    }
+    function = function_of(g.base)
+    if function is not None:
+        found["function"] = function.record()
     origin = getattr(g.base, "origin", None)
     return found if origin is None else {**found, "file": origin}
 
@@ -73,32 +81,14 @@ def model_hash(g: SmoothedClassifier) -> str:
     same numbers, even if their ``forward`` differs. Give a changed class another name, or record
     the difference in ``provenance``.
     """
-    return _hash(g, _printed(g))
+    check_smoothed(g)
+    return base_hash(g.base)
 
 
 def is_hash_of(hashed: str, g: SmoothedClassifier) -> bool:
     """Whether a record's model hash is that of g, whichever release of torch printed its layers.
 
-        is_hash_of(log.provenance["model"]["hash"], g)
-
-    Releases up to 2.11 leave out ``bias=`` in what batch norms print, and some later ones add it.
+    is_hash_of(log.provenance["model"]["hash"], g)
     """
-    printed = _printed(g)
-    without = re.sub(r"(affine=(?:True|False)), bias=(?:True|False)", r"\1", printed)
-    added = re.sub(r"affine=(True|False)", r"affine=\1, bias=\1", without)
-    return hashed in {_hash(g, layers) for layers in (printed, without, added)}
-
-
-def _printed(g: SmoothedClassifier) -> str:
     check_smoothed(g)
-    return re.sub(r"0x[0-9a-f]+", "", repr(g.base))  # addresses differ between processes
-
-
-def _hash(g: SmoothedClassifier, layers: str) -> str:
-    digest = hashlib.sha256(layers.encode())
-    for name, tensor in sorted({**dict(g.base.named_buffers()), **g.base.state_dict()}.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
-    return digest.hexdigest()[:16]
+    return is_base_hash(hashed, g.base)

@@ -14,22 +14,24 @@ from rsmooth.certify.run.shards import Shards
 from rsmooth.certify.run.stream import Event
 from rsmooth.certify.run.workers import events_of_workers
 from rsmooth.certify.votes.schedule import Drawn
-from rsmooth.data.convert import to_unit
+from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.plumbing.numbers import check_integer
+from rsmooth.records.figures import OnCertified
 from rsmooth.records.log import CertificationLog
 
 
 def prove_dataset(
     engine: Engine,
-    data: ImageData | FolderData,
+    data: ImageData | FolderData | Convertible,
     path: str | os.PathLike[str],
     *,
     model: Mapping[str, Any],
     workers: int | None = None,
     progress: bool = True,
     provenance: Mapping[str, Any] | None = None,
+    on_certified: OnCertified | None = None,
 ) -> CertificationLog:
     """Prove certificates of the images that no earlier start has finished; the whole record.
 
@@ -43,6 +45,7 @@ def prove_dataset(
     Journal, resume, ranks, bar and table are those of ``certify_dataset``, and so are the other
     arguments and errors.
     """
+    data = as_data(data)
     if not len(data):
         raise ValueError("expected images to certify, got none; choose at least one")
     if workers is not None and check_integer(workers, "number of workers", 2) < 1:
@@ -57,7 +60,10 @@ def prove_dataset(
             return events_of_workers(prove_positions, (engine, data), positions, {}, count)
         return prove_positions(engine, data, positions, {})
 
-    return certify_durably(data, Shards(journal_path(path)), header, events, progress=progress)
+    shards = Shards(journal_path(path))
+    return certify_durably(
+        data, shards, header, events, progress=progress, on_certified=on_certified
+    )
 
 
 def prove_positions(

@@ -27,6 +27,7 @@ from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.models.functions import FunctionClassifier
 from rsmooth.plumbing.parent import end_with_parent
 from rsmooth.records.journal import canonical_json
 from rsmooth.smoothed import SmoothedClassifier
@@ -37,6 +38,8 @@ _PROGRAM = "import sys; from rsmooth.certify.run.workers import main; main(*sys.
 def check_portable(g: SmoothedClassifier) -> None:
     """ValueError unless another process can import the classes that the model is made of."""
     for module in g.modules():
+        if isinstance(module, FunctionClassifier):
+            module.check_portable()
         if type(module).__module__ == "__main__":
             raise ValueError(
                 f"expected a model of importable classes for worker processes, got "

@@ -3,13 +3,50 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from rsmooth.certify.settings import Arithmetic
-from rsmooth.data.convert import GRID_TOLERANCE
+from rsmooth.data.convert import GRID_TOLERANCE, Convertible, as_image_data
+from rsmooth.data.files import FolderData
+from rsmooth.data.layout import Layout, as_channels_first
 from rsmooth.plumbing.tensors import check_channels_first, check_images, check_tensor
+
+Given: TypeAlias = Tensor | NDArray[Any] | Convertible | FolderData
+"""What certify and predict take as images."""
+
+
+def given_images(
+    x: Given, num_classes: int, channels: int | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """The images of what a user has, and the index of a data set; None where there is none.
+
+        given_images(np.zeros((8, 3, 32, 32), np.uint8), num_classes=10)
+
+    x: a tensor, which stays as it is; an array (B, C, H, W) or (B, H, W, C) of uint8 or
+        floating-point numbers; or whatever ``as_image_data`` takes, with its labels.
+    channels: how many the model is known to take; arrays of so many are not (B, H, W, C).
+    """
+    if isinstance(x, Tensor):
+        return x, None
+    if isinstance(x, np.ndarray):
+        if x.dtype.kind not in "uf" or x.ndim != 4:
+            raise ValueError(
+                f"expected an array of images (B, C, H, W) or (B, H, W, C), uint8 or floats in "
+                f"[0, 1], got {x.dtype} {x.shape}"
+                + ("; add an axis: x[None] for one image, x[:, None] for grey ones" * (x.ndim == 3))
+            )
+        images = torch.from_numpy(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("="))))
+        first: Layout | None = "channels_first" if channels == x.shape[1] else None
+        return as_channels_first(images, first), None
+    if isinstance(x, list) or not hasattr(x, "__len__"):
+        check_tensor(x, "images (B, C, H, W)")
+    data = as_image_data(x, num_classes)
+    return data.batch(range(len(data)))[0], data.index
 
 
 def stored_images(x: Tensor, arithmetic: Arithmetic, channels: int | None = None) -> Tensor:
@@ -47,7 +84,7 @@ def stored_images(x: Tensor, arithmetic: Arithmetic, channels: int | None = None
     return levels.round().to(torch.uint8)
 
 
-def image_ids(images: Tensor, index: Tensor | None) -> Tensor:
+def image_ids(images: Tensor, index: Tensor | NDArray[Any] | None) -> Tensor:
     """What identifies each image in the noise: int64 (B,).
 
         image_ids(images, torch.tensor([3, 23]))      # the index itself
@@ -56,6 +93,7 @@ def image_ids(images: Tensor, index: Tensor | None) -> Tensor:
     ValueError for an index that is not B integers >= 0.
     """
     if index is not None:
+        index = torch.from_numpy(index) if isinstance(index, np.ndarray) else index
         check_tensor(index, "the index (B,)")
         if (
             index.shape != (len(images),)

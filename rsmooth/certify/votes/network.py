@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.models.folding import fold_batchnorm
+from rsmooth.models.functions import function_of
 from rsmooth.models.operations import counted_operations
 from rsmooth.smoothed import SmoothedClassifier, check_logits
 
@@ -29,6 +30,7 @@ class FixedBatchNetwork:
 
     @torch.inference_mode(False)
     def __init__(self, g: SmoothedClassifier, profile: Profile) -> None:
+        _check_function(g, profile)
         self.profile = profile
         self.batch = profile.batch
         self.num_classes = g.num_classes
@@ -55,6 +57,16 @@ class FixedBatchNetwork:
         finite = torch.isfinite(logits.amax(dim=1))  # NaN is the largest of all
         votes: Tensor = torch.where(finite, logits.argmax(dim=1), self.num_classes)
         return votes
+
+
+def _check_function(g: SmoothedClassifier, profile: Profile) -> None:
+    """ValueError for a function of numpy arrays that is to run otherwise than it does."""
+    function = function_of(g.base)
+    if function is not None and (profile.compiled != "no" or profile.dtype != "float32"):
+        raise ValueError(
+            f"expected compile='never' and precision='float32' for the function {function.name}, "
+            f"got {profile.compiled} and {profile.dtype}; leave them out"
+        )
 
 
 _benchmark_lock = threading.Lock()

@@ -208,17 +208,26 @@ def test_their_attacks_see_log_g(fb):
     assert_close(seen[0].exp(), g.log_probs(x[:, None] + noise).detach().exp().mean(dim=1))
 
 
-def test_an_attack_that_changes_the_batch_is_refused(fb):
+def test_an_attack_that_changes_the_batch_goes_through_the_images_one_by_one(fb):
+    import eagerpy as ep
+
     class One(fb.attacks.L2PGD):
+        """It evaluates one image at a time."""
+
         def run(self, model, inputs, criterion, *, epsilon, **options):
-            model(inputs[:1])
-            return inputs
+            parts = [
+                super(One, self).run(
+                    model, inputs[i : i + 1], criterion.labels.raw[i : i + 1], epsilon=epsilon
+                )
+                for i in range(len(inputs))
+            ]
+            return ep.concatenate(parts)
 
     g, x = smooth_net(), images(3)
-    with pytest.raises(
-        ValueError, match=r"expected a foolbox attack that evaluates all 3 images .* with 1;"
-    ):
-        FoolboxAttack(attack=One(), epsilon=0.4)(g, x, base_labels(g, x))
+    y, noise = base_labels(g, x), draw(g, x, 4)
+    one = FoolboxAttack(attack=One(**PLAIN_PGD), epsilon=0.4, target="smoothed")
+    whole = FoolboxAttack(attack="L2PGD", options=PLAIN_PGD, epsilon=0.4, target="smoothed")
+    assert_close(one(g, x, y, noise=noise), whole(g, x, y, noise=noise), **EXACT)
 
 
 def test_what_is_no_attack_of_foolbox_is_refused():

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from rsmooth.certify import (
     CertificationLog,
@@ -26,6 +27,7 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import CRASH_VARIABLE
+from rsmooth.records.figures import figures_of
 from rsmooth.records.log import VOTES
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
@@ -48,6 +50,7 @@ def test_record_holds_what_certify_returns(reference: CertificationLog, tmp_path
 
 
 def test_table_and_provenance_are_exported(tmp_path: Path, reference: CertificationLog) -> None:
+    handed: list[dict[str, float]] = []
     log = certify_dataset(
         small_net(),
         seven(),
@@ -56,8 +59,10 @@ def test_table_and_provenance_are_exported(tmp_path: Path, reference: Certificat
         workers=1,
         progress=False,
         provenance={"model": {"path": "somewhere"}, "note": "by hand"},
+        on_certified=handed.append,
     )
     assert same(log, reference)
+    assert handed == [figures_of(log)]
     assert (
         read_log(tmp_path / "run" / "certificates.tsv").provenance["model"]["path"] == "somewhere"
     )
@@ -271,3 +276,18 @@ def test_a_record_knows_its_model_whatever_release_of_torch_made_it(
     assert all(is_hash_of(hashed, g) for hashed in hashes)
     other = SmoothedClassifier(MODELS.create("resnet8"), sigma=0.25, num_classes=10)
     assert not any(is_hash_of(hashed, other) for hashed in hashes)
+
+
+def test_data_sets_of_others_are_certified_in_their_order(tmp_path: Path) -> None:
+    """With the votes of one call of certify on the same data; the record does not name a split."""
+    own = seven()
+    given = TensorDataset(own.images, own.labels)
+    g = small_net()
+    log = certify_dataset(g, given, tmp_path / "a.jsonl", SETTINGS, workers=1, progress=False)
+    assert log.provenance["dataset"]["split"] == "as given"
+    assert log.provenance["dataset"]["name"] == "TensorDataset"
+    direct = certify(g, given, **vars(SETTINGS))
+    assert np.array_equal(log.counts, direct.counts.numpy())
+    loader = DataLoader(given, batch_size=3, shuffle=True)
+    again = certify_dataset(g, loader, tmp_path / "a.jsonl", SETTINGS, workers=1, progress=False)
+    assert again == log or np.array_equal(again.counts, log.counts)

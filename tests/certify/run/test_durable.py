@@ -3,6 +3,7 @@
 from rsmooth.certify.run.durable import certify_durably, journal_path
 from rsmooth.certify.run.shards import Shards
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.figures import figures_of
 from tests.certify.recorded import seven
 
 
@@ -10,7 +11,7 @@ def image(idx, label):
     return {"idx": idx, "label": label, "predict": 0, "radius": 0.0, "seconds": 0.0}
 
 
-def record(tmp_path, positions):
+def record(tmp_path, positions, on_certified=None):
     data = seven()
     said = []
 
@@ -25,7 +26,10 @@ def record(tmp_path, positions):
     assert journal.name == "certificates.jsonl"
     header = {"statement": {"norm": "linf", "kind": "deterministic", "method": "none"}}
     try:
-        return certify_durably(data, Shards(journal), header, events, progress=False), said[0]
+        log = certify_durably(
+            data, Shards(journal), header, events, progress=False, on_certified=on_certified
+        )
+        return log, said[0]
     except RecordError as error:
         return str(error), said[0]
 
@@ -48,3 +52,19 @@ def test_a_journal_may_be_named(tmp_path):
 def test_the_table_is_written_at_the_end(tmp_path):
     record(tmp_path, 7)
     assert (tmp_path / "new" / "run" / "certificates.tsv").exists()
+
+
+def test_the_figures_are_handed_over_once_the_record_is_complete(tmp_path):
+    handed = []
+
+    def hook(found):
+        handed.append(found)
+        assert (tmp_path / "new" / "run" / "certificates.tsv").exists()
+
+    record(tmp_path, 4, hook)
+    assert handed == []
+    log, _ = record(tmp_path, 7, hook)
+    assert handed == [figures_of(log)]
+    assert handed[0]["images"] == 7.0
+    record(tmp_path, 7, hook)
+    assert len(handed) == 2, "also where nothing was left to do"

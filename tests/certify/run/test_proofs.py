@@ -98,3 +98,10 @@ def test_workers_are_counted_from_1(tmp_path):
     with pytest.raises(ValueError, match="workers >= 1, got 0"):
         prove(tmp_path, workers=0)
     assert torch.get_num_threads() >= 1
+
+
+def test_the_figures_are_handed_over_at_the_epsilons(tmp_path):
+    handed = []
+    prove(tmp_path, on_certified=handed.append)
+    names = [name for name in handed[0] if "/" in name]
+    assert names == [f"certified_accuracy/{epsilon}" for epsilon in (0.001, 0.01, 0.03)]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsmooth.certify.votes.images import image_ids, stored_images
+from rsmooth.certify.votes.images import given_images, image_ids, stored_images
 from tests.certify.nets import images
 
 
@@ -19,6 +19,30 @@ def test_every_form_of_an_8_bit_image_is_stored_alike() -> None:
         assert stored.dtype == torch.uint8
         assert not stored.requires_grad
         assert torch.equal(stored, x)
+
+
+def test_arrays_with_channels_last_are_turned() -> None:
+    x = images(2, (3, 8, 8))
+    for given in (x, x.permute(0, 2, 3, 1)):
+        found, index = given_images(given.numpy(), 2)
+        assert torch.equal(found, x)
+        assert index is None
+    tall = images(2, (5, 8, 3))  # a model that takes 5 channels says where they are
+    assert torch.equal(given_images(tall.numpy(), 2, channels=5)[0], tall)
+    assert given_images(tall, 2)[0] is tall
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.zeros((3, 8, 8)), r"got float64 \(3, 8, 8\); add an axis: x\[None\] for one image"),
+        (np.zeros((1, 3, 8, 8), np.int64), r"uint8 or floats in \[0, 1\], got int64"),
+        (np.zeros((1, 5, 8, 7)), "say it with layout=channels_first|add|layout"),
+    ],
+)
+def test_other_arrays_are_refused(array: Any, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        given_images(array, 2)
 
 
 def test_float_arithmetic_stores_float32() -> None:

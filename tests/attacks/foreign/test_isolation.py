@@ -1,0 +1,66 @@
+"""What foreign code does to the process is undone, also after an error."""
+
+import random
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from rsmooth.attacks.foreign.isolation import isolated, reseed
+
+CPU = torch.device("cpu")
+
+
+def numbers():
+    return float(torch.rand(())), float(np.random.rand()), random.random()  # noqa: NPY002
+
+
+def test_random_states_are_what_they_were_and_are_set_within():
+    reseed(1)
+    expected = numbers()
+    reseed(1)
+    with isolated(CPU):
+        reseed(9)
+        within = numbers()
+    assert numbers() == expected
+    reseed(9)
+    assert numbers() == within
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_switches_are_put_back(failing):
+    def switches():
+        cudnn = torch.backends.cudnn
+        return (
+            *(torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()),
+            *(cudnn.enabled, cudnn.benchmark, cudnn.deterministic),
+            *(torch.are_deterministic_algorithms_enabled(), np.geterr(), sys.gettrace()),
+        )
+
+    before = switches()
+
+    def theirs():
+        torch.set_default_dtype(torch.float16)
+        torch.set_num_threads(torch.get_num_threads() + 1)
+        torch.set_grad_enabled(False)
+        cudnn = torch.backends.cudnn
+        cudnn.enabled, cudnn.benchmark, cudnn.deterministic = False, True, True
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        np.seterr(all="raise")
+        sys.settrace(lambda *_: None)
+        if failing:
+            raise RuntimeError("theirs")
+
+    if failing:
+        with pytest.raises(RuntimeError, match="theirs"), isolated(CPU):
+            theirs()
+    else:
+        with isolated(CPU):
+            theirs()
+    assert switches() == before
+
+
+def test_gradients_are_on_within():
+    with torch.no_grad(), isolated(CPU):
+        assert torch.is_grad_enabled()

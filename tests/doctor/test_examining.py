@@ -1,0 +1,35 @@
+"""The library's entry: a file, and a module."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import rsmooth.doctor as doctor
+
+from .helpers import saved, test_images, trained, weights
+
+
+def test_a_file_and_its_module_are_judged_alike(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pth", weights())
+    report = doctor.examine(str(path), test_images(), options="--dataset digits")
+    again = doctor.examine_model(trained(), test_images(), num_classes=10)
+    assert report.facts["sigma"] == again.facts["sigma"] == 0.25
+    accuracy = {
+        (each["normalize"], each["sigma"]): each["accuracy"] for each in again.facts["trial"]
+    }
+    own = {(each["normalize"], each["sigma"]): each["accuracy"] for each in report.facts["trial"]}
+    assert own["0.5:0.5", 0.25] == accuracy["as it is", 0.25]
+
+
+def test_public_names() -> None:
+    assert set(doctor.__all__) == {"Finding", "Report", "examine", "examine_model"}
+
+
+def test_the_blocks_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
+    page = Path(__file__).parents[2] / "docs" / "doctor.md"
+    [block] = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    exec(block, {})
+    assert capsys.readouterr().out.endswith("['batch norm', 'accuracy']\n")

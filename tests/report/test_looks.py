@@ -1,0 +1,69 @@
+"""Figures fit their column, with text that can be read there."""
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from rsmooth.report import accuracy_figure, probability_figure, save_figure
+from rsmooth.report.looks import FAINT, MOST_LOOKS, Page, looks, shorten
+from rsmooth.report.multiples import differences_figure, multiples_figure
+from tests.report.by_hand import run_of
+
+VOTES = {"counts": [[9, 0], [0, 9], [0, 9], [9, 0]], "samples": [9] * 4}
+
+
+def runs_of(count):
+    return [run_of(f"a method with a longer name {k}", **VOTES) for k in range(count)]
+
+
+FIGURES = {
+    "curves": accuracy_figure,
+    "probabilities": probability_figure,
+    "multiples": multiples_figure,
+    "differences": lambda runs, **look: differences_figure(runs, runs[0], **look),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [(name, 3) for name in FIGURES] + [("curves", 14), ("multiples", 9)]
+)
+def test_at_the_width_of_a_column_text_is_legible_and_nothing_is_cut_off(name, count, tmp_path):
+    figure = FIGURES[name](runs_of(count), width=3.25)
+    figure.canvas.draw()
+    shown = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text()]
+    assert min(text.get_fontsize() for text in shown) >= 7
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        words = (axes._left_title, axes.xaxis.label, axes.yaxis.label)
+        boxes = [text for text in words if text.get_text() and axes.get_visible()]
+        for box in [*boxes, *([] if legend is None else [legend])]:
+            extent = box.get_window_extent()
+            assert extent.x0 >= -1
+            assert extent.y0 >= -1
+            assert extent.x1 <= figure.bbox.x1 + 1
+            assert extent.y1 <= figure.bbox.y1 + 1
+    _, pdf = save_figure(figure, tmp_path / "x")
+    content = pdf.read_bytes()
+    assert b"/MediaBox [ 0 0 234 " in content  # 3.25 inches
+    assert b"/Type3" not in content
+
+
+def test_many_methods_do_not_fill_the_legend():
+    lines = [line for _, line in looks(runs_of(MOST_LOOKS + 18))]
+    labels = [line["label"] for line in lines if line["label"] != "_nolegend_"]
+    assert len(labels) == MOST_LOOKS + 1
+    assert labels[-1] == "18 further"
+    assert {line["color"] for line in lines[MOST_LOOKS:]} == {FAINT}
+    assert FAINT not in {line["color"] for line in lines[:MOST_LOOKS]}
+
+
+def test_long_names_are_shortened_in_the_middle():
+    assert shorten("smoothadv-seed0", 15) == "smoothadv-seed0"
+    assert shorten("smoothadv-seed0", 11) == "smoo...eed0"
+    assert np.all([len(shorten("x" * 50, n)) == n for n in range(5, 50)])
+
+
+@pytest.mark.parametrize("width", [0, 1.9, 21, float("nan")])
+def test_what_is_no_width_is_refused(width):
+    with pytest.raises(ValueError, match="expected a width of 2 to 20 inches"):
+        Page(width)

@@ -1,0 +1,34 @@
+// What is done with a report, and what is seen then.
+const use = async (found, { all, wait, column, shown, button, type, choose, legend }) => {
+  const [table] = all("table.data"), images = document.getElementById("image-rows");
+  found.before = column(table, 0);
+  button(table, "clean").click();
+  found.down = column(table, 3);
+  found.sorted = button(table, "clean").closest("th").getAttribute("aria-sort");
+  button(table, "clean").click();
+  found.up = column(table, 3);
+  button(table, "method").click();
+  found.names = column(table, 0);
+  found.sorts = all("[aria-sort]", table).length;
+  button(images, "radius").click();
+  found.radii = column(images, images.querySelectorAll("img").length ? 6 : 5);
+  await type("weak abstained");
+  found.few = [shown(table), shown(images), document.getElementById("count").textContent];
+  await type("");
+  choose(all("select")[2], "right");
+  found.right = shown(images);
+  choose(all("select")[2], "");
+  found.every = shown(images);
+  const [frame] = all(".chart"), plot = frame.querySelector(".plot"), x = JSON.parse(document.getElementById(frame.dataset.chart).textContent).x;
+  const box = plot.getBoundingClientRect(), place = 44 + (0.2 / x.at(-1)) * (box.width - 56);
+  plot.dispatchEvent(new PointerEvent("pointermove", { clientX: box.left + place - 0.4, clientY: box.top + 50 }));
+  found.at = frame.querySelector(".legend thead").innerText;
+  found.pointer = legend(frame);
+  plot.dispatchEvent(new KeyboardEvent("keydown", { key: "Home" }));
+  found.home = legend(frame);
+  found.said = plot.getAttribute("aria-valuetext");
+  const lines = () => all("path.line", plot).length, before = lines();
+  all(".legend button", frame)[0].click();
+  found.lines = [before, lines(), all(".legend button", frame)[0].getAttribute("aria-pressed")];
+  found.pictures = all("img[data-image]").map((image) => image.naturalWidth);
+};

@@ -1,0 +1,111 @@
+"""The documentation: a short set of pages runs, every command parses, every page is listed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import torch
+
+from rsmooth import ATTACKS, NOISES, TRAINERS
+from rsmooth.cli.main import parse
+from rsmooth.cli.verbs import VERBS
+from rsmooth.config.parts import build_trainer
+from tests.attacks.outside import theirs
+from tests.system.pages import commands, run_page
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+README = ROOT / "README.md"
+# `make docs` runs all of them.
+SHORT = ("certify-my-model", "extend", "threat-model")
+
+
+def test_a_short_set_of_pages_runs() -> None:
+    """In a process of its own, since pages register parts."""
+    pages = [str(ROOT / "docs" / f"{name}.md") for name in SHORT]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.system.pages", *pages],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(": runs") == len(SHORT)
+
+
+def test_the_page_on_attacks_runs(tmp_path: Path) -> None:
+    """It hands g to AutoAttack and to ART."""
+    for module in ("pyautoattack", "art"):
+        if find_spec(module) is None:
+            pytest.skip(f"{module} is not installed")
+    with torch.random.fork_rng(), theirs():
+        run_page(ROOT / "docs" / "attack-g.md", tmp_path)
+
+
+def test_a_block_that_fails_is_named(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# Page\n\n```sh\nexit 3\n```\n", encoding="utf-8")
+    with pytest.raises(RuntimeError, match=r"page\.md:4"):
+        run_page(page, tmp_path)
+    page.write_text("```{code-cell} ipython3\n:tags: [x]\n1 / 0\n```\n", encoding="utf-8")
+    with pytest.raises(ZeroDivisionError):
+        run_page(page, tmp_path)
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.stem)
+def test_commands_are_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in [*commands(page), *commands(page, "console")]:
+        program, *arguments = shlex.split(command)
+        if program == "rsmooth" and not arguments[0].startswith("-"):
+            options = parse(arguments[0], arguments[1:])
+            if arguments[0] == "train":
+                build_trainer(options["trainer"], options["attack"], 0, options["preset"])
+
+
+def test_every_verb_is_shown() -> None:
+    shown = {
+        shlex.split(command)[1]
+        for page in [README, *PAGES]
+        for command in [*commands(page), *commands(page, "console")]
+        if command.startswith("rsmooth ")
+    }
+    assert set(VERBS.own_names()) <= shown
+
+
+def test_every_page_and_notebook_is_listed_once() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    listed = [
+        line
+        for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", index, re.DOTALL | re.MULTILINE)
+        for line in tree.splitlines()
+        if line and not line.startswith(":")
+    ]
+    pages = {page.stem for page in PAGES} - {"index"}
+    notebooks = {f"notebooks/{path.stem}" for path in (ROOT / "docs/notebooks").glob("*.ipynb")}
+    assert sorted(listed) == sorted(pages | notebooks)
+
+
+def test_tables_name_what_is_registered() -> None:
+    """Only own attacks, trainers and noises; a new one need not be in them at once."""
+    methods = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", methods, re.DOTALL | re.MULTILINE))
+    for title, registry, column in (("Training methods", TRAINERS, 2), ("Attacks", ATTACKS, 1)):
+        rows = re.findall(r"^\|(.*)\|$", sections[title], flags=re.MULTILINE)
+        cells = [row.split("|")[column] for row in rows[2:]]
+        names = re.findall(r"`([\w-]+)`", " ".join(cells))
+        assert len(names) > 5
+        assert set(names) <= set(registry.own_names())
+    noises = (ROOT / "docs" / "noises.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"--noise ([\w-]+)", noises)) <= set(NOISES.own_names())
+
+
+def test_notebooks_have_no_stored_output() -> None:
+    for path in (ROOT / "docs" / "notebooks").glob("*.ipynb"):
+        assert '"outputs": []' in path.read_text(encoding="utf-8")
+        assert '"output_type"' not in path.read_text(encoding="utf-8")
