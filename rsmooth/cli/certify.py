@@ -45,6 +45,7 @@ def certify(
         progress: show a progress bar
     """
     from rsmooth.certify.run.dataset import certify_dataset
+    from rsmooth.cli.models import check_classes
     from rsmooth.cli.proofs import prove
     from rsmooth.plumbing.tensors import check_labels
     from rsmooth.records.files import read_log
@@ -55,6 +56,7 @@ def certify(
         _check_no_votes(settings, extends)
     chosen = data.choose(model.source, images)
     g = model.load(image_shape(chosen))
+    check_classes(g, chosen)
     check_labels(chosen.labels, len(chosen), g.num_classes)
     journal = _journal(model.source, out)
     if deterministic:
@@ -142,7 +144,7 @@ def _journal(source: Path | None, out: Path | None) -> Path:
         return out
     if source is None or not source.is_dir():
         raise ValueError(
-            f"expected a run folder to write to, got {source or 'a checkpoint'}; add --out "
+            f"expected a run folder to write to, got {source or 'a model of others'}; add --out "
             "FILE.jsonl"
         )
     return source / CERTIFICATES

@@ -6,12 +6,18 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsmooth.config.environment import create_here
 from rsmooth.config.folder import model_path
 from rsmooth.config.parts import build_noise
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.parallel import pick_device
+from rsmooth.registry import MODELS
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from rsmooth.data.files import FolderData
+    from rsmooth.data.images import ImageData
     from rsmooth.smoothed import SmoothedClassifier
 
 
@@ -27,8 +33,8 @@ def load_own(
 
     if source is None:
         raise ValueError(
-            "expected either a run folder (or model file) or --checkpoint, got neither; name one "
-            "of them"
+            "expected either a run folder (or model file) or --checkpoint or --model, got none; "
+            "name one of them"
         )
     target = pick_device(device)
     path = model_path(source, weights)
@@ -61,6 +67,52 @@ def load_published(
     g = SmoothedClassifier(base, noise=drawn, num_classes=classes).to(target).eval()
     check_fits(g, shape)
     return g
+
+
+def load_built(
+    model: Spec, sigma: float | None, noise: Spec | None, device: str, shape: tuple[int, ...]
+) -> SmoothedClassifier:
+    """A registered model that brings its weights, smoothed; images have the shape (C, H, W).
+
+    What it draws at random, where it has no weights, is the same at every start.
+    """
+    import torch
+
+    from rsmooth.smoothed import SmoothedClassifier
+
+    target, drawn = pick_device(device), build_noise(sigma, noise)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        base = create_here(MODELS, model).eval()
+    g = SmoothedClassifier(base, noise=drawn, num_classes=_classes(base, shape)).to(target).eval()
+    check_fits(g, shape)
+    return g
+
+
+def _classes(base: nn.Module, shape: tuple[int, ...]) -> int:
+    """The number of logits; where the model refuses such images, 2, and ``check_fits`` says so."""
+    import torch
+
+    try:
+        with torch.no_grad():
+            logits = base(torch.zeros(1, *shape))
+    except RuntimeError:
+        return 2
+    return int(logits.shape[-1])
+
+
+def check_classes(g: SmoothedClassifier, data: ImageData | FolderData) -> None:
+    """Raise ValueError for folders that are not numbered as the classes of g.
+
+    Of folders without a class file the first one is class 0, whatever its class is to the model.
+    """
+    numbered = getattr(data, "numbered_by_place", False)
+    if numbered and data.num_classes != g.num_classes:
+        raise ValueError(
+            f"expected images of the {g.num_classes} classes of the model, got {data.num_classes} "
+            f"folders in {data.name}, numbered from 0 as they come; add --dataset.classes FILE, "
+            "which lists the folders of all classes in the order of the model"
+        )
 
 
 def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsmooth.config.environment import expanded
 from rsmooth.config.images import choose_images
 from rsmooth.config.specs import Spec
 
@@ -45,18 +46,21 @@ class RunOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(RunOptions):
-    """A model that rsmooth trained, or a published checkpoint.
+    """A model that rsmooth trained, a published checkpoint, or a registered model with weights.
 
+    model: a registered model that brings its weights, in place of a run folder, e.g.
+        efficientnet-lite0 with --model.pretrained true (see rsmooth list models)
     checkpoint: a published checkpoint.pth.tar, in place of a run folder
     arch: architecture of the checkpoint, where the file names none (see rsmooth list models)
     normalize: normalisation of the checkpoint, where the file does not hold it: cifar10,
         cifar10-center, imagenet, imagenet-center, none, the name of another data set, or means and
         deviations of your own, such as 0.49,0.48,0.45:0.20,0.20,0.20
-    sigma: standard deviation of the Gaussian noise that smooths the checkpoint
-    noise: other noise that smooths the checkpoint, e.g. uniform with --noise.half_width 0.5 (see
+    sigma: standard deviation of the Gaussian noise that smooths the checkpoint or model
+    noise: other noise that smooths it, e.g. uniform with --noise.half_width 0.5 (see
         rsmooth list noises)
     """
 
+    model: Spec | None = None
     checkpoint: Path | None = None
     arch: str | None = None
     normalize: str | None = None
@@ -65,14 +69,17 @@ class ModelOptions(RunOptions):
 
     def load(self, shape: tuple[int, ...]) -> SmoothedClassifier:
         """The smoothed classifier on its device, for images (C, H, W)."""
-        from rsmooth.cli.models import load_published
+        from rsmooth.cli.models import load_built, load_published
 
-        if self.checkpoint is None:
+        if self.checkpoint is None and self.model is None:
             self._check_own()
             return super().load(shape)
         self._check_published()
+        if self.model is not None:
+            return load_built(self.model, self.sigma, self.noise, self.device, shape)
+        assert self.checkpoint is not None
         return load_published(
-            self.checkpoint,
+            Path(expanded(str(self.checkpoint), "this command", "--checkpoint")),
             self.normalize or "unknown",
             self.sigma,
             self.noise,
@@ -89,22 +96,29 @@ class ModelOptions(RunOptions):
         ]
         if given and self.source is not None:
             raise ValueError(
-                f"expected --{' and --'.join(given)} with --checkpoint only, got it with "
-                f"{self.source}; a trained model has its own"
+                f"expected --{' and --'.join(given)} with --checkpoint or --model only, got it "
+                f"with {self.source}; a trained model has its own"
             )
 
     def _check_published(self) -> None:
-        if self.source is not None:
+        given = {"--checkpoint": self.checkpoint, "--model": self.model}
+        named = [option for option, value in given.items() if value is not None]
+        if self.source is not None or len(named) > 1:
             raise ValueError(
-                "expected either a run folder (or model file) or --checkpoint, got both; name one "
-                "of them"
+                "expected either a run folder (or model file) or --checkpoint or --model, got "
+                f"{'both' if len(named) == 1 else ' and '.join(named)}; name one of them"
+            )
+        if self.model is not None and (self.arch or self.normalize):
+            raise ValueError(
+                "expected --arch and --normalize with --checkpoint only, got them with --model; "
+                "give options of the model as --model.OPTION"
             )
         if (self.sigma is None) == (self.noise is None):
             raise ValueError(
-                "expected --sigma or --noise beside --checkpoint, since a published file does not "
-                f"hold the noise, got sigma={self.sigma} and noise={self.noise}; e.g. --sigma 0.25 "
-                "(and --normalize cifar10 where it holds no constants either), or for other noise "
-                "--noise uniform --noise.half_width 0.5"
+                f"expected --sigma or --noise beside {named[0]}, since such a file does not hold "
+                f"the noise, got sigma={self.sigma} and noise={self.noise}; e.g. --sigma 0.25 "
+                "(and --normalize cifar10 where a checkpoint holds no constants either), or for "
+                "other noise --noise uniform --noise.half_width 0.5"
             )
 
 

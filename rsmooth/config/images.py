@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rsmooth.config.environment import create_here
 from rsmooth.config.folder import CONFIG, read_config
-from rsmooth.config.specs import Spec, create, split_spec
+from rsmooth.config.specs import Spec
 from rsmooth.plumbing.exits import in_one_line
 from rsmooth.registry import DATASETS
 
@@ -80,49 +80,8 @@ def load_splits(dataset: Spec) -> DataSplits:
     ValueError for a variable that is not set. Errors show the name of a variable, not its value: a
     configuration of somebody else may name any.
     """
-    name, options = split_spec(dataset, DATASETS.kind)
-    expanded = {
-        key: os.path.expandvars(value) if isinstance(value, str) else value
-        for key, value in options.items()
-    }
-    for key, value in expanded.items():
-        if isinstance(value, str) and value.startswith("$"):
-            raise ValueError(
-                f"expected the environment variable {value}, which option {key} of data set "
-                f"{name!r} names, got none; export {value[1:]}=PATH"
-            )
-    hidden = {
-        value: options[key]
-        for key, value in expanded.items()
-        if isinstance(value, str) and value != options[key]
-    }
-    try:
-        splits: DataSplits = create(DATASETS, {"name": name, **expanded})
-    except Exception as error:
-        if not hidden:
-            raise
-        raise _as_written(error, hidden) from None
+    splits: DataSplits = create_here(DATASETS, dataset)
     return splits
-
-
-def _as_written(error: Exception, hidden: Mapping[str, str]) -> Exception:
-    """The error with the options as they were written, where it shows what they stand for."""
-
-    def shown(part: object) -> object:
-        if not isinstance(part, (str, os.PathLike)):
-            return part
-        text = os.fspath(part) if isinstance(part, os.PathLike) else part
-        for value, written in hidden.items():
-            text = text.replace(value, written)
-        return text
-
-    parts = [shown(part) for part in error.args]
-    if isinstance(error, OSError) and error.filename is not None:
-        parts = [*parts[:2], shown(error.filename)]
-    try:
-        return type(error)(*parts)
-    except TypeError:
-        return ValueError(shown(str(error)))
 
 
 def load_split(dataset: Spec, split: str) -> ImageData | FolderData:

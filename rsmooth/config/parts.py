@@ -6,6 +6,7 @@ import inspect
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from rsmooth.config.environment import create_here
 from rsmooth.config.specs import Spec, accepts, create, split_spec
 from rsmooth.registry import ATTACKS, MODELS, NOISES, TRAINERS
 
@@ -65,7 +66,8 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
         build_model({"name": "small-cnn", "width": 16}, splits)
 
     What the spec leaves out comes from the data: number of classes, image shape, normalisation. But
-    networks of other libraries bring a normalisation of their own.
+    networks of other libraries bring a normalisation of their own. $NAME in an option, such as a
+    file of weights, is the environment variable NAME.
     """
     name, options = split_spec(model, MODELS.kind)
     known = {
@@ -81,7 +83,7 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
         and key not in options
         and not (key == "normalize" and _default(MODELS.get(name), key) == "own")
     }
-    return create(MODELS, {"name": name, **options}, **from_data)
+    return create_here(MODELS, {"name": name, **options}, **from_data)
 
 
 def _default(entry: Any, option: str) -> Any:

@@ -163,7 +163,8 @@ def _number(value: Any, kinds: Sequence[Any], where: str) -> Any:
 def _check(value: Any, kinds: Sequence[Any], where: str) -> None:
     """ValueError for a value that none of the kinds takes, as far as they say."""
     origins = [typing.get_origin(kind) for kind in kinds]
-    if os.PathLike in origins and not isinstance(value, (str, os.PathLike)):
+    paths = (str, os.PathLike, *([Mapping] if Mapping in origins else []))
+    if os.PathLike in origins and not isinstance(value, paths):
         raise ValueError(f"{where}: expected a path, got {value!r}")
     if Callable in origins and not (isinstance(value, str) or callable(value)):
         raise ValueError(f"{where}: expected a name, got {value!r}")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
+from rsmooth.data.class_list import read_classes
 from rsmooth.data.files import FolderData
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.plumbing.errors import remedy
@@ -25,33 +28,46 @@ def folder(
     test: str = "val",
     validation: float = 0,
     seed: int = 0,
+    classes: str | os.PathLike[str] | None = None,
+    resize: int | None = None,
 ) -> DataSplits:
     """Image files in root/SPLIT/CLASS/, such as ImageNet's.
 
         splits = load_dataset("folder", root="imagenet", image_size=224)
+        splits = load_dataset("folder", root="sample", classes="sample/classes.tsv")
 
     root: the folder that holds the splits.
     image_size: height and width after cropping, in pixels.
     train, test: names of the splits' folders; one that is absent makes that split None. ImageNet's
         published results are on its ``val`` folder.
     validation: a count or fraction of the training images, chosen by seed.
+    classes: a file that says which folder is which class, as ``read_classes`` reads it. A model of
+        others needs it wherever folders of some classes are absent.
+    resize: the shorter side before the central part is cropped; by default 256 / 224 of image_size.
+        Images that have their size already stay as they are with resize = image_size.
 
-    Classes and files are in alphabetical order, which is ImageNet's published one.
-    FileNotFoundError if neither folder is there, ValueError if they hold different classes.
+    Without ``classes``, folders are numbered from 0 in alphabetical order, which is ImageNet's
+    published one where all 1,000 are there. Files are in alphabetical order. FileNotFoundError if
+    neither folder is there. ValueError if they hold different classes and no file numbers them, and
+    for a folder that the file does not list.
     """
     # Here, since it loads torch's compiler, which takes seconds.
     from torchvision.datasets import ImageFolder
+
+    listed = None if classes is None else read_classes(classes)
 
     class Visible(ImageFolder):  # type: ignore[misc]
         """Hidden folders, such as those of notebooks, are no classes."""
 
         def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-            classes = _visible(Path(directory))
-            if not classes:
+            found = _visible(Path(directory))
+            if not found:
                 raise FileNotFoundError(
                     f"expected a sub-folder for each class in {directory}, got none"
                 )
-            return classes, {name: number for number, name in enumerate(classes)}
+            if listed is None:
+                return found, {name: number for number, name in enumerate(found)}
+            return found, _numbered(found, listed, Path(directory), classes)
 
     root = Path(root)
     sources = {
@@ -61,32 +77,56 @@ def folder(
     }
     if not sources:
         raise FileNotFoundError(_no_split(root, train, test))
-    if len({tuple(source.classes) for source in sources.values()}) != 1:
+    if listed is None and len({tuple(source.classes) for source in sources.values()}) != 1:
         raise ValueError(
             f"expected the same classes in {train} and {test} of {root}, got "
-            f"{' and '.join(str(len(source.classes)) for source in sources.values())}; give "
-            "their sub-folders the same names"
+            f"{' and '.join(str(len(source.classes)) for source in sources.values())}; "
+            + remedy("give classes=FILE", "give --dataset.classes FILE")
+            + ", which numbers them, or their sub-folders the same names"
         )
-    splits = {split: _split(root, source, split, image_size) for split, source in sources.items()}
+    of_first = next(iter(sources.values())).classes
+    names = tuple(of_first if listed is None else sorted(listed, key=listed.__getitem__))
+    count = len(names)
+    splits = {
+        split: replace(
+            _split(root, source, split, image_size, count),
+            resize=resize,
+            numbered_by_place=listed is None,
+        )
+        for split, source in sources.items()
+    }
     kept, held_out = splits.get("train"), None
     if kept is not None:
         kept, held_out = carve_validation(kept, validation, seed)
-    classes = tuple(next(iter(sources.values())).classes)
     return DataSplits(
         kept,
         held_out,
         splits.get("test"),
-        len(classes),
+        count,
         (3, image_size, image_size),
         augment=False,
         normalize="imagenet",
-        class_names=classes,
+        class_names=names,
     )
 
 
 def _visible(folder: Path) -> list[str]:
     """The names of the folders in a folder, in order, without hidden ones."""
     return sorted(each.name for each in folder.iterdir() if each.is_dir() and each.name[0] != ".")
+
+
+def _numbered(
+    found: list[str], listed: Mapping[str, int], directory: Path, classes: object
+) -> dict[str, int]:
+    """The number of each folder; ValueError for one that the list lacks."""
+    missing = [name for name in found if name not in listed]
+    if missing:
+        raise ValueError(
+            f"expected the sub-folders of {directory} to be listed in {classes}, got "
+            f"{', '.join(missing[:5])}{' ...' if len(missing) > 5 else ''}, which is not; add it, "
+            "or name the list that these folders follow"
+        )
+    return {name: listed[name] for name in found}
 
 
 def _listed(kind: type[ImageFolder], folder: Path) -> ImageFolder:
@@ -115,7 +155,9 @@ def _no_split(root: Path, train: str, test: str) -> str:
     )
 
 
-def _split(root: Path, source: ImageFolder, split: str, image_size: int) -> FolderData:
+def _split(
+    root: Path, source: ImageFolder, split: str, image_size: int, classes: int
+) -> FolderData:
     paths = tuple(str(Path(path).relative_to(root)) for path, _ in source.samples)
     labels = torch.tensor([label for _, label in source.samples])
     return FolderData(
@@ -123,7 +165,7 @@ def _split(root: Path, source: ImageFolder, split: str, image_size: int) -> Fold
         paths,
         labels,
         torch.arange(len(paths)),
-        len(source.classes),
+        classes,
         root.name,
         split,
         image_size,

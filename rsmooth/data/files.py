@@ -33,6 +33,9 @@ class FolderData:
     labels, index: int64 (N,).
     image_size: height and width S of the images of a batch, which are uint8 (B, 3, S, S).
     whole: files of just that size are taken whole.
+    resize: the shorter side before the central part is cropped; None for 256 / 224 of S.
+    numbered_by_place: whether labels count the folders that are there, and follow no list of
+        classes. They are those of a model only where it has as many classes.
 
     Fields and methods are those of ImageData, but there are no ``images``. ValueError for fields
     that do not fit together.
@@ -47,10 +50,17 @@ class FolderData:
     split: str
     image_size: int
     whole: bool = False
+    resize: int | None = None
+    numbered_by_place: bool = False
 
     def __post_init__(self) -> None:
         if self.image_size < 1:
             raise ValueError(f"expected image_size >= 1, got {self.image_size}")
+        if self.resize is not None and self.resize < self.image_size:
+            raise ValueError(
+                f"expected resize >= image_size = {self.image_size}, got {self.resize}; the part "
+                "that is cropped must lie within the image"
+            )
         check_labels_and_index(self.labels, self.index, len(self.paths), self.num_classes)
 
     def __len__(self) -> int:
@@ -65,10 +75,11 @@ class FolderData:
 
         generator: None, or one on the CPU.
 
-        Without a generator each image is resized (shorter side 256 for S = 224) and cropped at the
-        centre, as the published results are evaluated. With one, a random part of it is resized,
-        and flipped with probability 1/2, as they are trained. Images that are taken ``whole`` are
-        padded by 4 black pixels, cropped to the old size, and flipped; ValueError for another size.
+        Without a generator each image is resized (shorter side 256 for S = 224, or ``resize``) and
+        cropped at the centre, as the published results are evaluated. With one, a random part of
+        it is resized, and flipped with probability 1/2, as they are trained. Images that are taken
+        ``whole`` are padded by 4 black pixels, cropped to the old size, and flipped; ValueError for
+        another size.
         """
         positions = torch.as_tensor(positions, dtype=torch.int64)
         draws: list[Tensor | None] = [None] * len(positions)
@@ -79,12 +90,15 @@ class FolderData:
                     len(positions), CROP_TRIES + 1, 4, generator=generator, dtype=torch.float64
                 )
             )
+        side = round(self.image_size * 256 / 224) if self.resize is None else self.resize
         files = [self.root / self.paths[i] for i in positions.tolist()]
         with ThreadPoolExecutor(_threads()) as pool:
             images = list(
                 pool.map(
-                    lambda file, draw: (_read_whole if self.whole else _read)(
-                        file, self.image_size, draw
+                    lambda file, draw: (
+                        _read_whole(file, self.image_size, draw)
+                        if self.whole
+                        else _read(file, side, self.image_size, draw)
                     ),
                     files,
                     draws,
@@ -110,9 +124,9 @@ class FolderData:
     def fingerprint(self) -> str:
         """What names the images in records: 16 hexadecimal digits of SHA-256.
 
-        Over image_size, and the path, content, label and index of each file. It reads every file,
-        so take the subset first. Pixels are what Pillow makes of the content. A version of Pillow
-        that decodes or resizes otherwise goes unnoticed.
+        Over image_size, resize, and the path, content, label and index of each file. It reads every
+        file, so take the subset first. Pixels are what Pillow makes of the content. A version of
+        Pillow that decodes or resizes otherwise goes unnoticed.
         """
         with ThreadPoolExecutor(_threads()) as pool:
             return self._digest(
@@ -130,7 +144,8 @@ class FolderData:
         return self._digest((self.root / path).stat().st_size for path in self.paths)
 
     def _digest(self, contents: Iterable[str | int]) -> str:
-        digest = hashlib.sha256(f"{self.image_size}{' whole' if self.whole else ''}".encode())
+        taken = " whole" if self.whole else "" if self.resize is None else f" of {self.resize}"
+        digest = hashlib.sha256(f"{self.image_size}{taken}".encode())
         for path, content, label, index in zip(
             self.paths, contents, self.labels.tolist(), self.index.tolist(), strict=True
         ):
@@ -148,16 +163,14 @@ def _threads() -> int:
     return min(32, os.cpu_count() or 1)
 
 
-def _read(file: Path, size: int, draw: Tensor | None) -> Tensor:
+def _read(file: Path, side: int, size: int, draw: Tensor | None) -> Tensor:
     """One image as uint8 (3, size, size)."""
     # Here, since it loads torch's compiler, which takes seconds.
     from torchvision.transforms import functional as transforms
 
     image = read_picture(file).convert("RGB")
     if draw is None:
-        image = transforms.center_crop(
-            transforms.resize(image, round(size * 256 / 224)), [size, size]
-        )
+        image = transforms.center_crop(transforms.resize(image, side), [size, size])
     else:
         image = transforms.resized_crop(
             image, *_random_part(image.height, image.width, draw), [size, size]

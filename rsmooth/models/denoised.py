@@ -23,10 +23,13 @@ def denoised(
 
         base = MODELS.create("denoised", denoiser="dncnn", classifier="runs/clean")
         base = MODELS.create("denoised", denoiser={"name": "ffdnet", "sigma": 0.25}, classifier=net)
+        published = {"checkpoint": "net.th", "arch": "cifar-resnet", "normalize": "imagenet"}
+        base = MODELS.create("denoised", denoiser="dncnn", classifier=published)
 
     denoiser: a name of DENOISERS, a mapping of name and options, or a module of it.
     classifier: a run folder or file of a trained classifier, a module from MODELS.create, a
-        registered name, or a mapping of name and options.
+        registered name, a mapping of name and options, or one of a checkpoint that others
+        published and the options of ``load_checkpoint``.
     num_classes, in_channels: of parts that are built anew.
 
     arXiv:2003.01908, section 2. Both work on images in [0, 1]; the classifier brings its own
@@ -38,6 +41,7 @@ def denoised(
     )
     model = Denoised(front, back)
     parts = {"denoiser": front, "classifier": back}
+    model.origin = getattr(back, "origin", None)
     model.plain_options = rebuilding(parts, num_classes=num_classes, in_channels=in_channels)
     return model
 
@@ -56,6 +60,7 @@ class Denoised(nn.Module):
     """
 
     plain_options: dict[str, Any] | None
+    origin: dict[str, str] | None = None
 
     def __init__(self, denoiser: nn.Module, classifier: nn.Module) -> None:
         super().__init__()

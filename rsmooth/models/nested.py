@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from rsmooth.models.checkpoints import load_weights, safe_load
+from rsmooth.models.foreign import load_checkpoint
 from rsmooth.models.hub_card import CONFIG
 from rsmooth.models.hub_folder import read_folder
 from rsmooth.models.safetensors import SUFFIX, read_tensors
@@ -25,9 +26,11 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
         build_part("runs/gaussian")                         # the base of a saved classifier
         build_part({"name": "resnet20", "num_classes": 10})
         build_part("resnet20", num_classes=10)
+        build_part({"checkpoint": "net.th", "arch": "cifar-resnet", "normalize": "imagenet"})
 
-    part: a module, a registered name, a mapping of name and options, or the run
-        folder or file that ``SmoothedClassifier.save`` wrote.
+    part: a module, a registered name, a mapping of name and options, the run folder or file that
+        ``SmoothedClassifier.save`` wrote, or a mapping of a published checkpoint and what
+        ``load_checkpoint`` is to know of it.
     known: options for what is built anew, as far as it takes them.
 
     ValueError for anything else.
@@ -36,13 +39,15 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
         return part, None
     if isinstance(part, Mapping):
         options = dict(part)
+        if "checkpoint" in options and "name" not in options:
+            return _published(options), None
         name = options.pop("name", None)
         # As in the architecture of a model, or beside the name.
         options = dict(options["options"]) if set(options) == {"options"} else options
         if not isinstance(name, str):
             raise ValueError(
                 f"expected the {registry.kind} to have a name, got {part!r}; give it as "
-                "{name: NAME, option: value}"
+                "{name: NAME, option: value}, or of a file as {checkpoint: FILE, arch: NAME}"
             )
         return registry.create(name, **{**_accepted(registry, name, known), **options}), None
     if isinstance(part, str) and (part in registry or not Path(part).exists()):
@@ -72,6 +77,18 @@ def rebuilding(parts: Mapping[str, Any], **options: Any) -> dict[str, Any] | Non
             return None
         found[name] = noted if several else noted[0]
     return {**found, **options}
+
+
+def _published(options: dict[str, Any]) -> nn.Module:
+    """A network that others trained, from their file."""
+    known = set(inspect.signature(load_checkpoint).parameters) - {"path"}
+    unknown = sorted(set(options) - {"checkpoint"} - known)
+    if unknown:
+        raise ValueError(
+            f"expected a checkpoint with {', '.join(sorted(known))}, got {', '.join(unknown)}; "
+            "leave it out"
+        )
+    return load_checkpoint(options.pop("checkpoint"), **options)
 
 
 def _accepted(registry: ModelRegistry, name: str, known: Mapping[str, Any]) -> dict[str, Any]:

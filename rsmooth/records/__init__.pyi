@@ -22,6 +22,7 @@ from .metrics import label_probability as label_probability
 from .metrics import linf_certified_accuracy as linf_certified_accuracy
 from .metrics import majority_accuracy as majority_accuracy
 from .noise import recorded_noise as recorded_noise
+from .seeds import compare_seeds as compare_seeds
 from .statement import Statement as Statement
 from .statistics import accuracy_interval as accuracy_interval
 from .statistics import compare as compare

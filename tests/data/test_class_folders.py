@@ -106,3 +106,35 @@ def test_splits_must_have_the_same_classes(tmp_path):
         ValueError, match=r"expected the same classes in train and val of .*, got 2 and 1"
     ):
         load_dataset("folder", root=tmp_path)
+
+
+def test_a_class_file_numbers_the_folders_that_are_there(tmp_path):
+    for path in ("train/c/0.png", "train/b/0.png", "val/d/0.png", "val/b/0.png"):
+        picture(tmp_path / path)
+    (tmp_path / "classes.txt").write_text("a\nb\nc\nd\ne\n")
+    found = load_dataset("folder", root=tmp_path, image_size=4, classes=tmp_path / "classes.txt")
+    assert found.num_classes == found.test.num_classes == 5
+    assert (found.train.labels.tolist(), found.test.labels.tolist()) == ([1, 2], [1, 3])
+    assert not found.test.numbered_by_place
+    by_place = load_dataset("folder", root=tmp_path, image_size=4, train="none")
+    assert by_place.test.labels.tolist() == [0, 1]
+    assert by_place.test.numbered_by_place
+    assert by_place.test.fingerprint() != found.test.fingerprint()
+    (tmp_path / "classes.txt").write_text("a\nb\nc\n")
+    with pytest.raises(ValueError, match=r"of .*val to be listed in .*classes\.txt, got d, which"):
+        load_dataset("folder", root=tmp_path, classes=tmp_path / "classes.txt")
+
+
+def test_images_of_the_right_size_may_stay_as_they_are(tmp_path):
+    pixels = torch.randint(0, 256, (8, 8, 3), generator=torch.Generator().manual_seed(0))
+    (tmp_path / "val/a").mkdir(parents=True)
+    Image.fromarray(pixels.byte().numpy()).save(tmp_path / "val/a/0.png")
+    data = {
+        size: load_dataset("folder", root=tmp_path, image_size=8, resize=size).test
+        for size in (None, 8, 10)
+    }
+    assert torch.equal(data[8].batch([0])[0][0], pixels.byte().permute(2, 0, 1))
+    assert not torch.equal(data[None].batch([0])[0], data[8].batch([0])[0])
+    assert len({each.fingerprint() for each in data.values()}) == 3
+    with pytest.raises(ValueError, match="expected resize >= image_size = 8, got 7"):
+        load_dataset("folder", root=tmp_path, image_size=8, resize=7)

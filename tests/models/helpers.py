@@ -23,8 +23,8 @@ SMALL = {
 }
 
 
-# Models made of others, and networks of other libraries, have tests of their own.
-OTHERS = {"denoised", "ensemble", "timm", "torchvision", "hf"}
+# Models made of others, and networks of other packages, have tests of their own.
+OTHERS = {"denoised", "ensemble", "timm", "torchvision", "hf", "efficientnet-lite0"}
 OWN = [name for name in MODELS.own_names() if name not in OTHERS]
 
 

@@ -146,6 +146,62 @@ def test_the_package_gives_the_same_function() -> None:
     assert load_checkpoint is defined
 
 
+def padded_block(x: Tensor, weights: dict[str, Tensor], name: str, stride: int) -> Tensor:
+    """A basic block with the shortcut of option A, from its formula."""
+
+    def norm(points: Tensor, layer: str) -> Tensor:
+        mean, var, scale, shift = (
+            weights[f"{name}.{layer}.{each}"].view(1, -1, 1, 1)
+            for each in ("running_mean", "running_var", "weight", "bias")
+        )
+        return (points - mean) / (var + 1e-5).sqrt() * scale + shift
+
+    out = nn.functional.conv2d(x, weights[f"{name}.conv1.weight"], stride=stride, padding=1)
+    out = nn.functional.conv2d(norm(out, "bn1").relu(), weights[f"{name}.conv2.weight"], padding=1)
+    kept, missing = x[:, :, ::stride, ::stride], out.shape[1] - x.shape[1]
+    zeros = torch.zeros(len(x), missing // 2, *kept.shape[2:])
+    return (norm(out, "bn2") + torch.cat([zeros, kept, zeros], dim=1)).relu()
+
+
+def test_resnets_with_padding_and_other_words_give_their_own_logits(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = MODELS.create("cifar-resnet", depth=14, shortcut="padding")[1]
+    net(torch.rand(8, 3, 8, 8))
+    theirs = {
+        name.replace("fc.", "linear."): tensor
+        for name, tensor in net.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+    content = {"state_dict": {f"module.{k}": v for k, v in theirs.items()}, "best_prec1": 91.7}
+    torch.save(content, tmp_path / "resnet14.th")
+    base = load_checkpoint(tmp_path / "resnet14.th", normalize=PAIR, arch="cifar-resnet")
+    options = {"num_classes": 10, "depth": 14, "shortcut": "padding", "normalize": PAIR}
+    assert base.architecture == {"name": "cifar-resnet", "options": options}
+    x = nn.functional.conv2d(Normalize(*PAIR)(X), theirs["conv1.weight"], padding=1)
+    x = nn.functional.batch_norm(
+        x, *(theirs[f"bn1.{n}"] for n in ("running_mean", "running_var", "weight", "bias"))
+    ).relu()
+    for layer in (1, 2, 3):
+        for block in (0, 1):
+            stride = 2 if layer > 1 and block == 0 else 1
+            x = padded_block(x, theirs, f"layer{layer}.{block}", stride)
+    expected = x.mean((2, 3)) @ theirs["linear.weight"].T + theirs["linear.bias"]
+    with torch.no_grad():
+        torch.testing.assert_close(base(X), expected)
+    convolutions = MODELS.create("cifar-resnet", depth=8)[1].eval()
+    words = {"fc": "linear", "downsample": "shortcut"}
+    renamed = {
+        ".".join(words.get(part, part) for part in name.split(".")): tensor
+        for name, tensor in convolutions.state_dict().items()
+    }
+    torch.save(renamed, tmp_path / "resnet8.th")
+    base = load_checkpoint(tmp_path / "resnet8.th", normalize=None, arch="cifar-resnet")
+    with torch.no_grad():
+        assert torch.equal(base(X), convolutions(X))
+    with pytest.raises(ValueError, match=r"unexpected layer1\.1"):
+        load_checkpoint(tmp_path / "resnet14.th", normalize=None, arch="resnet8")
+
+
 @pytest.mark.parametrize("arch", ["timm", "torchvision", "hf", "ensemble"])
 def test_an_arch_that_needs_more_options_is_refused(
     arch: str, net: nn.Module, tmp_path: Path

@@ -51,3 +51,23 @@ def test_what_is_no_saved_model_is_refused(tmp_path: Path) -> None:
     torch.save({"weights": 1}, tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"expected a model written by SmoothedClassifier.save"):
         build_part(tmp_path)
+
+
+def test_a_published_checkpoint_is_a_part(tmp_path: Path) -> None:
+    own = MODELS.create("resnet8", num_classes=3, normalize="cifar10").eval()
+    torch.save({"state_dict": own[1].state_dict()}, tmp_path / "net.th")
+    spec = {"checkpoint": tmp_path / "net.th", "arch": "resnet8", "normalize": "cifar10"}
+    base = MODELS.create("denoised", denoiser={"name": "dncnn", "depth": 2}, classifier=spec)
+    x = torch.rand(2, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.equal(base.classifier(x), own(x))
+    assert base.architecture["options"]["classifier"] == own.architecture
+    assert base.origin is None
+    torch.save(own[1].state_dict(), tmp_path / "net.th", _use_new_zipfile_serialization=False)
+    with pytest.warns(match="format of torch before 1.6"):
+        base = MODELS.create("denoised", denoiser={"name": "dncnn", "depth": 2}, classifier=spec)
+    assert base.origin["file"] == "net.th"
+    with pytest.raises(ValueError, match=r"expected a checkpoint with arch, .*, got norm; leave"):
+        build_part({**spec, "norm": "cifar10"})
+    with pytest.raises(ValueError, match=r"or of a file as \{checkpoint: FILE"):
+        build_part({"arch": "resnet8"})
