@@ -15,6 +15,8 @@ html_title = "rsmooth"
 html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 
 nb_execution_mode = "force"
+# Its cells read what its shell commands wrote: `make docs` runs both in turn, before sphinx.
+nb_execution_excludepatterns = ["report*"]
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True

@@ -30,6 +30,8 @@ def test_public_names() -> None:
 
 def test_the_blocks_of_the_page_run(capsys: pytest.CaptureFixture[str]) -> None:
     page = Path(__file__).parents[2] / "docs" / "doctor.md"
-    [block] = re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.S)
+    [block] = re.findall(
+        r"```\{code-cell\} ipython3\n(.*?)```", page.read_text(encoding="utf-8"), re.S
+    )
     exec(block, {})
     assert capsys.readouterr().out.endswith("['batch norm', 'accuracy']\n")

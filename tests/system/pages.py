@@ -1,7 +1,8 @@
 """Runs the blocks of documentation pages, in order: ``python -m tests.system.pages docs/*.md``.
 
 Blocks of ``{code-cell}`` and ``sh`` are executed, in a folder of their own for each page. Those of
-``python`` and ``console`` are shown only: they need files or minutes that a reader has to bring.
+``python`` that say ``# needs PACKAGE`` too, where it is installed. Other ones of ``python`` and
+``console`` are shown only: they need files or minutes that a reader has to bring.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -52,7 +54,7 @@ def run_page(page: Path, folder: Path) -> None:
     os.chdir(folder)
     try:
         for block in blocks(page):
-            if block.language == "code-cell":
+            if block.language == "code-cell" or _has_what_it_needs(block):
                 code = "\n" * (block.line - 1) + block.text
                 exec(compile(code, str(page), "exec"), module.__dict__)
             elif block.language == "sh":
@@ -60,6 +62,12 @@ def run_page(page: Path, folder: Path) -> None:
     finally:
         os.chdir(earlier)
         del sys.modules[module.__name__]
+
+
+def _has_what_it_needs(block: Block) -> bool:
+    """Whether a ``python`` block that begins with ``# needs PACKAGE, ...`` can run here."""
+    named = re.match(r"# needs ([\w, ]+)\n", block.text) if block.language == "python" else None
+    return named is not None and all(find_spec(name) for name in named[1].split(", "))
 
 
 def _run_shell(page: Path, block: Block) -> None:

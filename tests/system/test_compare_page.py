@@ -18,14 +18,16 @@ PAGE = FILE.read_text(encoding="utf-8")
 
 
 def block(language: str) -> str:
-    (found,) = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+    (found,) = re.findall(
+        rf"^```{re.escape(language)}\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE
+    )
     return str(found)
 
 
 def test_its_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     found: dict[str, object] = {}
-    exec(compile(block("python"), FILE.name, "exec"), found)
+    exec(compile(block("{code-cell} ipython3"), FILE.name, "exec"), found)
     assert {path.name for path in (tmp_path / "runs").iterdir()} >= {"gaussian-0", "consistency-1"}
 
 
@@ -33,8 +35,8 @@ def test_its_preset_and_commands_are_understood(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(block("yaml"), encoding="utf-8")
     preset = load_preset(str(tmp_path / "mine.yaml"))
     assert len(preset.arms) == 6
-    for line in block("sh").splitlines():
-        python, option, module, *arguments = shlex.split(line)
+    for line in block("console").splitlines():
+        _, python, option, module, *arguments = shlex.split(line)
         assert (python, option, module) == ("python", "-m", "benchmarks")
         _parser().parse_args(arguments)
     named = re.findall(r"`python -m benchmarks ([\w-]+)", PAGE)
