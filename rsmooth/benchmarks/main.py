@@ -174,12 +174,13 @@ def _preset(options: argparse.Namespace) -> Any:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from rsmooth.benchmarks.report import find_runs, report_runs
+    from rsmooth.benchmarks.report import report_runs
+    from rsmooth.config.folder import certified_runs
 
     linf = None if options.linf is None else pixel_values(options.linf)
     print(
         report_runs(
-            find_runs(options.folders),
+            certified_runs(options.folders),
             title=options.title,
             out=options.out,
             radii=options.radii,

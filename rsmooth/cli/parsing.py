@@ -66,7 +66,10 @@ class Formatter(DefaultHelpFormatter):
         default = action.default
         if isinstance(default, dict):  # a part of which just the name is preset
             default = default.get("name")
-        shown = isinstance(default, (str, int, float, tuple)) and default != argparse.SUPPRESS
+        shown = isinstance(default, (str, int, float, tuple)) and default not in (
+            argparse.SUPPRESS,
+            (),
+        )
         more = " (required)" if action.required else f" (default: {_written(default)})"
         return (action.help or "") + (more if action.required or shown else "")
 
@@ -95,7 +98,7 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
         f"{each[:-1].upper()}..." if each.endswith("*") else each.upper()
         for each in manner(verb).positionals
     )
-    usage = f"%(prog)s {bare} [options]" if bare else "%(prog)s [options]"
+    usage = f"%(prog)s [options] {bare}" if bare else "%(prog)s [options]"
     parser = Parser(
         prog=f"rsmooth {name}",
         usage=usage,
@@ -108,8 +111,11 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
     )
     parser.parts = tuple(parts_of(verb))
     for option in options_of(verb):
-        given = {"required": True} if option.default is REQUIRED else {"default": option.default}
+        required = option.default is REQUIRED
+        given: dict[str, Any] = {"required": True} if required else {"default": option.default}
         text = option.help.replace("%", "%%").replace("``", "")
+        if option.choices:
+            given["metavar"] = f"{{{','.join(option.choices)}}}"
         parser.add_argument(f"--{option.name}", type=option.kind, help=text, **given)
     return parser
 
