@@ -125,7 +125,9 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from rsmooth.benchmarks.report import report_runs
     from rsmooth.benchmarks.runner import run
+    from rsmooth.report.looks import needed_for_figures
 
+    needed_for_figures()  # before any work
     preset = _preset(options)
     out = options.out or Path("runs") / (preset.name + ("-tiny" if options.tiny else ""))
     outcome = run(preset, out, jobs=options.jobs, max_seconds=options.max_seconds)

@@ -76,7 +76,7 @@ def audit(
     from rsmooth.cli.models import load_own
     from rsmooth.evaluate.auditing import audit as attack_certificates
     from rsmooth.records.files import read_log
-    from rsmooth.report.looks import save_figure
+    from rsmooth.report.looks import needed_for_figures, save_figure
     from rsmooth.report.plots import attack_gap_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
@@ -100,6 +100,7 @@ def audit(
             "noise is audited with the model of the run folder; leave them out"
         )
     against = _other_attack(attack, steps)
+    needed_for_figures()  # before any work
     made = attack_certificates(
         g,
         data,
