@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ from rsmooth.benchmarks.progress import Progress
 from rsmooth.benchmarks.provenance import this_command
 from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.processes import apart, interrupt
 
 POLL_SECONDS = 0.2
 
@@ -157,7 +157,7 @@ def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> 
             stdout=output,
             stderr=subprocess.STDOUT,
             env=environment,
-            start_new_session=True,
+            **apart(),
         )
     return Running(arm, folder, process)
 
@@ -182,7 +182,7 @@ def _end(running: list[Running]) -> None:
     from here.
     """
     for item in running:
-        item.process.send_signal(signal.SIGINT)
+        interrupt(item.process)
     patience = time.monotonic() + 60
     while any(item.process.poll() is None for item in running) and time.monotonic() < patience:
         time.sleep(POLL_SECONDS)
