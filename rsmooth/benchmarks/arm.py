@@ -34,7 +34,7 @@ STOPPED = exits.STOPPED
 
 def main(argv: list[str] | None = None) -> int:
     """Run the arm of a folder; return 0 when finished, 130 when stopped, 2 after an error."""
-    parser = argparse.ArgumentParser(prog="rsmooth.benchmarks.arm")
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="rsmooth.benchmarks.arm")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--command", help="the command line of the user, for the provenance")
@@ -134,7 +134,7 @@ def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trainer warns when it trains
         trainer = build_trainer(
-            asked["trainer"], asked.get("attack"), asked.get("seed", 0), asked.get("preset")
+            asked.get("trainer"), asked.get("attack"), asked.get("seed", 0), asked.get("preset")
         )
     if trainer.budget_seconds is not None:
         return {"unit": "s", "total": round(trainer.budget_seconds)}

@@ -325,6 +325,7 @@ def _span(ratios: list[float]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} certify-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -29,13 +29,16 @@ def expand(
     wherever it stood: the parser takes options in their order, and what is on the command line
     counts more than what is in a file.
     """
-    bare, options = _bare_apart([_spelt(token) for token in tokens])
+    bare, options = _bare_apart([spelt(token) for token in tokens])
     files, rest = _files_apart(options)
     return [*files, *_named(positionals, bare), *_parted(rest, parts)]
 
 
-def _spelt(token: str) -> str:
-    """An option with the underscores of its name; any other token as it is."""
+def spelt(token: str) -> str:
+    """An option with the underscores of its name; any other token as it is.
+
+    spelt("--batch-size=8")      # "--batch_size=8"
+    """
     name, equals, value = token.partition("=")
     return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else token
 

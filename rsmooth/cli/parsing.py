@@ -45,7 +45,7 @@ _FRAMES = [
         r"option --\1: expected a name, or a mapping of a name and options, got \2",
     ),
     (
-        r'Parser key "(.*?)":.*Not of type Path:(?:.*Given value: (.*)|.* not (.*))',
+        r"Parser key \"(.*?)\":.*Not of type Path:(?:.*Given value: (.*)|.* not '?(\w+)'?)",
         r"option --\1: expected a path, got \2\3",
     ),
     (

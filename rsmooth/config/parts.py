@@ -120,7 +120,7 @@ def settle_trainer(
 
 
 def build_trainer(
-    trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None
+    trainer: Spec | None, attack: Spec | None, seed: int, preset: str | None = None
 ) -> Trainer:
     """The trainer of a spec, with the attack of another spec.
 
@@ -129,7 +129,7 @@ def build_trainer(
     Options of the spec come before those of ``preset``, and these before ``seed``. ValueError for a
     preset of another trainer.
     """
-    name, options = split_spec(trainer, TRAINERS.kind)
+    name, options = split_spec(settle_trainer(trainer, attack, preset)[0], TRAINERS.kind)
     below = {} if preset is None else _preset(preset, name)
     against = {} if attack is None else {"attack": create(ATTACKS, attack)}
     if against:
