@@ -83,9 +83,17 @@ class Job:
                 if asked_at is not None and time.monotonic() - asked_at > PATIENCE_SECONDS:
                     process.kill()
         finally:
-            if process.poll() is None:  # whatever ends this process ends the arm
+            if process.poll() is None:  # whatever ends this process ends the arm, in good order
                 interrupt(process)
+                _wait(process)
         return code
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 class Handle(Protocol):

@@ -33,9 +33,11 @@ def on_interrupts(handler: Any) -> None:
     """Let what stops this process from outside call ``handler``, and SIGINT interrupt it.
 
     Of SIGTERM, and on Windows of Ctrl-Break. The background jobs of a shell inherit an ignored
-    SIGINT.
+    SIGINT, and the workers of Ray a blocked one.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     for name in ("SIGTERM", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), handler)

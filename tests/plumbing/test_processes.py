@@ -33,6 +33,38 @@ def test_a_child_apart_is_interrupted_by_us() -> None:
     interrupt(child)  # has ended: nothing happens
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="has no signals to block")
+@pytest.mark.parametrize("spoil", ["block", "ignore"])
+def test_a_child_hears_an_interrupt_whatever_it_inherited(spoil: str) -> None:
+    """The workers of Ray block SIGINT, and the background jobs of a shell ignore it."""
+    program = (
+        "from rsmooth.plumbing.processes import interrupt_self, on_interrupts\n"
+        f"on_interrupts(interrupt_self)\n{SLEEPER}"
+    )
+
+    def before() -> None:
+        if spoil == "block":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        else:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=before,
+            **apart(),
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline().strip() == b"ready"
+            child.send_signal(number)
+            try:
+                assert b"KeyboardInterrupt" in child.communicate(timeout=20)[1]
+            finally:
+                child.kill()
+
+
 def test_time_that_is_up_interrupts_this_process() -> None:
     with pytest.raises(KeyboardInterrupt):  # noqa: PT012
         interrupt_after(0.05)
