@@ -8,6 +8,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +69,8 @@ def check_equal(found: Path, expected: Path) -> None:
 
 @pytest.fixture
 def ray(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    library = pytest.importorskip("ray")
     monkeypatch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    library = import_module("ray")
     yield library
     library.shutdown()
 
@@ -87,6 +89,7 @@ def kill_worker_of(arm: Path, killed: list[int]) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra ray")
 @pytest.mark.filterwarnings("ignore")  # Ray's are its own
 def test_an_arm_whose_worker_is_killed_goes_on_at_another(
     ray: Any, preset: Preset, here: Path, tmp_path: Path
@@ -106,11 +109,11 @@ def test_an_arm_whose_worker_is_killed_goes_on_at_another(
     assert len((tmp_path / "long" / "times.jsonl").read_text().splitlines()) > 2, "was called twice"
 
 
+@pytest.mark.skipif(find_spec("submitit") is None, reason="needs the extra submitit")
 @pytest.mark.filterwarnings("ignore")
 def test_submitit_runs_the_arms_and_an_arm_after_what_it_needs(
     preset: Preset, here: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("submitit")
     file = tmp_path / "three.yaml"
     file.write_text(PRESET)
     out = tmp_path / "runs"
