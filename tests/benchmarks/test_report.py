@@ -67,7 +67,9 @@ def test_the_harness_hands_its_own_times_to_the_report(out: Path, tmp_path: Path
 def test_runs_are_found_in_folders_of_runs(out: Path, tmp_path: Path) -> None:
     assert out / "first" in certified_runs([out])
     assert certified_runs([out / "first"]) == [out / "first"]
-    with pytest.raises(ValueError, match="expected run folders or logs"):
+    with pytest.raises(
+        ValueError, match="expected a run folder with certificates, or a folder of such ones"
+    ):
         certified_runs([tmp_path])
 
 
