@@ -29,8 +29,13 @@ _READERS: list[tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = [
 ]
 
 
-# Messages of jsonargparse, and our words for them.
+# Messages of jsonargparse, of its earlier releases as well, and our words for them.
+_UNKNOWN = (
+    r"[Uu]nrecognized arguments: ((\S+).*)"
+    r"|(?:Validation failed: )?(?:Option|Key) '(.*)' is not (?:accepted|expected)"
+)
 _FRAMES = [
+    (r"Validation failed: Key \"(.*?)\" is required.*", r"expected \1, got none"),
     (r"the following arguments are required: (.*)", r"expected \1, got none"),
     (r"argument (--[\w.]+): expected one argument", r"expected a value after \1, got none"),
     (r"Problems parsing config: (.*)", r"expected YAML in --config, got \1"),
@@ -145,7 +150,7 @@ def explain(message: str, options: list[str], parts: Sequence[str] = ()) -> str:
     The types of ``rsmooth.plumbing.values`` say why they refuse a value. Only the words around that
     are jsonargparse's.
     """
-    unknown = re.match(r"unrecognized arguments: ((\S+).*)|Option '(.*)' is not accepted", message)
+    unknown = re.match(_UNKNOWN, message)
     if unknown:
         name = f"--{unknown[3]}" if unknown[3] else unknown[2].split("=")[0]
         if name.startswith("-"):
