@@ -20,11 +20,15 @@ KINDS: dict[str, Registry] = {
     if isinstance(entries, Registry)
 }
 
-# Of models whose own docstrings leave it to the room's.
+# Of entries whose own docstrings leave it to the others of their kind.
 COMMON = {
+    "root": "the folder that holds the data",
+    "download": "fetch the data into that folder, where it is not there",
+    "validation": "a count or fraction of the training images that is held out, chosen by seed",
+    "seed": "what decides which images are held out",
+    "image_size": "height and width of the images",
     "num_classes": "number of classes",
     "in_channels": "channels of the images",
-    "image_size": "height and width of the images",
     "depth": "number of convolutions",
     "width": "channels of the first layers",
     "weights": "a file of weights: an .npz of arrays, or what torch.save wrote",
