@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 import warnings
@@ -26,6 +25,7 @@ from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.memory import keep_freed_memory
 from rsmooth.plumbing.parent import end_with_parent
+from rsmooth.plumbing.processes import interrupt_after, interrupt_self, on_interrupts
 from rsmooth.plumbing.yaml_text import load_yaml
 
 ARM, STATE, TIMES, SUMMARY = "arm.yaml", "state.json", "times.jsonl", "summary.json"
@@ -34,27 +34,29 @@ STOPPED = exits.STOPPED
 
 def main(argv: list[str] | None = None) -> int:
     """Run the arm of a folder; return 0 when finished, 130 when stopped, 2 after an error."""
-    parser = argparse.ArgumentParser(prog="rsmooth.benchmarks.arm")
+    parser = argparse.ArgumentParser(allow_abbrev=False, prog="rsmooth.benchmarks.arm")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--seconds", type=float, help="stop after this time")
     parser.add_argument("--command", help="the command line of the user, for the provenance")
     options = parser.parse_args(argv)
     keep_freed_memory()
-    # The background jobs of a shell inherit an ignored SIGINT.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    for number in (signal.SIGTERM, signal.SIGALRM):
-        signal.signal(number, _interrupt)
-    if options.seconds is not None:
-        signal.setitimer(signal.ITIMER_REAL, max(options.seconds, 0.01))
+    # As Ctrl-C, which training answers by saving the step under way.
+    on_interrupts(interrupt_self)
     # End when the runner has ended, so that its successor finds no other process at work.
-    end_with_parent(_interrupt)
+    end_with_parent(interrupt_self)
     try:
-        return exits.run(lambda: run_arm(options.folder, options.command), options.folder.name)
+        return exits.run(lambda: _within(options), options.folder.name)
     except SystemExit:
         return STOPPED
+
+
+def _within(options: argparse.Namespace) -> None:
+    """Run the arm until its time is up."""
+    time_is_up = interrupt_after(options.seconds)
+    try:
+        run_arm(options.folder, options.command)
     finally:
-        # An alarm that comes while the process ends would kill it.
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        time_is_up.cancel()  # what comes while the process ends would kill it
 
 
 def run_arm(folder: Path, command: str | None = None) -> None:
@@ -132,7 +134,7 @@ def _training_length(asked: dict[str, Any]) -> dict[str, Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the trainer warns when it trains
         trainer = build_trainer(
-            asked["trainer"], asked.get("attack"), asked.get("seed", 0), asked.get("preset")
+            asked.get("trainer"), asked.get("attack"), asked.get("seed", 0), asked.get("preset")
         )
     if trainer.budget_seconds is not None:
         return {"unit": "s", "total": round(trainer.budget_seconds)}
@@ -156,11 +158,6 @@ def _images(folder: Path | None, asked: dict[str, Any]) -> dict[str, Any]:
 def _cpu_seconds() -> float:
     """Of this process and of its finished worker processes."""
     return sum(os.times()[:4])
-
-
-def _interrupt(*signum_and_frame: object) -> None:
-    """As Ctrl-C, which training answers by saving the step under way."""
-    os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":

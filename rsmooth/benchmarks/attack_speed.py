@@ -122,6 +122,7 @@ def _table(result: dict[str, Any], options: argparse.Namespace) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} attack-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -130,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--images", type=int, default=32, help="images per call")
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--num-noise", nargs="+", type=int, default=[4], help="samples per image")
+    parser.add_argument("--num_noise", nargs="+", type=int, default=[4], help="samples per image")
     parser.add_argument("--repeats", type=int, default=5, help="turns; the median counts")
     parser.add_argument("--threads", type=int, help="threads; default: those of torch")
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")

@@ -100,6 +100,7 @@ def _measured(steps: list[Callable[[], None]], rounds: int) -> list[list[float]]
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} bound-cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

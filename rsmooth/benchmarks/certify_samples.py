@@ -267,6 +267,7 @@ def _table(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} certify-samples",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -35,6 +35,7 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.schedule import open_pool
 from rsmooth.data.images import ImageData
+from rsmooth.plumbing.processes import usable_cores
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -269,7 +270,7 @@ def _result(
             size: [rate.samples_per_second for rate in rates] for size, rates in plain.items()
         },
         "rows": rows,
-        "load": os.getloadavg()[0],
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "tf32": _on_gpu(options) and torch.backends.cudnn.allow_tf32,
         "provenance": provenance({"noise": 0}),
     }
@@ -324,6 +325,7 @@ def _span(ratios: list[float]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} certify-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -345,9 +347,7 @@ def _parser() -> argparse.ArgumentParser:
         help="noisy images per pass of the plain loop; default: 1000 and 400, and on a CPU also "
         "128, 64 and 32",
     )
-    parser.add_argument(
-        "--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes on a CPU"
-    )
+    parser.add_argument("--workers", type=int, default=usable_cores(), help="processes on a CPU")
     parser.add_argument("--threads", type=int, help="threads per process; default: those of torch")
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser

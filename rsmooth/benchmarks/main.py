@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rsmooth.benchmarks.launchers import LAUNCHERS, make_launcher
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.presets import (
     ablation,
@@ -23,8 +24,10 @@ from rsmooth.benchmarks.presets import (
     preset_names,
     select_arms,
 )
+from rsmooth.cli.argv import spelt
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.values import pixel_values
+from rsmooth.plumbing.yaml_text import load_yaml
 
 # Each is a module of that name with a ``main``.
 MEASUREMENTS = {
@@ -51,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     0: all went well; 2: an error; 3: an arm failed; 130: stopped. Each measurement has options of
     its own: ``python -m benchmarks train-speed --help``.
     """
-    arguments = sys.argv[1:] if argv is None else argv
+    arguments = [spelt(token) for token in (sys.argv[1:] if argv is None else argv)]
     if arguments and arguments[0] in MEASUREMENTS:
         code: int | None = importlib.import_module(_module(arguments[0])).main(arguments[1:])
         return code or 0
@@ -71,16 +74,24 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=PROGRAM, description="The comparison harness of rsmooth.")
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description="The comparison harness of rsmooth.", allow_abbrev=False
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    run = commands.add_parser("run", help="train, certify and compare the arms of a preset")
+    run = commands.add_parser(
+        "run", allow_abbrev=False, help="train, certify and compare the arms of a preset"
+    )
     run.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
     _add_run_options(run)
-    ablate = commands.add_parser("ablate", help="vary one thing about a preset's SmoothAdv arm")
+    ablate = commands.add_parser(
+        "ablate", allow_abbrev=False, help="vary one thing about a preset's SmoothAdv arm"
+    )
     ablate.add_argument("what", help=f"{', '.join(ablation_names())}, or a YAML file")
     ablate.add_argument("--base", default="digits", help="the preset to vary (default: digits)")
     _add_run_options(ablate)
-    report = commands.add_parser("report", help="print runs beside the published tables")
+    report = commands.add_parser(
+        "report", allow_abbrev=False, help="print runs beside the published tables"
+    )
     report.add_argument(
         "folders", nargs="+", type=Path, help="run folders, folders of runs, or published logs"
     )
@@ -114,6 +125,19 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, help="the preset's data, in place of its environment variable"
     )
+    parser.add_argument(
+        "--launcher",
+        choices=list(LAUNCHERS),
+        default="local",
+        help="where the arms run: here, on a Ray cluster, or on Slurm by submitit",
+    )
+    parser.add_argument(
+        "--launch",
+        nargs="+",
+        metavar="KEY=VALUE",
+        default=[],
+        help="options of that launcher, e.g. address=auto num_gpus=1, or slurm_partition=gpu",
+    )
     parser.add_argument("--device", help="cpu, cuda or auto (default: auto)")
     parser.add_argument(
         "--tiny",
@@ -125,10 +149,18 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from rsmooth.benchmarks.report import report_runs
     from rsmooth.benchmarks.runner import run
+    from rsmooth.report.looks import needed_for_figures
 
+    needed_for_figures()  # before any work
     preset = _preset(options)
     out = options.out or Path("runs") / (preset.name + ("-tiny" if options.tiny else ""))
-    outcome = run(preset, out, jobs=options.jobs, max_seconds=options.max_seconds)
+    launcher = make_launcher(options.launcher, _launch_options(options, out))
+    try:
+        outcome = run(
+            preset, out, jobs=options.jobs, max_seconds=options.max_seconds, launcher=launcher
+        )
+    finally:
+        launcher.close()
     for name, output in outcome.failed.items():
         print(f"{name} failed: {output}", file=sys.stderr)
     if outcome.stopped:
@@ -150,6 +182,17 @@ def _run(options: argparse.Namespace) -> int:
             )
         )
     return 3 if outcome.failed else 130 if outcome.stopped else 0
+
+
+def _launch_options(options: argparse.Namespace, out: Path) -> dict[str, Any]:
+    """The options of the launcher, as YAML reads their values."""
+    given: dict[str, Any] = {}
+    for token in options.launch:
+        key, equals, value = token.partition("=")
+        if not equals or not key.isidentifier():
+            raise ValueError(f"expected --launch KEY=VALUE, got {token!r}; e.g. address=auto")
+        given[key] = load_yaml(value)
+    return {"folder": out / "submitit", **given} if options.launcher == "submitit" else given
 
 
 def _preset(options: argparse.Namespace) -> Any:
@@ -174,12 +217,13 @@ def _preset(options: argparse.Namespace) -> Any:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from rsmooth.benchmarks.report import find_runs, report_runs
+    from rsmooth.benchmarks.report import report_runs
+    from rsmooth.config.folder import certified_runs
 
     linf = None if options.linf is None else pixel_values(options.linf)
     print(
         report_runs(
-            find_runs(options.folders),
+            certified_runs(options.folders),
             title=options.title,
             out=options.out,
             radii=options.radii,

@@ -123,6 +123,7 @@ def _wait() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} noise-cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rsmooth.benchmarks.place import CHECKOUT, PROGRAM
+from rsmooth.plumbing.processes import usable_cores
 
 
 def provenance(seeds: dict[str, int] | None = None, command: str | None = None) -> dict[str, Any]:
@@ -28,9 +29,7 @@ def provenance(seeds: dict[str, int] | None = None, command: str | None = None) 
         "command": command or this_command(),
         "commit": git_commit(),
         "cpu": cpu_model(),
-        "cores": len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),

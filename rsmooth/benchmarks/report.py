@@ -66,29 +66,6 @@ def report_runs(
     )
 
 
-def find_runs(paths: Sequence[Path]) -> list[Path]:
-    """The logs and run folders of ``paths``, and the run folders directly below them.
-
-    ValueError where there is none.
-    """
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir() and not any(path.glob("certificates*")):
-            found += sorted(
-                child
-                for child in path.iterdir()
-                if child.is_dir() and any(child.glob("certificates*"))
-            )
-        else:
-            found.append(path)
-    if not found:
-        raise ValueError(
-            f"expected run folders or logs in {', '.join(map(str, paths))}, got none with "
-            "certificates; run rsmooth certify first"
-        )
-    return found
-
-
 def _training_time(folder: Path) -> TrainingTime | None:
     """The training time of an arm with start-up, as the harness measured it; else None."""
     path = folder / SUMMARY

@@ -1,4 +1,4 @@
-"""The runner: it runs the arms of a preset in processes of their own, several at a time.
+"""The runner: it runs the arms of a preset in jobs of their own, several at a time.
 
 Finished arms are skipped, others are resumed. An arm that needs the model of another one starts
 when that one is finished.
@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,22 +15,33 @@ from pathlib import Path
 import yaml
 
 from rsmooth.benchmarks.arm import ARM, STOPPED, SUMMARY
+from rsmooth.benchmarks.launchers import (
+    OUTPUT,
+    PATIENCE_SECONDS,
+    POLL_SECONDS,
+    Handle,
+    Job,
+    Launcher,
+    Local,
+)
 from rsmooth.benchmarks.presets import Arm, Preset
 from rsmooth.benchmarks.progress import Progress
 from rsmooth.benchmarks.provenance import this_command
 from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
 
-POLL_SECONDS = 0.2
+LOCAL = Local()
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+OURS = ("RSMOOTH_", "PYTHONPATH")
 
 
 @dataclass
 class Running:
-    """A running arm: its folder and its process."""
+    """A running arm: its folder and its job."""
 
     arm: Arm
     folder: Path
-    process: subprocess.Popen[bytes]
+    handle: Handle
 
 
 @dataclass(frozen=True)
@@ -46,16 +54,21 @@ class Outcome:
 
 
 def run(
-    preset: Preset, out: Path, *, jobs: int | None = None, max_seconds: float | None = None
+    preset: Preset,
+    out: Path,
+    *,
+    jobs: int | None = None,
+    max_seconds: float | None = None,
+    launcher: Launcher = LOCAL,
 ) -> Outcome:
     """Run all arms of ``preset`` below ``out``, each in the folder of its name.
 
         run(load_preset("digits"), Path("runs/digits"), max_seconds=520).stopped
 
-    jobs: arms at a time; default: that of the preset. max_seconds: after this time no arm starts,
-    and the running ones stop at a checkpoint; the same call continues later. ValueError for a
-    folder that holds an arm of the same name with other options, and for an arm that needs one
-    which is neither finished nor to be run.
+    jobs: arms at a time; default: what the launcher takes. max_seconds: after this time no arm
+    starts, and the running ones stop at a checkpoint; the same call continues later. launcher:
+    where the arms run. ValueError for a folder that holds an arm of the same name with other
+    options, and for an arm that needs one which is neither finished nor to be run.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     outcome = Outcome([], [], {})
@@ -65,22 +78,24 @@ def run(
     waiting = [arm for arm in preset.arms if not is_finished(out / arm.name)]
     outcome.finished.extend(arm.name for arm in preset.arms if arm not in waiting)
     running: list[Running] = []
+    most = jobs or launcher.jobs(len(waiting), preset.jobs)
     progress = Progress(len(preset.arms), len(outcome.finished))
     try:
         while waiting or running:
-            while len(running) < (jobs or preset.jobs) and not _over(deadline):
+            while len(running) < most and not _over(deadline):
                 ready = _next(waiting, out)
                 if ready is None:
                     break
                 waiting.remove(ready)
-                running.append(_start(ready, out, preset.threads, deadline))
+                running.append(_start(ready, out, preset.threads, deadline, launcher))
             if not running:
                 break
             time.sleep(POLL_SECONDS)
             progress.show({item.arm.name: item.folder for item in running})
-            for item in [item for item in running if item.process.poll() is not None]:
+            ended = [(item, code) for item in running if (code := item.handle.poll()) is not None]
+            for item, code in ended:
                 running.remove(item)
-                _settle(item, outcome)
+                _settle(item, code, outcome)
                 progress.settle(item.arm.name, item.arm.name in outcome.finished)
     finally:
         progress.close()
@@ -136,43 +151,28 @@ def _claim(folder: Path, arm: Arm) -> None:
     replace_file(path, yaml.safe_dump(arm.as_dict(), sort_keys=False).encode())
 
 
-def _start(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:
+def _start(
+    arm: Arm, out: Path, threads: int | None, deadline: float | None, launcher: Launcher
+) -> Running:
     folder = out / arm.name
-    command = [
-        sys.executable,
-        "-m",
-        "rsmooth.benchmarks.arm",
-        str(folder.resolve()),
-        "--command",
-        this_command(),
-    ]
-    if deadline is not None:
-        command += ["--seconds", f"{max(deadline - time.monotonic(), 0.01):.2f}"]
-    environment = dict(os.environ)
-    if threads is not None:
-        environment |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    with (folder / "output.txt").open("ab") as output:
-        process = subprocess.Popen(
-            command,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-    return Running(arm, folder, process)
+    numbers = {} if threads is None else dict.fromkeys(THREADS, str(threads))
+    # What a machine elsewhere cannot know: where our code and the data are.
+    ours = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
+    left = None if deadline is None else time.time() + deadline - time.monotonic()
+    job = Job(folder.resolve(), ("--command", this_command()), {**ours, **numbers}, left, threads)
+    job.prepare()
+    return Running(arm, folder, launcher.start(job))
 
 
-def _settle(item: Running, outcome: Outcome) -> None:
-    code = item.process.returncode
+def _settle(item: Running, code: int, outcome: Outcome) -> None:
     if code == 0 and is_finished(item.folder):
         outcome.finished.append(item.arm.name)
     elif code == STOPPED:
         outcome.stopped.append(item.arm.name)
     else:
-        lines = (
-            (item.folder / "output.txt").read_text(encoding="utf-8", errors="replace").splitlines()
-        )
-        outcome.failed[item.arm.name] = "\n".join([f"exit status {code}", *lines[-15:]])
+        path = item.folder / OUTPUT
+        said = path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+        outcome.failed[item.arm.name] = "\n".join([f"exit status {code}", *said.splitlines()[-15:]])
 
 
 def _end(running: list[Running]) -> None:
@@ -182,12 +182,13 @@ def _end(running: list[Running]) -> None:
     from here.
     """
     for item in running:
-        item.process.send_signal(signal.SIGINT)
-    patience = time.monotonic() + 60
-    while any(item.process.poll() is None for item in running) and time.monotonic() < patience:
+        item.handle.interrupt()
+    patience = time.monotonic() + PATIENCE_SECONDS
+    while running and time.monotonic() < patience:
         time.sleep(POLL_SECONDS)
+        running = [item for item in running if item.handle.poll() is None]
     for item in running:
-        item.process.kill()
+        item.handle.kill()
 
 
 def _over(deadline: float | None) -> bool:

@@ -150,6 +150,7 @@ def _line(row: dict[str, Any]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} sample-cap",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

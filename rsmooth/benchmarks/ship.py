@@ -146,6 +146,7 @@ def _write(name: str, card: Mapping[str, Any], folder: Path) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} ship",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

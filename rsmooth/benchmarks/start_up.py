@@ -110,6 +110,7 @@ def _table(result: dict[str, Any], options: argparse.Namespace) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} start-up",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

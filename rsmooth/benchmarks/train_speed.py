@@ -251,6 +251,7 @@ def _table(rows: list[dict[str, object]], model: str, device: torch.device) -> s
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} train-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -85,7 +85,7 @@ class Execution:
     precision: "auto" is bfloat16 where the device has instructions for it and an image needs 1e9
         operations or more, else float32. The others are used as given.
     compile: whether the network is compiled. "auto" compiles where an image needs very many
-        operations (``votes.choice.COMPILE_WORTH``).
+        operations.
     batch_size: noisy images per pass; None chooses.
     device: such as "cuda:0"; None is that of the model.
 

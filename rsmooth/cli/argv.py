@@ -8,26 +8,56 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 
+# The options without a value. That of --print_config follows a sign, or is left out.
+_ALONE = ("--help", "--print_config")
+
 
 def expand(
     tokens: Sequence[str], positionals: Sequence[str], parts: Iterable[str] = ()
 ) -> list[str]:
     """The tokens of a command line with their short forms written out.
 
-        expand(["RUN", "--dataset", "digits"], ["source"], ["dataset"])
-        # ["--source", "RUN", "--dataset.name", "digits"]
+        expand(["RUN", "--dataset", "digits", "--batch-size", "8"], ["source"], ["dataset"])
+        # ["--source", "RUN", "--dataset.name", "digits", "--batch_size", "8"]
 
-    positionals: the options whose names may be left out, at the start of the command; one with a
-    star takes all values that follow.
+    positionals: the options whose names may be left out, anywhere in the command; one with a star
+    takes all values that follow.
     parts: options that name a registered entry. ``--trainer smoothadv --trainer.epochs 3`` sets
     its name and one of its options.
 
-    ``--config FILE`` comes first, wherever it stood: the parser takes options in their order, and
-    what is on the command line counts more than what is in a file.
+    The name of an option may have hyphens in place of underscores. ``--config FILE`` comes first,
+    wherever it stood: the parser takes options in their order, and what is on the command line
+    counts more than what is in a file.
     """
-    bare = next((i for i, token in enumerate(tokens) if token.startswith("-")), len(tokens))
-    files, rest = _files_apart(tokens[bare:])
-    return [*files, *_named(positionals, list(tokens[:bare])), *_parted(rest, parts)]
+    bare, options = _bare_apart([spelt(token) for token in tokens])
+    files, rest = _files_apart(options)
+    return [*files, *_named(positionals, bare), *_parted(rest, parts)]
+
+
+def spelt(token: str) -> str:
+    """An option with the underscores of its name; any other token as it is.
+
+    spelt("--batch-size=8")      # "--batch_size=8"
+    """
+    name, equals, value = token.partition("=")
+    return f"--{name[2:].replace('-', '_')}{equals}{value}" if name.startswith("--") else token
+
+
+def _bare_apart(tokens: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The values without an option, and the options with theirs; both in their order."""
+    bare: list[str] = []
+    options: list[str] = []
+    upcoming = list(tokens)
+    while upcoming:
+        token = upcoming.pop(0)
+        if not token.startswith("-"):
+            bare.append(token)
+            continue
+        options.append(token)
+        takes_one = token.startswith("--") and "=" not in token and token not in _ALONE
+        if takes_one and upcoming and not upcoming[0].startswith("--"):
+            options.append(upcoming.pop(0))
+    return bare, options
 
 
 def _files_apart(tokens: Sequence[str]) -> tuple[list[str], list[str]]:

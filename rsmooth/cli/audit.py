@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from rsmooth.cli.attack import DEFAULT_OPTIONS, with_defaults
-from rsmooth.cli.options import PredictionOptions, RunOptions, check_ensemble
+from rsmooth.cli.options import PredictionOptions, Rule, RunOptions, Split, check_ensemble
 from rsmooth.cli.proofs import attack_proofs
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape, load_split, trained_on
@@ -29,7 +29,7 @@ def audit(
     model: RunOptions,
     prediction: PredictionOptions,
     dataset: Spec | None = None,
-    split: str = "test",
+    split: Split = "test",
     max: int | None = None,
     factors: Sequence[float] = (0.5, 0.75, 1.0, 1.25, 1.5),
     steps: int = 20,
@@ -38,7 +38,7 @@ def audit(
     seed: int = 1,
     precision: Literal["auto", "float32", "bfloat16"] = "auto",
     ensemble: Sequence[str] | None = None,
-    rule: str | None = None,
+    rule: Rule | None = None,
     log: Path | None = None,
     progress: bool = True,
 ) -> None:
@@ -76,7 +76,7 @@ def audit(
     from rsmooth.cli.models import load_own
     from rsmooth.evaluate.auditing import audit as attack_certificates
     from rsmooth.records.files import read_log
-    from rsmooth.report.looks import save_figure
+    from rsmooth.report.looks import needed_for_figures, save_figure
     from rsmooth.report.plots import attack_gap_figure
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
@@ -100,6 +100,7 @@ def audit(
             "noise is audited with the model of the run folder; leave them out"
         )
     against = _other_attack(attack, steps)
+    needed_for_figures()  # before any work
     made = attack_certificates(
         g,
         data,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import textwrap
+from typing import Any
 
 from rsmooth import registry
+from rsmooth.cli.signature import choices_of, described
 from rsmooth.cli.verbs import VERBS
-from rsmooth.config.specs import describe_options
+from rsmooth.config.specs import hints_of
 from rsmooth.models.shipped import card_text, model_card, shipped_names
 from rsmooth.registry import Registry
 
@@ -14,6 +18,21 @@ KINDS: dict[str, Registry] = {
     name.lower(): entries
     for name, entries in vars(registry).items()
     if isinstance(entries, Registry)
+}
+
+# Of entries whose own docstrings leave it to the others of their kind.
+COMMON = {
+    "root": "the folder that holds the data",
+    "download": "fetch the data into that folder, where it is not there",
+    "validation": "a count or fraction of the training images that is held out, chosen by seed",
+    "seed": "what decides which images are held out",
+    "image_size": "height and width of the images",
+    "num_classes": "number of classes",
+    "in_channels": "channels of the images",
+    "depth": "number of convolutions",
+    "width": "channels of the first layers",
+    "weights": "a file of weights: an .npz of arrays, or what torch.save wrote",
+    "normalize": "the first layer: the name of a normalisation, (mean, std), (mean,) or none",
 }
 
 
@@ -64,8 +83,46 @@ def _print_entries(lines: dict[str, str]) -> None:
 
 
 def _print_options(entries: Registry, name: str) -> None:
-    rows = describe_options(entries.get(name))
+    entry = entries.get(name)
     print(f"{name}: {entries.describe(name)}")
-    width = max((len(row[0]) for row in rows), default=0)
-    for option, annotation, default in rows:
-        print(f"  {option:<{width}}  {annotation}{f' = {default}' if default else '  (required)'}")
+    taken = {
+        key: each
+        for key, each in inspect.signature(entry).parameters.items()
+        if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    }
+    hints = hints_of(entry)
+    # All names that are spoken of, so that the text of one ends where the next begins.
+    names = {*taken, *hints, *hints_of(hints.get("return"))} - {"return"}
+    texts = described(_documents(entry), names)
+    lines = {
+        key: f"{_help(key, texts, choices_of(hints.get(key)))} {_default(each)}".strip()
+        for key, each in taken.items()
+    }
+    if lines:
+        _print_entries(lines)
+
+
+def _documents(entry: Any) -> list[str]:
+    """The docstrings that may speak of the options of an entry, its own first."""
+    classes = entry.__mro__ if inspect.isclass(entry) else (entry,)
+    if not inspect.isclass(entry) and inspect.isclass(hints_of(entry).get("return")):
+        classes = (entry, *hints_of(entry)["return"].__mro__)  # of what the function makes
+    return [inspect.cleandoc(each.__doc__) for each in classes if each.__doc__]
+
+
+def _help(name: str, texts: dict[str, str], choices: tuple[str, ...]) -> str:
+    """What an option does, or where that is said; its choices where the text leaves one out."""
+    beside = (other for other, text in texts.items() if re.search(rf"\b{name}\b", text))
+    text = texts.get(name) or next((f"see {other}" for other in beside), COMMON.get(name, ""))
+    text = text.replace("``", "")
+    told = all(f'"{choice}"' in text for choice in choices)
+    return text if told else f"{text} {{{','.join(choices)}}}".strip()
+
+
+def _default(parameter: inspect.Parameter) -> str:
+    if parameter.default is parameter.empty:
+        return "(required)"
+    shown = parameter.default
+    if shown is None or shown == () or repr(shown) == "<factory>":
+        return "(default: none)"
+    return f"(default: {str(shown).lower() if isinstance(shown, bool) else shown})"

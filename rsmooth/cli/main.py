@@ -23,7 +23,7 @@ from rsmooth.plumbing.values import plain
 
 ABOUT = "Train, attack and certify randomized-smoothing classifiers."
 STORY = """\
-a first run:
+a first run (with the extra rsmooth[digits], for its images):
   rsmooth train runs/first --sigma 0.25
   rsmooth certify runs/first --n 1000 --max 50
   rsmooth report runs/first

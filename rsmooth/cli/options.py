@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rsmooth.config.environment import expanded
 from rsmooth.config.images import choose_images
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from rsmooth.data.images import ImageData
     from rsmooth.smoothed import SmoothedClassifier
 
+Weights = Literal["last", "best"]
+Split = Literal["test", "validation", "train"]
+Rule = Literal["voting", "mean", "cascade", "published-cascade-not-sound"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
@@ -23,12 +27,12 @@ class RunOptions:
 
     source: a run folder, a model file that rsmooth saved, or the name of a model that comes with
         rsmooth (see rsmooth list models)
-    weights: last or best, of the run folder
+    weights: of the run folder
     device: cpu, cuda, or auto
     """
 
     source: Path | None = None
-    weights: str = "last"
+    weights: Weights = "last"
     device: str = "auto"
 
     def load(self, shape: tuple[int, ...]) -> SmoothedClassifier:
@@ -127,13 +131,13 @@ class DataOptions:
     """Images of a data set.
 
     dataset: the data set; default: the one that the run was trained on
-    split: test, validation or train
+    split: the part of the data set
     skip: take images 0, skip, 2*skip, ... (published logs: 20 for CIFAR-10, 100 for ImageNet)
     max: take at most this many images
     """
 
     dataset: Spec | None = None
-    split: str = "test"
+    split: Split = "test"
     skip: int = 1
     max: int | None = None
 
@@ -169,15 +173,15 @@ class LinfOptions:
         crown-ibp and, where the network is small enough, fast-lin
     clip: cut the box of perturbations at pixel values of 0 and 1
     ensemble: further run folders or model files, whose networks decide together with the first
-    rule: how they do: voting, mean (of logits), cascade, or published-cascade-not-sound
+    rule: how they do; mean is that of logits
     """
 
-    norm: str | None = None
+    norm: Literal["linf"] | None = None
     epsilons: Sequence[float] | None = None
     bounds: Sequence[str] | None = None
     clip: bool = True
     ensemble: Sequence[str] | None = None
-    rule: str | None = None
+    rule: Rule | None = None
 
     def asked(self) -> bool:
         """Whether deterministic certificates are asked for; ValueError for half of the options."""

@@ -29,8 +29,13 @@ _READERS: list[tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = [
 ]
 
 
-# Messages of jsonargparse, and our words for them.
+# Messages of jsonargparse, of its earlier releases as well, and our words for them.
+_UNKNOWN = (
+    r"[Uu]nrecognized arguments: ((\S+).*)"
+    r"|(?:Validation failed: )?(?:Option|Key) '(.*)' is not (?:accepted|expected)"
+)
 _FRAMES = [
+    (r"Validation failed: Key \"(.*?)\" is required.*", r"expected \1, got none"),
     (r"the following arguments are required: (.*)", r"expected \1, got none"),
     (r"argument (--[\w.]+): expected one argument", r"expected a value after \1, got none"),
     (r"Problems parsing config: (.*)", r"expected YAML in --config, got \1"),
@@ -45,7 +50,7 @@ _FRAMES = [
         r"option --\1: expected a name, or a mapping of a name and options, got \2",
     ),
     (
-        r'Parser key "(.*?)":.*Not of type Path:(?:.*Given value: (.*)|.* not (.*))',
+        r"Parser key \"(.*?)\":.*Not of type Path:(?:.*Given value: (.*)|.* not '?(\w+)'?)",
         r"option --\1: expected a path, got \2\3",
     ),
     (
@@ -66,7 +71,10 @@ class Formatter(DefaultHelpFormatter):
         default = action.default
         if isinstance(default, dict):  # a part of which just the name is preset
             default = default.get("name")
-        shown = isinstance(default, (str, int, float, tuple)) and default != argparse.SUPPRESS
+        shown = isinstance(default, (str, int, float, tuple)) and default not in (
+            argparse.SUPPRESS,
+            (),
+        )
         more = " (required)" if action.required else f" (default: {_written(default)})"
         return (action.help or "") + (more if action.required or shown else "")
 
@@ -95,7 +103,7 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
         f"{each[:-1].upper()}..." if each.endswith("*") else each.upper()
         for each in manner(verb).positionals
     )
-    usage = f"%(prog)s {bare} [options]" if bare else "%(prog)s [options]"
+    usage = f"%(prog)s [options] {bare}" if bare else "%(prog)s [options]"
     parser = Parser(
         prog=f"rsmooth {name}",
         usage=usage,
@@ -108,8 +116,11 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
     )
     parser.parts = tuple(parts_of(verb))
     for option in options_of(verb):
-        given = {"required": True} if option.default is REQUIRED else {"default": option.default}
+        required = option.default is REQUIRED
+        given: dict[str, Any] = {"required": True} if required else {"default": option.default}
         text = option.help.replace("%", "%%").replace("``", "")
+        if option.choices:
+            given["metavar"] = f"{{{','.join(option.choices)}}}"
         parser.add_argument(f"--{option.name}", type=option.kind, help=text, **given)
     return parser
 
@@ -139,7 +150,7 @@ def explain(message: str, options: list[str], parts: Sequence[str] = ()) -> str:
     The types of ``rsmooth.plumbing.values`` say why they refuse a value. Only the words around that
     are jsonargparse's.
     """
-    unknown = re.match(r"unrecognized arguments: ((\S+).*)|Option '(.*)' is not accepted", message)
+    unknown = re.match(_UNKNOWN, message)
     if unknown:
         name = f"--{unknown[3]}" if unknown[3] else unknown[2].split("=")[0]
         if name.startswith("-"):

@@ -6,7 +6,7 @@ import csv
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsmooth.cli.models import output_file
 from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
@@ -15,6 +15,7 @@ from rsmooth.cli.verbs import VERBS
 if TYPE_CHECKING:
     from torch import Tensor
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 IMAGES = ("images", "x", "x_test")  # what the array of an .npz file is called
 
 
@@ -24,7 +25,7 @@ def predict(
     data: DataOptions,
     prediction: PredictionOptions,
     images: Sequence[Path] | None = None,
-    layout: str | None = None,
+    layout: Literal["channels_first", "channels_last"] | None = None,
     seed: int = 0,
     batch_size: int = 64,
     out: Path | None = None,
@@ -35,9 +36,9 @@ def predict(
     folder holds certificates, the network is executed as they record it.
 
     Args:
-        images: image files (.png, ...) or .npz files with an array of images, in place of a data
-            set
-        layout: of arrays, channels_first or channels_last; default: where only one is possible
+        images: image files (.png, ...), folders of them, or .npz files with an array of images, in
+            place of a data set
+        layout: of arrays; default: where only one is possible
         seed: seed of the noise. Keep it secret from whoever chooses the images: who knows it can
             find an image with a wrong answer
         batch_size: images that are predicted at once
@@ -122,7 +123,7 @@ def _read(
 
 
 def read_images(files: Sequence[Path], layout: str | None = None) -> tuple[list[str], Tensor]:
-    """Names and uint8 pixels (N, C, H, W) of image files and of arrays of images.
+    """Names and uint8 pixels (N, C, H, W) of image files, folders of them and arrays of images.
 
     ValueError for a file without images, and for images of several sizes.
     """
@@ -130,10 +131,9 @@ def read_images(files: Sequence[Path], layout: str | None = None) -> tuple[list[
 
     names: list[str] = []
     arrays: list[Tensor] = []
-    for path in files:
+    for path in [each for named in files for each in _within(named)]:
         if not path.is_file():
-            found = "a folder" if path.is_dir() else "not there"
-            raise ValueError(f"expected an image file, got {path}, which is {found}; name a file")
+            raise ValueError(f"expected an image file, got {path}, which is not there; name a file")
         if path.suffix == ".npz":
             arrays.append(_read_arrays(path, layout))
             names += [f"{path}[{i}]" for i in range(len(arrays[-1]))]
@@ -145,6 +145,19 @@ def read_images(files: Sequence[Path], layout: str | None = None) -> tuple[list[
         found = ", ".join(map(str, sorted(shapes)))
         raise ValueError(f"expected images of one size, got {found}; predict each size by itself")
     return names, torch.cat(arrays)
+
+
+def _within(path: Path) -> list[Path]:
+    """The image files of a folder by name, or the one file; ValueError for a folder without any."""
+    if not path.is_dir():
+        return [path]
+    found = [each for each in path.iterdir() if each.suffix.lower() in PICTURES]
+    if not found:
+        raise ValueError(
+            f"expected image files in the folder {path}, got none of {', '.join(PICTURES)}; name a "
+            "folder that holds images, or files"
+        )
+    return sorted(found)
 
 
 def _read_arrays(path: Path, layout: str | None) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsmooth.cli.options import LinfOptions
+from rsmooth.cli.options import LinfOptions, Rule
 from rsmooth.config.images import image_shape
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def summary(log: CertificationLog, journal: Path) -> str:
 
 def attack_proofs(
     members: Sequence[SmoothedClassifier],
-    rule: str | None,
+    rule: Rule | None,
     data: ImageData | FolderData,
     log: CertificationLog,
     *,

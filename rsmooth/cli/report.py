@@ -31,7 +31,7 @@ def report(
     of certificate; as a page (--html) also rows per image.
 
     Args:
-        logs: the records to compare
+        logs: the records to compare, or folders of run folders
         names: names of the records in the report; default: the parts in which their paths differ
         radii: radii of the tables, e.g. 0.25,0.5; default: chosen from the data
         linf: linf radii of a further table, e.g. 2/255,4/255
@@ -49,6 +49,7 @@ def report(
             first run folder names; default: none
         out: folder for report.md, report.csv, report.tex and the figures; default: print only
     """
+    from rsmooth.config.folder import certified_runs
     from rsmooth.report.document import report as compose
 
     if not logs:
@@ -57,8 +58,9 @@ def report(
         )
     if images is not None and html is None:
         raise ValueError("expected --html beside --images, got none; name the page, e.g. r.html")
+    found = certified_runs(logs)
     made = compose(
-        list(logs),
+        found,
         out,
         radii=None if radii is None else list(radii),
         names=names,
@@ -76,7 +78,7 @@ def report(
         from rsmooth.cli.thumbnails import thumbnails
         from rsmooth.report.page.document import write_page
 
-        shown = ({}, None) if images is None else thumbnails(images, made.runs, list(logs))
+        shown = ({}, None) if images is None else thumbnails(images, made.runs, found)
         files.append(write_page(made, html, *shown))
     for path in files:
         print(f"wrote {path}")

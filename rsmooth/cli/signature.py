@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import inspect
 import re
+import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -41,13 +42,17 @@ READ_AS: dict[Any, Any] = {
 
 @dataclasses.dataclass(frozen=True)
 class Option:
-    """One option: its type as the parser reads it, and the verb's parameter that it belongs to."""
+    """One option: its type as the parser reads it, and the verb's parameter that it belongs to.
+
+    choices: the texts that it takes; none where it takes more than these.
+    """
 
     name: str
     kind: Any
     default: Any
     help: str
     parameter: str
+    choices: tuple[str, ...] = ()
 
 
 def options_of(verb: Callable[..., Any]) -> list[Option]:
@@ -62,7 +67,12 @@ def options_of(verb: Callable[..., Any]) -> list[Option]:
     for name, parameter in own.items():
         if name in plain:
             found[name] = Option(
-                name, read_as(hints[name]), parameter.default, texts.get(name, ""), name
+                name,
+                read_as(hints[name]),
+                parameter.default,
+                texts.get(name, ""),
+                name,
+                choices_of(hints[name]),
             )
             continue
         for option in _fields(hints[name], name):
@@ -108,8 +118,16 @@ def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Opti
     if missing:
         raise ValueError(f"expected {' and '.join(missing)}, got none; add it")
     for name, value in given.items():
+        # Of a single choice the verb itself knows best what else was meant.
         if value is None and type(None) not in typing.get_args(options[name].kind):
             raise ValueError(f"expected a value of {name}, got null; leave it out for its default")
+        choices = options[name].choices
+        if len(choices) > 1 and value is not None and str(value) not in choices:
+            close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+            raise ValueError(
+                f"expected {name} to be one of {', '.join(choices)}, got {value!r}"
+                + (f"; did you mean {close[0]}?" if close else "; choose one of them")
+            )
 
 
 def described(documents: Sequence[str], names: set[str]) -> dict[str, str]:
@@ -142,29 +160,36 @@ def read_as(hint: Any) -> Any:
     return hint
 
 
+def choices_of(hint: Any) -> tuple[str, ...]:
+    """The texts of a Literal, also of one that may be None; empty for any other annotation.
+
+    choices_of(Literal["last", "best"] | None)      # ("last", "best")
+    """
+    if typing.get_origin(hint) is typing.Literal:
+        return tuple(map(str, typing.get_args(hint)))
+    kinds = [kind for kind in typing.get_args(hint) if kind is not type(None)]
+    union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return choices_of(kinds[0]) if union and len(kinds) == 1 else ()
+
+
 def _fields(group: Any, parameter: str) -> Iterator[Option]:
     hints = typing.get_type_hints(group)
-    fields = [
-        field
-        for field in dataclasses.fields(group)
-        if field.init and field.metadata.get("on the command line", True)
-    ]
+    fields = [field for field in dataclasses.fields(group) if field.init]
     documents = [each.__doc__ or "" for each in group.__mro__ if dataclasses.is_dataclass(each)]
     texts = described(documents, {field.name for field in fields})
     for field in fields:
+        if not field.metadata.get("on the command line", True):
+            continue
+        hint = hints[field.name]
         default = REQUIRED if field.default is dataclasses.MISSING else field.default
-        text = texts.get(field.name, "") + _choices(hints[field.name], texts.get(field.name, ""))
-        yield Option(field.name, read_as(hints[field.name]), default, text, parameter)
-
-
-def _choices(hint: Any, text: str) -> str:
-    """The choices of a Literal, where the text leaves one out."""
-    if typing.get_origin(hint) is not typing.Literal:
-        return ""
-    choices = [str(choice) for choice in typing.get_args(hint)]
-    words = re.findall(r"[\w-]+", text)
-    left_out = [choice for choice in choices if choice not in words]
-    return f" ({', '.join(choices)})" if left_out else ""
+        yield Option(
+            field.name,
+            read_as(hint),
+            default,
+            texts.get(field.name, ""),
+            parameter,
+            choices_of(hint),
+        )
 
 
 def _paragraphs(document: str, names: set[str]) -> Iterator[tuple[str, str]]:

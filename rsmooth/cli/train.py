@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from rsmooth.cli.models import check_fits
 from rsmooth.cli.verbs import VERBS
+from rsmooth.config.effective import with_defaults, write_effective
 from rsmooth.config.folder import claim, model_path
 from rsmooth.config.images import image_shape, load_split, load_splits
-from rsmooth.config.parts import build_model, build_noise, build_trainer, noise_config
+from rsmooth.config.parts import (
+    build_model,
+    build_noise,
+    build_trainer,
+    noise_config,
+    settle_trainer,
+)
 from rsmooth.config.specs import Spec, split_spec
 from rsmooth.plumbing.memory import keep_freed_memory
 from rsmooth.plumbing.parallel import first_rank, pick_device
-from rsmooth.registry import TRAINERS
+from rsmooth.registry import DATASETS, TRAINERS
 
 if TYPE_CHECKING:
     import torch
@@ -28,9 +35,8 @@ if TYPE_CHECKING:
     from rsmooth.smoothed import SmoothedClassifier
     from rsmooth.training.sources import PseudoLabels
 
-# Mappings, so that --trainer.epochs 3 alone sets an option of the default.
+# A mapping, so that --dataset.validation 0.2 alone sets an option of the default.
 DIGITS: Spec = {"name": "digits"}
-GAUSSIAN: Spec = {"name": "gaussian"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +44,7 @@ class SelfTraining:
     """Further training images, which a teacher labels.
 
     unlabelled: a data set whose training images a teacher labels, for training on them as well
-    unlabelled_split: train, the default, or validation: images that --dataset.validation holds out
+    unlabelled_split: default: train; validation is what --dataset.validation holds out
     teacher: the model (run folder or file) that labels them
     unlabelled_weight: weight of the loss of pseudo-labelled batches
     soft_labels: train on the probabilities of the teacher, not on its answers
@@ -46,7 +52,7 @@ class SelfTraining:
     """
 
     unlabelled: Spec | None = None
-    unlabelled_split: str | None = None
+    unlabelled_split: Literal["train", "validation"] | None = None
     teacher: Path | None = None
     unlabelled_weight: float = 1.0
     soft_labels: bool = False
@@ -108,7 +114,7 @@ def train(
     noise: Spec | None = None,
     dataset: Spec = DIGITS,
     model: Spec | None = None,
-    trainer: Spec = GAUSSIAN,
+    trainer: Spec | None = None,
     attack: Spec | None = None,
     preset: str | None = None,
     init_from: Path | None = None,
@@ -130,7 +136,9 @@ def train(
         noise: other noise, e.g. uniform with --noise.half_width 0.5 (see rsmooth list noises)
         dataset: the training data; options as --dataset.root=... (see rsmooth list datasets)
         model: the base classifier (see rsmooth list models); default: small-cnn
-        trainer: the training method (see rsmooth list trainers)
+        trainer: the training method (see rsmooth list trainers); default: that of the preset, else
+            smoothadv or perturb-then-noise for an attack on the smoothed or the base classifier,
+            else gaussian
         attack: the attack that training defends against (see rsmooth list attacks)
         preset: named options of the trainer (paper, fast, overnight, finetune, digits, or published
             ones of a method such as macer-cifar10-0.25); those of --trainer come first
@@ -143,6 +151,7 @@ def train(
         device: cpu, cuda, or auto
         progress: show a progress bar
     """
+    trainer, why = settle_trainer(trainer, attack, preset)
     if sigma is None and noise is None and _without_noise(trainer):
         sigma = 0.0
     drawn = build_noise(sigma, noise, zero=True)
@@ -174,6 +183,18 @@ def train(
     extra = further.labels(splits, seed, target)
     images = _left_over(built, earlier, splits.train, target) if earlier else splits.train
     claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
+    if first_rank():
+        if why is not None:
+            name = split_spec(trainer, TRAINERS.kind)[0]
+            print(f"trainer {name}, {why}; --trainer names another", flush=True)
+        chosen: dict[str, Any] = {
+            "noise": drawn.record(),
+            "dataset": with_defaults(DATASETS, dataset),
+            "model": getattr(g.base, "architecture", None) or type(g.base).__name__,
+            "trainer": built,
+            "device": str(target),
+        }
+        write_effective(run, **{**config, **chosen})
     history = built.fit(
         g,
         images,

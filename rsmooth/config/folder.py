@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,33 @@ def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """
     found = differences(old, new, bare_names=True, none_is_absent=True)
     return [f"{each.key} = {each.new!r} where it has {each.old!r}" for each in found]
+
+
+def certified_runs(paths: Sequence[Path]) -> list[Path]:
+    """The logs and run folders of ``paths``, and the certified run folders directly below them.
+
+        certified_runs([Path("runs/digits"), Path("sigma_0.25.tsv")])
+
+    ValueError for a folder without any.
+    """
+    found: list[Path] = []
+    for path in paths:
+        within = [path] if not path.is_dir() or _certified(path) else _below(path)
+        if not within:
+            raise ValueError(
+                f"expected a run folder with certificates, or a folder of such ones, got {path} "
+                "without any; run rsmooth certify first"
+            )
+        found += within
+    return found
+
+
+def _certified(folder: Path) -> bool:
+    return any(folder.glob("certificates*.[jt]s*"))
+
+
+def _below(folder: Path) -> list[Path]:
+    return sorted(child for child in folder.iterdir() if child.is_dir() and _certified(child))
 
 
 def model_path(source: Path, weights: str) -> Path:

@@ -107,9 +107,17 @@ def trained_on(source: Path | None) -> Spec:
         raise ValueError(f"expected a run folder or a model, got no such file: {source}")
     if source is None or not (source / CONFIG).exists():
         why = "nor a run folder" if source is None else f"and {source} is no run folder"
-        raise ValueError(
-            f"expected a data set, got none, {why} that would name one; add e.g. --dataset digits"
+        runs = (
+            []
+            if source is None
+            else sorted(each.parent.name for each in source.glob(f"*/{CONFIG}"))
         )
+        what = (
+            f"name one of the runs in it: {', '.join(runs[:5])}"
+            if runs
+            else ("add e.g. --dataset digits")
+        )
+        raise ValueError(f"expected a data set, got none, {why} that would name one; {what}")
     dataset: Spec | None = read_config(source).get("dataset")
     if dataset is None:
         raise ValueError(

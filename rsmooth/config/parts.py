@@ -91,8 +91,36 @@ def _default(entry: Any, option: str) -> Any:
     return None if parameter is None else parameter.default
 
 
+def settle_trainer(
+    trainer: Spec | None, attack: Spec | None, preset: str | None
+) -> tuple[Spec, str | None]:
+    """The trainer's spec with its name, and why it is that one where nobody named it.
+
+        settle_trainer(None, {"name": "smoothadv-pgd", "epsilon": 0.5, "steps": 2}, None)
+        # {"name": "smoothadv"}, "since the attack smoothadv-pgd is on the smoothed classifier"
+
+    Of an unnamed one, the preset decides, else the attack by its target; without either it is
+    ``gaussian``.
+    """
+    if isinstance(trainer, str) or (trainer is not None and "name" in trainer):
+        return trainer, None
+    options = trainer or {}
+    of_preset = None if preset is None else _trainer_of(preset)
+    if of_preset is not None:
+        return {"name": of_preset, **options}, f"since the preset {preset} is of that one"
+    if attack is None:
+        return {"name": "gaussian", **options}, None
+    smoothed = create(ATTACKS, attack).target == "smoothed"
+    named = split_spec(attack, ATTACKS.kind)[0]
+    what = "smoothed" if smoothed else "base"
+    return (
+        {"name": "smoothadv" if smoothed else "perturb-then-noise", **options},
+        f"since the attack {named} is on the {what} classifier",
+    )
+
+
 def build_trainer(
-    trainer: Spec, attack: Spec | None, seed: int, preset: str | None = None
+    trainer: Spec | None, attack: Spec | None, seed: int, preset: str | None = None
 ) -> Trainer:
     """The trainer of a spec, with the attack of another spec.
 
@@ -101,7 +129,7 @@ def build_trainer(
     Options of the spec come before those of ``preset``, and these before ``seed``. ValueError for a
     preset of another trainer.
     """
-    name, options = split_spec(trainer, TRAINERS.kind)
+    name, options = split_spec(settle_trainer(trainer, attack, preset)[0], TRAINERS.kind)
     below = {} if preset is None else _preset(preset, name)
     against = {} if attack is None else {"attack": create(ATTACKS, attack)}
     if against:
@@ -110,10 +138,16 @@ def build_trainer(
     return built
 
 
+def _trainer_of(preset: str) -> str | None:
+    from rsmooth.defenses.preset_files import preset_trainer
+
+    return preset_trainer(preset)
+
+
 def _preset(preset: str, trainer: str) -> dict[str, Any]:
     from rsmooth.defenses import preset_files
 
-    wanted = preset_files.preset_trainer(preset)
+    wanted = _trainer_of(preset)
     if wanted not in (None, trainer):
         raise ValueError(
             f"expected the trainer {wanted} for the preset {preset}, got {trainer}; add "

@@ -80,7 +80,7 @@ def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str
 
     ValueError names the option that does not fit.
     """
-    hints = _hints(entry)
+    hints = hints_of(entry)
     for key in options:
         if not accepts(entry, key):
             known = list(inspect.signature(entry).parameters)
@@ -93,21 +93,8 @@ def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str
     }
 
 
-def describe_options(entry: Any) -> list[tuple[str, str, str]]:
-    """(name, type, default) of each option of a callable; a required one has an empty default."""
-    rows = []
-    for parameter in inspect.signature(entry).parameters.values():
-        if parameter.kind in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL):
-            continue
-        annotation = parameter.annotation
-        kind = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
-        empty = parameter.annotation is parameter.empty
-        default = "" if parameter.default is parameter.empty else repr(parameter.default)
-        rows.append((parameter.name, "" if empty else kind.replace("typing.", ""), default))
-    return rows
-
-
-def _hints(entry: Any) -> dict[str, Any]:
+def hints_of(entry: Any) -> dict[str, Any]:
+    """The annotations of a class or function by option; none where they do not resolve."""
     try:
         # Inherited fields of a dataclass have annotations of other modules than __init__ has.
         fields = dataclasses.is_dataclass(entry)

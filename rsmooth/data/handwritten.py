@@ -7,6 +7,7 @@ import torch
 
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
+from rsmooth.plumbing.optional import optional
 from rsmooth.registry import DATASETS
 
 TEST_IMAGES = 500
@@ -23,9 +24,8 @@ def digits(validation: float = 0.1, seed: int = 0) -> DataSplits:
     Grey levels 0..16 become round(level * 255 / 16). index is the position in scikit-learn's order.
     """
     # Here, since scikit-learn takes a second to import.
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
+    sets = optional("sklearn.datasets", "the data set digits (scikit-learn)", "'rsmooth[digits]'")
+    bunch = sets.load_digits()
     images = torch.from_numpy(np.rint(bunch.images * 255 / 16).astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(bunch.target.astype(np.int64))
     index = torch.arange(len(labels))

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from rsmooth.attacks.base import Attack
 from rsmooth.attacks.checks import warn_without_gradient
@@ -21,7 +20,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.evaluate.empirical import measured_answers
 from rsmooth.models.precision import Precision
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.plumbing.progress import bar_options
+from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
@@ -90,10 +89,11 @@ def attack_data(
     view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
     right = abstained = without_gradient = 0
     largest = 0.0
-    bar = bar_options(progress)
-    starts = range(0, len(data), batch_size)
-    with _seeded(seed, device):
-        for start in tqdm(starts, unit="batch", desc=f"epsilon {epsilon:.4g}", leave=False, **bar):
+    with (
+        _seeded(seed, device),
+        _bar(len(data), f"epsilon {epsilon:.4g}", progress, {g, view}) as bar,
+    ):
+        for start in range(0, len(data), batch_size):
             positions = list(range(start, min(start + batch_size, len(data))))
             pixels, labels = data.batch(positions)
             y = labels.to(device)
@@ -116,6 +116,7 @@ def attack_data(
             abstained += int((found.answers == ABSTAIN).sum())
             largest = max(largest, float(found.length.max()))
             without_gradient += int(found.without_gradient.sum())
+            bar.update(len(positions))
     total = len(data)
     warn_without_gradient(without_gradient, total, stacklevel=3)
     return UnderAttack(
@@ -127,6 +128,30 @@ def attack_data(
         largest,
         without_gradient,
     )
+
+
+@contextmanager
+def _bar(images: int, title: str, shown: bool, seen: set[SmoothedClassifier]) -> Iterator[Any]:
+    """A bar of finished images that also tells the passes of the network, which take the time.
+
+    seen: the classifiers whose bases are passed through. An attack on a batch may take minutes.
+    """
+    passes = 0
+    bar = progress_bar(shown=shown, total=images, unit="image", desc=title, leave=False, miniters=0)
+
+    def count(*_: object) -> None:
+        nonlocal passes
+        passes += 1
+        bar.set_postfix_str(f"{passes:,} passes", refresh=False)
+        bar.update(0)
+
+    hooks = [g.base.register_forward_hook(count) for g in seen] if shown else []
+    try:
+        yield bar
+    finally:
+        for hook in hooks:
+            hook.remove()
+        bar.close()
 
 
 _one_seeded = threading.RLock()  # torch's own generator is that of all threads

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor
-from tqdm import tqdm
 
 from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.attacks.pgd import SmoothAdvPGD
@@ -27,7 +26,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.plumbing.progress import bar_options
+from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN, CertificationLog
 from rsmooth.records.noise import required_noise
 from rsmooth.records.statement import Statement
@@ -146,7 +145,8 @@ def audit(
     view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
     distance, predicted = np.zeros((2, len(certified), len(factors)))
     generator = torch.Generator().manual_seed(seed)
-    for row, at in enumerate(tqdm(certified, unit="image", desc="audit", **bar_options(progress))):
+    bar = progress_bar(certified, shown=progress, unit="image", desc="audit")
+    for row, at in enumerate(bar):
         x = to_unit(data.batch([position[int(log.idx[at])]])[0])
         attacked = [
             _attack(

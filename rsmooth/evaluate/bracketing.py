@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from rsmooth.attacks.pgd import PGD
 from rsmooth.data.convert import Convertible, as_data, to_unit
@@ -21,7 +20,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.evaluate.auditing import check_images_of, check_model_of
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.plumbing.progress import bar_options
+from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -116,11 +115,14 @@ def bracket(
     worthwhile = np.flatnonzero((log.correct | (log.radius > 0))[:count])
     generator = torch.Generator().manual_seed(check_integer(seed, "seed"))
     starts = range(0, len(worthwhile), batch_size)
-    for start in tqdm(starts, unit="batch", desc="audit", **bar_options(progress)):
+    bar = progress_bar(shown=progress, total=len(worthwhile), unit="image", desc="audit")
+    for start in starts:
         rows = worthwhile[start : start + batch_size]
         x = to_unit(data.batch([position[int(idx)] for idx in log.idx[rows]])[0])
         y = torch.as_tensor(log.predict[rows])
         attacked[rows] = _smallest(g, predict, x, y, epsilons, steps, restarts, generator)
+        bar.update(len(rows))
+    bar.close()
     return Bracket(
         log.idx[:count],
         log.label[:count],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import sys
@@ -29,6 +30,7 @@ def run(
 
     reword: what turns the line into the words of this program.
     """
+    _write_what_the_stream_can()
     try:
         code = work() or DONE
         sys.stdout.flush()
@@ -48,6 +50,13 @@ def run(
         print(f"{name}: error: {line}", file=sys.stderr)
         return WRONG
     return code
+
+
+def _write_what_the_stream_can() -> None:
+    """Let output be readable where its encoding lacks a letter, such as the sigma of a report."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def in_one_line(error: BaseException) -> str:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
 CRASH_VARIABLE = "RSMOOTH_CRASH_AT"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+BUSY_SECONDS = 5.0  # how long a file that is open elsewhere is waited for, on Windows
 _passes: Counter[str] = Counter()
 
 
@@ -38,7 +40,7 @@ def replace_file(
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(temporary, content, path.name, sync)
         crash_point(f"{path.name}/before-rename")
-        os.replace(temporary, path)
+        _rename(temporary, path)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
@@ -64,7 +66,7 @@ def remove_leftovers(folder: str | os.PathLike[str], of: str | None = None) -> N
 
 def sync_folder(folder: str | os.PathLike[str]) -> None:
     """Make a renaming in the folder durable; Windows cannot open folders, and does not need it."""
-    if os.name == "nt":
+    if _on_windows():
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
@@ -86,6 +88,23 @@ def crashes_at(name: str) -> bool:
         return False
     _passes[name] += 1
     return _passes[name] == int(turn or 1)
+
+
+def _on_windows() -> bool:
+    return os.name == "nt"
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Give a file its name. Windows refuses while somebody, such as a scanner, has it open."""
+    deadline = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            os.replace(temporary, path)
+            return
+        except PermissionError:  # noqa: PERF203
+            if not _on_windows() or time.monotonic() >= deadline:
+                raise
+            time.sleep(BUSY_SECONDS / 100)
 
 
 def _write(path: Path, content: bytes | memoryview, name: str, sync: bool) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -81,7 +80,8 @@ class FileLock:
         # While still locked: nobody else can hold these very files. Who waits for the lock sees
         # that its file has lost its name, and opens a new one.
         self._writer.unlink(missing_ok=True)
-        self.path.unlink(missing_ok=True)
+        with suppress(PermissionError):  # Windows keeps the name of an open file
+            self.path.unlink(missing_ok=True)
         self._lock.release()
 
     def __enter__(self) -> FileLock:
@@ -131,10 +131,10 @@ def _wait(
 
 def _lock_inode(descriptor: int) -> Callable[[], None] | None:
     """Lock an open file, whatever its names; what unlocks it, or None where it is locked."""
-    if sys.platform == "win32":
+    try:
+        import fcntl
+    except ImportError:  # Windows
         return _lock_named_inode(os.fstat(descriptor))
-    import fcntl
-
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -15,7 +15,10 @@ def computes_bfloat16(device: str | torch.device) -> bool:
     """
     if torch.device(device).type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    if torch.device(device).type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    onednn: Any = torch.backends.mkldnn
+    if torch.device(device).type != "cpu" or not onednn.is_available():
+        return False  # as in builds for macOS
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     if platform.machine().lower() in ("x86_64", "amd64"):
         # oneDNN also says yes to AVX512 without them, where it is several times slower.

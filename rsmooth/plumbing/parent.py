@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 POLL_SECONDS = 0.5
+_SYNCHRONIZE, _FOREVER = 0x00100000, 0xFFFFFFFF  # of the Windows API
 
 
 def end_with_parent(stop: Callable[[], object], parent: int | None = None) -> None:
@@ -19,8 +23,21 @@ def end_with_parent(stop: Callable[[], object], parent: int | None = None) -> No
     told = os.getppid() if parent is None else parent
 
     def watch() -> None:
-        while os.getppid() == told:  # the orphan of a dead process gets another parent at once
-            time.sleep(POLL_SECONDS)
+        if sys.platform == "win32":
+            _wait_on_windows(told)
+        else:
+            while os.getppid() == told:  # the orphan of a dead process gets another one at once
+                time.sleep(POLL_SECONDS)
         stop()
 
     threading.Thread(target=watch, daemon=True, name="end-with-parent").start()
+
+
+def _wait_on_windows(process: int) -> None:
+    """Wait for a process to end, where an orphan keeps the number of its parent."""
+    kernel: Any = getattr(ctypes, "windll").kernel32  # noqa: B009
+    kernel.OpenProcess.restype = ctypes.c_void_p
+    handle = kernel.OpenProcess(_SYNCHRONIZE, False, process)
+    if handle:  # else it is gone already
+        kernel.WaitForSingleObject(ctypes.c_void_p(handle), _FOREVER)
+        kernel.CloseHandle(ctypes.c_void_p(handle))

@@ -1,15 +1,42 @@
-"""Progress bars: redrawn in place in a terminal, one line now and then in a file."""
+"""Progress bars: redrawn in place in a terminal or notebook, one line now and then in a file."""
 
 from __future__ import annotations
 
 import sys
 import time
+from importlib import import_module
+from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, TextIO
 
 from tqdm import tqdm
 
 LINE_SECONDS = 30.0
+
+
+def progress_bar(steps: Any = None, *, shown: bool, **options: Any) -> Any:
+    """A bar of tqdm on stderr, as suits where this runs.
+
+        for epoch in progress_bar(range(10), shown=True, desc="train"):
+            ...
+
+    steps: what is gone through; None where ``total`` says how much there is, and ``update`` moves
+        the bar. options: of tqdm.
+
+    In a terminal it is redrawn in place. In a notebook it is a widget where ipywidgets is
+    installed, else a line redrawn in place. In a file or a pipe it writes one line per half minute
+    and one at the end.
+    """
+    kind: Any = tqdm
+    if shown and in_notebook() and find_spec("ipywidgets") is not None:
+        kind = import_module("tqdm.notebook").tqdm
+    return kind(steps, **{**bar_options(shown), **options})
+
+
+def in_notebook() -> bool:
+    """Whether this is the kernel of a notebook, which shows what moves but is no terminal."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    return type(shell).__name__ == "ZMQInteractiveShell" or "google.colab" in sys.modules
 
 
 def bar_options(shown: bool) -> dict[str, Any]:
@@ -19,7 +46,7 @@ def bar_options(shown: bool) -> dict[str, Any]:
 
     In a file or a pipe, the bar writes one line per half minute and one at the end.
     """
-    if not shown or sys.stderr.isatty():
+    if not shown or sys.stderr.isatty() or in_notebook():
         return {"disable": not shown}
     return {
         "file": _Lines(sys.stderr),
@@ -47,12 +74,12 @@ class ProgressBar:
         self._samples_each = samples_each
         self._finished, self._samples, self._start = done, 0, time.perf_counter()
         self._first = done
-        self._bar = tqdm(
+        self._bar = progress_bar(
+            shown=shown,
             total=images,
             initial=done,
             unit="image",
             desc="certify",
-            **bar_options(shown),
             bar_format="{desc}: {n:.1f}/{total} images |{bar}| {elapsed}<{remaining}{postfix}",
         )
 

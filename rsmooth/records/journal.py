@@ -35,6 +35,8 @@ from rsmooth.records.upgrade import upgraded
 
 logger = logging.getLogger(__name__)
 
+# Binary, or Windows would write other line ends, which no checksum fits.
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _HEADER_START = b'{"seq":0,"config":"'
 
 
@@ -102,7 +104,7 @@ class Journal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(self.path, patience=patience)
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            self._fd = os.open(self.path, _APPEND, 0o644)
             self._lock.hold_inode(self._fd, patience=patience)
             self._contents = self._recover(known)
         except BaseException:

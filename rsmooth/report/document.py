@@ -16,7 +16,7 @@ from rsmooth.report.figures import save_figures
 from rsmooth.report.formats import to_csv
 from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_table
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
-from rsmooth.report.looks import Page
+from rsmooth.report.looks import Page, needed_for_figures
 from rsmooth.report.paper import to_latex
 from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, load_runs
 from rsmooth.report.sections import (
@@ -140,6 +140,7 @@ class Report:
         other groups' files have their norm and kind: report-linf-deterministic.csv. linf.csv and
         kinds.csv hold all groups.
         """
+        needed_for_figures()  # before any file
         out = Path(folder)
         out.mkdir(parents=True, exist_ok=True)
         texts: dict[str, str] = {"report.md": ""}  # first among the files; written last

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from rsmooth.plumbing.optional import optional
 from rsmooth.report.runs import Run
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ def shorten(text: str, letters: int) -> str:
 
 def new_figure(page: Page, height: float) -> Figure:
     """An empty figure of this height in inches."""
+    needed_for_figures()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -165,13 +168,17 @@ def legend_below(axes: Any, page: Page) -> None:
     axes.figure.set_size_inches(width, height + size * (0.024 * rows + 0.02))
 
 
+def needed_for_figures() -> ModuleType:
+    """matplotlib; ImportError, with the extra, where it is not installed."""
+    return optional("matplotlib", "figures", "'rsmooth[plots]'")
+
+
 def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     """Write ``stem.png`` and ``stem.pdf``, with TrueType fonts; returns their paths.
 
     save_figure(accuracy_figure(runs), "out/curves")
     """
-    import matplotlib
-
+    matplotlib = needed_for_figures()
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
     # As TrueType: the Type 3 fonts of the default are refused by IEEE, ACM and ScholarOne.
     with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
-from rsmooth.plumbing.progress import bar_options
+from rsmooth.plumbing.progress import progress_bar
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.schedules import TrainingClock, learning_rates
@@ -83,7 +82,7 @@ class Course:
         """Whether epsilon has reached its full value, or the last epoch has come."""
         return int(self.progress) >= min(self._recipe.warmup_epochs, self._recipe.epochs - 1)
 
-    def bar(self, steps: int, show: bool) -> tqdm[Any]:
+    def bar(self, steps: int, show: bool) -> Any:
         """A progress bar with the time left: in steps, or in seconds of the budget.
 
         steps: per epoch. show: whether it is to be seen.
@@ -95,7 +94,7 @@ class Course:
         else:
             total, initial = self._recipe.epochs * steps, self.epoch * steps + self.step
             options = {"total": total, "initial": initial, "unit": "step"}
-        return tqdm(**options, dynamic_ncols=True, **bar_options(show))
+        return progress_bar(shown=show, dynamic_ncols=True, **options)
 
     def state(self) -> dict[str, Any]:
         """As plain values, for a checkpoint."""

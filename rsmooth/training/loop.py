@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
@@ -123,7 +122,7 @@ class Run:
             return None
         return Board(self.folder.path / "tensorboard", purge_from=self.course.epoch)
 
-    def _train_epoch(self, bar: tqdm[Any]) -> None:
+    def _train_epoch(self, bar: Any) -> None:
         """The steps of the epoch from the present one on, or as many as the time budget allows."""
         course, budget = self.course, self.recipe.budget_seconds
         with course.clock.running():
@@ -181,7 +180,7 @@ class Run:
                 "on from there",
             )
 
-    def _end_epoch(self, bar: tqdm[Any]) -> None:
+    def _end_epoch(self, bar: Any) -> None:
         totals = Totals(self.stepper.meter, self.ranks)
         guards.check_loss(totals.loss, self.recipe, self.course.epoch)
         # Before best.pt is written.

@@ -20,10 +20,7 @@ from rsmooth.benchmarks.presets import Preset
 @pytest.fixture
 def signals() -> Iterator[None]:
     """The signal handlers that an arm's process sets up, taken back."""
-    before = {
-        number: signal.getsignal(number)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
-    }
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -15,7 +15,7 @@ def test_every_precision_is_timed_beside_float32(
 ) -> None:
     stem = tmp_path / "speed"
     tiny = ["--model", "resnet8", "--device", "cpu", "--images", "2", "--steps", "1"]
-    assert main([*tiny, "--repeats", "2", "--num-noise", "1", "2", "--out", str(stem)]) == 0
+    assert main([*tiny, "--repeats", "2", "--num_noise", "1", "2", "--out", str(stem)]) == 0
     shown = capsys.readouterr().out.strip()
     assert Path(f"{stem}.md").read_text().strip() == shown
     rows = json.loads(Path(f"{stem}.json").read_text())["rows"]

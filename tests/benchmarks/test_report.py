@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from rsmooth.benchmarks.arm import SUMMARY
-from rsmooth.benchmarks.report import _training_time, find_runs, report_runs
+from rsmooth.benchmarks.report import _training_time, report_runs
+from rsmooth.config.folder import certified_runs
 from rsmooth.report.runs import TrainingTime
 from tests.report.by_hand import write_run
 
@@ -64,10 +65,12 @@ def test_the_harness_hands_its_own_times_to_the_report(out: Path, tmp_path: Path
 
 
 def test_runs_are_found_in_folders_of_runs(out: Path, tmp_path: Path) -> None:
-    assert out / "first" in find_runs([out])
-    assert find_runs([out / "first"]) == [out / "first"]
-    with pytest.raises(ValueError, match="expected run folders or logs"):
-        find_runs([tmp_path])
+    assert out / "first" in certified_runs([out])
+    assert certified_runs([out / "first"]) == [out / "first"]
+    with pytest.raises(
+        ValueError, match="expected a run folder with certificates, or a folder of such ones"
+    ):
+        certified_runs([tmp_path])
 
 
 def test_the_report_of_the_harness_is_a_page_too(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def preset(file: Path) -> Preset:
 
 @dataclass
 class Process:
-    """In place of the process of an arm: it ends at the second look, with this exit status."""
+    """In place of the job of an arm: it ends at the second look, with this exit status."""
 
     folder: Path
     events: list[str]
@@ -71,10 +71,10 @@ class Process:
             self.events.append(f"end {self.folder.name}")
         return self.returncode
 
-    def send_signal(self, number: int) -> None:
+    def interrupt(self) -> None:
         raise AssertionError("nothing was at work at the end")
 
-    kill = poll
+    kill = interrupt
 
 
 @dataclass
@@ -87,10 +87,12 @@ class Office:
     codes: dict[str, int] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
 
-    def start(self, arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:
+    def start(
+        self, arm: Arm, out: Path, threads: int | None, deadline: float | None, launcher: object
+    ) -> Running:
         self.events.append(f"start {arm.name}")
         process = Process(out / arm.name, self.events, self.codes.get(arm.name, 0))
-        return Running(arm, out / arm.name, process)  # type: ignore[arg-type]
+        return Running(arm, out / arm.name, process)
 
 
 @pytest.fixture
@@ -193,10 +195,12 @@ def test_tiny_sizes_leave_an_arm_without_certification_so(file: Path) -> None:
 def test_a_chain_of_real_arms_ends_in_a_report_of_those_with_certificates(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def here(arm: Arm, out: Path, threads: int | None, deadline: float | None) -> Running:
+    def here(
+        arm: Arm, out: Path, threads: int | None, deadline: float | None, launcher: object
+    ) -> Running:
         run_arm(out / arm.name)
         process = Process(out / arm.name, [], looks=2)
-        return Running(arm, out / arm.name, process)  # type: ignore[arg-type]
+        return Running(arm, out / arm.name, process)
 
     monkeypatch.setattr(runner, "_start", here)
     monkeypatch.setattr(runner, "POLL_SECONDS", 0.0)

@@ -22,6 +22,33 @@ def test_a_mapping_is_left_as_it_is() -> None:
 
 def test_what_is_left_over_is_the_parsers_to_refuse() -> None:
     assert expand(["a", "b"], ["run"]) == ["--run", "a", "b"]
+    assert expand(["a", "--n", "5", "b"], ["run"]) == ["--run", "a", "b", "--n", "5"]
+
+
+def test_positionals_may_stand_anywhere() -> None:
+    """Each option takes the one value after it, a negative number too."""
+    assert expand(["--n", "5", "a", "--seed", "-1"], ["source"]) == [
+        *["--source", "a", "--n", "5", "--seed", "-1"]
+    ]
+    assert expand(["--out=x", "a", "--unit", "l1", "b"], ["logs*"]) == [
+        *["--logs", '["a", "b"]', "--out=x", "--unit", "l1"]
+    ]
+    assert expand(["--print_config", "a"], ["run"]) == ["--run", "a", "--print_config"]
+    assert expand(["--n", "--max", "5"], ["run"]) == ["--n", "--max", "5"]
+
+
+def test_hyphens_in_the_name_of_an_option_are_underscores() -> None:
+    """In its name alone: values, and names of entries, stay as they are."""
+    written = expand(
+        ["run-1", "--batch-size", "8", "--trainer.batch-size=4", "--attack", "smoothadv-pgd"],
+        ["run"],
+        ["trainer", "attack"],
+    )
+    assert written == [
+        *["--run", "run-1", "--batch_size", "8", "--trainer.batch_size=4"],
+        *["--attack.name", "smoothadv-pgd"],
+    ]
+    assert expand(["--out=a-b", "--print-config"], []) == ["--out=a-b", "--print_config"]
 
 
 def test_files_come_first_wherever_they_stood() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from rsmooth import registry
@@ -9,6 +11,13 @@ from rsmooth.cli import main
 from rsmooth.cli.list import KINDS
 from rsmooth.models.shipped import card_text, shipped_names
 from tests.cli.helpers import error_of
+
+ENTRIES = [
+    (kind, name)
+    for kind in KINDS
+    if kind != "objectives"  # which are used as they are
+    for name in KINDS[kind].own_names()
+]
 
 
 @pytest.mark.parametrize("kind", list(KINDS))
@@ -32,7 +41,22 @@ def test_all_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_options_of_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "trainers", "smoothadv"]) == 0
-    assert "num_noise" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "  num_noise           noise copies m per image" in shown
+    assert 'optimizer           "sgd", "adam" or "adamw" (default: sgd)' in shown
+    assert "lr_gamma            see schedule (default: 0.1)" in shown
+    assert "<" not in shown
+
+
+@pytest.mark.parametrize(("kind", "name"), ENTRIES)
+def test_every_option_of_every_entry_has_a_line_of_help(
+    kind: str, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["list", kind, name]) == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    bare = [line for line in lines if re.match(r"  \w+ +\((default|required)", line)]
+    assert bare == []
+    assert all(len(line) <= 100 for line in lines)
 
 
 @pytest.mark.parametrize("name", shipped_names())

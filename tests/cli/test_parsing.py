@@ -150,7 +150,7 @@ def test_a_yaml_file_that_is_wrong(
         (b"\xff\xfe\x00", "expected YAML in --config, got a file that is no text"),
         (b"sigma: 1\nseed: 2\nsigma: 2\n", "got sigma in line 1 and in line 3"),
         (b"sigma: 1\nseed: null\n", "expected a value of seed, got null"),
-        (b"sigma: 1\ntrainer: null\n", "expected a value of trainer, got null"),
+        (b"sigma: 1\ndataset: null\n", "expected a value of dataset, got null"),
     ],
 )
 def test_a_yaml_file_that_the_verb_refuses(

@@ -93,6 +93,7 @@ class TestPictures:
         self, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (tmp_path / "bad.png").write_text("nope")
+        (tmp_path / "void").mkdir()
         np.savez(tmp_path / "objects.npz", images=np.array([{}], dtype=object))
         np.savez(tmp_path / "none.npz")
         (tmp_path / "void.npz").write_bytes(b"")
@@ -101,7 +102,7 @@ class TestPictures:
         np.savez(tmp_path / "empty.npz", images=np.zeros((0, 8, 8), np.uint8))
         for name, said in (
             ("bad.png", "cannot be read"),
-            ("", "which is a folder"),
+            ("void", "expected image files in the folder"),
             ("objects.npz", "expected an .npz file of plain arrays"),
             ("none.npz", "none.npz, which is empty"),
             ("void.npz", "it is none, or was cut short"),

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from rsmooth.certify.settings import CertifySettings
-from rsmooth.cli.signature import REQUIRED, call, described, options_of, read_as
+from rsmooth.cli.signature import REQUIRED, call, choices_of, described, options_of, read_as
 from rsmooth.cli.verbs import VERBS
 from rsmooth.plumbing.values import PixelValue, PixelValues, Switch, WholeNumber
 
@@ -56,7 +56,9 @@ def test_the_options_of_a_verb() -> None:
     assert options["seed"].help == "of its own"
     assert options["device"].help == "of the run"
     assert options["device"].parameter == "settings"
-    assert options["mode"].help == '"a" is ``radius``; "b" is quick (a, b, c)'
+    assert options["mode"].help == '"a" is ``radius``; "b" is quick'
+    assert options["mode"].choices == ("a", "b", "c")
+    assert options["seed"].choices == ()
     assert options["n"].help == "samples; at most"
     assert options["radius"].help == "see mode"
 
@@ -72,6 +74,8 @@ def test_a_call_by_name() -> None:
         call(verb, {"source": Path("x"), "devise": "cpu"})
     with pytest.raises(ValueError, match="expected source, got none"):
         call(verb, {})
+    with pytest.raises(ValueError, match="mode to be one of a, b, c, got 'd'; choose one of them"):
+        call(verb, {"source": Path("x"), "mode": "d"})
     with pytest.raises(ValueError, match="expected a value of seed, got null; leave it out"):
         call(verb, {"source": Path("x"), "radius": None, "seed": None})
 
@@ -81,6 +85,12 @@ def test_types_that_are_written_in_a_way_of_their_own() -> None:
     assert read_as(Sequence[float] | None) == PixelValues | None
     assert read_as(Literal["a"]) is str
     assert (read_as(int), read_as(bool), read_as(Path)) == (WholeNumber, Switch, Path)
+
+
+def test_the_choices_of_an_annotation() -> None:
+    assert choices_of(Literal["last", "best"]) == ("last", "best")
+    assert choices_of(Literal["last", "best"] | None) == ("last", "best")
+    assert choices_of(str | None) == choices_of(Path) == choices_of(Literal["a"] | int) == ()
 
 
 def test_names_within_a_sentence_are_no_options() -> None:

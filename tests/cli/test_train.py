@@ -23,6 +23,24 @@ def test_training_leaves_a_complete_run_folder(run: Path) -> None:
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert config["sigma"] == 0.25
     assert config["attack"] == {"name": "smoothadv-pgd", "epsilon": "64/255", "steps": 1}
+    effective = yaml.safe_load((run / "effective.yaml").read_text(encoding="utf-8"))
+    assert effective["trainer"]["attack"]["epsilon"] == 64 / 255
+    assert effective["model"]["options"]["width"] == 4
+    assert effective["dataset"] == {"name": "digits", "validation": 0.1, "seed": 0}
+
+
+def test_the_trainer_follows_from_the_attack_and_is_said(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    at = TINY.index("--trainer")
+    unnamed = [*TINY[:at], *TINY[at + 2 :]]
+    assert main(["train", "--sigma", "1/4", *unnamed, str(tmp_path / "run")]) == 0
+    said = capsys.readouterr().out.splitlines()[0]
+    assert said.startswith("trainer smoothadv, since the attack smoothadv-pgd is on the smoothed")
+    for name in ("config.yaml", "effective.yaml"):
+        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+    assert main(["train", str(run), "--sigma", "1/4", *TINY]) == 0
+    assert "since" not in capsys.readouterr().out
 
 
 def test_training_goes_on_from_a_model_and_from_a_teacher(

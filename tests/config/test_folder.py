@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rsmooth.config.folder import claim, differing, model_path, read_config
+from rsmooth.config.folder import certified_runs, claim, differing, model_path, read_config
 from rsmooth.models import shipped
 
 
@@ -46,3 +46,16 @@ def test_a_name_that_is_no_file_may_be_that_of_a_model_of_the_package(
     assert model_path(Path("some"), "last") == tmp_path / "some.safetensors"
     Path("some").write_bytes(b"a file of the user")
     assert model_path(Path("some"), "last") == Path("some")
+
+
+def test_a_folder_of_runs_stands_for_the_certified_ones_in_it(tmp_path: Path) -> None:
+    for name in ("b", "a", "trained-only"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    for name in ("a", "b"):
+        (tmp_path / "runs" / name / "certificates.jsonl").touch()
+    runs = tmp_path / "runs"
+    log = tmp_path / "sigma_0.25"
+    assert certified_runs([runs, log]) == [runs / "a", runs / "b", log]
+    assert certified_runs([runs / "b", runs / "a"]) == [runs / "b", runs / "a"]
+    with pytest.raises(ValueError, match=r"got .*trained-only without any; run rsmooth certify"):
+        certified_runs([runs, runs / "trained-only"])

@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 
 from rsmooth.config.images import load_splits
-from rsmooth.config.parts import build_model, build_noise, build_trainer, noise_config
+from rsmooth.config.parts import (
+    build_model,
+    build_noise,
+    build_trainer,
+    noise_config,
+    settle_trainer,
+)
 from rsmooth.data import DataSplits
 from rsmooth.noise import Gaussian, Uniform
 
@@ -64,3 +70,32 @@ def test_a_preset_may_bring_an_attack_and_belongs_to_its_trainer() -> None:
     assert (other.attack.epsilon, other.num_noise) == (1.0, 2)
     with pytest.raises(ValueError, match=r"expected the trainer consistency for .*; add --tr"):
         build_trainer("gaussian", None, 0, name)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "attack", "preset", "settled", "why"),
+    [
+        (None, None, None, "gaussian", None),
+        (None, "smoothadv-pgd", None, "smoothadv", "smoothadv-pgd is on the smoothed classifier"),
+        (None, "naive-ddn", None, "smoothadv", "naive-ddn is on the smoothed classifier"),
+        (None, "pgd", None, "perturb-then-noise", "pgd is on the base classifier"),
+        (None, "pgd", "macer-cifar10-0.25", "macer", "the preset macer-cifar10-0.25 is of that"),
+        (None, "pgd", "fast", "perturb-then-noise", "pgd is on the base classifier"),
+        ("noise-then-perturb", "pgd", None, "noise-then-perturb", None),
+    ],
+)
+def test_a_trainer_that_nobody_named_follows_from_preset_and_attack(
+    trainer: str | None, attack: str | None, preset: str | None, settled: str, why: str | None
+) -> None:
+    spec = None if attack is None else {"name": attack, "epsilon": 0.5, "steps": 1}
+    found, reason = settle_trainer(trainer, spec, preset)
+    assert found in (settled, {"name": settled})
+    assert (reason is None) == (why is None)
+    assert (why or "") in (reason or "")
+    if trainer is None:  # options without a name are those of the trainer that is found
+        assert settle_trainer({"epochs": 3}, spec, preset)[0] == {"name": settled, "epochs": 3}
+
+
+def test_the_target_of_an_attack_decides_whatever_its_name() -> None:
+    spec = {"name": "pgd", "epsilon": 0.5, "steps": 1, "target": "smoothed"}
+    assert settle_trainer(None, spec, None)[0] == {"name": "smoothadv"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rsmooth.config.specs import create, describe_options, split_spec
+from rsmooth.config.specs import create, hints_of, split_spec
 from rsmooth.registry import ATTACKS, DATASETS, MODELS, NOISES, TRAINERS, Registry, RegistryError
 
 
@@ -66,4 +66,4 @@ def test_what_is_unknown_or_missing_is_named() -> None:
 
 
 def test_the_options_of_an_entry_are_described() -> None:
-    assert describe_options(NOISES.get("laplace")) == [("scale", "float", "")]
+    assert hints_of(NOISES.get("laplace"))["scale"] is float

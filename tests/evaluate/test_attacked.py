@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import math
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,6 +17,7 @@ from rsmooth.certify import predict
 from rsmooth.certify.run.header import model_hash
 from rsmooth.data import ImageData
 from rsmooth.evaluate import attack_data, audit, empirical, empirical_accuracy
+from rsmooth.plumbing import progress
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import base_labels, images, linear_net, smooth_net
@@ -201,3 +204,21 @@ def test_a_base_classifier_in_place_of_g_is_named() -> None:
     ):
         with pytest.raises(TypeError, match="expected a SmoothedClassifier, got Sequential; wrap"):
             use()
+
+
+def test_the_bar_counts_images_and_moves_within_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    g = linear_net(sigma=0.05).float()
+    pixels = (images(6) * 255).round().to(torch.uint8)
+    y = base_labels(g, pixels.float() / 255)
+    data = ImageData(pixels, y, torch.arange(6), 2, "toy", "test")
+    attack_data(g, data, PGD(epsilon=0.1, steps=3), n=20, num_noise=2, batch_size=4, progress=True)
+    lines = stream.getvalue().splitlines()
+    shown = [line for line in lines if "epsilon 0.1" in line and "/6 " in line]
+    assert any("| 0/6 " in line and "passes" in line for line in shown), (
+        "moves before an image is done"
+    )
+    assert any("| 4/6 " in line for line in shown)
+    assert not g.base._forward_hooks, "expected nothing left on the model"

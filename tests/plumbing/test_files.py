@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from rsmooth.plumbing import files
 from rsmooth.plumbing.files import remove_leftovers, replace_file
 
 LARGE = b"x" * 100_000
@@ -84,3 +85,41 @@ def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> Non
         "a.pt": b"old",
         ".mine.tmp": b"notes",
     }
+
+
+def test_windows_waits_for_a_file_that_is_open_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy = [True, True, False]
+    rename = os.replace
+
+    def replace(old: Path, new: Path) -> None:
+        if busy.pop(0):
+            raise PermissionError(13, "the file is in use")
+        rename(old, new)
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    monkeypatch.setattr(files, "_on_windows", lambda: True)
+    monkeypatch.setattr(files, "sync_folder", lambda folder: None)
+    replace_file(tmp_path / "a", b"new")
+    assert ((tmp_path / "a").read_bytes(), busy) == (b"new", [])
+    busy += [True] * 1000
+    monkeypatch.setattr(files, "BUSY_SECONDS", 0.05)
+    with pytest.raises(PermissionError, match=r"the file is in use; the file is as it was before"):
+        replace_file(tmp_path / "a", b"newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_elsewhere_a_refusal_is_said_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tries: list[Path] = []
+
+    def replace(old: Path, new: Path) -> None:
+        tries.append(new)
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(files.os, "replace", replace)
+    with pytest.raises(PermissionError):
+        replace_file(tmp_path / "a", b"")
+    assert len(tries) == 1

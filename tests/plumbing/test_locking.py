@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -11,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from rsmooth.plumbing import locking
 from rsmooth.plumbing.errors import LockedError
 from rsmooth.plumbing.locking import FileLock
 
@@ -63,9 +63,7 @@ def test_a_hard_link_meets_the_lock_of_its_file(
     """By the kernel's lock of the open file, or by a lock file named after device and inode."""
     if windows:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-        monkeypatch.setattr(
-            locking, "_lock_inode", lambda fd: locking._lock_named_inode(os.fstat(fd))
-        )
+        monkeypatch.setitem(sys.modules, "fcntl", None)  # type: ignore[arg-type]
     (tmp_path / "file").touch()
     os.link(tmp_path / "file", tmp_path / "hard")
     descriptors = [os.open(tmp_path / name, os.O_RDWR) for name in ("file", "hard")]
@@ -89,3 +87,21 @@ def test_a_name_that_went_to_another_file_is_noticed(tmp_path: Path) -> None:
         with pytest.raises(LockedError, match="stay one file, but another one took its name"):
             lock.hold_inode(descriptor)
     os.close(descriptor)
+
+
+def test_windows_keeps_the_name_of_a_lock_file_that_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lock is given back all the same."""
+    remove = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".lock":
+            raise PermissionError(13, "in use")
+        remove(path, missing_ok)
+
+    lock = FileLock(tmp_path / "run")
+    monkeypatch.setattr(Path, "unlink", unlink)
+    lock.release()
+    with FileLock(tmp_path / "run"):
+        pass

@@ -29,6 +29,13 @@ def test_a_cpu_is_judged_by_its_instructions(
     assert computes_bfloat16("cpu") is answer
 
 
+def test_a_build_without_onednn_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As those for macOS, which lack the very question."""
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.delattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported")
+    assert computes_bfloat16("cpu") is False
+
+
 def test_a_gpu_is_asked_and_other_devices_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
     for answer in (True, False):
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda answer=answer, **_: answer)

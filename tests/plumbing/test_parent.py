@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from rsmooth.plumbing import parent as watching
 from rsmooth.plumbing.parent import end_with_parent
 
 CHILD = """
@@ -42,3 +45,31 @@ def test_a_parent_that_died_before_the_call_is_missed(monkeypatch: pytest.Monkey
     stopped = threading.Event()
     end_with_parent(stopped.set, parent=-1)
     assert stopped.wait(30)
+
+
+def test_on_windows_the_process_itself_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There an orphan keeps the number of its parent."""
+    monkeypatch.setattr(watching.sys, "platform", "win32")
+    called: list[tuple[str, int]] = []
+
+    def wait(handle: ctypes.c_void_p, milliseconds: int) -> None:
+        called.append(("wait", handle.value or 0))
+
+    def close(handle: ctypes.c_void_p) -> None:
+        called.append(("close", handle.value or 0))
+
+    class Open:
+        restype: object = None
+
+        def __call__(self, access: int, inherit: bool, process: int) -> int:
+            assert (access, inherit) == (0x00100000, False)
+            return 7 if process == 5 else 0
+
+    kernel = SimpleNamespace(OpenProcess=Open(), WaitForSingleObject=wait, CloseHandle=close)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    for number, expected in ((5, [("wait", 7), ("close", 7)]), (6, [])):
+        called.clear()
+        stopped = threading.Event()
+        end_with_parent(stopped.set, parent=number)
+        assert stopped.wait(30)
+        assert called == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from types import SimpleNamespace
 
 import pytest
 from tqdm import tqdm
@@ -87,3 +88,41 @@ def test_the_bar_moves_with_the_samples_where_their_number_is_fixed(
         assert "samples/s" in bar._bar.postfix
         bar.update(finished=6, samples=50_000)
         assert bar._bar.n == 10, "expected no more than all images"
+
+
+@pytest.fixture
+def notebook(monkeypatch: pytest.MonkeyPatch) -> None:
+    class ZMQInteractiveShell:
+        pass
+
+    monkeypatch.setitem(
+        sys.modules,
+        "IPython",
+        SimpleNamespace(get_ipython=ZMQInteractiveShell),  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_notebook_gets_a_bar_that_is_redrawn_though_it_is_no_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert bars.in_notebook()
+    monkeypatch.setattr(bars, "find_spec", lambda name: None)  # without ipywidgets
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert list(bars.progress_bar(range(3), shown=True)) == [0, 1, 2]
+    assert stream.getvalue().count("\r") >= 2
+
+
+@pytest.mark.usefixtures("notebook")
+def test_a_notebook_with_widgets_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(bars, "find_spec", lambda name: name == "ipywidgets" or None)
+    fake = SimpleNamespace(tqdm=lambda *args, **options: made.append((args, options)))
+    monkeypatch.setitem(sys.modules, "tqdm.notebook", fake)  # type: ignore[arg-type]
+    bars.progress_bar(None, shown=True, total=5)
+    assert made == [((None,), {"disable": False, "total": 5})]
+
+
+def test_outside_of_a_notebook_there_is_none() -> None:
+    assert not bars.in_notebook()

@@ -62,6 +62,8 @@ def test_a_block_that_fails_is_named(tmp_path: Path) -> None:
 def test_commands_are_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for command in [*commands(page), *commands(page, "console")]:
         program, *arguments = shlex.split(command)
+        if {"--print_config", "--config"} & {*arguments}:
+            continue  # of files that only a run of the page makes
         if program == "rsmooth" and not arguments[0].startswith("-"):
             options = parse(arguments[0], arguments[1:])
             if arguments[0] == "train":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from rsmooth.defenses import Trainer
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.draws import Draws
-from rsmooth.training.sources import as_source
+from rsmooth.training.sources import _Reader, as_source
 from tests.training.helpers import images, weights
 
 CPU = torch.device("cpu")
@@ -72,6 +73,9 @@ def test_image_folders_stream_the_same_crops_whatever_the_batches_and_workers(fo
         results.append((x, ids))
     assert torch.equal(results[0][0], results[1][0])
     assert torch.equal(results[0][1], results[1][1])
+    # Windows, macOS and Python 3.14 send a reader to its workers, in place of a fork.
+    reader = pickle.loads(pickle.dumps(_Reader(data, (torch.arange(9),), 0, Draws(0))))
+    assert torch.equal(reader[0][0].float() / 255, results[0][0])
     other = next(
         iter(
             as_source(data, Draws(1), device=CPU, augment=None, workers=0).batches(

@@ -20,6 +20,7 @@ from rsmooth.attacks.foreign.one_function import LogG, searched
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.victim import Problem, Victim
 from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.optional import optional
 from rsmooth.registry import ATTACKS
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
@@ -174,5 +175,4 @@ def _import_foolbox() -> ModuleType:
     """The package, without the deprecation warning of its release 3.3.4 about a module of SciPy."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
-        import foolbox
-    return foolbox  # type: ignore[no-any-return]
+        return optional("foolbox", "its attacks", "'rsmooth[foolbox]'")

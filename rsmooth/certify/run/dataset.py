@@ -35,6 +35,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.parallel import rank_and_world
+from rsmooth.plumbing.processes import usable_cores
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.figures import OnCertified
 from rsmooth.records.log import CertificationLog
@@ -197,11 +198,8 @@ def _worker_count(
         if workers > 1:
             check_portable(g)
         return max(1, min(workers, images))
-    allowed = (
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
     # A caller that limits torch to one thread uses the other cores for something else.
-    cores = min(allowed, torch.get_num_threads())
+    cores = min(usable_cores(), torch.get_num_threads())
     if not on_cpu or world > 1 or cores == 1 or images < 2:
         return 1
     operations = pool.operations * settings.expected_samples(images)

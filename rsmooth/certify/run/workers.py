@@ -29,6 +29,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.functions import FunctionClassifier
 from rsmooth.plumbing.parent import end_with_parent
+from rsmooth.plumbing.processes import apart
 from rsmooth.records.journal import canonical_json
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -104,10 +105,11 @@ def _start(job: IO[bytes], worker: int) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, str(worker), str(os.getpid())],
         text=True,
+        encoding="utf-8",
         env=environment,
         stdin=job,
         stdout=subprocess.PIPE,
-        start_new_session=True,
+        **apart(),
     )
 
 
@@ -172,7 +174,7 @@ def _votes(
 
 def main(worker: str, parent: str) -> None:
     """The life of one worker process: what ``_start`` runs."""
-    pipe = os.fdopen(os.dup(1), "w")
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a model prints must not mix with the events
     end_with_parent(lambda: os._exit(1), int(parent))
     _work(int(worker), pipe)

@@ -1,0 +1,96 @@
+"""Children apart from the terminal, and interruptions by ourselves, on systems with and without
+POSIX.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rsmooth.plumbing import processes
+from rsmooth.plumbing.processes import apart, interrupt, interrupt_after, usable_cores
+
+SLEEPER = "import time; print('ready', flush=True); time.sleep(60)"
+
+
+def test_a_child_apart_is_interrupted_by_us() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", SLEEPER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **apart()
+    ) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline().strip() == b"ready"
+        if hasattr(os, "getsid"):
+            assert os.getsid(child.pid) != os.getsid(0), "expected a session of its own"
+        interrupt(child)
+        assert b"KeyboardInterrupt" in child.communicate(timeout=60)[1]
+    interrupt(child)  # has ended: nothing happens
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="has no signals to block")
+@pytest.mark.parametrize("spoil", ["block", "ignore"])
+def test_a_child_hears_an_interrupt_whatever_it_inherited(spoil: str) -> None:
+    """The workers of Ray block SIGINT, and the background jobs of a shell ignore it."""
+    program = (
+        "from rsmooth.plumbing.processes import interrupt_self, on_interrupts\n"
+        f"on_interrupts(interrupt_self)\n{SLEEPER}"
+    )
+
+    def before() -> None:
+        if spoil == "block":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+        else:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with subprocess.Popen(
+            [sys.executable, "-c", program],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=before,
+            **apart(),
+        ) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline().strip() == b"ready"
+            child.send_signal(number)
+            try:
+                assert b"KeyboardInterrupt" in child.communicate(timeout=20)[1]
+            finally:
+                child.kill()
+
+
+def test_time_that_is_up_interrupts_this_process() -> None:
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        interrupt_after(0.05)
+        time.sleep(30)
+
+
+def test_a_timer_may_be_called_off() -> None:
+    interrupt_after(0.2).cancel()
+    interrupt_after(None)
+    time.sleep(0.4)
+
+
+def test_windows_gets_groups_and_ctrl_break(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.sys, "platform", "win32")
+    monkeypatch.setattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 512, raising=False)
+    monkeypatch.setattr(signal, "CTRL_BREAK_EVENT", 1, raising=False)
+    sent: list[Any] = []
+    assert apart() == {"creationflags": 512}
+    interrupt(SimpleNamespace(send_signal=sent.append))  # type: ignore[arg-type]
+    assert sent == [1]
+    with pytest.raises(KeyboardInterrupt):
+        processes.interrupt_self()
+
+
+def test_a_system_without_affinity_has_all_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= usable_cores() <= (os.cpu_count() or 1)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert usable_cores() == 1
