@@ -85,19 +85,19 @@ def plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: Execution)
         device=str(device),
         device_name=torch.cuda.get_device_name(device) if on_gpu else _processor(integers),
         dtype=_dtype(settings, integers),
-        batch=settings.batch_size or default_batch(shape, on_gpu),
+        batch=settings.batch_size or default_batch(shape, on_gpu, integers),
         compiled="no",
         tf32=on_gpu and torch.backends.cudnn.allow_tf32,
         float32_matmul=torch.get_float32_matmul_precision(),
     )
 
 
-def default_batch(shape: torch.Size, on_gpu: bool) -> int:
+def default_batch(shape: torch.Size, on_gpu: bool, integers: bool = False) -> int:
     """Noisy images per pass: as many values as 128 CIFAR images on a core, or 4,096 on a GPU.
 
-    The cache of a core holds that many.
+    The cache of a core holds that many, and twice as many integers of 8 bits.
     """
-    values = (4096 if on_gpu else 128) * 3 * 32 * 32
+    values = (4096 if on_gpu else 256 if integers else 128) * 3 * 32 * 32
     return max(4, min(4096 if on_gpu else 1024, values // max(1, shape.numel())))
 
 
