@@ -27,6 +27,7 @@ ALLOWED = {
     "noise.distributions": BASIC | {"noise.thresholds"},
     "models": BASIC | {"models"},
     "models.pretrained": BASIC | {"models", "smoothed"},
+    "models.int8.quantizing": BASIC | {"models", "noise", "smoothed"},
     "models.onnx_files": BASIC | {"models", "noise.distributions", "smoothed"},
     "data": BASIC | {"data"},
     "smoothed": BASIC | {"models", "noise"},

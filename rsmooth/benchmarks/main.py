@@ -1,8 +1,8 @@
 """The commands of the harness: ``python -m benchmarks run | ablate | report | ...``.
 
-Further ones measure: train-speed, certify-speed, attack-speed, start-up, certify-samples,
-sample-cap, noise-cost, bound-cost, method-cost. ``defence-table`` makes the table of methods in
-docs/, ``ship`` a model for the package, and ``leaderboard`` a page of all results.
+Further ones measure: train-speed, certify-speed, attack-speed, int8-speed, start-up,
+certify-samples, sample-cap, noise-cost, bound-cost, method-cost. ``defence-table`` makes the table
+of methods in docs/, ``ship`` a model for the package, and ``leaderboard`` a page of all results.
 Nothing here imports foolbox or jsonargparse, so the harness runs on machines without them.
 """
 
@@ -37,6 +37,7 @@ MEASUREMENTS = {
     "sample-cap": "what fewer samples cost in certified radius, from published logs",
     "ship": "a model for the package: weights in half precision, and its card",
     "attack-speed": "images per second of attacks, by precision",
+    "int8-speed": "samples per second in 8-bit integers, relative to bfloat16; both accuracies",
     "start-up": "seconds and memory of commands before they do anything",
     "bound-cost": "time of bounds in training, relative to a plain step",
     "noise-cost": "time of exact noise, relative to a forward pass",

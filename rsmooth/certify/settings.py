@@ -23,7 +23,7 @@ from rsmooth.plumbing.numbers import check_alpha, check_integer
 Mode = Literal["fixed", "radius", "grid", "anytime"]
 Target = Literal["predict", "label"]
 Arithmetic = Literal["integer", "float"]
-Precision = Literal["auto", "float32", "bfloat16", "float16"]
+Precision = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 Compile = Literal["auto", "always", "never"]
 
 # The counter of a sample has 32 bits.
@@ -83,7 +83,8 @@ class Execution:
         CertifySettings(precision="float32", compile="never", batch_size=256)
 
     precision: "auto" is bfloat16 where the device has instructions for it and an image needs 1e9
-        operations or more, else float32. The others are used as given.
+        operations or more, else float32. The others are used as given. "int8" is what "auto" is
+        for an Int8Network, and of no other network.
     compile: whether the network is compiled. "auto" compiles where an image needs very many
         operations.
     batch_size: noisy images per pass; None chooses.

@@ -122,8 +122,9 @@ def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
     """
     import torch
 
-    training, parameter = g.training, next(g.parameters(), None)
-    device = torch.device("cpu") if parameter is None else parameter.device
+    from rsmooth.models.state import device_of
+
+    training, device = g.training, device_of(g)
     try:
         with torch.no_grad():
             g.eval().log_probs(torch.zeros(1, 1, *shape, device=device))

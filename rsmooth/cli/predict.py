@@ -46,6 +46,7 @@ def predict(
     """
     from rsmooth.certify.cohen import predict as predict_images
     from rsmooth.data.convert import to_unit
+    from rsmooth.models.state import device_of
     from rsmooth.records.log import ABSTAIN
 
     if batch_size < 1:
@@ -53,7 +54,7 @@ def predict(
     output_file(out)
     names, pixels, index, labels = _read(images, data, model.source, layout)
     g = model.load(tuple(pixels.shape[1:]))
-    device = next(g.parameters()).device
+    device = device_of(g)
     execution = _as_certified(model.source, device.type)
     rows: list[list[object]] = []
     for start in range(0, len(names), batch_size):

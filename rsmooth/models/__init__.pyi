@@ -21,6 +21,8 @@ from .head import replace_head as replace_head
 from .hf_networks import hf_model as hf_model
 from .imagenet import resnet50 as resnet50
 from .initial import initialise_for_intervals as initialise_for_intervals
+from .int8.network import Int8Network as Int8Network
+from .int8.quantizing import quantize as quantize
 from .normalize import NORMALIZATIONS as NORMALIZATIONS
 from .normalize import Classifier as Classifier
 from .normalize import Normalization as Normalization

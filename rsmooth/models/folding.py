@@ -128,8 +128,7 @@ def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
 def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
     """Convolutions and batch norms of an eval-mode model that can be folded."""
     try:
-        with _one_trace:
-            graph = _Tracer().trace(model)
+        graph = traced(model)
     # Where tracing cannot follow what a forward does, each child is looked at on its own.
     except Exception:
         for name, child in model.named_children():
@@ -154,6 +153,17 @@ def _find_pairs(model: nn.Module, prefix: str = "") -> Iterator[_Pair]:
             yield _Pair(f"{prefix}{feeder.target}", f"{prefix}{node.target}")
 
 
+def traced(model: nn.Module) -> fx.Graph:
+    """The steps of a model's forward, by torch.fx, with layers and normalisation as single steps.
+
+        traced(fold_batchnorm(base)).nodes
+
+    Whatever a forward that fx cannot follow raises.
+    """
+    with _one_trace:
+        return _Tracer().trace(model)
+
+
 def _foldable(convolution: nn.Module, batchnorm: nn.Module) -> bool:
     """Whether both layers are plain ones: a subclass or a hook may compute something else."""
     plain = type(convolution) is nn.Conv2d and type(batchnorm) is nn.BatchNorm2d
@@ -172,7 +182,8 @@ class _Tracer(fx.Tracer):
         self._thread = threading.get_ident()
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, Normalize) or super().is_leaf_module(m, module_qualified_name)
+        single = isinstance(m, (Normalize, FoldedConv2d))
+        return single or super().is_leaf_module(m, module_qualified_name)
 
     # Modules that other threads call meanwhile come here too, and must only be called.
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:

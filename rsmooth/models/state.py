@@ -6,6 +6,7 @@ import copy
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any, TypeVar
 
 import torch
@@ -72,6 +73,15 @@ def frozen(module: nn.Module) -> Iterator[None]:
             # Each by itself: train() would set the children too.
             _modes.release(parts)
             _gradients.release(asking)
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """The device of a module's first parameter, or buffer where it has none; the CPU for neither.
+
+    device_of(g)
+    """
+    tensors = chain(module.parameters(), module.buffers())
+    return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
 def without_inference_tensors(module: Module) -> Module:

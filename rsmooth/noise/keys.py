@@ -21,6 +21,7 @@ PURPOSES = (
     "sample-weights",
     "augment",
     "method",
+    "calibrate",
 )
 
 Key = tuple[int, int]

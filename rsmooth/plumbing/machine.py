@@ -26,3 +26,14 @@ def computes_bfloat16(device: str | torch.device) -> bool:
         flags = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
         return any(getattr(cpu, flag, lambda: False)() for flag in flags)
     return True
+
+
+def int8_instructions() -> str | None:
+    """The instructions for exact sums of products of 8-bit integers that this CPU has.
+
+    int8_instructions()      # "AVX512_VNNI", "AMX_INT8" or None
+    """
+    cpu: Any = torch.cpu
+    flags = {"AMX_INT8": "_is_amx_tile_supported", "AVX512_VNNI": "_is_vnni_supported"}
+    has = (name for name, flag in flags.items() if getattr(cpu, flag, lambda: False)())
+    return next(has, None)

@@ -24,7 +24,7 @@ SMALL = {
 
 
 # Models made of others, and networks of other packages, have tests of their own.
-OTHERS = {"denoised", "ensemble", "timm", "torchvision", "hf", "efficientnet-lite0"}
+OTHERS = {"denoised", "ensemble", "int8", "timm", "torchvision", "hf", "efficientnet-lite0"}
 OWN = [name for name in MODELS.own_names() if name not in OTHERS]
 
 

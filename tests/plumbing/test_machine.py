@@ -1,11 +1,11 @@
-"""bfloat16 counts as fast where the machine has instructions for it."""
+"""bfloat16 and integers of 8 bits count where the machine has instructions for them."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from rsmooth.plumbing.machine import computes_bfloat16
+from rsmooth.plumbing.machine import computes_bfloat16, int8_instructions
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,20 @@ def test_a_gpu_is_asked_and_other_devices_have_none(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda answer=answer, **_: answer)
         assert computes_bfloat16("cuda:1") is answer
     assert computes_bfloat16("mps") is False
+
+
+@pytest.mark.parametrize(
+    ("vnni", "amx", "answer"),
+    [
+        (True, False, "AVX512_VNNI"),
+        (True, True, "AMX_INT8"),
+        (False, True, "AMX_INT8"),
+        (False, False, None),
+    ],
+)
+def test_integer_instructions_are_named(
+    monkeypatch: pytest.MonkeyPatch, vnni: bool, amx: bool, answer: str | None
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_vnni_supported", lambda: vnni, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx, raising=False)
+    assert int8_instructions() == answer

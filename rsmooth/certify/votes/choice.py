@@ -16,6 +16,7 @@ import torch
 from rsmooth.certify.settings import Execution
 from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.profile import Profile, plain_profile
+from rsmooth.models.int8.network import DTYPE
 from rsmooth.plumbing.machine import computes_bfloat16
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -43,9 +44,12 @@ def choose_network(
 
     With precision="auto", bfloat16 is taken where the machine computes it natively and an image is
     costly enough. With compile="auto", the network is compiled where an image is very costly. A
-    candidate that cannot run here, as for lack of a compiler, is passed over.
+    candidate that cannot run here, as for lack of a compiler, is passed over. An Int8Network has
+    one profile.
     """
     plain = plain_profile(g, shape, settings)
+    if plain.dtype == DTYPE:
+        return FixedBatchNetwork(g, plain)
     profiles = [plain]
     if (
         settings.precision == "auto"

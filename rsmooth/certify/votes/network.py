@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.models.folding import fold_batchnorm
 from rsmooth.models.functions import function_of
+from rsmooth.models.int8.network import DTYPE, Int8Network, operations_of
 from rsmooth.models.operations import counted_operations
 from rsmooth.smoothed import SmoothedClassifier, check_logits
 
@@ -35,7 +36,9 @@ class FixedBatchNetwork:
         self.batch = profile.batch
         self.num_classes = g.num_classes
         self.device = torch.device(profile.device)
-        self._dtype: torch.dtype = getattr(torch, profile.dtype)
+        # Integers round the images themselves.
+        named = "float32" if profile.dtype == DTYPE else profile.dtype
+        self._dtype: torch.dtype = getattr(torch, named)
         net = fold_batchnorm(g.base).to(self.device, self._dtype)
         net = net.to(memory_format=torch.channels_last)
         self._net: Callable[[Tensor], Tensor] = net
@@ -168,4 +171,4 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
             "changes with the other images of a batch; look for batch norm without running "
             "statistics"
         )
-    return operations.total / count
+    return operations_of(net) if isinstance(net, Int8Network) else operations.total / count

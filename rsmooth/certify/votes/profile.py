@@ -14,6 +14,8 @@ from typing import Any
 import torch
 
 from rsmooth.certify.settings import Execution
+from rsmooth.models.int8.network import DTYPE, check_machine, is_int8
+from rsmooth.models.state import device_of
 from rsmooth.plumbing.parallel import pick_device
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -24,6 +26,8 @@ class Profile:
 
         choose_network(g, shape, settings, samples=1e6).profile
 
+    device_name: of a GPU; of a CPU its architecture and widest vectors, and of an Int8Network the
+        instructions that sum its integers.
     compiled: "no"; "inductor", which is torch.compile with frozen weights; or "cuda-graph", which
         is eager kernels with one launch per pass.
     batch: noisy images per pass.
@@ -71,37 +75,70 @@ def plain_profile(g: SmoothedClassifier, shape: torch.Size, settings: Execution)
 
         plain_profile(g, torch.Size((3, 32, 32)), CertifySettings())
 
-    ValueError for a device that this machine does not have.
+    ValueError for a device that this machine does not have, and for settings that make no sense for
+    an Int8Network, or for another network.
     """
-    parameter = next(g.base.parameters(), None)
-    if settings.device is not None:
-        device = pick_device(settings.device)
-    else:
-        device = torch.device("cpu") if parameter is None else parameter.device
+    device = device_of(g.base) if settings.device is None else pick_device(settings.device)
     on_gpu = device.type == "cuda"
+    integers = _in_integers(g, settings, device)
     return Profile(
         device=str(device),
-        device_name=torch.cuda.get_device_name(device) if on_gpu else _processor(),
-        dtype="float32" if settings.precision == "auto" else settings.precision,
-        batch=settings.batch_size or default_batch(shape, on_gpu),
+        device_name=torch.cuda.get_device_name(device) if on_gpu else _processor(integers),
+        dtype=_dtype(settings, integers),
+        batch=settings.batch_size or default_batch(shape, on_gpu, integers),
         compiled="no",
         tf32=on_gpu and torch.backends.cudnn.allow_tf32,
         float32_matmul=torch.get_float32_matmul_precision(),
     )
 
 
-def default_batch(shape: torch.Size, on_gpu: bool) -> int:
+def default_batch(shape: torch.Size, on_gpu: bool, integers: bool = False) -> int:
     """Noisy images per pass: as many values as 128 CIFAR images on a core, or 4,096 on a GPU.
 
-    The cache of a core holds that many.
+    The cache of a core holds that many, and twice as many integers of 8 bits.
     """
-    values = (4096 if on_gpu else 128) * 3 * 32 * 32
+    values = (4096 if on_gpu else 256 if integers else 128) * 3 * 32 * 32
     return max(4, min(4096 if on_gpu else 1024, values // max(1, shape.numel())))
 
 
-def _processor() -> str:
+def _processor(integers: bool) -> str:
     """What decides which kernels a CPU runs: its architecture and its widest vectors."""
-    return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    name = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return f"{name} {check_machine()}" if integers else name
+
+
+def _dtype(settings: Execution, integers: bool) -> str:
+    if integers:
+        return DTYPE
+    return "float32" if settings.precision == "auto" else settings.precision
+
+
+def _in_integers(g: SmoothedClassifier, settings: Execution, device: torch.device) -> bool:
+    """Whether the network is one of integers; ValueError for settings that do not fit it."""
+    if not is_int8(g.base):
+        if settings.precision == DTYPE:
+            raise ValueError(
+                "expected an Int8Network for precision='int8', got "
+                f"{type(g.base).__name__}; make one first, which is another classifier with "
+                "certificates of its own: rsmooth.models.quantize(g, train_images), or rsmooth "
+                "quantize RUN --out FILE"
+            )
+        return False
+    if settings.precision not in ("auto", DTYPE):
+        raise ValueError(
+            "expected precision 'auto' or 'int8' for an Int8Network, got "
+            f"{settings.precision!r}; leave precision out"
+        )
+    if settings.compile == "always":
+        raise ValueError(
+            "expected compile 'auto' or 'never' for an Int8Network, whose kernels are not "
+            "compiled, got 'always'; leave compile out"
+        )
+    if device.type != "cpu":
+        raise ValueError(
+            f"expected an Int8Network on a CPU, got the device {device}; give device='cpu'"
+        )
+    return True
 
 
 def recall_profile(
@@ -112,9 +149,10 @@ def recall_profile(
     Where it differs from the record, the journal refuses the run.
     """
     here = plain_profile(g, shape, settings)
+    fixed = settings.precision != "auto" or DTYPE in (here.dtype, recorded.dtype)
     return replace(
         here,
-        dtype=recorded.dtype if settings.precision == "auto" else here.dtype,
+        dtype=here.dtype if fixed else recorded.dtype,
         batch=settings.batch_size or recorded.batch,
         compiled=recorded.compiled if settings.compile == "auto" else here.compiled,
     )

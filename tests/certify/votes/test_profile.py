@@ -19,6 +19,7 @@ def test_default_batch_follows_the_size_of_the_images() -> None:
     assert default_batch(torch.Size((1, 8, 8)), on_gpu=False) == 1024
     assert default_batch(torch.Size((3, 224, 224)), on_gpu=False) == 4
     assert default_batch(torch.Size((3, 32, 32)), on_gpu=True) == 4096
+    assert default_batch(torch.Size((3, 32, 32)), on_gpu=False, integers=True) == 256
 
 
 def test_a_device_that_is_none_is_refused() -> None:
