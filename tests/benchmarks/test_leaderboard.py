@@ -62,8 +62,8 @@ def test_what_is_committed_is_read() -> None:
     homes = {log.path.split("/")[2] for log in found.logs}
     assert {"cifar10-cpu", "linf-digits", "shipped"} <= homes
     rows = [entry(log, MEASURED) for log in found.logs]
-    assert {row.data for row in rows} == {"cifar10", "cifar10 (validation)", "digits"}
-    assert {row.noise for row in rows} == {0.25, 0.5, None}
+    assert {row.data for row in rows} == {"cifar10", "cifar10 (validation)", "digits", "imagenet"}
+    assert {row.noise for row in rows} == {0.12, 0.25, 0.5, None}
     shipped = [row for row in rows if row.method.startswith("shipped/")]
     assert {row.note for row in shipped} == {
         "n = 10,000", "n = 100,000; only these radii were decided",

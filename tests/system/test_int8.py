@@ -140,7 +140,7 @@ def test_a_recorded_profile_of_the_other_makes_no_mixture(pair: Pair) -> None:
 
 def test_its_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = [block for block in blocks(PAGE) if block.language == "python"]
+    found = [block for block in blocks(PAGE) if block.language == "code-cell"]
     assert found
     for block in found:
         exec(compile(block.text, "int8.md", "exec"), {})
