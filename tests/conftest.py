@@ -5,6 +5,7 @@ lack some.
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,9 @@ def _imports(path: Path) -> bool:
         and re.search(pattern, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
     )
 
+
+# The background jobs of a shell inherit an ignored SIGINT, which tests send to themselves.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 collect_ignore = [
     str(path) for path in sorted(Path(__file__).parent.rglob("test_*.py")) if _imports(path)

@@ -20,7 +20,7 @@ OWN = sorted(
         "cifar-resnet",
         "wrn-28-10",
     }  # of the kinds of layers of smaller ones
-    - {"denoised", "ensemble"}  # made of other models
+    - {"denoised", "ensemble", "int8"}  # made of other models
     - {"efficientnet-lite0"}  # of another package
     - {"timm", "torchvision", "hf"}  # of other libraries
 )

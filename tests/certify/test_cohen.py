@@ -187,7 +187,7 @@ def test_float_noise_is_another_stream_and_says_so() -> None:
         ({"mode": "fast"}, "mode to be one of"),
         ({"arithmetic": "fine"}, "arithmetic to be"),
         ({"batch_size": 0}, "batch_size >= 1"),
-        ({"precision": "int8"}, "precision to be"),
+        ({"precision": "int4"}, "precision to be"),
         ({"labels": torch.tensor([7])}, "labels within"),
         ({"index": torch.tensor([-1])}, "integers >= 0"),
     ],

@@ -56,10 +56,6 @@ def error_of(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
         (["--epochs", "3"], "got '--epochs'; did you mean --trainer.epochs?"),
         (["--image-size", "3"], "did you mean --dataset.image_size?"),
         (["--sgima", "3"], "did you mean --sigma"),
-        (
-            ["--attack", "pgd", "--attack.epsilon", "1", "--attack.steps", "2"],
-            "--trainer smoothadv",
-        ),
         (["--dataset", "cifar10", "--dataset.root", "nowhere"], "--dataset.download true"),
     ],
 )

@@ -9,7 +9,7 @@ from rsmooth.registry import DENOISERS, MODELS
 
 
 def test_every_network_has_a_way_to_tell_its_options():
-    of_parts = {"denoised", "ensemble"}  # whose parts are told one by one
+    of_parts = {"denoised", "ensemble", "int8"}  # whose parts are told one by one, or made by us
     of_others = {"timm", "torchvision", "hf", "efficientnet-lite0"}  # of other packages
     assert set(FAMILIES) == {*MODELS.own_names(), *DENOISERS.own_names()} - of_parts - of_others
 

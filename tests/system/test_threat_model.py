@@ -27,14 +27,16 @@ PAGE = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
+    return re.findall(
+        rf"^```{re.escape(language)}\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def test_its_code_runs_and_its_commands_are_understood() -> None:
-    (code,) = blocks("python")
+    (code,) = blocks("{code-cell} ipython3")
     exec(compile(code, "threat-model.md", "exec"), {})
-    (command,) = blocks("sh")
-    _, verb, *arguments = shlex.split(command)
+    (command,) = blocks("console")
+    _, _, verb, *arguments = shlex.split(command)
     parse(verb, arguments)
 
 

@@ -161,6 +161,7 @@ def test_two_processes_train_what_one_does_and_survive_the_kill_of_one(
         "best.pt",
         "checkpoint.pt",
         "config.yaml",
+        "effective.yaml",
         "metrics.jsonl",
         "model.pt",
     ]

@@ -87,7 +87,7 @@ def arithmetic(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def folder(arithmetic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(profile, "_processor", lambda: "a processor")
+    monkeypatch.setattr(profile, "_processor", lambda *_: "a processor")
     return laid_out(arithmetic, tmp_path)
 
 
@@ -189,7 +189,7 @@ def test_earlier_records_are_restated_and_extended(tmp_path: Path) -> None:
 def test_a_sequential_run_ends_by_the_rule_that_it_began_with(
     mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(profile, "_processor", lambda: "a processor")
+    monkeypatch.setattr(profile, "_processor", lambda *_: "a processor")
     folder = laid_out(mode, tmp_path)
     change = {**SEQUENTIAL[mode], "n0": 100, "n": 2000}
     log = go_on(folder, **change)
