@@ -24,6 +24,9 @@ nb_merge_streams = True
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 
+# Links to files of the repository that are no pages; a test sees to it that they exist.
+suppress_warnings = ["myst.xref_missing"]
+
 autosummary_generate = True
 autodoc_typehints = "none"
 autodoc_member_order = "bysource"
