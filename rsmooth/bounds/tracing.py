@@ -15,6 +15,7 @@ from rsmooth.bounds.graph import Graph, Node
 from rsmooth.bounds.layers import Convolution, Flatten, Input, Linear, MaxPool, Op, Pool, Relu, Sum
 from rsmooth.bounds.modes import BatchNorm, Dropout, Factor, Normalization
 from rsmooth.models.normalize import Normalize
+from rsmooth.models.shapes import is_batch, is_size
 
 
 def trace_network(net: nn.Module) -> Graph:
@@ -83,7 +84,7 @@ class _Reader:
                 self._add_images(item)
             elif item.op == "output":
                 break
-            elif not _is_size(item):
+            elif not is_size(item):
                 self._add(item)
         result = item.args[0]
         if not isinstance(result, fx.Node) or result not in self.position:
@@ -220,7 +221,7 @@ def _function(item: fx.Node) -> Op | None:
     if target == "contiguous":
         return _IDENTITY
     if target in ("view", "reshape") and not named:
-        return Flatten() if len(rest) == 2 and _is_batch(rest[0]) and rest[1] == -1 else None
+        return Flatten() if len(rest) == 2 and is_batch(rest[0]) and rest[1] == -1 else None
     if target in (functional.avg_pool2d, functional.adaptive_avg_pool2d):
         divisor = named.get("divisor_override", rest[5] if len(rest) > 5 else None)
         return None if _is_negative(divisor) else Pool(partial(_pool, target, rest, named))
@@ -242,19 +243,6 @@ def _factor(number: object, *, divide: bool) -> Op | None:
     if not isinstance(number, (int, float)) or (divide and number == 0):
         return None
     return Factor(float(number), divide)
-
-
-def _is_size(item: fx.Node) -> bool:
-    """Whether a step only reads a shape. What is done with it then decides ``_is_batch``."""
-    if item.target is getattr:
-        return bool(item.args[1] == "shape")
-    source = item.args[0] if item.target is operator.getitem else None
-    return item.target == "size" or (isinstance(source, fx.Node) and _is_size(source))
-
-
-def _is_batch(value: object) -> bool:
-    """Whether a value is the number of images: x.size(0) or x.shape[0]."""
-    return isinstance(value, fx.Node) and _is_size(value) and value.args[1:] == (0,)
 
 
 def _padding(layer: nn.Conv2d) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from rsmooth.models.folding import FoldedConv2d, fold_batchnorm, traced
 from rsmooth.models.normalize import Normalize
+from rsmooth.models.shapes import is_batch, is_size
 from rsmooth.models.state import copied
 
 
@@ -133,7 +134,7 @@ class _Reader:
             if item.op == "output":
                 result = item.args[0]
                 break
-            if not _is_size(item):
+            if not is_size(item):
                 self._add(item)
         if not isinstance(result, fx.Node) or self.position.get(result) != len(self.nodes) - 1:
             raise ValueError("expected a network whose last step gives its logits alone")
@@ -313,22 +314,9 @@ def _function(item: fx.Node, inputs: tuple[int, ...]) -> Node | None:
         plain = (*rest, *named.values()) in ((1,), (1, -1))
         return Node("flatten", inputs, item.name) if plain else None
     if target in ("view", "reshape") and not named:
-        whole = len(rest) == 2 and _is_batch(rest[0]) and rest[1] == -1
+        whole = len(rest) == 2 and is_batch(rest[0]) and rest[1] == -1
         return Node("flatten", inputs, item.name) if whole else None
     return _SAME if target == "contiguous" else None
-
-
-def _is_size(item: fx.Node) -> bool:
-    """Whether a step only reads a shape."""
-    if item.target is getattr:
-        return bool(item.args[1] == "shape")
-    source = item.args[0] if item.target is operator.getitem else None
-    return item.target == "size" or (isinstance(source, fx.Node) and _is_size(source))
-
-
-def _is_batch(value: object) -> bool:
-    """Whether a value is the number of images: x.size(0) or x.shape[0]."""
-    return isinstance(value, fx.Node) and _is_size(value) and value.args[1:] == (0,)
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
