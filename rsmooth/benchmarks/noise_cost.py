@@ -1,8 +1,9 @@
 """The time of exact noise (sampling, adding, converting), relative to a forward pass.
 
 ``python -m benchmarks noise-cost`` measures the grid sampler, with NumPy's and with compiled Philox
-words, and plain ``torch.randn``. The network has folded batch norm, bfloat16 weights and
-channels-last memory, and runs on one thread. Noise and network take turns.
+words, the noise of training, likewise twice, and plain ``torch.randn``. The network has folded
+batch norm, bfloat16 weights and channels-last memory, and runs on one thread. Noise and network
+take turns.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.models.folding import fold_batchnorm
 from rsmooth.noise.grid import GridSampler, add_grid_noise, compilation_status, expect_noise
 from rsmooth.noise.keys import derive_key
+from rsmooth.noise.normal import compiled_normals, expect_normals, standard_normal
 from rsmooth.registry import MODELS
 
 Step = Callable[[], Tensor]
@@ -46,19 +48,19 @@ def main(argv: list[str] | None = None) -> int:
         f"{options.model}, batch {options.batch}, {device.type}, torch {torch.__version__}, one "
         "thread"
     )
-    print(f"{'noise':<28}{'noise img/s':>14}{'network img/s':>16}{'share':>9}")
+    print(f"{'noise':<32}{'noise img/s':>14}{'network img/s':>16}{'share':>9}")
     for name, step in _noises(images):
         row = _measure(name, step, network, options.batch, options.rounds)
         print(
-            f"{row.name:<28}{row.noise_rate:>14,.0f}{row.network_rate:>16,.0f}{row.share:>9.2%}",
+            f"{row.name:<32}{row.noise_rate:>14,.0f}{row.network_rate:>16,.0f}{row.share:>9.2%}",
             flush=True,
         )
-    print("kernels:", compilation_status())
+    print("kernels:", {**compilation_status(), "training": compiled_normals.status})
     return 0
 
 
 def _noises(images: Tensor) -> list[tuple[str, Step]]:
-    """Name and step of each noise; the grid comes twice, before and after compilation."""
+    """Name and step of each noise; keyed noise comes twice, before and after compilation."""
 
     def randn() -> Tensor:
         return images / 255 + 0.25 * torch.randn(images.shape, device=images.device)
@@ -69,6 +71,8 @@ def _noises(images: Tensor) -> list[tuple[str, Step]]:
         (f"grid, sigma {s.noise.decimal:g}", _grid_step(s, images, compiled=False))
         for s in samplers
     ]
+    steps += [("training, sigma 0.25", _training_step(images, compiled=False))]
+    steps += [("training compiled, sigma 0.25", _training_step(images, compiled=True))]
     return steps + [
         (f"grid compiled, sigma {s.noise.decimal:g}", _grid_step(s, images, compiled=True))
         for s in samplers
@@ -88,6 +92,19 @@ def _grid_step(sampler: GridSampler, images: Tensor, *, compiled: bool) -> Step:
         return step()
 
     return announced if compiled else step
+
+
+def _training_step(images: Tensor, *, compiled: bool) -> Step:
+    key = derive_key(0, "train-noise", 0)
+    ids = torch.arange(len(images), device=images.device)
+
+    def step() -> Tensor:
+        if compiled:
+            expect_normals(2**44, images.device)
+        noise = standard_normal(key, ids, ids, (3, 32, 32), images.device)
+        return images / 255 + noise.mul_(0.25)
+
+    return step
 
 
 def _network(model: str, images: Tensor) -> Step:

@@ -12,6 +12,7 @@ from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.noise.grid import SIGN, UNDECIDED, GridSampler, at_most, dense, guide_table, lazy
 from rsmooth.noise.keys import Key
 from rsmooth.noise.known_answers import Check, exact
+from rsmooth.noise.normal import in_chunks, normals
 from rsmooth.noise.philox import as_uint64, device_keys, pairs_numpy, pairs_torch
 
 VALUES = 243
@@ -21,6 +22,8 @@ def same_bits(
     noise: NoiseDistribution, key: Key, device: torch.device, *, compiled: bool
 ) -> Iterator[Check]:
     """Words of Philox and values of the grid, each against those that NumPy computes.
+
+    With them the compiled noise of training, against the uncompiled one.
 
     compiled: whether to compile the kernels too, which takes seconds. Where there is no working
         compiler, the check says so and passes, since nothing compiled is used then.
@@ -48,6 +51,10 @@ def same_bits(
         kernel = CompiledOnceWorthIt(dense, after=0, least=0)
         name = f"compiled values on {device}"
         yield _equal_or_none(name, kernel, values, *there, cuts, limits.lowest, VALUES)
+    if compiled and device.type == "cpu":
+        kernel = CompiledOnceWorthIt(normals, after=0, least=0)
+        name = "compiled training noise on cpu"
+        yield _equal_or_none(name, kernel, in_chunks(words), *there, 3, 31)
 
 
 def _equal(name: str, found: Tensor, wanted: Tensor) -> Check:

@@ -171,7 +171,7 @@ def _independence(drawn: dict[str, Floats], law: _Law) -> Iterator[Check]:
 
 
 def _continuous(noise: NoiseDistribution, key: Key, device: torch.device) -> Check:
-    """The floating-point noise of arithmetic="float" and of training: Kolmogorov and Smirnov."""
+    """The floating-point noise of arithmetic="float": Kolmogorov and Smirnov."""
     ids = torch.tensor(IMAGES).repeat_interleave(SAMPLES)
     samples = torch.arange(SAMPLES).repeat(len(IMAGES))
     values = draw(noise, key, ids, samples, SHAPE, device).cpu().numpy().astype(np.float64).ravel()

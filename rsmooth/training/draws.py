@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from rsmooth.noise.continuous import draw, uniform_integers
-from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.noise.keys import derive_key
+from rsmooth.noise.normal import standard_normal
 from rsmooth.noise.philox import philox_words
 
 # The streams of images of one run; each draws independently.
@@ -70,6 +71,9 @@ class Draws:
         if visits is not None:
             samples = samples + copies * visits.repeat_interleave(copies)
         repeated = ids.repeat_interleave(copies)
+        if type(noise) is Gaussian:
+            drawn = standard_normal(key, repeated, samples, tuple(shape), ids.device)
+            return drawn.mul_(noise.sigma).view(whole)
         return draw(noise, key, repeated, samples, tuple(shape), ids.device).view(whole)
 
     def integers(

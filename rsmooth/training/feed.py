@@ -12,6 +12,7 @@ from torch.nn.functional import one_hot
 
 from rsmooth.data.items import AnyData
 from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.noise.normal import expect_normals
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import Draws, JoinedDraws, joined
 from rsmooth.training.plan import Step, plan_epoch
@@ -60,6 +61,7 @@ class Feed:
         # Of this epoch's sampling, as the method gave them.
         self._weights: Tensor | None = None
         self._method_state: dict[str, Any] = {}
+        self._announced = False
 
     def choose(self, epoch: int, progress: float, views: Views) -> None:
         """Ask the method how often this epoch draws each image; the first process decides."""
@@ -135,7 +137,15 @@ class Feed:
     def _noise_of(self, part: Step, x: Tensor, _: Tensor, ids: Tensor, epoch: int) -> Tensor:
         visits = None if part.visits is None else part.visits.to(ids.device)
         draws, copies = self._sources[part.source].draws, self._recipe.num_noise
+        self._announce(copies * x[0].numel(), epoch)
         return draws.noise(ids, epoch, copies, x.shape[1:], self._noise, visits)
+
+    def _announce(self, values: int, epoch: int) -> None:
+        """Say once how much noise is to come; ``values`` per image. A time budget does not tell."""
+        if not self._announced and self._recipe.budget_seconds is None:
+            images = len(self._sources[0]) * (self._recipe.epochs - epoch) // self._ranks.size
+            expect_normals(images * values, self._device)
+        self._announced = True
 
     def _share(self, part: Step) -> Step:
         visits = None if part.visits is None else self._ranks.share(part.visits)
