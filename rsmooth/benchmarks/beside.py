@@ -178,7 +178,7 @@ def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted
 
 
 def _measured(row: Row) -> str:
-    acr = "" if row.acr is None else f"{row.acr:.3f}"
+    acr = "" if row.acr is None else f"{'≥ ' if row.acr_is_bound else ''}{row.acr:.3f}"
     size = str(row.images or "")
     return md_row("measured", row.name, _known(row.sigma), size, *_accuracies(row), acr, "")
 
@@ -207,6 +207,7 @@ def write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
                 *(f"{radius:g}" for radius in radii),
                 "acr",
                 "source",
+                "acr_is_lower_bound",
             ]
         )
         for ours in table.rows:
@@ -220,6 +221,7 @@ def write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
                     *("" if value is None else f"{100 * value:.2f}" for value in ours.accuracy),
                     ours.acr,
                     "this run",
+                    None if ours.acr is None else ours.acr_is_bound,
                 ]
             )
         for row in quoted:
@@ -233,5 +235,6 @@ def write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
                     *(row.accuracy.get(radius, "") for radius in radii),
                     row.acr,
                     f"{row.table}: {row.source}",
+                    None if row.acr is None else False,
                 ]
             )

@@ -16,6 +16,7 @@ _CSV_BEHIND = (
     "train_seconds",
     "train_cpu_seconds",
     "certify_seconds",
+    "acr_is_lower_bound",
 )
 
 
@@ -56,4 +57,5 @@ def _csv_row(table: Table, row: Row) -> list[object]:
         training and training.wall,
         training and training.cpu,
         row.certify_seconds,
+        None if row.acr is None else row.acr_is_bound,
     ]

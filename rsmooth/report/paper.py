@@ -32,7 +32,8 @@ def to_latex(
         caption has the largest standard errors in place of the cells.
 
     Bold is the highest value of a column among the sound runs, whatever its error; equal values
-    share it. Nothing is bold where the runs are on different images, or where there is only one.
+    share it. Nothing is bold where the runs are on different images, or where there is only one,
+    nor any ACR where one of them is a lower bound.
     ValueError for a column that the table lacks.
     """
     places = places_of(columns, table)
@@ -77,7 +78,8 @@ def _best(table: Table) -> dict[int, set[int]]:
         return {}
     first = len(_BEFORE)
     columns = {first + k: [row.accuracy[k] for row in table.rows] for k in range(_radii(table))}
-    columns[first + _radii(table)] = [row.acr for row in table.rows]
+    if not any(row.acr_is_bound for row in table.rows):
+        columns[first + _radii(table)] = [row.acr for row in table.rows]
     found = {}
     for place, values in columns.items():
         known = {n: value for n in runs if (value := values[n]) is not None}
@@ -111,7 +113,9 @@ def _meaning(table: Table, header: Sequence[str], bold: bool, narrow: bool) -> s
     said = [f"Certified at {norm} radii, {certain or escape_latex(table.kind)}."]
     plain = r"Accuracies in \%, $\pm$ standard error over the images."
     said += [_largest_errors(table, header) if narrow else plain]
-    said += ["ACR: average certified radius."] if "ACR" in header else []
+    bound = any(row.acr_is_bound for row in table.rows)
+    known = r"; $\geq$ where only some radii were asked for" if bound else ""
+    said += [f"ACR: average certified radius{known}."] if "ACR" in header else []
     if not all(row.sound for row in table.rows):
         said += ["Figures in brackets: of a rule that is known to prove nothing."]
     said += ["Bold: the highest of its column, whatever its error."] if bold else []
@@ -153,6 +157,7 @@ def escape_latex(text: str) -> str:
         "^": r"\textasciicircum{}",
         "<": r"\textless{}",
         ">": r"\textgreater{}",
+        "≥": r"$\geq$",
         "σ": r"$\sigma$",
         "λ": r"$\lambda$",
         "±": r"$\pm$",

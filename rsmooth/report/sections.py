@@ -102,11 +102,18 @@ def intervals_section(runs: Sequence[Run], table: Table) -> list[Section]:
         low, high = accuracy_interval(run.log, [0.0, *table.radii])
         spans = [f"{100 * a:.1f} to {100 * b:.1f}" for a, b in zip(low, high, strict=True)]
         cells = _decided_cells([run], table, spans)
-        mean = "{:.3f} to {:.3f}".format(*radius_interval(run.log)) if averages(run) else "-"
-        rows.append((run.name, *cells, *_acr(table, mean)))
+        rows.append((run.name, *cells, *_acr(table, _average_interval(run))))
     note = "; for ACR the bootstrap's" if table.kind == "probabilistic" else ""
     parts = (Grid(_header(table), tuple(rows)), f"Wilson's interval{note}.")
     return [Section("95 % intervals", parts, level=3), *_at_least(sound, table)]
+
+
+def _average_interval(run: Run) -> str:
+    low, high = radius_interval(run.log)
+    if not averages(run):
+        return "-"
+    # In mode grid the average itself is a lower bound, and so is its interval's lower end alone.
+    return f"≥ {low:.3f}" if run.setting("mode") == "grid" else f"{low:.3f} to {high:.3f}"
 
 
 def _at_least(runs: Sequence[Run], table: Table) -> list[Section]:

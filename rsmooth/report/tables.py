@@ -32,6 +32,7 @@ class Row:
     accuracy, accuracy_error: fractions at radius 0 (clean) and at each radius of the table; None
         where the run did not decide it.
     acr: average certified radius, of probabilistic certificates.
+    acr_is_bound: whether the true average is that or more, as in mode grid.
     noise: in words.
     sigma: of Gaussian noise.
     statement: that of a run. The envelope and the constant classifier have none.
@@ -44,6 +45,7 @@ class Row:
     accuracy_error: tuple[float | None, ...] | None = None
     acr: float | None = None
     acr_error: float | None = None
+    acr_is_bound: bool = False
     noise: str | None = None
     sigma: float | None = None
     images: int | None = None
@@ -237,6 +239,7 @@ def _row(run: Run, radii: Sequence[float]) -> Row:
         if_decided(run, radii, accuracy_standard_error(log, radii)),
         acr=_if_averaged(run, average_certified_radius(log)),
         acr_error=None if error is None else _if_averaged(run, error),
+        acr_is_bound=averages(run) and run.setting("mode") == "grid",
         noise=run.noise_words,
         sigma=run.sigma,
         images=len(log),
@@ -257,7 +260,7 @@ def header_of(table: Table) -> list[str]:
 
 def cells_of(row: Row) -> list[str]:
     """The cells of a row as text, below ``header_of``."""
-    acr = _with_error(row.acr, row.acr_error, 3)
+    acr = ("≥ " if row.acr_is_bound else "") + _with_error(row.acr, row.acr_error, 3)
     return [
         row.name,
         row.noise or "-",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rsmooth.records.files import read_log
 from rsmooth.report import Run, report
 from rsmooth.report.formats import to_csv
 from rsmooth.report.looks import save_figure
+from rsmooth.report.paper import to_latex
 from rsmooth.report.plots import accuracy_figure
 from rsmooth.report.runs import default_radii
 from rsmooth.report.tables import winners
@@ -58,7 +60,23 @@ def test_a_grid_answers_for_its_radii_alone(runs: dict[str, Path]) -> None:
     made = report([runs["grid"]], radii=[0.1, 0.2, 0.35])
     assert row(made.markdown, "grid")[3:7] == ["75.0", "75.0", "-", "50.0"]
     assert "its ACR is a lower bound" in made.markdown
-    assert report([runs["grid"]]).table.radii == (0.1, 0.35)
+    assert row(made.markdown, "grid")[7].startswith("≥ ")
+    intervals = made.markdown.partition("### 95 % intervals")[2]
+    assert row(intervals, "grid")[-1].startswith("≥ ")
+    found = next(csv.DictReader(io.StringIO(to_csv(made.table))))
+    assert found["acr_is_lower_bound"] == "True"
+    [line] = [line for line in to_latex(made.table).splitlines() if line.startswith("grid &")]
+    assert r"$\geq$" in line
+    assert r"$\geq$ where only some radii" in to_latex(made.table)
+
+
+def test_no_average_is_the_highest_beside_a_lower_bound(
+    runs: dict[str, Path], tmp_path: Path
+) -> None:
+    shutil.copytree(runs["fixed"], tmp_path / "again")
+    for second, bold in ((tmp_path / "again", True), (runs["grid"], False)):
+        page = to_latex(report([runs["fixed"], second], radii=[0.1]).table, ["ACR"])
+        assert (r"\textbf" in page) is bold
 
 
 def test_runs_are_compared_where_both_decided(runs: dict[str, Path]) -> None:
