@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from rsmooth.cli.attack import DEFAULT_OPTIONS, with_defaults
 from rsmooth.cli.options import PredictionOptions, Rule, RunOptions, Split, check_ensemble
@@ -19,6 +19,7 @@ from rsmooth.plumbing.files import replace_file
 
 if TYPE_CHECKING:
     from rsmooth.attacks.base import Attack
+    from rsmooth.evaluate.auditing import Audit
 
 AUDIT, FIGURE = "audit.json", "audit-gap"
 
@@ -52,7 +53,8 @@ def audit(
     gives certified <= true <= attacked accuracy, which rsmooth report then shows.
 
     Args:
-        source: a run folder with a model and its certificates
+        source: a run folder with a model and its certificates; with --log also a model file that
+            rsmooth saved, or the name of a model that comes with rsmooth (see rsmooth list models)
         dataset: what was certified; default: what the run was trained on
         split: the split that was certified
         max: audit at most this many of the certified images
@@ -69,20 +71,25 @@ def audit(
         ensemble: of deterministic certificates of several networks, the further ones, as they were
             certified
         rule: of that ensemble
-        log: the journal of deterministic certificates, if it is not the one of the run folder; the
-            audit is written beside it
+        log: the journal of the certificates, if it is not the one of the run folder; the audit is
+            written beside it
         progress: show a progress bar
     """
     from rsmooth.cli.models import load_own
     from rsmooth.evaluate.auditing import audit as attack_certificates
     from rsmooth.records.files import read_log
-    from rsmooth.report.looks import needed_for_figures, save_figure
-    from rsmooth.report.plots import attack_gap_figure
+    from rsmooth.report.looks import needed_for_figures
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     g = load_own(source, model.weights, model.device, image_shape(data))
+    if log is None and not source.is_dir():
+        raise ValueError(
+            f"expected --log with the journal of the certificates, got none, and {source} is no "
+            "run folder that would hold one; name the file that rsmooth certify wrote"
+        )
     record = read_log(source if log is None else log)
     check_ensemble(ensemble, rule)
+    places = Places.of(source, log)
     if record.statement.kind == "deterministic":
         other = {"factors": factors, "attack": attack, "num_noise": num_noise}
         _check_defaults({**other, **asdict(prediction)})
@@ -90,14 +97,13 @@ def audit(
         found = attack_proofs(
             members, rule, data, record, steps=steps, seed=seed, limit=max, progress=progress
         )
-        path = source / AUDIT if log is None else log.with_suffix(".audit.json")
-        replace_file(path, f"{json.dumps(found)}\n".encode())
-        print(f"wrote {path}")
+        replace_file(places.audit, f"{json.dumps(found)}\n".encode())
+        print(f"wrote {places.audit}")
         return
-    if rule is not None or log is not None:
+    if rule is not None:
         raise ValueError(
-            f"expected no --ensemble, --rule and --log for {record.statement} certificates, whose "
-            "noise is audited with the model of the run folder; leave them out"
+            f"expected no --ensemble and no --rule for {record.statement} certificates, whose "
+            "noise is audited with one model; leave them out"
         )
     against = _other_attack(attack, steps)
     needed_for_figures()  # before any work
@@ -115,19 +121,41 @@ def audit(
         precision=precision,
         progress=progress,
     )
-    figures = save_figure(
-        attack_gap_figure(made.radius, made.attacked_radius, title=source.name), source / FIGURE
-    )
+    asked = {"seed": seed, "precision": precision}
+    by = {"steps": steps} if against is None else against[0]
+    options = {**by, "num_noise": num_noise, **asdict(prediction), **asked}
+    _write(made, options, places)
+
+
+class Places(NamedTuple):
+    """Where an audit goes: its values, the figure without its ending, and the figure's title."""
+
+    audit: Path
+    figure: Path
+    title: str
+
+    @classmethod
+    def of(cls, source: Path, log: Path | None) -> Places:
+        """Into the run folder, or beside the journal that is named."""
+        if log is None:
+            return cls(source / AUDIT, source / FIGURE, source.name)
+        return cls(log.with_suffix(f".{AUDIT}"), log.with_suffix(f".{FIGURE}"), log.stem)
+
+
+def _write(made: Audit, options: Mapping[str, Any], places: Places) -> None:
+    """Say what an audit found, and leave its values and its figure."""
+    from rsmooth.report.looks import save_figure
+    from rsmooth.report.plots import attack_gap_figure
+
+    drawn = attack_gap_figure(made.radius, made.attacked_radius, title=places.title)
+    figures = save_figure(drawn, places.figure)
     values = {
         name: value.tolist() if hasattr(value, "tolist") else value
         for name, value in asdict(made).items()
     }
-    asked = {"seed": seed, "precision": precision}
-    by = {"steps": steps} if against is None else against[0]
-    options = {**by, "num_noise": num_noise, **asdict(prediction), **asked}
-    replace_file(source / AUDIT, f"{json.dumps({**values, 'options': options})}\n".encode())
+    replace_file(places.audit, f"{json.dumps({**values, 'options': options})}\n".encode())
     print(made.summary())
-    for path in [source / AUDIT, *figures]:
+    for path in [places.audit, *figures]:
         print(f"wrote {path}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rsmooth.config.environment import create_here
 from rsmooth.config.folder import CONFIG, read_config
 from rsmooth.config.specs import Spec
+from rsmooth.models.shipped import is_shipped
 from rsmooth.plumbing.exits import in_one_line
 from rsmooth.registry import DATASETS
 
@@ -103,7 +104,7 @@ def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:
 
 def trained_on(source: Path | None) -> Spec:
     """The data set that a run folder was trained on; ValueError where it is not recorded."""
-    if source is not None and not source.exists():
+    if source is not None and not source.exists() and not is_shipped(str(source)):
         raise ValueError(f"expected a run folder or a model, got no such file: {source}")
     if source is None or not (source / CONFIG).exists():
         why = "nor a run folder" if source is None else f"and {source} is no run folder"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,28 @@ def test_an_audit_attacks_the_certified_images(
     assert np.shape(record["distance"]) == (len(record["idx"]), 2)
     assert 1 <= len(record["idx"]) <= 2
     assert (run / "audit-gap.png").exists()
+
+
+def test_a_model_without_a_run_folder_is_audited_by_its_journal(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, journal = tmp_path / "mine.pt", tmp_path / "proved.jsonl"
+    shutil.copy(run / "model.pt", model)
+    shutil.copy(run / "certificates.jsonl", journal)
+    asked = ["audit", str(model), "--dataset", "digits", *QUICKLY]
+    assert "expected --log with the journal of the certificates" in error_of(capsys, *asked)
+    assert main([*asked, "--log", str(journal)]) == 0
+    written = sorted(path.name for path in tmp_path.iterdir())
+    assert written == [
+        "mine.pt",
+        "proved.audit-gap.pdf",
+        "proved.audit-gap.png",
+        "proved.audit.json",
+        "proved.jsonl",
+    ]
+    assert main(["audit", str(run), *QUICKLY]) == 0
+    values = [json.loads(path.read_text()) for path in (tmp_path / written[3], run / "audit.json")]
+    assert values[0] == values[1]
 
 
 QUICKLY = ["--num_noise", "2", "--n", "50", "--max", "2", "--factors", "0.5", "--progress", "false"]
