@@ -19,7 +19,7 @@ Trainer(attack=None, epochs=5, warmup_epochs=0).fit(g, data.train, progress=Fals
 
 x, y = to_unit(data.test.images[:40]), data.test.labels[:40]
 certified = certify(g, x, n=1000, seed=0).accuracy(y, radii=[epsilon])[0]
-x_adv = SmoothAdvPGD(epsilon=epsilon, steps=20)(g, x, y, num_noise=32)
+x_adv = SmoothAdvPGD(epsilon=epsilon, steps=20)(g, x, y, num_noise=16)
 x_adv = (255 * x_adv).round().clamp(0, 255) / 255  # g is a function of 8-bit images
 attacked = (predict(g, x_adv, n=1000, seed=1).label == y).float().mean()
 print(f"{float(certified):.2f} <= true accuracy at {epsilon} <= {float(attacked):.2f}")

@@ -10,9 +10,9 @@ x, y = data.test.images[:100], data.test.labels[:100]
 def log_of(attack):
     base = MODELS.create("small-cnn", num_classes=10, in_channels=1)
     g = SmoothedClassifier(base, sigma=0.25, num_classes=10)
-    trainer = Trainer(attack=attack, num_noise=2, epochs=8, schedule="one-cycle", warmup_epochs=2)
+    trainer = Trainer(attack=attack, num_noise=2, epochs=5, schedule="one-cycle", warmup_epochs=1)
     trainer.fit(g, data.train, progress=False)
-    return certify(g, x, n=1000, seed=0).to_log(y)
+    return certify(g, x, n=500, seed=0).to_log(y)
 
 
 paired = compare(log_of(None), log_of(SmoothAdvPGD(epsilon=0.5, steps=2)), radii=[0.2, 0.4])

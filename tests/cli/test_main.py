@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -22,8 +25,8 @@ ROOT = Path(__file__).parents[2]
 COST = """
 import os, sys
 found = []
-for _ in range(3):
-    pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, *sys.argv[1:]])
+for _ in range(int(sys.argv[1])):
+    pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, *sys.argv[2:]])
     _, status, used = os.wait4(pid, 0)
     assert status == 0
     found.append((used.ru_utime + used.ru_stime, used.ru_maxrss))
@@ -31,63 +34,82 @@ print(*map(min, zip(*found)))
 """
 
 
-def cost(*command: str) -> tuple[float, float]:
-    """Processor seconds and peak memory of a fresh interpreter, each the least of three runs."""
+def cost(*command: str, runs: int = 3) -> tuple[float, float]:
+    """Processor seconds and peak memory of a fresh interpreter, each the least of some runs."""
     done = subprocess.run(
-        [sys.executable, "-c", COST, *command], capture_output=True, text=True, check=True, cwd=ROOT
+        [sys.executable, "-c", COST, str(runs), *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
     )
     seconds, memory = done.stdout.splitlines()[-1].split()
     return float(seconds), float(memory)
 
 
 def test_help_and_version_cost_little_beside_torch() -> None:
-    seconds, memory = cost("-c", "import torch")
+    seconds, memory = cost("-c", "import torch", runs=1)
     for option in ("--help", "--version"):
         used = cost("-m", "rsmooth", option)
         assert used[0] < seconds / 5, option
         assert used[1] < memory / 10, option
 
 
-def loaded(*argv: str) -> set[str]:
-    """Which of the heavy modules a fresh interpreter has loaded after a command."""
-    program = (
-        "import sys\nfrom rsmooth.cli.main import main\ncode = 0\n"
-        "try: code = main(sys.argv[1:])\nexcept SystemExit as end: code = end.code\n"
-        "heavy = ('torch', 'scipy', 'matplotlib', 'jsonargparse', 'foolbox', 'sklearn')\n"
-        "print(code, *(name for name in heavy if name in sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *argv], capture_output=True, text=True, cwd=ROOT
-    )
-    code, *names = done.stdout.strip().splitlines()[-1].split()
-    assert code == "0", done.stdout + done.stderr
-    return set(names)
+Command = Sequence[str]
+HEAVY = ("torch", "scipy", "matplotlib", "jsonargparse", "foolbox", "sklearn")
+IN_TURNS = f"""
+import json, sys
+from rsmooth.cli.main import main
+found = []
+for command in json.loads(sys.argv[1]):
+    try: code = main(command)
+    except SystemExit as end: code = end.code
+    assert not code, command
+    found.append([name for name in {HEAVY!r} if name in sys.modules])
+print()
+print(json.dumps(found))
+"""
+
+
+def loaded(commands: Sequence[Command]) -> list[set[str]]:
+    """Which of the heavy modules a fresh interpreter has loaded after each of these commands."""
+    program = [sys.executable, "-c", IN_TURNS, json.dumps(commands)]
+    done = subprocess.run(program, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return [set(names) for names in json.loads(done.stdout.splitlines()[-1])]
+
+
+def strays(commands: Sequence[Command], light: set[str]) -> dict[str, set[str]]:
+    """What the commands load beside ``light``, by command. Later ones have that of earlier ones."""
+    found = zip(commands, loaded(commands), strict=True)
+    return {" ".join(command): names - light for command, names in found if names - light}
 
 
 def test_help_loads_nothing() -> None:
-    assert loaded("--help") == set()
-    assert loaded("--version") == set()
+    assert strays([["--help"], ["--version"]], set()) == {}
 
 
-@pytest.mark.parametrize("verb", VERBS.names())
-def test_the_help_of_a_verb_loads_no_torch(verb: str) -> None:
-    assert loaded(verb, "--help") <= {"jsonargparse", "scipy"}
+def test_the_help_of_a_verb_loads_no_torch() -> None:
+    commands = [[verb, "--help"] for verb in VERBS.names()]
+    assert strays(commands, {"jsonargparse", "scipy"}) == {}
 
 
-@pytest.mark.parametrize(
-    "kind", ["", "attacks", "trainers", "objectives", "models", "datasets", "noises"]
-)
-def test_lists_load_no_torch(kind: str) -> None:
-    assert loaded("list", *filter(None, [kind])) <= {"jsonargparse"}
+def test_lists_load_no_torch() -> None:
+    kinds = ("attacks", "trainers", "objectives", "models", "datasets", "noises")
+    assert strays([["list"], *(["list", kind] for kind in kinds)], {"jsonargparse"}) == {}
 
 
 def test_verbs_that_work_on_records_load_no_torch(run: Path, tmp_path: Path) -> None:
-    assert loaded("plan", "--sigma", "0.25", "--radius", "0.5") <= {"jsonargparse", "scipy"}
-    assert loaded("plan", "--sigma", "0.25", "--log", str(run)) <= {"jsonargparse", "scipy"}
-    assert loaded("restate", str(run), "--alpha", "0.01") <= {"jsonargparse", "scipy"}
-    assert loaded("report", str(run)) <= {"jsonargparse", "scipy"}
-    drawn = loaded("report", str(run), "--out", str(tmp_path / "report"))
-    assert drawn <= {"jsonargparse", "scipy", "matplotlib"}
+    commands = [
+        ["plan", "--sigma", "0.25", "--radius", "0.5"],
+        ["plan", "--sigma", "0.25", "--log", str(run)],
+        ["restate", str(run), "--alpha", "0.01"],
+        ["report", str(run)],
+        ["report", str(run), "--out", str(tmp_path / "report")],
+    ]
+    *words, drawn = loaded(commands)
+    assert words == [{"jsonargparse", "scipy"}] * 4
+    assert drawn == {"jsonargparse", "scipy", "matplotlib"}
 
 
 def test_the_overview_names_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,7 +197,7 @@ def test_ctrl_c_reaches_a_verb_at_work(tmp_path: Path) -> None:
     )
     try:
         while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
-            pass
+            time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     finally:
