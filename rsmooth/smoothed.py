@@ -23,7 +23,7 @@ from rsmooth.models.hub_folder import read_folder, write_folder
 from rsmooth.models.safetensors import SUFFIX, in_half, read_tensors, write_tensors
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.errors import remedy
-from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
 
@@ -185,7 +185,7 @@ class SmoothedClassifier(nn.Module):
         copies = self.num_noise if num_noise is None else _check_num_noise(num_noise)
         thread = threading.get_ident()
         before = self._frozen.get(thread)
-        self._frozen[thread] = _Frozen(check_integer(seed, "seed"), copies)
+        self._frozen[thread] = _Frozen(check_seed(seed), copies)
         try:
             yield self
         finally:

@@ -15,6 +15,7 @@ from rsmooth.bounds.layers import Convolution, Diagonal, Flatten, Linear, MaxPoo
 from rsmooth.bounds.linear import Backward, Relaxation, relax
 from rsmooth.bounds.methods import METHODS, Method
 from rsmooth.bounds.rounding import no_autocast
+from rsmooth.plumbing.numbers import check_sizes
 
 # Bytes for the coefficients of a backward pass: its rows are taken in chunks that need no more.
 MEMORY = 2**28
@@ -40,6 +41,7 @@ class Bounds:
     ) -> None:
         self.graph = graph
         self.box = box
+        check_sizes(memory=memory)
         self.memory = memory
         self.rounding = rounding
 

@@ -69,14 +69,19 @@ class BoundEngine:
         self, g: SmoothedClassifier, settings: BoundSettings, shape: Sequence[int]
     ) -> None:
         check_noiseless(g)
-        self.settings = settings
+        self.settings, self.shape = settings, tuple(shape)
         self.prover = Prover(g.base, clip=(0.0, 1.0) if settings.clip else None)
-        self.methods = choose_bounds(self.prover, settings, tuple(shape))
+        self.methods = choose_bounds(self.prover, settings, self.shape)
 
     def record(self) -> dict[str, Any]:
         return record_of(", ".join(self.methods), self.settings, self.methods)
 
     def predict(self, x: Tensor) -> Tensor:
+        if tuple(x.shape[1:]) != self.shape:
+            raise ValueError(
+                f"expected images of shape {self.shape}, as the engine was made for, got "
+                f"{tuple(x.shape[1:])}"
+            )
         return self.prover.predict(x).cpu()
 
     def prove(self, x: Tensor) -> list[Proof]:

@@ -19,7 +19,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.evaluate.empirical import measured_answers
 from rsmooth.models.precision import Precision
-from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -82,7 +82,7 @@ def attack_data(
         raise ValueError(
             f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"
         )
-    check_integer(seed, "seed")
+    check_seed(seed)
     parameter, epsilon = next(g.parameters(), None), 0.0 if attack is None else attack.epsilon
     device = torch.device("cpu") if parameter is None else parameter.device
     generator = torch.Generator(device).manual_seed(seed)

@@ -25,7 +25,7 @@ from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
-from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN, CertificationLog
 from rsmooth.records.noise import required_noise
@@ -210,7 +210,7 @@ def _check(
     check_smoothed(g)
     if not len(factors) or not all(factor > 0 for factor in factors):
         raise ValueError(f"expected factors > 0, got {list(factors)}; use e.g. 0.5, 1.0, 1.5")
-    check_integer(seed, "seed")
+    check_seed(seed)
     if limit is not None and check_integer(limit, "limit") < 1:
         raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
     if not (log.radius > 0).any():

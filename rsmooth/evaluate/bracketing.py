@@ -19,7 +19,7 @@ from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.evaluate.auditing import check_images_of, check_model_of
-from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
@@ -113,7 +113,7 @@ def bracket(
     count = len(log) if limit is None else min(limit, len(log))
     attacked = np.full(count, np.inf)
     worthwhile = np.flatnonzero((log.correct | (log.radius > 0))[:count])
-    generator = torch.Generator().manual_seed(check_integer(seed, "seed"))
+    generator = torch.Generator().manual_seed(check_seed(seed))
     starts = range(0, len(worthwhile), batch_size)
     bar = progress_bar(shown=progress, total=len(worthwhile), unit="image", desc="audit")
     for start in starts:

@@ -61,6 +61,14 @@ def check_integer(value: SupportsIndex, name: str, example: int = 0) -> int:
     raise ValueError(f"expected an integer {name}, got {value!r}; give it e.g. as {example}")
 
 
+def check_seed(seed: SupportsIndex) -> int:
+    """The seed of one of torch's generators as an int; ValueError unless 64 bits hold it."""
+    value = check_integer(seed, "seed")
+    if not -(2**63) <= value < 2**64:
+        raise ValueError(f"expected a seed of 64 bits, got {value}; give it e.g. as 0")
+    return value
+
+
 def check_sizes(**sizes: SupportsIndex) -> None:
     """ValueError, naming it, for a size that is no integer >= 1."""
     for name, value in sizes.items():

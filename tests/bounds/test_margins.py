@@ -113,6 +113,13 @@ def test_epsilon_zero_gives_the_clean_margins(name, method):
     )
 
 
+@pytest.mark.parametrize("memory", [0, -1, 0.5])
+def test_no_memory_is_refused(memory):
+    net, (x, y) = network("plain"), images("plain")
+    with pytest.raises(ValueError, match="memory"):
+        margin_bounds(net, x, y, epsilon=0.1, method="crown", memory=memory)
+
+
 @pytest.mark.parametrize("key", [key for key in MARGINS if "unclipped" not in key])
 @pytest.mark.parametrize("name", NETS)
 def test_no_margin_lies_above_one_that_an_attack_found(name, key):

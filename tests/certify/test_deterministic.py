@@ -71,6 +71,13 @@ def test_a_classifier_with_noise_has_no_deterministic_bounds():
         certify_linf(classifier(sigma=0.25), torch.rand(1, 1, 8, 8), epsilons=[0.1])
 
 
+def test_images_of_another_shape_are_refused_by_name():
+    engine = BoundEngine(classifier(), BoundSettings(epsilons=[0.1]), (1, 8, 8))
+    for shape in ((2, 3, 8, 8), (2, 1, 9, 8)):
+        with pytest.raises(ValueError, match=r"images of shape \(1, 8, 8\), .*, got \("):
+            engine.prove(torch.rand(shape))
+
+
 def test_images_off_the_pixel_values_are_refused():
     with pytest.raises(ValueError, match=r"images in \[0, 1\]"):
         certify_linf(classifier(), torch.full((1, 1, 8, 8), 1.01), epsilons=[0.1])

@@ -92,7 +92,7 @@ def test_a_limit_takes_the_first_images():
     assert found.idx.tolist() == [0, 3, 6, 9, 12]
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"restarts": -1}, {"limit": 0}])
+@pytest.mark.parametrize("options", [{"steps": 0}, {"restarts": -1}, {"limit": 0}, {"seed": 2**70}])
 def test_options_out_of_range_are_refused(options):
     g, images = linear(), data()
     with pytest.raises(ValueError, match=f"{next(iter(options))}"):

@@ -14,6 +14,7 @@ from rsmooth.plumbing.numbers import (
     check_integer,
     check_radius,
     check_scale,
+    check_seed,
     check_sigma,
     check_sizes,
 )
@@ -77,6 +78,14 @@ def test_integers_stay_what_they_are(value: Any) -> None:
 def test_a_seed_is_never_rounded(value: Any) -> None:
     with pytest.raises(ValueError, match=r"expected an integer seed, got .*; give it e\.g\. as 0"):
         check_integer(value, "seed")
+
+
+def test_seeds_of_generators_have_64_bits() -> None:
+    for seed in (0, -(2**63), 2**64 - 1, np.int64(5)):
+        torch.Generator().manual_seed(check_seed(seed))
+    for seed in (-(2**63) - 1, 2**64, 2**70):
+        with pytest.raises(ValueError, match="expected a seed of 64 bits, got"):
+            check_seed(seed)
 
 
 def test_sizes_are_integers_from_one_on() -> None:

@@ -19,7 +19,7 @@ from rsmooth.attacks.base import Attack
 from rsmooth.attacks.foreign.one_function import LogG, searched
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.victim import Problem, Victim
-from rsmooth.plumbing.numbers import check_integer
+from rsmooth.plumbing.numbers import check_seed
 from rsmooth.plumbing.optional import optional
 from rsmooth.registry import ATTACKS
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -164,7 +164,7 @@ def to_foolbox_attack(attack: Attack, *, num_noise: int = 1, seed: int = 0) -> O
     foolbox's epsilons replace the attack's own. foolbox's criterion decides whether the attack is
     targeted. A foolbox model that is not from ``to_foolbox`` is attacked as a base classifier.
     """
-    check_integer(seed, "seed")
+    check_seed(seed)
     _import_foolbox()
     from rsmooth.attacks.foreign.foolbox_side import OurAttack
 
