@@ -51,7 +51,7 @@ TRAIN = [
     "--trainer.num_noise",
     "2",
     "--trainer.epochs",
-    "60",
+    "40",
     "--trainer.batch_size",
     "4",
     "--trainer.lr",
