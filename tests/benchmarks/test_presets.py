@@ -179,3 +179,11 @@ def test_an_ablation_that_is_none(content: str, said: str, tmp_path: Path) -> No
         ablation(load_preset("digits"), str(path))
     with pytest.raises(ValueError, match="which is not there"):
         ablation(load_preset("digits"), "nowhere.yaml")
+
+
+def test_what_is_smoothed_on_two_cores_has_one_network() -> None:
+    """An arm that only turns the normalisation off would get the network of the bounds."""
+    arms = load_preset("linf-cifar10-cpu").arms
+    smoothed = [arm.train for arm in arms if arm.train and arm.train.get("sigma")]
+    assert {options["model"]["name"] for options in smoothed} == {"resnet8"}
+    assert len(smoothed) == 4
