@@ -8,7 +8,6 @@ that other jobs move the figures less. The weights are random, which changes no 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -22,7 +21,7 @@ from rsmooth.attacks.base import Attack
 from rsmooth.attacks.ddn import SmoothAdvDDN
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.benchmarks.place import PROGRAM
-from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.models.precision import Precision
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
@@ -59,10 +58,7 @@ def main(argv: list[str] | None = None) -> int:
     }
     table = _table(result, options)
     print(table)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        Path(f"{options.out}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        Path(f"{options.out}.md").write_text(table + "\n", encoding="utf-8")
+    write_measurement(options.out, result, table)
     return 0
 
 

@@ -9,7 +9,6 @@ With ``--logs`` the figures are exact ones for the vote shares of published logs
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.presets import load_preset
-from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.published_samples import rows_of_logs
 from rsmooth.benchmarks.published_samples import table as table_of_logs
 from rsmooth.benchmarks.wald import wald_bound
@@ -62,13 +61,8 @@ def main(argv: list[str] | None = None) -> int:
         made = provenance({"train": 0, "noise": 0})
         table = _table(rows, made, options)
     print(table)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        content = {"n": options.n, "alpha": options.alpha, "rows": rows, "provenance": made}
-        Path(f"{options.out}.json").write_text(
-            json.dumps(content, indent=1) + "\n", encoding="utf-8"
-        )
-        Path(f"{options.out}.md").write_text(table + "\n", encoding="utf-8")
+    content = {"n": options.n, "alpha": options.alpha, "rows": rows, "provenance": made}
+    write_measurement(options.out, content, table)
     return 0
 
 

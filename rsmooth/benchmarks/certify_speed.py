@@ -11,7 +11,6 @@ which changes no timing.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -25,7 +24,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.benchmarks.place import PROGRAM
-from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.roofline import images_a_second
 from rsmooth.certify.run.stream import Event, certify_positions
 from rsmooth.certify.run.workers import certify_with_workers
@@ -84,16 +83,9 @@ def main(argv: list[str] | None = None) -> int:
         )
         table = _table(result, options)
         # After each turn, so that a time limit costs no more than the last one.
-        _write(options.out, result, table)
+        write_measurement(options.out, result, table)
     print(table)
     return 0
-
-
-def _write(out: Path | None, result: dict[str, object], table: str) -> None:
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        Path(f"{out}.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        Path(f"{out}.md").write_text(table + "\n", encoding="utf-8")
 
 
 def _problem(options: argparse.Namespace) -> tuple[SmoothedClassifier, ImageData]:

@@ -11,7 +11,6 @@ sample each.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -23,7 +22,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.benchmarks.place import PROGRAM
-from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.noisy import noisy_images
@@ -58,10 +57,7 @@ def main(argv: list[str] | None = None) -> int:
         result["answers"] = _answers(options)
     table = _table(result)
     print(table)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        Path(f"{options.out}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        Path(f"{options.out}.md").write_text(table + "\n", encoding="utf-8")
+    write_measurement(options.out, result, table)
     return 0
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -13,6 +15,18 @@ from typing import Any
 
 from rsmooth.benchmarks.place import CHECKOUT, PROGRAM
 from rsmooth.plumbing.processes import usable_cores
+
+
+def write_measurement(out: Path | None, content: Mapping[str, Any], table: str) -> None:
+    """Write what was measured as ``out``.json, and its table as ``out``.md; nothing for None.
+
+    write_measurement(Path("results/start-up"), {"rows": rows, "provenance": provenance()}, table)
+    """
+    if out is None:
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{out}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    Path(f"{out}.md").write_text(table + "\n", encoding="utf-8")
 
 
 def provenance(seeds: dict[str, int] | None = None, command: str | None = None) -> dict[str, Any]:

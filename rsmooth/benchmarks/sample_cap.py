@@ -8,7 +8,6 @@ the hits that it was made of, and these the probability of the class.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from rsmooth.benchmarks.place import PROGRAM
-from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
@@ -45,14 +44,8 @@ def main(argv: list[str] | None = None) -> int:
     made = provenance({})
     text = _table(rows, options, made)
     print(text)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        content = {"n": options.n, "of": options.of, "alpha": options.alpha, "sigma": options.sigma}
-        Path(f"{options.out}.json").write_text(
-            json.dumps({**content, "rows": rows, "provenance": made}, indent=1) + "\n",
-            encoding="utf-8",
-        )
-        Path(f"{options.out}.md").write_text(text + "\n", encoding="utf-8")
+    asked = {"n": options.n, "of": options.of, "alpha": options.alpha, "sigma": options.sigma}
+    write_measurement(options.out, {**asked, "rows": rows, "provenance": made}, text)
     return 0
 
 

@@ -7,7 +7,6 @@ ratio of a turn.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rsmooth.benchmarks.place import PROGRAM
-from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.provenance import provenance, write_measurement
 
 BESIDE = "import torch"
 COMMANDS: dict[str, list[str]] = {
@@ -54,10 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     result = {"rows": rows, "load": os.getloadavg()[0], "provenance": provenance()}
     table = _table(result, options)
     print(table)
-    if options.out:
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        Path(f"{options.out}.json").write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-        Path(f"{options.out}.md").write_text(table + "\n", encoding="utf-8")
+    write_measurement(options.out, result, table)
     return 0
 
 

@@ -109,10 +109,10 @@ def intervals_section(runs: Sequence[Run], table: Table) -> list[Section]:
 
 
 def _average_interval(run: Run) -> str:
-    low, high = radius_interval(run.log)
     if not averages(run):
         return "-"
-    # In mode grid the average itself is a lower bound, and so is its interval's lower end alone.
+    low, high = radius_interval(run.log)
+    # The average of mode grid is a lower bound, so the upper end says nothing.
     return f"≥ {low:.3f}" if run.setting("mode") == "grid" else f"{low:.3f} to {high:.3f}"
 
 

@@ -24,6 +24,11 @@ from rsmooth.noise.philox import philox_words
 LABELLED, UNLABELLED, VALIDATION = range(3)
 
 
+def by_kernel(noise: NoiseDistribution) -> bool:
+    """Whether training draws this noise by ``standard_normal``; its law must be Gaussian's own."""
+    return type(noise) is Gaussian and noise.scale_value > 0
+
+
 @dataclass(frozen=True)
 class Draws:
     """The draws for one stream of images.
@@ -71,9 +76,9 @@ class Draws:
         if visits is not None:
             samples = samples + copies * visits.repeat_interleave(copies)
         repeated = ids.repeat_interleave(copies)
-        if type(noise) is Gaussian:
+        if by_kernel(noise):
             drawn = standard_normal(key, repeated, samples, tuple(shape), ids.device)
-            return drawn.mul_(noise.sigma).view(whole)
+            return drawn.mul_(noise.scale_value).view(whole)
         return draw(noise, key, repeated, samples, tuple(shape), ids.device).view(whole)
 
     def integers(

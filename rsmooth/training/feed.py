@@ -14,7 +14,7 @@ from rsmooth.data.items import AnyData
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.noise.normal import expect_normals
 from rsmooth.training.distributed import Ranks
-from rsmooth.training.draws import Draws, JoinedDraws, joined
+from rsmooth.training.draws import Draws, JoinedDraws, by_kernel, joined
 from rsmooth.training.plan import Step, plan_epoch
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.sampling import EpochStart, check_state, check_weights
@@ -142,9 +142,10 @@ class Feed:
 
     def _announce(self, values: int, epoch: int) -> None:
         """Say once how much noise is to come; ``values`` per image. A time budget does not tell."""
-        if not self._announced and self._recipe.budget_seconds is None:
-            images = len(self._sources[0]) * (self._recipe.epochs - epoch) // self._ranks.size
-            expect_normals(images * values, self._device)
+        budget = self._recipe.budget_seconds
+        if not self._announced and budget is None and by_kernel(self._noise):
+            images = sum(map(len, self._sources)) * (self._recipe.epochs - epoch)
+            expect_normals(images * values // self._ranks.size, self._device)
         self._announced = True
 
     def _share(self, part: Step) -> Step:

@@ -7,6 +7,8 @@ import operator
 from collections.abc import Callable, Iterable
 from typing import Any, SupportsIndex
 
+from rsmooth.plumbing.numbers import check_seed
+
 
 def settle_lists(recipe: Any) -> None:
     """Make tuples of a recipe's lists; ValueError for what is none, and for what they hold."""
@@ -44,7 +46,7 @@ def check_numbers(recipe: Any) -> None:
     )
     check_at_least_zero(recipe, "weight_decay", "warmup_epochs", "warmup_from", "workers")
     check_range(recipe, "momentum", lambda value: 0 <= value < 1, "within [0, 1)")
-    check_range(recipe, "seed", lambda value: -(2**63) <= value < 2**64, "an integer of 64 bits")
+    check_seed(recipe.seed)
     check_range(recipe, "ema_decay", lambda value: value is None or 0 < value < 1, "within (0, 1)")
     check_range(
         recipe,

@@ -12,23 +12,20 @@ from rsmooth.benchmarks import runner
 from rsmooth.benchmarks.arm import run_arm
 from rsmooth.benchmarks.presets import Preset, load_preset
 from rsmooth.registry import DENOISERS, MODELS
+from tests.benchmarks.small import DEFAULTS
 
-PRESET = """
+PRESET = (
+    DEFAULTS
+    + """
 title: Two arms
 jobs: 2
 threads: 1
 report: {radii: [0.25]}
-defaults:
-  train:
-    dataset: digits
-    model: {name: small-cnn, width: 4}
-    sigma: 0.25
-    trainer: {name: gaussian, epochs: 1, precision: float32}
-  certify: {max: 4, n: 100, n0: 10, workers: 1, precision: float32, compile: never}
 arms:
   first: {train: {seed: 1}}
   second: {train: {seed: 2}}
 """
+)
 
 
 @pytest.fixture(scope="session")

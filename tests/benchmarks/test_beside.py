@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rsmooth.benchmarks.beside import _measured, write_csv
 from rsmooth.benchmarks.main import main
 from rsmooth.benchmarks.report import report_runs
 from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
+from rsmooth.report.tables import Row, Table
 
 
 def test_published_l2_rows_are_not_set_beside_other_norms(tmp_path: Path) -> None:
@@ -111,3 +115,12 @@ def test_only_the_published_images_are_called_the_same(
     assert f"on {same:,} images of the test set, ours on the same ones" in text
     sizes = {row.split("|")[4].strip() for row in text.split("\n") if row.startswith("| quoted")}
     assert str(same) in sizes <= {str(same), ""}
+
+
+def test_a_lower_bound_of_the_average_radius_is_marked(tmp_path: Path) -> None:
+    exact = Row("fixed", (0.75, 0.5), acr=0.3)
+    table = Table((0.25,), (exact, replace(exact, name="grid", acr_is_bound=True)))
+    assert [_measured(row).count("≥ 0.300") for row in table.rows] == [0, 1]
+    write_csv(table, [], tmp_path / "x.csv")
+    with (tmp_path / "x.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["acr_is_lower_bound"] for row in csv.DictReader(file)] == ["False", "True"]

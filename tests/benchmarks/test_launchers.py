@@ -23,24 +23,21 @@ from rsmooth.benchmarks.launchers import OUTPUT, STOP, Job, Local, make_launcher
 from rsmooth.benchmarks.main import main
 from rsmooth.benchmarks.presets import Preset, load_preset
 from rsmooth.records.files import read_log
+from tests.benchmarks.small import DEFAULTS
 
-PRESET = """
+PRESET = (
+    DEFAULTS
+    + """
 title: Three arms
 jobs: 1
 threads: 1
 report: {radii: [0.25]}
-defaults:
-  train:
-    dataset: digits
-    model: {name: small-cnn, width: 4}
-    sigma: 0.25
-    trainer: {name: gaussian, epochs: 1, precision: float32}
-  certify: {max: 4, n: 100, n0: 10, workers: 1, precision: float32, compile: never}
 arms:
   long: {train: {trainer: {epochs: 20}}}
   first: {train: {seed: 1}}
   further: {train: {model: null, init_from: {arm: first}, keep_head: true}}
 """
+)
 
 
 @pytest.fixture(scope="module")

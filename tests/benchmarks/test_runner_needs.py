@@ -16,17 +16,13 @@ from rsmooth.benchmarks.arm import STOPPED, SUMMARY, run_arm
 from rsmooth.benchmarks.main import main
 from rsmooth.benchmarks.presets import Arm, Preset, load_preset, select_arms
 from rsmooth.benchmarks.runner import Running
+from tests.benchmarks.small import DEFAULTS
 
-PRESET = """
+PRESET = (
+    DEFAULTS
+    + """
 title: Arms on arms
 report: {radii: [0.25]}
-defaults:
-  train:
-    dataset: digits
-    model: {name: small-cnn, width: 4}
-    sigma: 0.25
-    trainer: {name: gaussian, epochs: 1, precision: float32}
-  certify: {max: 4, n: 100, n0: 10, workers: 1, precision: float32, compile: never}
 arms:
   before: {train: {seed: 1}, certify: null}
   tuned: {train: {init_from: {arm: before}, model: null, trainer: {lr: 1.0e-9}}}
@@ -37,6 +33,7 @@ tiny:
   certify: {n: 50}
   arms: {both: {train: {unlabelled: {validation: 0.5}}}}
 """
+)
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from rsmooth.defenses import PseudoLabels, Trainer
-from rsmooth.noise.distributions import Gaussian
+from rsmooth.noise.distributions import Gaussian, Laplace, NoiseDistribution
+from rsmooth.training import feed as module
 from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.feed import Feed
@@ -16,14 +19,19 @@ from rsmooth.training.sources import as_source
 from tests.training.helpers import images
 
 CPU = torch.device("cpu")
-TRAINER = Trainer(batch_size=8, num_noise=2)
+TRAINER, NOISE = Trainer(batch_size=8, num_noise=2), Gaussian(0.25)
 
 
-def feed(ranks: Ranks, extras: dict[str, Tensor] | None = None, trainer: Trainer = TRAINER) -> Feed:
+def feed(
+    ranks: Ranks,
+    extras: dict[str, Tensor] | None = None,
+    trainer: Trainer = TRAINER,
+    noise: NoiseDistribution = NOISE,
+) -> Feed:
     data = images(10)
     sources: list[Any] = [as_source(data, Draws(0), device=CPU, augment=None, workers=0)]
     sources.append(PseudoLabels(images(6, seed=1), weight=0.5).source(trainer, CPU))
-    return Feed(trainer, data, sources, extras or {}, Gaussian(0.25), ranks, CPU)
+    return Feed(trainer, data, sources, extras or {}, noise, ranks, CPU)
 
 
 def test_a_step_is_given_its_images_noise_extras_and_scale() -> None:
@@ -41,6 +49,24 @@ def test_a_step_is_given_its_images_noise_extras_and_scale() -> None:
             assert torch.equal(one.x, data.images[step.positions].float() / 255)
             assert torch.equal(one.targets, data.labels[step.positions])
             assert torch.equal(one.extras["column"], column[step.positions])
+
+
+def test_the_noise_to_come_is_announced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[int] = []
+    monkeypatch.setattr(module, "expect_normals", lambda values, _: announced.append(values))
+    trainer = replace(TRAINER, epochs=5)
+    fed = feed(Ranks(), trainer=trainer)
+    for epoch in (1, 2):
+        list(fed.steps(fed.plan(epoch), epoch))
+    assert announced == [4 * (10 + 6) * 2 * 64]  # epochs, images, copies, pixels
+    for other, noise in (
+        (replace(trainer, budget_seconds=9.0), Gaussian(0.25)),
+        (trainer, Laplace(0.2)),
+        (trainer, Gaussian(0.0)),
+    ):
+        fed = feed(Ranks(), trainer=other, noise=noise)
+        list(fed.steps(fed.plan(0), 0))
+    assert len(announced) == 1
 
 
 def test_steps_from_the_middle_are_those_of_the_whole_epoch() -> None:

@@ -17,7 +17,7 @@ from rsmooth.defenses import Trainer
         ({"lr": -1.0}, "expected lr to be a number > 0"),
         ({"momentum": -0.1}, r"expected momentum to be within \[0, 1\)"),
         ({"momentum": 1.0, "optimizer": "adam"}, r"expected momentum to be within \[0, 1\)"),
-        ({"seed": 2**64}, "expected seed to be an integer of 64 bits"),
+        ({"seed": 2**64}, "expected a seed of 64 bits"),
         ({"workers": -1}, "expected workers to be a number >= 0, got -1"),
         (
             {"schedule": "linear"},
