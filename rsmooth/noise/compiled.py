@@ -63,7 +63,7 @@ class CompiledOnceWorthIt:
         try:
             kernel = torch.compile(self._function, dynamic=True, fullgraph=True)
             result = self._run(kernel, *arguments)
-            # Not on a GPU, where the host would wait; rsmooth selftest --compiled looks there.
+            # Not on a GPU, where the host would wait; rsmooth selftest --compiled true looks there.
             if result.device.type == "cpu":
                 expected = self._run(self._function, *arguments)
                 if not torch.equal(result, expected):
