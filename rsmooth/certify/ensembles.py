@@ -12,37 +12,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rsmooth.bounds.proving import smallest_margin
 from rsmooth.certify.bound_settings import BoundSettings
 from rsmooth.certify.deterministic import BoundEngine, Engine, Proof, check_noiseless, record_of
 from rsmooth.certify.run.header import model_hash
+from rsmooth.models.ensemble import Ensemble
 from rsmooth.smoothed import SmoothedClassifier
-
-
-class MeanOfLogits(nn.Module):
-    """The mean of the logits of several networks, as one network.
-
-    MeanOfLogits([first, second])(x)        # (B, K)
-    """
-
-    def __init__(self, members: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.members = nn.ModuleList(members)
-
-    def forward(self, x: Tensor) -> Tensor:
-        total: Tensor = self.members[0](x)
-        for member in self.members[1:]:
-            total = total + member(x)
-        return total / len(self.members)
 
 
 def mean_classifier(members: Sequence[SmoothedClassifier]) -> SmoothedClassifier:
     """The classifier of the mean of logits of classifiers without noise."""
     for member in members:
         check_noiseless(member)
-    base = MeanOfLogits([member.base for member in members])
+    base = Ensemble([member.base for member in members])
     return SmoothedClassifier(base, sigma=0, num_classes=members[0].num_classes)
 
 

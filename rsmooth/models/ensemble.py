@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from rsmooth.models.nested import build_part, rebuilding
 from rsmooth.plumbing.numbers import check_integer
@@ -42,7 +42,8 @@ def ensemble(
     skip: whether the other members are then not asked, where no gradient is wanted on a CPU. The
         answers are the same, bit for bit.
 
-    arXiv:2106.06946, eq. 2 and section 5. ValueError for members that do not fit together.
+    The mean of all logits has deterministic bounds where its members have. arXiv:2106.06946, eq. 2
+    and section 5. ValueError for members that do not fit together.
     """
     if isinstance(members, str) or not isinstance(members, Sequence):
         raise ValueError(
@@ -98,10 +99,25 @@ class Ensemble(nn.Module):
         return f"scheme={self.scheme!r}, consensus={self.consensus}"
 
     def forward(self, x: Tensor) -> Tensor:
+        if isinstance(x, fx.Proxy):  # type: ignore[unreachable]
+            return self._in_known_steps(x)  # type: ignore[unreachable]
         if self.consensus is None:
             return self._joint(_stacked([member(x) for member in self.members]))
         parts = [self._by_consensus(part, self.consensus) for part in torch.split(x, TOGETHER)]
         return torch.cat(parts)
+
+    def _in_known_steps(self, x: fx.Proxy) -> fx.Proxy:
+        """The mean of logits as sums and a factor, whose bounds are known."""
+        if self.consensus is not None or self.scheme != "mean-logits":
+            raise ValueError(
+                "expected the mean of logits of all members, got "
+                f"scheme={self.scheme!r}, consensus={self.consensus}"
+            )
+        total: Any = self.members[0](x)
+        for member in self.members[1:]:
+            total = total + member(x)
+        mean: fx.Proxy = total / len(self.members)
+        return mean
 
     def _by_consensus(self, x: Tensor, first: int) -> Tensor:
         """The first members where they agree, all elsewhere."""

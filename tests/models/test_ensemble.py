@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth import MODELS, SmoothedClassifier, certify, testing
+from rsmooth.bounds import margin_bounds
 from rsmooth.models import replace_head
 from rsmooth.models.ensemble import Ensemble
 from rsmooth.models.nested import build_part
@@ -195,3 +196,30 @@ def test_modules_of_ones_own_may_be_members_but_are_not_saved(tmp_path: Path) ->
         torch.testing.assert_close(base(X), own(X))
     with pytest.raises(ValueError, match=r"expected a base classifier from MODELS\.create"):
         SmoothedClassifier(base, 0.25, 3).save(tmp_path / "model.pt")
+
+
+@pytest.mark.parametrize("method", ["crown", "crown-ibp", "fast-lin"])
+def test_the_mean_has_the_bounds_of_its_members(method: Any) -> None:
+    """Of equal members the same, of others at least their mean: they see one and the same box."""
+    torch.manual_seed(0)
+    members = [build_part(SPEC, num_classes=3)[0].double().eval() for _ in range(3)]
+    x, y = torch.rand(4, 1, 8, 8, dtype=torch.float64), torch.tensor([0, 1, 2, 0])
+    asked: dict[str, Any] = {"epsilon": 0.01, "method": method}
+    own = torch.stack([margin_bounds(member, x, y, **asked) for member in members])
+    alike = margin_bounds(Ensemble([members[0]] * 3).eval(), x, y, **asked)
+    torch.testing.assert_close(alike, own[0], rtol=0, atol=1e-12)
+    joint = Ensemble(members).eval()
+    found = margin_bounds(joint, x, y, **asked)
+    assert (found >= own.mean(dim=0) - 1e-12).all()
+    corners = (x + 0.01 * torch.randn(200, *x.shape).sign()).clamp(0, 1).flatten(0, 1)
+    logits = joint(corners).view(200, 4, 3)
+    margins = logits.gather(2, y.expand(200, 4).unsqueeze(2)) - logits
+    assert (found <= margins.amin(dim=0) + 1e-12).all()
+
+
+@pytest.mark.parametrize("options", [{"scheme": "mean-probabilities"}, {"consensus": 2}])
+def test_other_schemes_have_no_bounds(options: dict[str, Any]) -> None:
+    net = Ensemble([build_part(SPEC, num_classes=3)[0] for _ in range(3)], **options).eval()
+    x, y = torch.rand(1, 1, 8, 8), torch.tensor([0])
+    with pytest.raises(ValueError, match="mean of logits"):
+        margin_bounds(net, x, y, epsilon=0.01)
