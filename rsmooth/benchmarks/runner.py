@@ -27,6 +27,7 @@ from rsmooth.benchmarks.launchers import (
 from rsmooth.benchmarks.presets import Arm, Preset
 from rsmooth.benchmarks.progress import Progress
 from rsmooth.benchmarks.provenance import this_command
+from rsmooth.config.environment import expanded
 from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
 
@@ -68,14 +69,17 @@ def run(
     jobs: arms at a time; default: what the launcher takes. max_seconds: after this time no arm
     starts, and the running ones stop at a checkpoint; the same call continues later. launcher:
     where the arms run. ValueError for a folder that holds an arm of the same name with other
-    options, and for an arm that needs one which is neither finished nor to be run.
+    options, for an arm that needs one which is neither finished nor to be run, and for one that
+    names an environment variable which is not set.
     """
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     outcome = Outcome([], [], {})
     _check_needs(preset, out)
+    waiting = [arm for arm in preset.arms if not is_finished(out / arm.name)]
+    if isinstance(launcher, Local):  # elsewhere they may be set
+        _check_variables(waiting)
     for arm in preset.arms:
         _claim(out / arm.name, arm)
-    waiting = [arm for arm in preset.arms if not is_finished(out / arm.name)]
     outcome.finished.extend(arm.name for arm in preset.arms if arm not in waiting)
     running: list[Running] = []
     most = jobs or launcher.jobs(len(waiting), preset.jobs)
@@ -107,6 +111,12 @@ def run(
 def is_finished(folder: Path) -> bool:
     """Whether the arm of a folder has its summary, which it writes last."""
     return (folder / SUMMARY).exists()
+
+
+def _check_variables(arms: list[Arm]) -> None:
+    """ValueError for a variable that is not set: hours later it would end an arm."""
+    for arm in arms:
+        expanded(arm.as_dict(), f"arm {arm.name}")
 
 
 def _check_needs(preset: Preset, out: Path) -> None:

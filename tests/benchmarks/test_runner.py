@@ -47,6 +47,18 @@ def test_other_options_in_the_same_folder_are_refused(out: Path, preset: Preset)
         runner.run(replace(preset, arms=(changed,)), out)
 
 
+def test_a_variable_that_is_not_set_is_said_before_any_arm_starts(
+    preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+    first, second = preset.arms
+    further = {"unlabelled": {"name": "npz", "path": "$NOT_SET"}}
+    last = replace(second, train={**(second.train or {}), **further})
+    with pytest.raises(ValueError, match=r"\$NOT_SET, which option path of arm second names"):
+        runner.run(replace(preset, arms=(first, last)), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_time_limit_stops_an_arm_in_good_order(preset: Preset, tmp_path: Path) -> None:
     outcome = runner.run(replace(preset, arms=preset.arms[:1]), tmp_path, max_seconds=0.05)
     assert (outcome.finished, outcome.stopped, outcome.failed) == ([], ["first"], {})
