@@ -51,30 +51,9 @@ def folder(
     neither folder is there. ValueError if they hold different classes and no file numbers them, and
     for a folder that the file does not list.
     """
-    # Here, since it loads torch's compiler, which takes seconds.
-    from torchvision.datasets import ImageFolder
-
     listed = None if classes is None else read_classes(classes)
-
-    class Visible(ImageFolder):  # type: ignore[misc]
-        """Hidden folders, such as those of notebooks, are no classes."""
-
-        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
-            found = _visible(Path(directory))
-            if not found:
-                raise FileNotFoundError(
-                    f"expected a sub-folder for each class in {directory}, got none"
-                )
-            if listed is None:
-                return found, {name: number for number, name in enumerate(found)}
-            return found, _numbered(found, listed, Path(directory), classes)
-
     root = Path(root)
-    sources = {
-        split: _listed(Visible, root / name)
-        for split, name in (("train", train), ("test", test))
-        if (root / name).is_dir()
-    }
+    sources = _sources(root, {"train": train, "test": test}, listed, classes)
     if not sources:
         raise FileNotFoundError(_no_split(root, train, test))
     if listed is None and len({tuple(source.classes) for source in sources.values()}) != 1:
@@ -108,6 +87,33 @@ def folder(
         normalize="imagenet",
         class_names=names,
     )
+
+
+def _sources(
+    root: Path, names: Mapping[str, str], listed: Mapping[str, int] | None, classes: object
+) -> dict[str, ImageFolder]:
+    """The splits whose folders are there; names: of these folders; listed: what classes says."""
+    # Here, since it loads torch's compiler, which takes seconds.
+    from torchvision.datasets import ImageFolder
+
+    class Visible(ImageFolder):  # type: ignore[misc]
+        """Hidden folders, such as those of notebooks, are no classes."""
+
+        def find_classes(self, directory: str | Path) -> tuple[list[str], dict[str, int]]:
+            found = _visible(Path(directory))
+            if not found:
+                raise FileNotFoundError(
+                    f"expected a sub-folder for each class in {directory}, got none"
+                )
+            if listed is None:
+                return found, {name: number for number, name in enumerate(found)}
+            return found, _numbered(found, listed, Path(directory), classes)
+
+    return {
+        split: _listed(Visible, root / name)
+        for split, name in names.items()
+        if (root / name).is_dir()
+    }
 
 
 def _visible(folder: Path) -> list[str]:

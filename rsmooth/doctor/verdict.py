@@ -10,7 +10,7 @@ from torch import nn
 
 from rsmooth.doctor import answers as asked
 from rsmooth.doctor.batch_norm import Fit, fit
-from rsmooth.doctor.findings import Report, listed
+from rsmooth.doctor.findings import Mark, Report, listed
 from rsmooth.doctor.sample import Sample, noisy
 from rsmooth.doctor.trial import (
     LEVEL,
@@ -127,44 +127,28 @@ def _normalization(
         "rivals": others,
     }
     lost = _lost(trial, name)
+    mark: Mark = "look"
     if lost is not None:
-        report.add(
-            "look",
-            "normalisation",
+        text = (
             f"{name} {_WHY[bool(stored)]}, but {lost[0]} is right more often "
-            f"({_percent(trial, *lost)} against {accuracy}): look at the code that trained it",
-            **facts,
+            f"({_percent(trial, *lost)} against {accuracy}): look at the code that trained it"
         )
     elif stored is not None:
-        _say_stored(report, trial, likely, stored, facts)
+        agrees = ", and the statistics of batch norm fit them best" if stored in likely[:1] else ""
+        mark = "ok"
+        text = f"{_STORED.get(stored, stored)}{agrees}; accuracy {accuracy}"
     elif likely and found is not None:
-        shares = [f"{each} in {found.normalizations[each]:.1%}" for each in (name, *others)]
-        report.add(
-            "ok" if not others else "look",
-            "normalisation",
-            f"{name}{_or(others)}: of those tried, the statistics of batch norm fit no other "
-            f"(divergence {found.divergence:.4f}; best in resamples of the images: "
-            f"{listed(shares)}). Accuracy {accuracy}",
-            **facts,
-        )
+        mark = "look" if others else "ok"
+        text = f"{_fitting(name, others, found)}. Accuracy {accuracy}"
     elif not others:
-        report.add(
-            "ok",
-            "normalisation",
+        mark = "ok"
+        text = (
             f"{name}: accuracy {accuracy}, more than with each other one on the same images (exact "
-            f"paired tests at {LEVEL:.0%} for all together)",
-            **facts,
+            f"paired tests at {LEVEL:.0%} for all together)"
         )
     else:
-        why = ", which is usual for such files," if name == usual else ""
-        report.add(
-            "look",
-            "normalisation",
-            f"cannot tell {name} from {listed(others)}: no difference in accuracy is shown on "
-            f"these images. {name}{why} is taken, with {accuracy}. A certificate holds for the "
-            "network as it is opened, so one that is only near costs accuracy, and not truth",
-            **facts,
-        )
+        text = _untold(name, others, usual, accuracy)
+    report.add(mark, "normalisation", text, **facts)
     return name
 
 
@@ -176,19 +160,22 @@ def _first(likely: list[str], usual: str | None) -> str | None:
     return usual if usual in likely else likely[0] if likely else None
 
 
-def _or(names: list[str]) -> str:
-    return f" (or {listed(names)})" if names else ""
+def _fitting(name: str, others: list[str], found: Fit) -> str:
+    """What batch norm says: the normalisation that it came about under, or several."""
+    either = f" (or {listed(others)})" if others else ""
+    shares = [f"{each} in {found.normalizations[each]:.1%}" for each in (name, *others)]
+    return (
+        f"{name}{either}: of those tried, the statistics of batch norm fit no other "
+        f"(divergence {found.divergence:.4f}; best in resamples of the images: {listed(shares)})"
+    )
 
 
-def _say_stored(
-    report: Report, trial: Trial, likely: list[str], stored: str, facts: dict[str, object]
-) -> None:
-    agrees = ", and the statistics of batch norm fit them best" if stored in likely[:1] else ""
-    report.add(
-        "ok",
-        "normalisation",
-        f"{_STORED.get(stored, stored)}{agrees}; accuracy {_percent(trial, *trial.best(stored))}",
-        **facts,
+def _untold(name: str, others: list[str], usual: str | None, accuracy: str) -> str:
+    why = ", which is usual for such files," if name == usual else ""
+    return (
+        f"cannot tell {name} from {listed(others)}: no difference in accuracy is shown on "
+        f"these images. {name}{why} is taken, with {accuracy}. A certificate holds for the "
+        "network as it is opened, so one that is only near costs accuracy, and not truth"
     )
 
 
@@ -209,45 +196,37 @@ def _sigma(
     report: Report, trial: Trial, found: Fit | None, name: str, stored: float | None
 ) -> tuple[float, float | None]:
     """The sigma to certify with, and that of the training where it is told."""
-    holds = _holds(trial, name)
-    trained = _clear_sigma(found)
-    facts = {"sigma_trained": trained, "sigma_holds": holds}
+    holds, trained = _holds(trial, name), _clear_sigma(found)
+    mark: Mark = "look"
     if stored is not None:
         other = trained is not None and stored in SIGMAS and trained != stored
         against = (
             f", but the statistics of batch norm came about under {trained:g}" if other else ""
         )
-        report.add(
-            "look" if other else "ok",
-            "sigma",
-            f"{stored:g} is in the file{against}; accuracy {_percent(trial, name, stored)}",
-            **facts,
-            sigma=stored,
-        )
-        return stored, trained
-    if trained is not None and trained > 0:
+        mark, sigma = "look" if other else "ok", stored
+        text = f"{stored:g} is in the file{against}; accuracy {_percent(trial, name, stored)}"
+    elif trained is not None and trained > 0:
         assert found is not None
-        report.add(
-            "ok",
-            "sigma",
+        mark, sigma = "ok", trained
+        text = (
             f"{trained:g}: the statistics of batch norm came about under this noise (best in "
-            f"{found.sigmas[trained]:.1%} of resamples); accuracy {_percent(trial, name, trained)}",
-            **facts,
-            sigma=trained,
+            f"{found.sigmas[trained]:.1%} of resamples); accuracy {_percent(trial, name, trained)}"
         )
-        return trained, trained
-    if trained == 0:
-        first = SIGMAS[1]
-        report.add(
-            "look",
-            "sigma",
-            f"0: trained without noise, by the statistics of batch norm. At {first:g} accuracy "
-            f"falls from {_percent(trial, name, 0.0)} to {_percent(trial, name, first)}: train it "
-            "with noise, or put a denoiser before it (rsmooth list denoisers)",
-            **facts,
-            sigma=first,
+    elif trained == 0:
+        sigma = SIGMAS[1]
+        text = (
+            f"0: trained without noise, by the statistics of batch norm. At {sigma:g} accuracy "
+            f"falls from {_percent(trial, name, 0.0)} to {_percent(trial, name, sigma)}: train it "
+            "with noise, or put a denoiser before it (rsmooth list denoisers)"
         )
-        return first, trained
+    else:
+        sigma, text = _by_accuracy(trial, name, holds)
+    report.add(mark, "sigma", text, sigma_trained=trained, sigma_holds=holds, sigma=sigma)
+    return sigma, trained
+
+
+def _by_accuracy(trial: Trial, name: str, holds: list[float]) -> tuple[float, str]:
+    """The largest sigma at which no loss is shown, where batch norm tells nothing, and why."""
     usable = [sigma for sigma in holds if sigma > 0]
     sigma = max(usable, default=SIGMAS[1])
     text = (
@@ -257,8 +236,7 @@ def _sigma(
     )
     if not usable:
         text += ", though accuracy falls there: it was hardly trained with noise"
-    report.add("look", "sigma", text, **facts, sigma=sigma)
-    return sigma, None
+    return sigma, text
 
 
 def _clear_sigma(found: Fit | None) -> float | None:

@@ -7,9 +7,11 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from rsmooth.attacks.base import Attack
 from rsmooth.attacks.checks import warn_without_gradient
@@ -17,7 +19,7 @@ from rsmooth.attacks.view import quick_view
 from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
-from rsmooth.evaluate.empirical import measured_answers
+from rsmooth.evaluate.empirical import Answers, measured_answers
 from rsmooth.models.precision import Precision
 from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
@@ -85,10 +87,19 @@ def attack_data(
     check_seed(seed)
     parameter, epsilon = next(g.parameters(), None), 0.0 if attack is None else attack.epsilon
     device = torch.device("cpu") if parameter is None else parameter.device
-    generator = torch.Generator(device).manual_seed(seed)
     view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
-    right = abstained = without_gradient = 0
-    largest = 0.0
+    measure = partial(
+        measured_answers,
+        num_noise=num_noise,
+        n=n,
+        alpha=alpha,
+        seed=seed,
+        batch_size=num_noise * batch_size,
+        generator=torch.Generator(device).manual_seed(seed),
+        precision=precision,
+        view=view,
+    )
+    tally = _Tally()
     with (
         _seeded(seed, device),
         _bar(len(data), f"epsilon {epsilon:.4g}", progress, {g, view}) as bar,
@@ -96,38 +107,36 @@ def attack_data(
         for start in range(0, len(data), batch_size):
             positions = list(range(start, min(start + batch_size, len(data))))
             pixels, labels = data.batch(positions)
-            y = labels.to(device)
-            found = measured_answers(
-                g,
-                to_unit(pixels).to(device),
-                y,
-                attack,
-                num_noise=num_noise,
-                n=n,
-                alpha=alpha,
-                seed=seed,
-                index=data.index[positions],
-                batch_size=num_noise * batch_size,
-                generator=generator,
-                precision=precision,
-                view=view,
-            )
-            right += int((found.answers == y).sum())
-            abstained += int((found.answers == ABSTAIN).sum())
-            largest = max(largest, float(found.length.max()))
-            without_gradient += int(found.without_gradient.sum())
+            x, y = to_unit(pixels).to(device), labels.to(device)
+            tally.add(y, measure(g, x, y, attack, index=data.index[positions]))
             bar.update(len(positions))
     total = len(data)
-    warn_without_gradient(without_gradient, total, stacklevel=3)
+    warn_without_gradient(tally.without_gradient, total, stacklevel=3)
     return UnderAttack(
         float(epsilon),
-        right / total,
-        abstained / total,
+        tally.right / total,
+        tally.abstained / total,
         total,
         None if attack is None else attack.norm,
-        largest,
-        without_gradient,
+        tally.largest,
+        tally.without_gradient,
     )
+
+
+@dataclass
+class _Tally:
+    """Images that were right, abstained on, and without a gradient; the longest perturbation."""
+
+    right: int = 0
+    abstained: int = 0
+    without_gradient: int = 0
+    largest: float = 0.0
+
+    def add(self, y: Tensor, found: Answers) -> None:
+        self.right += int((found.answers == y).sum())
+        self.abstained += int((found.answers == ABSTAIN).sum())
+        self.without_gradient += int(found.without_gradient.sum())
+        self.largest = max(self.largest, float(found.length.max()))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -138,37 +139,22 @@ def audit(
     check_images_of(log, data)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
-    arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
-    # Certificates hold for the network as it was executed.
-    executed: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")
     device = next((parameter.device for parameter in g.parameters()), torch.device("cpu"))
     view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
+    search = partial(
+        _attack, view, num_noise=num_noise, generator=torch.Generator().manual_seed(seed)
+    )
+    answers = partial(_answers, g, log, n=n, alpha=alpha, seed=seed)
     distance, predicted = np.zeros((2, len(certified), len(factors)))
-    generator = torch.Generator().manual_seed(seed)
     bar = progress_bar(certified, shown=progress, unit="image", desc="audit")
     for row, at in enumerate(bar):
         x = to_unit(data.batch([position[int(log.idx[at])]])[0])
+        sizes = [factor * float(log.radius[at]) for factor in factors]
         attacked = [
-            _attack(
-                view,
-                x,
-                int(log.predict[at]),
-                replace(attack, epsilon=factor * float(log.radius[at])),
-                num_noise,
-                generator,
-            )
-            for factor in factors
+            search(x, int(log.predict[at]), replace(attack, epsilon=size)) for size in sizes
         ]
         distance[row] = [float((one.double() - x.double()).norm()) for one in attacked]
-        predicted[row] = predict(
-            g,
-            torch.cat(attacked),
-            n=n,
-            alpha=alpha,
-            seed=seed,
-            arithmetic=arithmetic,
-            precision=executed,
-        ).label.numpy()
+        predicted[row] = answers(torch.cat(attacked))
     total = float(log.provenance.get("alpha_spent", log.provenance["alpha"])) + alpha * len(factors)
     return Audit(
         log.idx[certified],
@@ -181,11 +167,22 @@ def audit(
     )
 
 
+def _answers(
+    g: SmoothedClassifier, log: CertificationLog, x: Tensor, *, n: int, alpha: float, seed: int
+) -> NDArray[np.int64]:
+    """The answers of g (F,), which votes as it did for the certificates: these hold for that."""
+    arithmetic: Arithmetic = upgraded(log.provenance)["noise"].get("arithmetic", "integer")
+    executed: Precision = log.provenance.get("numerics", {}).get("dtype", "auto")
+    found = predict(g, x, n=n, alpha=alpha, seed=seed, arithmetic=arithmetic, precision=executed)
+    return found.label.numpy()
+
+
 def _attack(
     g: SmoothedClassifier,
     x: Tensor,
     label: int,
     attack: Attack,
+    *,
     num_noise: int,
     generator: torch.Generator,
 ) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
 from rsmooth.records.log import CertificationLog
@@ -36,6 +36,8 @@ from rsmooth.report.runs import Run
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Floats = NDArray[np.float64]
+
 _TICKS = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 
 
@@ -59,49 +61,43 @@ def accuracy_figure(
     unit = 255 if norm == "linf" else 1
     page = Page(width)
     figure, axes = one_plot(title, page)
-    reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
+    banded = bands and len(runs) <= MOST_BANDS
     for run, line in looks(runs, page):
         if run.asked is not None:
             _points(axes, run, unit, line["color"])
-            continue
-        radii = curve_radii(run.log)
-        axes.plot(
-            unit * radii,
-            100 * certified_accuracy(run.log, radii),
-            drawstyle="steps-pre",
-            **line,
-        )
-        if bands and len(runs) <= MOST_BANDS and run.statement.sound:
-            low, high = accuracy_interval(run.log, radii)
-            axes.fill_between(
-                unit * radii,
-                100 * low,
-                100 * high,
-                step="pre",
-                color=line["color"],
-                alpha=0.13,
-                linewidth=0,
-            )
-    cap = max(run.largest_radius for run in runs)
-    constant = 100 * float(constant_classifier_accuracy(runs[0].log, 0.0, cap))
-    axes.plot(
-        [0, unit * cap, unit * cap],
-        [constant, constant, 0],
-        ":",
-        color=INK,
-        linewidth=page.line(1.4),
-        label="constant classifier",
-    )
+        else:
+            _curve(axes, run, unit, line, banded=banded)
+    _constant(axes, runs, unit, page)
+    reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     axes.set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
     steps = " (steps of 1/255)" if norm == "linf" else ""
-    banded = bands and len(runs) <= MOST_BANDS and any(run.statement.sound for run in runs)
-    banded = banded and page.size > 8  # a narrow figure has no room for it: its caption says so
+    said = banded and any(run.statement.sound for run in runs)
+    said = said and page.size > 8  # a narrow figure has no room for it: its caption says so
     axes.set(
         xlabel=f"certified {NORMS.get(norm, runs[0].statement.measure)} radius{steps}",
-        ylabel=f"certified accuracy (%){', with 95 % intervals' if banded else ''}",
+        ylabel=f"certified accuracy (%){', with 95 % intervals' if said else ''}",
     )
     legend_below(axes, page)
     return figure
+
+
+def _curve(axes: Any, run: Run, unit: float, line: dict[str, Any], *, banded: bool) -> None:
+    """A run of all radii: its steps, and the intervals around them where its rule is sound."""
+    radii = curve_radii(run.log)
+    accuracy = 100 * certified_accuracy(run.log, radii)
+    axes.plot(unit * radii, accuracy, drawstyle="steps-pre", **line)
+    if banded and run.statement.sound:
+        low, high = accuracy_interval(run.log, radii)
+        band = {"step": "pre", "color": line["color"], "alpha": 0.13, "linewidth": 0}
+        axes.fill_between(unit * radii, 100 * low, 100 * high, **band)
+
+
+def _constant(axes: Any, runs: Sequence[Run], unit: float, page: Page) -> None:
+    """What one answer to everything certifies, up to the largest radius of any run."""
+    cap = max(run.largest_radius for run in runs)
+    share = 100 * float(constant_classifier_accuracy(runs[0].log, 0.0, cap))
+    line = {"color": INK, "linewidth": page.line(1.4), "label": "constant classifier"}
+    axes.plot([0, unit * cap, unit * cap], [share, share, 0], ":", **line)
 
 
 def _points(axes: Any, run: Run, unit: float, colour: str) -> None:
@@ -169,50 +165,14 @@ def attack_gap_figure(
     A point below the diagonal contradicts its certificate. Its height above the diagonal is the gap
     between proof and attack. ValueError for NaN, and for other shapes.
     """
-    proof, broken = np.asarray(certified, dtype=np.float64), np.asarray(attacked, dtype=np.float64)
-    if (
-        proof.shape != broken.shape
-        or proof.ndim != 1
-        or np.isnan(proof).any()
-        or np.isnan(broken).any()
-    ):
-        raise ValueError(
-            f"expected certified and attacked radii (N,) without NaN, got shapes {proof.shape} and "
-            f"{broken.shape}, {int(np.isnan(proof).sum() + np.isnan(broken).sum())} NaN"
-        )
+    proof, broken = _radii_of_both(certified, attacked)
     page = Page()
     figure, axes = one_plot(title, page)
-    found = np.isfinite(broken)
     right = 1.05 * max(float(proof.max(initial=0.0)), 1e-9)
-    top = 1.05 * max(right, float(broken[found].max(initial=0.0)))
-    false = found & (broken < proof)
-    axes.plot(
-        [0, right],
-        [0, right],
-        color=INK,
-        linewidth=1.2,
-        linestyle=":",
-        label="certified = attacked",
-    )
-    for chosen, height, colour, mark, size, name in (
-        (found & ~false, broken, COLOURS[0], "o", 20, "attack found above the certified radius"),
-        (~found, np.full_like(proof, top), COLOURS[2], "^", 24, "no attack found"),
-        (false, broken, CONTRADICTION, "X", 60, "contradicts the certificate"),
-    ):
-        if not chosen.any():
-            continue
-        axes.scatter(
-            proof[chosen],
-            height[chosen],
-            s=size,
-            marker=mark,
-            color=colour,
-            alpha=0.65,
-            linewidths=0,
-            clip_on=False,
-            zorder=3,
-            label=f"{name} ({int(chosen.sum())})",
-        )
+    top = 1.05 * max(right, float(broken[np.isfinite(broken)].max(initial=0.0)))
+    diagonal = {"color": INK, "linewidth": 1.2, "linestyle": ":"}
+    axes.plot([0, right], [0, right], label="certified = attacked", **diagonal)
+    _attacks(axes, proof, broken, top)
     axes.set(xlim=(0, right), ylim=(0, top))
     axes.set(
         xlabel=f"certified {NORMS[norm]} radius",
@@ -220,6 +180,33 @@ def attack_gap_figure(
     )
     legend_below(axes, page)
     return figure
+
+
+def _radii_of_both(certified: ArrayLike, attacked: ArrayLike) -> tuple[Floats, Floats]:
+    proof, broken = (np.asarray(radii, dtype=np.float64) for radii in (certified, attacked))
+    unknown = int(np.isnan(proof).sum() + np.isnan(broken).sum())
+    if proof.shape != broken.shape or proof.ndim != 1 or unknown:
+        raise ValueError(
+            f"expected certified and attacked radii (N,) without NaN, got shapes {proof.shape} and "
+            f"{broken.shape}, {unknown} NaN"
+        )
+    return proof, broken
+
+
+def _attacks(axes: Any, proof: Floats, broken: Floats, top: float) -> None:
+    """A point per image, by what the attacks on it say; at ``top`` where none succeeded."""
+    found = np.isfinite(broken)
+    false = found & (broken < proof)
+    for chosen, height, colour, mark, size, name in (
+        (found & ~false, broken, COLOURS[0], "o", 20, "attack found above the certified radius"),
+        (~found, np.full_like(proof, top), COLOURS[2], "^", 24, "no attack found"),
+        (false, broken, CONTRADICTION, "X", 60, "contradicts the certificate"),
+    ):
+        if chosen.any():
+            look = {"alpha": 0.65, "linewidths": 0, "clip_on": False, "zorder": 3}
+            label = f"{name} ({int(chosen.sum())})"
+            at = proof[chosen], height[chosen]
+            axes.scatter(*at, s=size, marker=mark, color=colour, label=label, **look)
 
 
 def curve_radii(log: CertificationLog) -> Any:
