@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rsmooth.benchmarks.arm import SUMMARY
+from rsmooth.records.figures import asked_radii
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy
 from rsmooth.records.seeds import compare_seeds
+from rsmooth.report.runs import Run
 from rsmooth.report.tables import md_row, md_rule
 
 NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
@@ -70,17 +72,27 @@ def _methods(folders: Sequence[Path]) -> dict[str, dict[int, Path]]:
 
 
 def _accuracies(logs: Sequence[CertificationLog], radii: Sequence[float]) -> list[str]:
+    """Means where all runs decided; the ACR of others is a lower bound."""
+    runs = [Run("", log) for log in logs]
     points = np.mean([certified_accuracy(log, [0.0, *radii]) for log in logs], axis=0)
+    known = [all(run.decided(radius) for run in runs) for radius in (0.0, *radii)]
     averages = [average_certified_radius(log) for log in logs]
-    spread = f"{np.mean(averages):.3f} ± {np.std(averages, ddof=1):.3f}"
-    return [*(f"{100 * point:.1f}" for point in points), spread]
+    bound = "" if _averaged(logs) else "≥ "
+    spread = f"{bound}{np.mean(averages):.3f} ± {np.std(averages, ddof=1):.3f}"
+    return [*(f"{100 * p:.1f}" if k else "-" for p, k in zip(points, known, strict=True)), spread]
+
+
+def _averaged(logs: Iterable[CertificationLog]) -> bool:
+    """Whether their ACR is known: modes radius and grid decide some radii alone."""
+    return all(asked_radii(log) is None for log in logs)
 
 
 def _difference(
     first: Mapping[int, CertificationLog], second: Mapping[int, CertificationLog]
 ) -> list[str]:
     shared = sorted(set(first) & set(second))
-    if len(shared) < 2:
+    both = [log for seed in shared for log in (first[seed], second[seed])]
+    if len(shared) < 2 or not _averaged(both):
         return ["", ""]
     found = compare_seeds([first[seed] for seed in shared], [second[seed] for seed in shared])
     low, high = found.interval

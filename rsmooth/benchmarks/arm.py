@@ -87,7 +87,8 @@ def run_arm(folder: Path, command: str | None = None) -> None:
             call(VERBS.get("certify"), {**options, "progress": False})
     if arm.audit is not None:
         with _stage(folder, "audit", {"unit": "record", "total": 1}):
-            call(VERBS.get("audit"), {**arm.audit, "source": folder, "progress": False})
+            options = arm.audit_options(folder.parent)
+            call(VERBS.get("audit"), {**options, "progress": False})
     write_json(
         folder / SUMMARY,
         {

@@ -36,7 +36,8 @@ def comparable(made: Report, reference: str | None) -> list[Quoted]:
         )
     sigmas = {run.sigma for run in made.runs if run.sigma is not None}
     images = _subset(made.runs, reference)
-    return find(reference, images=images, sigmas=sorted(sigmas) if sigmas else None)
+    found = find(reference, images=images, sigmas=sorted(sigmas) if sigmas else None)
+    return [row for row in found if not row.deterministic]
 
 
 def published_kind(made: Report) -> Table | None:
@@ -98,10 +99,13 @@ def beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> st
         return ""
     epsilons = tables[0].epsilons
     radii = [linf_to_l2(epsilon, VALUES[reference]) for epsilon in epsilons]
+    # Nobody published deterministic certificates of a subset.
+    published = [*quoted, *(row for row in find(reference) if row.deterministic)]
     theirs = [
-        _at_linf("quoted", row.label, "", row.sigma, row.images, cells, row.table)
-        for row in quoted
-        if row.kind.startswith("linf") and any((cells := _at_l2(row, radii))[1:])
+        _quoted_at_linf(row, cells)
+        for row in published
+        if row.kind.startswith("linf")
+        and any((cells := _nearest(row, epsilons if row.deterministic else radii))[1:])
     ]
     if not theirs:
         return ""
@@ -130,8 +134,17 @@ def beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> st
     return "\n".join([*header, *ours, *theirs]) + "\n"
 
 
-def _at_l2(row: Quoted, radii: Sequence[float]) -> list[str]:
-    """The published accuracies at 0 and at l2 radii.
+def _quoted_at_linf(row: Quoted, cells: Sequence[str]) -> str:
+    """A published row; without containment, its certificates are linf ones of bounds."""
+    certificate = "linf, deterministic" if row.deterministic else "l2, probabilistic"
+    label = f"{row.label}: {row.note}" if row.deterministic and row.note else row.label
+    if not row.sound:
+        certificate, cells = "-", [cells[0], *(f"({cell})" for cell in cells[1:])]
+    return _at_linf("quoted", label, certificate, row.sigma, row.images, cells, row.table)
+
+
+def _nearest(row: Quoted, radii: Sequence[float]) -> list[str]:
+    """The published accuracies at 0 and at radii in the norm of the row.
 
     Published linf tables round the radii to five decimals.
     """

@@ -113,16 +113,23 @@ def _notes(found: FoundLog, run: Run) -> list[str]:
     return [*said, *(["only these radii were decided"] if run.asked else []), *found.notes]
 
 
+_MEASURES = {
+    (False, False): "l2",
+    (True, False): "linf by containment, as l2 radius",
+    (False, True): "linf",
+}
+
+
 def quoted() -> Iterator[Entry]:
     """All rows of the published tables but those that are not certified accuracies."""
     for name in reference.table_names():
         for row in reference.read_table(name):
             if row.kind == _NOT_CERTIFIED:
                 continue
-            linf = row.kind.startswith("linf")
+            contained = row.kind.startswith("linf") and not row.deterministic
             note = "; ".join(filter(None, ["" if row.kind == "run" else row.kind, row.note]))
             yield Entry(
-                row.label,
+                row.label + ("" if row.sound else " (not sound)"),
                 QUOTED,
                 f"{row.source} ({name})",
                 row.dataset,
@@ -132,9 +139,11 @@ def quoted() -> Iterator[Entry]:
                     row.images,
                     row.acr,
                     None if row.abstained is None else row.abstained / 100,
+                    sound=row.sound,
                 ),
                 idx=_protocol(row.dataset, row.images),
-                measure="linf by containment, as l2 radius" if linf else "l2",
+                measure=_MEASURES[contained, row.deterministic],
+                kind="deterministic" if row.deterministic else "probabilistic",
                 note=note,
             )
 

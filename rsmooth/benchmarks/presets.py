@@ -24,6 +24,8 @@ _KEYS = {
 # The options that name trained models, one or a list of them.
 _MODELS = ("init_from", "teacher", "earlier", "source", "ensemble")
 _VERBS = ("train", "certify", "audit")
+# Of certification by the networks of others, what an audit has to know, too.
+_BY_OTHERS = ("source", "ensemble", "rule", "dataset", "split")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,14 @@ class Arm:
         if {"source", "model", "checkpoint"} & set(options):
             return {**options, "out": own / "certificates.jsonl"}
         return {**options, "source": own}
+
+    def audit_options(self, runs: Path) -> dict[str, Any]:
+        """The options of the audit: of the arm's own certificates, by the models that made them."""
+        options, own = dict(self.audit or {}), runs / self.name
+        by = {key: value for key, value in (self.certify or {}).items() if key in _BY_OTHERS}
+        if "source" not in by:
+            return {**options, "source": own}
+        return {**options, **_with_folders(by, runs), "log": own / "certificates.jsonl"}
 
     def of_seed(self, seed: int) -> Arm:
         """The arm trained from this seed, as are those that it needs; its name ends in it."""

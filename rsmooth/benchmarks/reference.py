@@ -5,7 +5,8 @@
 Columns: dataset, kind (run, envelope, ...), method, run (P10 m4 e255 = PGD, 10 steps, m = 4,
 epsilon 255/256; D = DDN), sigma, images (the number of test images; empty where the
 source does not say), runs (how many the envelope is over), acr, abstained (percent), note, source;
-all further columns are radii with certified accuracies in percent.
+all further columns are radii with certified accuracies in percent. Radii are l2, but in rows of the
+kinds "linf, deterministic" and "linf, not sound".
 """
 
 from __future__ import annotations
@@ -56,6 +57,16 @@ class Quoted:
     def label(self) -> str:
         """Method and run in one line."""
         return f"{self.method} {self.run}".strip()
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether its radii are linf ones of bounds, whatever these prove."""
+        return self.kind.startswith("linf,")
+
+    @property
+    def sound(self) -> bool:
+        """Whether its certificates are not known to prove nothing."""
+        return self.kind != "linf, not sound"
 
 
 def table_names() -> list[str]:

@@ -13,6 +13,7 @@ from rsmooth.cli.attack import DEFAULT_OPTIONS, with_defaults
 from rsmooth.cli.options import PredictionOptions, Rule, RunOptions, Split, check_ensemble
 from rsmooth.cli.proofs import attack_proofs
 from rsmooth.cli.verbs import VERBS
+from rsmooth.config.folder import CERTIFICATES
 from rsmooth.config.images import image_shape, load_split, trained_on
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.files import replace_file
@@ -71,8 +72,8 @@ def audit(
         ensemble: of deterministic certificates of several networks, the further ones, as they were
             certified
         rule: of that ensemble
-        log: the journal of the certificates, if it is not the one of the run folder; the audit is
-            written beside it
+        log: the journal of the certificates, or a run folder that holds it, if it is not the one of
+            source; the audit is written beside it
         progress: show a progress bar
     """
     from rsmooth.cli.models import load_own
@@ -136,9 +137,12 @@ class Places(NamedTuple):
 
     @classmethod
     def of(cls, source: Path, log: Path | None) -> Places:
-        """Into the run folder, or beside the journal that is named."""
-        if log is None:
-            return cls(source / AUDIT, source / FIGURE, source.name)
+        """Into the run folder of the certificates, or beside the journal that is named."""
+        folder = source if log is None else log
+        if log is not None and log.name == CERTIFICATES:
+            folder = log.parent
+        if log is None or folder.is_dir():
+            return cls(folder / AUDIT, folder / FIGURE, folder.name)
         return cls(log.with_suffix(f".{AUDIT}"), log.with_suffix(f".{FIGURE}"), log.stem)
 
 

@@ -31,12 +31,14 @@ class Quoted:
         Quoted(accuracy={0.0: 0.75, 0.25: 0.6}, images=500, acr=0.429)
 
     accuracy: fractions by radius. images: their number, None where the source does not say.
+    sound: False where the certificates are known to prove nothing.
     """
 
     accuracy: Mapping[float, float]
     images: int | None = None
     acr: float | None = None
     abstained: float | None = None
+    sound: bool = True
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from rsmooth.records.metrics import certified_accuracy
 from rsmooth.records.norms import covering_radius
 from rsmooth.records.statistics import accuracy_standard_error
@@ -21,12 +24,13 @@ from rsmooth.report.tables import duration, pixel_fraction, training_words
 class KindsRow:
     """One run. certified, error, attacked: of clean images and then of each epsilon.
 
+    certified, error: None at a radius that the run did not decide.
     attacked: accuracy under attack, which bounds the true one from above; None where unknown.
     """
 
     run: Run
-    certified: tuple[float, ...]
-    error: tuple[float, ...]
+    certified: tuple[float | None, ...]
+    error: tuple[float | None, ...]
     attacked: tuple[float, ...] | None
 
     @property
@@ -89,10 +93,15 @@ def _row(run: Run, epsilons: Sequence[float], dimension: int | None) -> KindsRow
     size = common_dimension([run], dimension, needed=norm != "linf") or 1
     radii = [0.0, *(covering_radius(each, size, "linf", target=norm) for each in epsilons)]
     attacked = run.accuracy_under_attack([0.0, *epsilons])
+
+    def where_decided(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+        pairs = zip(radii, values.tolist(), strict=True)
+        return tuple(value if run.decided(radius) else None for radius, value in pairs)
+
     return KindsRow(
         run,
-        tuple(certified_accuracy(run.log, radii).tolist()),
-        tuple(accuracy_standard_error(run.log, radii).tolist()),
+        where_decided(certified_accuracy(run.log, radii)),
+        where_decided(accuracy_standard_error(run.log, radii)),
         None if attacked is None else tuple(attacked),
     )
 
@@ -109,7 +118,8 @@ def kinds_section(table: KindsTable) -> list[Section]:
     note = (
         "In %, ± standard error. The true accuracy of these images lies between the "
         "certified one and that under attack, by PGD (rsmooth audit). Figures in brackets are "
-        "of a rule that is known to prove nothing. l1 and l2 balls count by containment."
+        "of a rule that is known to prove nothing. l1 and l2 balls count by containment. -: not "
+        "decided, since the run was asked about other radii, or not attacked."
     )
     return [Section("All certificates at linf radii", (Grid(header, rows, names=2), note))]
 
@@ -117,7 +127,8 @@ def kinds_section(table: KindsTable) -> list[Section]:
 def _cells(row: KindsRow) -> list[str]:
     run = row.run
     shown = [
-        f"{100 * a:.1f} ± {100 * e:.1f}" for a, e in zip(row.certified, row.error, strict=True)
+        "-" if a is None or e is None else f"{100 * a:.1f} ± {100 * e:.1f}"
+        for a, e in zip(row.certified, row.error, strict=True)
     ]
     if not run.statement.sound:
         shown[1:] = [f"({cell})" for cell in shown[1:]]

@@ -41,12 +41,21 @@ def test_every_arm_is_trained_from_every_seed_by_models_of_that_seed(tmp_path: P
     assert yaml.safe_load(yaml.safe_dump(arms[4].as_dict())) == arms[4].as_dict()
 
 
-def run(folder: Path, radii: Any, steps: int, cpu: float, trainer: Any = "gaussian") -> Path:
-    """A run folder with right certificates of these radii."""
+def run(
+    folder: Path,
+    radii: Any,
+    steps: int,
+    cpu: float,
+    trainer: Any = "gaussian",
+    asked: Any = None,
+) -> Path:
+    """A run folder with right certificates of these radii; asked: those of mode grid."""
     folder.mkdir(parents=True)
     count = len(radii)
     zeros, right = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
-    provenance = {"alpha": 0.001}
+    provenance: dict[str, Any] = {"alpha": 0.001}
+    if asked is not None:
+        provenance.update(mode="grid", mode_options={"radii": asked})
     columns = (np.arange(count), zeros, zeros, np.asarray(radii), right, np.ones(count))
     write_log(CertificationLog(*columns, provenance=provenance), folder / "certificates.tsv")
     rows = [{"epoch": 0, "steps": steps - 2}, {"epoch": 1, "steps": 2}]
@@ -76,6 +85,17 @@ def test_the_section_compares_methods_over_seeds(tmp_path: Path) -> None:
     plain = ["plain", "2", "100.0", "66.7", "0.305 ± 0.007", "", "", "10", "4.5 s", ""]
     better = ["better", "2", "100.0", "66.7", "0.405 ± 0.007", "+0.100", "+0.100 to +0.100"]
     assert rows[2:] == [plain, [*better, "6", "4.5 s", ""]]
+
+
+def test_what_mode_grid_did_not_decide_is_left_out_and_its_acr_is_a_bound(tmp_path: Path) -> None:
+    folders = [
+        run(tmp_path / f"{name}-seed{seed}", [0.0, 0.25, 0.5], 10, 4.0, asked=[0.25, 0.5])
+        for name in ("plain", "better")
+        for seed in (0, 1)
+    ]
+    for line in across_seeds(folders, [0.1, 0.25]).splitlines()[4:6]:
+        cells = [cell.strip() for cell in line.split("|")[2:8]]
+        assert cells == ["2", "-", "-", "66.7", "≥ 0.250 ± 0.000", ""]
 
 
 @pytest.mark.parametrize("names", [["plain-seed0", "better-seed0"], ["plain", "better"]])

@@ -10,11 +10,22 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
+from rsmooth import MODELS, SmoothedClassifier
 from rsmooth.benchmarks import arm as arm_module
 from rsmooth.benchmarks import runner
-from rsmooth.benchmarks.arm import STOPPED, SUMMARY, TIMES, _training_length, stage_seconds
-from rsmooth.benchmarks.presets import Preset
+from rsmooth.benchmarks.arm import (
+    STOPPED,
+    SUMMARY,
+    TIMES,
+    _training_length,
+    run_arm,
+    stage_seconds,
+)
+from rsmooth.benchmarks.presets import Arm, Preset
+from rsmooth.report.kinds import kinds_table
+from rsmooth.report.runs import load_runs
 
 
 @pytest.fixture
@@ -33,6 +44,26 @@ def test_an_arm_leaves_a_summary_with_costs_and_provenance(out: Path) -> None:
     assert summary["seconds"]["train"]["wall"] > 0
     assert {"cpu", "versions", "commit", "date", "command", "seeds"} <= set(summary["provenance"])
     assert os.sep not in summary["provenance"]["command"]
+
+
+@pytest.mark.parametrize("rule", ["voting", "mean", "cascade", "published-cascade-not-sound"])
+def test_an_arm_of_several_networks_is_attacked_by_its_rule(rule: str, tmp_path: Path) -> None:
+    for seed, name in enumerate(("one", "two")):
+        torch.manual_seed(seed)
+        base = MODELS.create("mlp", num_classes=10, image_size=8, hidden=[8])
+        (tmp_path / name).mkdir()
+        SmoothedClassifier(base, sigma=0, num_classes=10).save(tmp_path / name / "model.pt")
+    certify = {
+        **{"dataset": "digits", "max": 4, "norm": "linf", "epsilons": [1 / 255, 8 / 255]},
+        **{"source": {"arm": "one"}, "ensemble": [{"arm": "two"}], "rule": rule, "workers": 1},
+    }
+    arm = Arm("both", None, certify, {"steps": 2})
+    runner._claim(tmp_path / arm.name, arm)
+    run_arm(tmp_path / arm.name)
+    (row,) = kinds_table(load_runs([tmp_path / arm.name]), certify["epsilons"]).rows
+    assert row.attacked is not None
+    bounds = zip(row.certified, row.attacked, strict=True)
+    assert "not-sound" in rule or all(low is not None and low <= high for low, high in bounds)
 
 
 @pytest.mark.usefixtures("signals")

@@ -35,7 +35,16 @@ def test_published_l2_rows_are_not_set_beside_other_norms(tmp_path: Path) -> Non
     assert "Beside the published tables" not in text
     beside = text.split("## Beside the published linf figures")[1]
     assert "| measured | ibp | linf, deterministic |  | 500 | 100.0 | 85.0 |  |" in beside
-    assert "| quoted | SmoothAdv P2 m8 e255 |  | 0.12 | 500 | 80 | 62.2 |" in beside
+    assert (
+        "| quoted | SmoothAdv P2 m8 e255 | l2, probabilistic | 0.12 | 500 | 80 | 62.2 |" in beside
+    )
+    assert (
+        "| quoted | IBP (Gowal et al. 2018) | linf, deterministic |  | 10000 | 70.2 | 50 |"
+        in beside
+    )
+    (cascade,) = (line for line in beside.splitlines() if "Kolter 2018 cascade" in line)
+    assert "its rule proves nothing" in cascade
+    assert "| - |  | 10000 | 64.1 | (63.6) |" in cascade
     assert not (tmp_path / "out" / "beside_published.csv").exists()
 
 
@@ -53,10 +62,10 @@ def test_ours_stand_beside_the_published_linf_figures_of_the_same_radius(tmp_pat
         "| measured | sigma_0.25 | l2, probabilistic |  | 500 | 100.0 | 100.0 | 20.0 |  |" in beside
     )
     assert (
-        "| quoted | SmoothAdv P2 m8 e255 |  | 0.12 | 500 | 80 |  | 62.2 | cifar10_linf_2_255 |"
+        "| SmoothAdv P2 m8 e255 | l2, probabilistic | 0.12 | 500 | 80 |  | 62.2 | cifar10_linf"
         in beside
     )
-    assert "| 10000 |" not in beside
+    assert all("deterministic" in line for line in beside.splitlines() if "| 10000 |" in line)
     assert "published linf" not in report_runs(
         [log], title="x", reference="cifar10", linf=[0.001], dimension=3072
     )

@@ -12,8 +12,10 @@ from rsmooth.benchmarks import reference
 from rsmooth.benchmarks.leaderboard import entry, main, measured, quoted
 from rsmooth.benchmarks.place import FILES
 from rsmooth.records.files import write_log
+from rsmooth.report.board import build_board
 from rsmooth.report.collecting import FoundLog
 from rsmooth.report.entries import MEASURED, PUBLISHED
+from rsmooth.report.page.leaderboard import _row
 from tests.report.by_hand import HEADER, run_of
 from tests.report.test_entries import log_of
 
@@ -90,3 +92,14 @@ def test_every_quoted_row_is_there_but_those_without_certificates() -> None:
     assert all(
         0 <= value <= 1 for row in rows if row.quoted for value in row.quoted.accuracy.values()
     )
+
+
+def test_quoted_rows_of_bounds_are_linf_and_the_cascade_is_marked() -> None:
+    rows = [row for row in quoted() if row.kind == "deterministic"]
+    assert {(row.measure, row.quoted is not None) for row in rows} == {("linf", True)}
+    (unsound,) = (row for row in rows if row.quoted is not None and not row.quoted.sound)
+    assert "(not sound)" in unsound.method
+    page = build_board(rows, [])
+    (group,) = page.groups
+    shown = _row(group, unsound)
+    assert [cell.value for cell in shown["cells"]] == ["64.1", "(63.6)"]

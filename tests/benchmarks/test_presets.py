@@ -129,8 +129,14 @@ def test_an_arm_may_certify_models_of_others_alone(tmp_path: Path) -> None:
     assert options["ensemble"] == [tmp_path / "wong-kolter-2"]
     assert options["out"] == tmp_path / "wong-kolter-voting" / "certificates.jsonl"
     assert second.certify_options(tmp_path)["source"] == tmp_path / "wong-kolter-2"
-    assert "audit" not in both.as_dict()
-    assert second.as_dict()["audit"] == {"steps": 20}
+    assert arms["gaussian"].as_dict().keys() == {"train", "certify"}
+    assert second.as_dict()["audit"] == both.as_dict()["audit"] == {"steps": 20}
+    assert second.audit_options(tmp_path) == {"steps": 20, "source": tmp_path / "wong-kolter-2"}
+    assert both.audit_options(tmp_path) == {
+        **{"steps": 20, "source": tmp_path / "wong-kolter", "rule": "voting"},
+        "ensemble": [tmp_path / "wong-kolter-2"],
+        "log": tmp_path / "wong-kolter-voting" / "certificates.jsonl",
+    }
     assert load_preset("digits").arms[0].as_dict().keys() == {"train", "certify"}
 
 

@@ -58,6 +58,11 @@ def test_a_model_without_a_run_folder_is_audited_by_its_journal(
         "proved.jsonl",
     ]
     assert main(["audit", str(run), *QUICKLY]) == 0
+    before = (run / "audit.json").read_bytes()
+    for log in (run, run / "certificates.jsonl"):  # then it is where a report looks for it
+        (run / "audit.json").unlink()
+        assert main([*asked, "--log", str(log)]) == 0
+        assert (run / "audit.json").read_bytes() == before
     values = [json.loads(path.read_text()) for path in (tmp_path / written[3], run / "audit.json")]
     assert values[0] == values[1]
 

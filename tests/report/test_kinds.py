@@ -1,6 +1,7 @@
 """One table of proved certificates and of those of smoothing."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,6 +65,30 @@ def test_what_is_not_sound_is_in_brackets():
     assert cascade.startswith("| cascade (not sound) | - | 4 | 75.0 ±")
     assert "| (75.0 ± 21.7) | - |" in cascade
     assert "| 50.0 ±" in noisy
+
+
+@pytest.mark.parametrize(
+    ("asked", "cells"),
+    [
+        # 4/255 of l2 are needed: at most a thousandth more counts as it is
+        ([4.001 / 255], ["-", "25.0 ± 21.7"]),
+        ([0.0, 4.001 / 255], ["100.0 ± 0.0", "25.0 ± 21.7"]),
+        ([4.01 / 255], ["-", "-"]),
+        ([3.999 / 255], ["-", "-"]),
+    ],
+)
+def test_what_mode_grid_did_not_decide_is_left_out(asked, cells):
+    log = smoothed()
+    radius = np.array([asked[-1], 0, 0, 0])
+    decided = {"mode": "grid", "mode_options": {"radii": asked}}
+    log = replace(log, radius=radius, provenance={**log.provenance, **decided})
+    table = kinds_table([Run("grid", log)], [EPSILON])
+    line = to_markdown(kinds_section(table)).splitlines()[4]
+    assert [cell.strip() for cell in line.split("|")][4:6] == cells
+    values = [row.split(",")[-3] for row in kinds_csv(table).splitlines()[1:]]
+    assert ["-" if value == "" else value for value in values] == [
+        cell if cell == "-" else str(float(cell.split()[0]) / 100) for cell in cells
+    ]
 
 
 def test_the_table_as_csv():

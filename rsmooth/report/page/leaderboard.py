@@ -154,7 +154,8 @@ def _row(group: BoardGroup, entry: Entry) -> dict[str, Any]:
         brackets = not run.statement.sound
     else:
         assert entry.quoted is not None
-        quoted, brackets = entry.quoted, False
+        quoted = entry.quoted
+        brackets = not quoted.sound
         count = quoted.images or 0
         values = [quoted.accuracy.get(radius) for radius in radii]
         last = ["-" if quoted.acr is None else f"{quoted.acr:.3f}"]
