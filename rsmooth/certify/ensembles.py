@@ -112,8 +112,18 @@ class _Stages(_Members):
         return float(self.settings.epsilons[-1])
 
     def predict(self, x: Tensor) -> Tensor:
-        """The classes (B,) of images (B, C, H, W): each takes the proofs of its stages."""
-        return torch.tensor([self._answering(proofs).label for proofs in self._proofs(x)])
+        """The classes (B,) of images (B, C, H, W), which take proofs of all but the last stage."""
+        answers = torch.full((len(x),), -1)
+        for engine in self.engines[:-1]:
+            left = (answers < 0).nonzero().flatten()
+            proofs = engine.prove(x[left]) if len(left) else []
+            for at, proof in zip(left.tolist(), proofs, strict=True):
+                if proof.radius >= self.gate:
+                    answers[at] = proof.label
+        left = (answers < 0).nonzero().flatten()
+        if len(left):
+            answers[left] = self.engines[-1].predict(x[left])
+        return answers
 
     def record(self) -> dict[str, Any]:
         return {**super().record(), "gate": self.gate}

@@ -1,6 +1,7 @@
 """Rules for several networks: the sound ones hold by brute force, the published one does not."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -69,6 +70,21 @@ def test_no_certificate_of_a_sound_rule_is_false(rule):
         certified, false = certified + found[0], false + found[1]
     assert certified >= 20
     assert false == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 40])
+def test_the_answers_of_a_cascade_are_those_that_it_proves(count):
+    """The last stage answers without a proof of its own, and none is asked what others answered."""
+    engine, x = ensemble("cascade", toys(3), SETTINGS, SHAPE), points(40)[:count]
+    stages = engine._proofs(x) if count else []
+    assert engine.predict(x).tolist() == [engine._answering(proofs).label for proofs in stages]
+    asked = []
+    for each in engine.engines:
+        each.predict = partial(lambda own, x: asked.append(len(x)) or own(x), each.predict)
+    answered = [at for at, proofs in enumerate(stages) if proofs[0].radius >= engine.gate]
+    assert engine.predict(x[answered]).tolist() == [stages[at][0].label for at in answered]
+    assert asked == ([len(answered)] if answered else [])
+    assert 0 < len(answered) < 40 or count < 40
 
 
 def test_certificates_of_the_published_rule_are_false():
