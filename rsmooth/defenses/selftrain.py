@@ -52,12 +52,13 @@ def pseudo_label(
             (images, torch.zeros(len(images), dtype=torch.int64)), teacher.num_classes
         )
     device = next(teacher.parameters()).device
+    # One tensor for all: small ones in between would keep the memory of each batch in pieces.
+    dtype = next(teacher.parameters()).dtype
+    probabilities = torch.empty(len(images), teacher.num_classes, dtype=dtype)
     with frozen(teacher):
-        parts = [
-            _mean_softmax(teacher, images, positions, Draws(seed, UNLABELLED), device)
-            for positions in torch.split(torch.arange(len(images)), batch_size)
-        ]
-    probabilities = torch.cat(parts).cpu()
+        for positions in torch.split(torch.arange(len(images)), batch_size):
+            found = _mean_softmax(teacher, images, positions, Draws(seed, UNLABELLED), device)
+            probabilities[positions] = found.cpu()
     best, labels = probabilities.max(dim=1)
     kept = (best >= confidence).nonzero().flatten()
     if not len(kept):
