@@ -139,7 +139,8 @@ def _quoted_at_linf(row: Quoted, cells: Sequence[str]) -> str:
     certificate = "linf, deterministic" if row.deterministic else "l2, probabilistic"
     label = f"{row.label}: {row.note}" if row.deterministic and row.note else row.label
     if not row.sound:
-        certificate, cells = "-", [cells[0], *(f"({cell})" for cell in cells[1:])]
+        certificate = "-"
+        cells = [cells[0], *(cell and f"({cell})" for cell in cells[1:])]
     return _at_linf("quoted", label, certificate, row.sigma, row.images, cells, row.table)
 
 

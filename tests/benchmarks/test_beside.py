@@ -65,6 +65,7 @@ def test_ours_stand_beside_the_published_linf_figures_of_the_same_radius(tmp_pat
         "| SmoothAdv P2 m8 e255 | l2, probabilistic | 0.12 | 500 | 80 |  | 62.2 | cifar10_linf"
         in beside
     )
+    assert "| 64.1 |  | (63.6) |" in beside
     assert all("deterministic" in line for line in beside.splitlines() if "| 10000 |" in line)
     assert "published linf" not in report_runs(
         [log], title="x", reference="cifar10", linf=[0.001], dimension=3072
