@@ -77,14 +77,18 @@ def _accuracies(logs: Sequence[CertificationLog], radii: Sequence[float]) -> lis
     points = np.mean([certified_accuracy(log, [0.0, *radii]) for log in logs], axis=0)
     known = [all(run.decided(radius) for run in runs) for radius in (0.0, *radii)]
     averages = [average_certified_radius(log) for log in logs]
-    bound = "" if _averaged(logs) else "≥ "
-    spread = f"{bound}{np.mean(averages):.3f} ± {np.std(averages, ddof=1):.3f}"
+    spread = f"{bound_mark(logs)}{np.mean(averages):.3f} ± {np.std(averages, ddof=1):.3f}"
     return [*(f"{100 * p:.1f}" if k else "-" for p, k in zip(points, known, strict=True)), spread]
 
 
-def _averaged(logs: Iterable[CertificationLog]) -> bool:
-    """Whether their ACR is known: modes radius and grid decide some radii alone."""
-    return all(asked_radii(log) is None for log in logs)
+def bound_mark(logs: Iterable[CertificationLog]) -> str:
+    """What stands before the ACR of logs: "≥ " where it is a lower bound, else nothing.
+
+        bound_mark([read_log("runs/grid")])     # "≥ "
+
+    Modes radius and grid decide some radii alone.
+    """
+    return "" if all(asked_radii(log) is None for log in logs) else "≥ "
 
 
 def _difference(
@@ -92,7 +96,7 @@ def _difference(
 ) -> list[str]:
     shared = sorted(set(first) & set(second))
     both = [log for seed in shared for log in (first[seed], second[seed])]
-    if len(shared) < 2 or not _averaged(both):
+    if len(shared) < 2 or bound_mark(both):
         return ["", ""]
     found = compare_seeds([first[seed] for seed in shared], [second[seed] for seed in shared])
     low, high = found.interval

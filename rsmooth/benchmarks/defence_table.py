@@ -16,10 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rsmooth.benchmarks.across_seeds import NAME
+from rsmooth.benchmarks.across_seeds import NAME, bound_mark
 from rsmooth.benchmarks.place import CHECKOUT, FILES, PROGRAM
 from rsmooth.plumbing.files import replace_file
-from rsmooth.records.figures import asked_radii
 from rsmooth.records.files import read_log
 from rsmooth.records.metrics import average_certified_radius
 from rsmooth.records.statistics import radius_standard_error
@@ -183,7 +182,7 @@ def _measured(folder: Path) -> dict[str, str]:
 def _average(paths: Sequence[Path]) -> str:
     logs = [read_log(path) for path in paths]
     averages = [average_certified_radius(log) for log in logs]
-    bound = "" if all(asked_radii(log) is None for log in logs) else "≥ "
+    bound = bound_mark(logs)
     if len(averages) > 1:
         return f"{bound}{np.mean(averages):.3f} ± {np.std(averages, ddof=1):.3f}"
     return f"{bound}{averages[0]:.3f} ± {radius_standard_error(logs[0]):.3f}"

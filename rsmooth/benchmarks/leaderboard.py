@@ -113,20 +113,12 @@ def _notes(found: FoundLog, run: Run) -> list[str]:
     return [*said, *(["only these radii were decided"] if run.asked else []), *found.notes]
 
 
-_MEASURES = {
-    (False, False): "l2",
-    (True, False): "linf by containment, as l2 radius",
-    (False, True): "linf",
-}
-
-
 def quoted() -> Iterator[Entry]:
     """All rows of the published tables but those that are not certified accuracies."""
     for name in reference.table_names():
         for row in reference.read_table(name):
             if row.kind == _NOT_CERTIFIED:
                 continue
-            contained = row.kind.startswith("linf") and not row.deterministic
             note = "; ".join(filter(None, ["" if row.kind == "run" else row.kind, row.note]))
             yield Entry(
                 row.label + ("" if row.sound else " (not sound)"),
@@ -142,10 +134,16 @@ def quoted() -> Iterator[Entry]:
                     sound=row.sound,
                 ),
                 idx=_protocol(row.dataset, row.images),
-                measure=_MEASURES[contained, row.deterministic],
+                measure=_measure(row),
                 kind="deterministic" if row.deterministic else "probabilistic",
                 note=note,
             )
+
+
+def _measure(row: reference.Quoted) -> str:
+    if row.deterministic:
+        return "linf"
+    return "linf by containment, as l2 radius" if row.kind.startswith("linf") else "l2"
 
 
 def _protocol(data: str, images: int | None) -> IntArray | None:

@@ -24,8 +24,8 @@ _KEYS = {
 # The options that name trained models, one or a list of them.
 _MODELS = ("init_from", "teacher", "earlier", "source", "ensemble")
 _VERBS = ("train", "certify", "audit")
-# Of certification by the networks of others, what an audit has to know, too.
-_BY_OTHERS = ("source", "ensemble", "rule", "dataset", "split")
+# Of certification, what an audit has to know, too: by which networks, and of which images.
+_CERTIFIED = ("source", "ensemble", "rule", "dataset", "split")
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,10 @@ class Arm:
 
     def audit_options(self, runs: Path) -> dict[str, Any]:
         """The options of the audit: of the arm's own certificates, by the models that made them."""
-        options, own = dict(self.audit or {}), runs / self.name
-        by = {key: value for key, value in (self.certify or {}).items() if key in _BY_OTHERS}
-        if "source" not in by:
-            return {**options, "source": own}
-        return {**options, **_with_folders(by, runs), "log": own / "certificates.jsonl"}
+        own = runs / self.name
+        of = {key: value for key, value in (self.certify or {}).items() if key in _CERTIFIED}
+        log = {"log": own} if "source" in of else {}
+        return {"source": own, **_with_folders(of, runs), **log, **(self.audit or {})}
 
     def of_seed(self, seed: int) -> Arm:
         """The arm trained from this seed, as are those that it needs; its name ends in it."""

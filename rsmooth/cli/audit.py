@@ -13,16 +13,14 @@ from rsmooth.cli.attack import DEFAULT_OPTIONS, with_defaults
 from rsmooth.cli.options import PredictionOptions, Rule, RunOptions, Split, check_ensemble
 from rsmooth.cli.proofs import attack_proofs
 from rsmooth.cli.verbs import VERBS
-from rsmooth.config.folder import CERTIFICATES
 from rsmooth.config.images import image_shape, load_split, trained_on
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.files import replace_file
+from rsmooth.records.files import audit_of
 
 if TYPE_CHECKING:
     from rsmooth.attacks.base import Attack
     from rsmooth.evaluate.auditing import Audit
-
-AUDIT, FIGURE = "audit.json", "audit-gap"
 
 
 @VERBS.register("audit", positionals=("source",))
@@ -138,12 +136,10 @@ class Places(NamedTuple):
     @classmethod
     def of(cls, source: Path, log: Path | None) -> Places:
         """Into the run folder of the certificates, or beside the journal that is named."""
-        folder = source if log is None else log
-        if log is not None and log.name == CERTIFICATES:
-            folder = log.parent
-        if log is None or folder.is_dir():
-            return cls(folder / AUDIT, folder / FIGURE, folder.name)
-        return cls(log.with_suffix(f".{AUDIT}"), log.with_suffix(f".{FIGURE}"), log.stem)
+        audit = audit_of(source if log is None else log)
+        name = audit.name.removesuffix("audit.json")
+        title = name.removesuffix(".") or audit.parent.name
+        return cls(audit, audit.with_name(f"{name}audit-gap"), title)
 
 
 def _write(made: Audit, options: Mapping[str, Any], places: Places) -> None:

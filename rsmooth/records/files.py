@@ -94,6 +94,22 @@ def record_files(path: str | Path) -> list[Path]:
     return files or [table]
 
 
+def audit_of(path: str | Path) -> Path:
+    """Where ``rsmooth audit`` puts the audit of a record, and reports look for it.
+
+        audit_of("runs/smoothadv")          # Path("runs/smoothadv/audit.json")
+        audit_of("voting.jsonl")            # Path("voting.audit.json")
+
+    The files of a run folder stand for the folder.
+    """
+    path = Path(path)
+    if path.is_dir():
+        return path / "audit.json"
+    if path.name in ("certificates.jsonl", "certificates.tsv"):
+        return path.with_name("audit.json")
+    return path.with_suffix(".audit.json")
+
+
 def _certified_below(folder: Path) -> str:
     """What to do about a folder without records: it may be one of run folders."""
     runs = sorted({each.parent.name for each in folder.glob("*/certificates*.[jt]s*")})

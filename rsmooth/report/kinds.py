@@ -8,16 +8,13 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rsmooth.records.metrics import certified_accuracy
 from rsmooth.records.norms import covering_radius
 from rsmooth.records.statistics import accuracy_standard_error
 from rsmooth.report.blocks import Grid, Section
 from rsmooth.report.linf import common_dimension
 from rsmooth.report.runs import Run
-from rsmooth.report.tables import duration, pixel_fraction, training_words
+from rsmooth.report.tables import duration, if_decided, pixel_fraction, training_words
 
 
 @dataclass(frozen=True)
@@ -94,14 +91,10 @@ def _row(run: Run, epsilons: Sequence[float], dimension: int | None) -> KindsRow
     radii = [0.0, *(covering_radius(each, size, "linf", target=norm) for each in epsilons)]
     attacked = run.accuracy_under_attack([0.0, *epsilons])
 
-    def where_decided(values: NDArray[np.float64]) -> tuple[float | None, ...]:
-        pairs = zip(radii, values.tolist(), strict=True)
-        return tuple(value if run.decided(radius) else None for radius, value in pairs)
-
     return KindsRow(
         run,
-        where_decided(certified_accuracy(run.log, radii)),
-        where_decided(accuracy_standard_error(run.log, radii)),
+        if_decided(run, radii, certified_accuracy(run.log, radii)),
+        if_decided(run, radii, accuracy_standard_error(run.log, radii)),
         None if attacked is None else tuple(attacked),
     )
 

@@ -16,7 +16,7 @@ from rsmooth.certify.proof.bounds import lower_confidence_bound
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.figures import asked_radii
-from rsmooth.records.files import read_log
+from rsmooth.records.files import audit_of, read_log
 from rsmooth.records.log import CertificationLog, FloatArray
 from rsmooth.records.noise import noise_words, recorded_noise
 from rsmooth.records.norms import radius_in_norm
@@ -198,12 +198,7 @@ def load_runs(
 
 def _load(name: str, file: Path, time: TrainingTime | None, unit: str | None) -> Run:
     log = read_log(file, unit=unit)
-    return Run(name, log, time or _training_time(file), _attacked(_audit_of(file), log))
-
-
-def _audit_of(record: Path) -> Path:
-    """Where the audit of a run folder, or of a journal, is."""
-    return record / "audit.json" if record.is_dir() else record.with_suffix(".audit.json")
+    return Run(name, log, time or _training_time(file), _attacked(audit_of(file), log))
 
 
 def _attacked(path: Path, log: CertificationLog) -> FloatArray | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 
 from rsmooth.benchmarks.defence_table import BEGIN, COSTS, END, ROWS, main, table, with_table
 from rsmooth.benchmarks.method_cost import methods
-from rsmooth.records import CertificationLog, write_log
+from rsmooth.records import CertificationLog, read_log, write_log
 
 REFERENCE = ["method", "sigma", "images", "acr"]
 
@@ -65,6 +66,16 @@ def test_every_cell_comes_from_a_record(records: Path) -> None:
     assert cells(made, "gaussian")[3:] == ["1.0", "1.00", "-", "-", "-"]
     assert cells(made, "cat-rs")[3:] == ["-"] * 5
     assert made.splitlines()[0].endswith("| ACR published | ACR digits | ACR CIFAR-10, one core |")
+
+
+def test_a_lower_bound_is_marked(records: Path) -> None:
+    path = records / "defences-cifar10-cpu" / "macer" / "certificates.tsv"
+    decided = {"mode": "grid", "mode_options": {"radii": [0.1, 0.5]}}
+    log = replace(read_log(path), provenance=decided)
+    for file in path.parent.iterdir():
+        file.unlink()
+    write_log(log, path)
+    assert cells(table(records, records / "reference.csv"), "macer")[-1] == "≥ 0.300 ± 0.200"
 
 
 def test_columns_without_runs_are_left_out(tmp_path: Path, records: Path) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from rsmooth.benchmarks import presets
 from rsmooth.benchmarks.presets import (
+    Arm,
     Preset,
     ablation,
     ablation_names,
@@ -135,7 +136,11 @@ def test_an_arm_may_certify_models_of_others_alone(tmp_path: Path) -> None:
     assert both.audit_options(tmp_path) == {
         **{"steps": 20, "source": tmp_path / "wong-kolter", "rule": "voting"},
         "ensemble": [tmp_path / "wong-kolter-2"],
-        "log": tmp_path / "wong-kolter-voting" / "certificates.jsonl",
+        "log": tmp_path / "wong-kolter-voting",
+    }
+    validated = Arm("a", {}, {"split": "validation", "n": 100}, {"steps": 5})
+    assert validated.audit_options(tmp_path) == {
+        **{"steps": 5, "source": tmp_path / "a", "split": "validation"}
     }
     assert load_preset("digits").arms[0].as_dict().keys() == {"train", "certify"}
 
