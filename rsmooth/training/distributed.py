@@ -12,6 +12,7 @@ since all of them are one forward pass of what is distributed.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+
+# Its functions have the process group of the moment as default argument. torch imports it when
+# DistributedDataParallel is first made, and then they would keep that group for good.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.distributed.distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
@@ -107,7 +112,17 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         yield Ranks(dist.get_rank(), dist.get_world_size())
     finally:
         if ours:
-            dist.destroy_process_group()
+            _leave()
+
+
+def _leave() -> None:
+    """Leave the process group, and end its threads now.
+
+    Whatever is distributed sits in cycles of references, which keep the group and its threads. If
+    such a thread lets go of a tensor while the interpreter exits, the process dies by SIGABRT.
+    """
+    dist.destroy_process_group()
+    gc.collect()
 
 
 def _initialise(backend: str) -> None:

@@ -1,6 +1,8 @@
 """What each of two processes runs: every method, whose weights it leaves."""
 
 import sys
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +32,27 @@ def run(name: str) -> torch.Tensor:
     return weights(g)
 
 
+def threads() -> list[str]:
+    """The threads of process groups that this process has, by name; one may just be ending."""
+    names = []
+    for path in Path("/proc/self/task").glob("*/comm"):
+        with suppress(OSError):
+            names.append(path.read_text().strip())
+    return [name for name in names if "gloo" in name]
+
+
+def threads_left(seconds: float = 10.0) -> list[str]:
+    """Those that are there even after a while."""
+    until = time.monotonic() + seconds
+    while threads() and time.monotonic() < until:
+        time.sleep(0.05)
+    return threads()
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
     torch.set_num_threads(1)
     found = {name: run(name) for name in METHODS}
     torch.save(found, sys.argv[1] + f"/{torch.distributed.is_initialized()}.pt")
+    # One that outlived its run could take the process down at exit (SIGABRT), and did.
+    assert not threads_left(), threads()

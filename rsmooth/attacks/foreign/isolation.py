@@ -6,9 +6,11 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import RandomState, default_rng
 
 # Number format, deterministic, warn only, threads; of cuDNN: enabled, benchmark, deterministic.
 Switches = tuple[torch.dtype, bool, bool, int, bool, bool, bool]
@@ -22,7 +24,9 @@ def isolated(device: torch.device) -> Iterator[None]:
             reseed(7)
             x_adv = theirs(x, y)
 
-    Random states: of torch (on the CPU and on ``device``), numpy and ``random``. Switches: torch's
+    Random states: of torch (on the CPU and on ``device``), numpy and ``random``. Within, a numpy
+    generator that is made without a seed takes it from numpy's state, so that ``reseed`` governs
+    it too; numpy itself would ask the operating system. Switches: torch's
     gradient mode, default number format, deterministic and cuDNN settings, number of threads,
     numpy's error handling, and the trace function that debuggers and coverage set. They are those
     of the whole process, so other threads see what foreign code does to them meanwhile.
@@ -30,7 +34,9 @@ def isolated(device: torch.device) -> Iterator[None]:
     numpys = np.random.get_state()  # noqa: NPY002 (the state that other libraries draw from)
     pythons = random.getstate()
     switches, trace = _switches(), sys.gettrace()
+    makers = np.random.RandomState, np.random.default_rng
     try:
+        np.random.RandomState, np.random.default_rng = _Seeded, _seeded_rng  # type: ignore[misc]
         with (
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             np.errstate(),
@@ -38,6 +44,7 @@ def isolated(device: torch.device) -> Iterator[None]:
         ):
             yield
     finally:
+        np.random.RandomState, np.random.default_rng = makers  # type: ignore[misc]
         np.random.set_state(numpys)  # noqa: NPY002
         random.setstate(pythons)
         _set_switches(switches)
@@ -50,6 +57,28 @@ def reseed(seed: int) -> None:
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002
     random.seed(seed)
+
+
+class _Any(type):
+    """The kind of a class that takes every ``RandomState`` for one of its own."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        return isinstance(instance, RandomState)
+
+
+class _Seeded(RandomState, metaclass=_Any):
+    """A ``RandomState`` whose seed, where none is given, is drawn from numpy's state."""
+
+    def __init__(self, seed: Any = None) -> None:
+        super().__init__(_drawn() if seed is None else seed)
+
+
+def _seeded_rng(seed: Any = None) -> np.random.Generator:
+    return default_rng(_drawn() if seed is None else seed)
+
+
+def _drawn() -> int:
+    return int(np.random.randint(2**31))  # noqa: NPY002
 
 
 def _switches() -> Switches:

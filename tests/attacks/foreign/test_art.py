@@ -7,6 +7,7 @@ from torch.testing import assert_close
 
 from rsmooth import testing
 from rsmooth.attacks import SmoothAdvPGD
+from rsmooth.attacks.foreign.isolation import isolated, reseed
 from rsmooth.registry import ATTACKS
 from tests.attacks.foreign.victims import COPIES, answers_of_g, digits_g, trains
 from tests.attacks.outside import need, quick, theirs
@@ -34,6 +35,21 @@ def test_their_pgd_under_our_noise_is_smoothadv_pgd(m):
         assert_close(found(g, x, y), own(g, x, y), atol=5e-5, rtol=0)
 
 
+def test_an_attack_that_draws_by_itself_follows_the_generator():
+    """HopSkipJump starts from noise of a generator that it makes in each call, without a seed."""
+    g, x = smooth_net(sharpness=2.0), images(3)
+    y = base_labels(g, x)
+    options = {"max_iter": 1, "max_eval": 10, "init_eval": 2}
+    attack = quick("art", 9.0, attack="HopSkipJump", options=options)
+
+    def found(seed):
+        with g.frozen_noise(3, COPIES):
+            return attack(g, x, y, generator=torch.Generator().manual_seed(seed))
+
+    assert torch.equal(found(1), found(1))
+    assert not torch.equal(found(1), found(2))
+
+
 @pytest.mark.parametrize("name", ["ProjectedGradientDescent", "HopSkipJump"])
 def test_on_g_itself_images_score_alike_whatever_the_batches_of_art(name):
     from art.attacks import evasion
@@ -50,7 +66,9 @@ def test_on_g_itself_images_score_alike_whatever_the_batches_of_art(name):
             g, torch.nn.CrossEntropyLoss(), (1, 8, 8), 10, clip_values=(0.0, 1.0), device_type="cpu"
         )
         attack = getattr(evasion, name)(wrapped, norm=2, batch_size=5, verbose=False, **options)
-        x_adv = torch.from_numpy(attack.generate(x.numpy(), np.eye(10)[y.numpy()]))
+        with isolated(x.device):
+            reseed(0)
+            x_adv = torch.from_numpy(attack.generate(x.numpy(), np.eye(10)[y.numpy()]))
         if name == "ProjectedGradientDescent":
             answers_of_g(g, x_adv, y)
         else:  # which ends where the answer is another, for each image that it starts from

@@ -28,6 +28,25 @@ def test_random_states_are_what_they_were_and_are_set_within():
     assert numbers() == within
 
 
+def test_generators_made_without_a_seed_follow_the_seed_within():
+    """Three attacks of ART make a RandomState in each call, which numpy seeds from the system."""
+
+    def drawn():
+        with isolated(CPU):
+            reseed(3)
+            made = np.random.RandomState(), np.random.RandomState(), np.random.default_rng()
+            assert isinstance(np.random.mtrand._rand, np.random.RandomState)
+            return [float(one.uniform()) for one in made]
+
+    makers = np.random.RandomState, np.random.default_rng
+    assert drawn() == drawn()
+    assert len(set(drawn())) == 3
+    assert (np.random.RandomState, np.random.default_rng) == makers
+    with isolated(CPU):
+        given = np.random.RandomState(5).uniform(), np.random.default_rng(5).uniform()
+    assert given == (np.random.RandomState(5).uniform(), np.random.default_rng(5).uniform())
+
+
 @pytest.mark.parametrize("failing", [False, True])
 def test_switches_are_put_back(failing):
     def switches():
