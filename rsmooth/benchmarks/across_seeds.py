@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rsmooth.benchmarks.arm import SUMMARY
+from rsmooth.benchmarks.presets import SEEDED
 from rsmooth.records.figures import asked_radii
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
@@ -19,15 +19,14 @@ from rsmooth.records.seeds import compare_seeds
 from rsmooth.report.runs import Run
 from rsmooth.report.tables import md_row, md_rule
 
-NAME = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
-
 
 def across_seeds(folders: Sequence[Path], radii: Sequence[float]) -> str:
     """The section on methods over seeds, from arms named METHOD-seedNUMBER; empty without several.
 
         across_seeds([Path("runs/defences-digits/macer-seed0"), ...], radii=[0.25, 0.5])
 
-    Differences are to the first method, by the seeds that both have.
+    An arm named METHOD counts with the seed of its training. Differences are to the first method,
+    by the seeds that both have.
     """
     methods = _methods(folders)
     complete = {name: runs for name, runs in methods.items() if len(runs) > 1}
@@ -65,10 +64,16 @@ def _methods(folders: Sequence[Path]) -> dict[str, dict[int, Path]]:
     """The folders of each method by seed, in the order in which they come."""
     found: dict[str, dict[int, Path]] = {}
     for folder in folders:
-        match = NAME.fullmatch(folder.name)
-        if match is not None:
-            found.setdefault(match["method"], {})[int(match["seed"])] = folder
+        match = SEEDED.fullmatch(folder.name)
+        method, seed = (match["method"], int(match["seed"])) if match else (folder.name, None)
+        of_seed = found.setdefault(method, {})
+        of_seed.setdefault(_seed(folder) if seed is None else seed, folder)
     return found
+
+
+def _seed(folder: Path) -> int:
+    """The seed that an arm was trained from, which its name does not say."""
+    return int((_summary(folder).get("train") or {}).get("seed", 0))
 
 
 def _accuracies(logs: Sequence[CertificationLog], radii: Sequence[float]) -> list[str]:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rsmooth.benchmarks.across_seeds import NAME, bound_mark
+from rsmooth.benchmarks.across_seeds import bound_mark
 from rsmooth.benchmarks.place import CHECKOUT, FILES, PROGRAM
+from rsmooth.benchmarks.presets import SEEDED
 from rsmooth.plumbing.files import replace_file
 from rsmooth.records.files import read_log
 from rsmooth.records.metrics import average_certified_radius
@@ -174,7 +175,7 @@ def _measured(folder: Path) -> dict[str, str]:
     """Mean and spread over the seeds, or one run with its error over images, of each method."""
     runs: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*/certificates.tsv")):
-        match = NAME.fullmatch(path.parent.name)
+        match = SEEDED.fullmatch(path.parent.name)
         runs.setdefault(match["method"] if match else path.parent.name, []).append(path)
     return {method: _average(paths) for method, paths in runs.items()}
 

@@ -15,15 +15,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from rsmooth.benchmarks.ablations import ablation, ablation_names
 from rsmooth.benchmarks.launchers import LAUNCHERS, make_launcher
 from rsmooth.benchmarks.place import PROGRAM
-from rsmooth.benchmarks.presets import (
-    ablation,
-    ablation_names,
-    load_preset,
-    preset_names,
-    select_arms,
-)
+from rsmooth.benchmarks.presets import load_preset, preset_names, select_arms
 from rsmooth.cli.argv import spelt
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.values import pixel_values
@@ -83,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         "run", allow_abbrev=False, help="train, certify and compare the arms of a preset"
     )
     run.add_argument("preset", help=f"{', '.join(preset_names())}, or a YAML file")
+    run.add_argument(
+        "--seeds",
+        type=int,
+        nargs="+",
+        metavar="SEED",
+        help="train each arm from each of these, as ARM-seed1, in place of the preset's seeds",
+    )
     _add_run_options(run)
     ablate = commands.add_parser(
         "ablate", allow_abbrev=False, help="vary one thing about a preset's SmoothAdv arm"
@@ -204,6 +206,7 @@ def _preset(options: argparse.Namespace) -> Any:
         options.base if options.command == "ablate" else options.preset,
         tiny=options.tiny,
         changes=changes,
+        seeds=None if options.command == "ablate" else options.seeds,
     )
     if options.command == "ablate":
         preset = ablation(preset, options.what)

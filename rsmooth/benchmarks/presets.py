@@ -7,7 +7,8 @@ Each arm has the options of ``rsmooth train`` and of ``rsmooth certify``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from rsmooth.benchmarks.place import FILES
 from rsmooth.plumbing.yaml_text import load_yaml
 
 FOLDER = FILES / "presets"
-ABLATIONS = FILES / "ablations.yaml"
 _KEYS = {
     *("title", "defaults", "arms", "tiny", "report", "jobs", "threads"),
     *("ablate_from", "data", "seeds"),
@@ -136,6 +136,10 @@ class Preset:
     data: str | None = None
 
 
+# What ``seeded`` makes.
+SEEDED = re.compile(r"(?P<method>.+)-seed(?P<seed>\d+)")
+
+
 def seeded(name: str, seed: int) -> str:
     """The name of an arm that is trained from a seed.
 
@@ -161,15 +165,20 @@ def preset_names() -> list[str]:
 
 
 def load_preset(
-    name: str, *, tiny: bool = False, changes: Mapping[str, Any] | None = None
+    name: str,
+    *,
+    tiny: bool = False,
+    changes: Mapping[str, Any] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> Preset:
     """A shipped preset, or one from a YAML file; ``tiny`` takes sizes that run in seconds.
 
-        load_preset("digits", changes={"train": {"device": "cpu"}})
+        load_preset("digits", changes={"train": {"device": "cpu"}}, seeds=[1, 2])
 
     changes: options {"train": {...}, "certify": {...}} for every arm that has the verb; also
-    "audit". ValueError
-    for an unknown preset, an unknown key, or an arm that needs one which does not come before it.
+    "audit". seeds: train every arm from each of these, in place of what the preset says; the arms
+    are then called ARM-seed1 and so on. ValueError for an unknown preset, an unknown key, a
+    negative or repeated seed, or an arm that needs one which does not come before it.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.exists():
@@ -199,8 +208,10 @@ def load_preset(
             )
         arms.append(Arm(name, options["train"], options["certify"], options["audit"]))
         _check_needs(arms[-1], [arm.name for arm in arms[:-1]])
-    if "seeds" in content:  # seed by seed, so that a drift of the machine meets all methods alike
-        arms = [arm.of_seed(seed) for seed in content["seeds"] for arm in arms]
+    given = content.get("seeds") if seeds is None else list(seeds)
+    if given is not None:  # seed by seed, so that a drift of the machine meets all methods alike
+        _check_seeds(given)
+        arms = [arm.of_seed(seed) for seed in given for arm in arms]
     return Preset(
         path.stem,
         content["title"],
@@ -214,84 +225,34 @@ def load_preset(
 
 
 def select_arms(preset: Preset, names: list[str] | None) -> Preset:
-    """The preset with only the named arms, or all for None; ValueError for unknown ones."""
+    """The preset with only the named arms, or all for None; ValueError for unknown ones.
+
+        select_arms(load_preset("defences-digits"), ["macer", "gaussian-seed1"])
+
+    The name of an arm that is trained from several seeds stands for all of these.
+    """
     if names is None:
         return preset
-    known = {arm.name: arm for arm in preset.arms}
+    known: dict[str, list[Arm]] = {}
+    for arm in preset.arms:
+        of_seed = SEEDED.fullmatch(arm.name)
+        for name in {arm.name, of_seed["method"] if of_seed else arm.name}:
+            known.setdefault(name, []).append(arm)
     missing = [name for name in names if name not in known]
     if missing:
         raise ValueError(
-            f"expected arms of {preset.name}, got {', '.join(missing)}; it has {', '.join(known)}"
+            f"expected arms of {preset.name}, got {', '.join(missing)}; it has "
+            f"{', '.join(arm.name for arm in preset.arms)}"
         )
-    return _with_arms(preset, [known[name] for name in names])
+    chosen = {arm.name: arm for name in names for arm in known[name]}
+    return with_arms(preset, list(chosen.values()))
 
 
-def ablation_names() -> list[str]:
-    """The names of the shipped ablations."""
-    return list(load_yaml(ABLATIONS.read_text(encoding="utf-8")))
-
-
-def ablation(preset: Preset, what: str) -> Preset:
-    """A preset that varies one thing about the arm ``ablate_from`` of another preset.
-
-        ablation(load_preset("digits"), "order")
-
-    what: a shipped ablation, or a YAML file with ``title`` and ``arms``; each arm has the options
-    in which it differs. ValueError for an unknown ablation, or a preset that names no arm to vary.
-    """
-    name, content = _ablation(what)
-    base = next((arm for arm in preset.arms if arm.name == preset.ablate_from), None)
-    if base is None:
-        raise ValueError(
-            f"expected a preset that names the arm to vary, got {preset.name}; add ablate_from: ARM"
-        )
-    arms = []
-    for arm, change in content["arms"].items():
-        options = merge(base.as_dict(), change or {})
-        arms.append(Arm(arm, options["train"], options["certify"]))
-    title = f"{content['title']} ({preset.name})"
-    return _with_arms(
-        Preset(
-            f"{preset.name}-{name}",
-            title,
-            (),
-            preset.report,
-            preset.jobs,
-            preset.threads,
-            None,
-            preset.data,
-        ),
-        arms,
-    )
-
-
-def _ablation(what: str) -> tuple[str, dict[str, Any]]:
-    """Name and content of a shipped ablation or of a YAML file."""
-    if not what.endswith((".yaml", ".yml")):
-        shipped = load_yaml(ABLATIONS.read_text(encoding="utf-8"))
-        if what not in shipped:
-            raise ValueError(
-                f"expected an ablation, got {what!r}; known: {', '.join(shipped)}, or a .yaml file"
-            )
-        return what, shipped[what]
-    path = Path(what)
-    if not path.exists():
-        raise ValueError(f"expected an ablation, got {what!r}, which is not there; name a file")
-    content = load_yaml(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or set(content) != {"title", "arms"} or not content["arms"]:
-        found = ", ".join(content) if isinstance(content, dict) else type(content).__name__
-        raise ValueError(
-            f"expected an ablation with title and arms in {path}, got {found}; e.g. title: Epochs, "
-            "arms: {e1: {train: {trainer: {epochs: 1}}}}"
-        )
-    for arm, change in content["arms"].items():
-        if change is not None and not (
-            isinstance(change, dict) and set(change) <= {"train", "certify"}
-        ):
-            raise ValueError(
-                f"expected the options of train and certify of arm {arm} in {path}, got {change!r}"
-            )
-    return path.stem, content
+def _check_seeds(seeds: Any) -> None:
+    """ValueError for what is no list of different seeds."""
+    plain = isinstance(seeds, list) and all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not plain or not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"expected different seeds, integers from 0, got {seeds!r}; e.g. 0 1 2")
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -315,7 +276,8 @@ def _check_needs(arm: Arm, above: list[str]) -> None:
         )
 
 
-def _with_arms(preset: Preset, arms: list[Arm]) -> Preset:
+def with_arms(preset: Preset, arms: list[Arm]) -> Preset:
+    """The preset with these arms in place of its own."""
     return Preset(
         preset.name,
         preset.title,

@@ -12,7 +12,7 @@ import yaml
 
 from rsmooth.benchmarks.across_seeds import across_seeds
 from rsmooth.benchmarks.arm import SUMMARY
-from rsmooth.benchmarks.presets import load_preset
+from rsmooth.benchmarks.presets import load_preset, select_arms
 from rsmooth.records import CertificationLog, write_log
 
 PRESET = """
@@ -39,6 +39,25 @@ def test_every_arm_is_trained_from_every_seed_by_models_of_that_seed(tmp_path: P
     assert options[4]["trainer"] == {"name": "cat-rs", "teacher": "runs/plain-seed5"}
     assert options[5]["init_from"] == Path("runs/plain-seed5")
     assert yaml.safe_load(yaml.safe_dump(arms[4].as_dict())) == arms[4].as_dict()
+
+
+def test_the_command_line_chooses_seeds_and_methods(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(PRESET)
+    preset = load_preset(str(path), seeds=[7, 5])
+    assert [arm.train["seed"] for arm in preset.arms] == [7, 7, 7, 5, 5, 5]
+    chosen = select_arms(preset, ["taught", "plain-seed5", "taught-seed7"])
+    assert [arm.name for arm in chosen.arms] == ["taught-seed7", "taught-seed5", "plain-seed5"]
+    with pytest.raises(ValueError, match="expected arms of mine, got plain-seed3; it has plain-"):
+        select_arms(preset, ["plain-seed3"])
+
+
+@pytest.mark.parametrize("seeds", [[], [1, 1], [-1], [True], [1.5], 3])
+def test_seeds_that_are_none_are_refused(seeds: Any, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(PRESET.replace("[3, 5]", json.dumps(seeds)))
+    with pytest.raises(ValueError, match="expected different seeds"):
+        load_preset(str(path))
 
 
 def run(
@@ -85,6 +104,23 @@ def test_the_section_compares_methods_over_seeds(tmp_path: Path) -> None:
     plain = ["plain", "2", "100.0", "66.7", "0.305 ± 0.007", "", "", "10", "4.5 s", ""]
     better = ["better", "2", "100.0", "66.7", "0.405 ± 0.007", "+0.100", "+0.100 to +0.100"]
     assert rows[2:] == [plain, [*better, "6", "4.5 s", ""]]
+
+
+def test_an_arm_without_a_seed_in_its_name_counts_with_that_of_its_training(
+    tmp_path: Path,
+) -> None:
+    names = ["plain", "plain-seed1", "better", "better-seed1", "once"]
+    folders = [run(tmp_path / name, [0.1 * len(name), 1.0], 10, 4.0) for name in names]
+    lines = across_seeds(folders, [0.25]).splitlines()
+    assert [line.split("|")[1:3] for line in lines[4:7]] == [
+        [" plain ", " 2 "],
+        [" better ", " 2 "],
+        [],
+    ]
+    summary = json.loads((folders[0] / SUMMARY).read_text())
+    summary["train"]["seed"] = 1  # so that the two are one
+    (folders[0] / SUMMARY).write_text(json.dumps(summary))
+    assert across_seeds(folders, [0.25]) == ""
 
 
 def test_what_mode_grid_did_not_decide_is_left_out_and_its_acr_is_a_bound(tmp_path: Path) -> None:

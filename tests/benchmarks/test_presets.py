@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from rsmooth.benchmarks import presets
+from rsmooth.benchmarks.ablations import ABLATIONS, ablation, ablation_names
 from rsmooth.benchmarks.presets import (
     Arm,
     Preset,
-    ablation,
-    ablation_names,
     load_preset,
     merge,
     preset_names,
@@ -81,7 +79,7 @@ def test_every_ablation_varies_just_what_it_says(what: str) -> None:
     preset = ablation(load_preset("digits"), what)
     check_arms(preset)
     base = next(arm for arm in load_preset("digits").arms if arm.name == "smoothadv")
-    changes = yaml.safe_load(presets.ABLATIONS.read_text())[what]["arms"]
+    changes = yaml.safe_load(ABLATIONS.read_text())[what]["arms"]
     for arm in preset.arms:
         assert arm.as_dict() == merge(base.as_dict(), changes[arm.name] or {})
     assert len({str(arm.as_dict()) for arm in preset.arms}) == len(preset.arms)
