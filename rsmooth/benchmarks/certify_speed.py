@@ -39,6 +39,8 @@ from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
 SIGMA = 0.25
+# Channels and side of the images, and their classes, where they are not those of CIFAR-10.
+IMAGES = {"resnet50": ((3, 224), 1000), "small-cnn": ((1, 8), 10)}
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,11 @@ def main(argv: list[str] | None = None) -> int:
 
 def _problem(options: argparse.Namespace) -> tuple[SmoothedClassifier, ImageData]:
     torch.manual_seed(0)
-    side, classes = (224, 1000) if options.model == "resnet50" else (32, 10)
-    base = MODELS.create(options.model, num_classes=classes).to(options.device).eval()
+    (channels, side), classes = IMAGES.get(options.model, ((3, 32), 10))
+    kind = {} if channels == 3 else {"in_channels": channels}
+    base = MODELS.create(options.model, num_classes=classes, **kind).to(options.device).eval()
     count = 64
-    images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+    images = torch.randint(0, 256, (count, channels, side, side), dtype=torch.uint8)
     data = ImageData(
         images,
         torch.zeros(count, dtype=torch.int64),
@@ -323,7 +326,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--model", default="resnet20", help="a registry name: resnet20, resnet110, resnet50"
+        "--model",
+        default="resnet20",
+        help="a registry name: resnet20, resnet110, resnet50 (224x224), small-cnn (8x8 digits)",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--n", type=int, default=100_000, help="samples per image")
@@ -333,7 +338,7 @@ def _parser() -> argparse.ArgumentParser:
         "--batch", type=int, help="noisy images per pass of ours; default: chosen automatically"
     )
     parser.add_argument(
-        "--plain-batches",
+        "--plain_batches",
         nargs="+",
         type=int,
         help="noisy images per pass of the plain loop; default: 1000 and 400, and on a CPU also "

@@ -191,6 +191,7 @@ def _average(paths: Sequence[Path]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} defence-table",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

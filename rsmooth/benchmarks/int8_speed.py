@@ -166,6 +166,7 @@ def _answer_lines(answers: dict[str, Any]) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} int8-speed",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -175,7 +176,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--repeats", type=int, default=7, help="turns; the median counts")
     parser.add_argument("--threads", type=int, help="threads; default: those of torch")
     parser.add_argument(
-        "--compile", action=argparse.BooleanOptionalAction, default=True, help="also bfloat16 so"
+        "--no_compile",
+        dest="compile",
+        action="store_false",
+        help="leave compiled bfloat16 out",
     )
     parser.add_argument("--data", type=Path, help="cifar10.npz, to count right answers too")
     parser.add_argument("--trained", default="cifar10-sigma-0.25", help="a model of the package")

@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
 
     main(["--html", "leaderboard.html", "--logs", "published_logs"])
     """
-    parser = argparse.ArgumentParser(prog=f"{PROGRAM} leaderboard", description=__doc__)
+    parser = argparse.ArgumentParser(
+        allow_abbrev=False, prog=f"{PROGRAM} leaderboard", description=__doc__
+    )
     parser.add_argument("--html", type=Path, required=True, help="the file to write")
     parser.add_argument(
         "--logs",

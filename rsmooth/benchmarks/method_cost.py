@@ -229,6 +229,7 @@ def _table(rows: list[dict[str, Any]], options: argparse.Namespace, made: dict[s
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
         prog=f"{PROGRAM} method-cost",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -34,6 +34,18 @@ def test_both_loops_are_measured(
         assert ratio == pytest.approx(row["samples_per_second"] / plain[size])
 
 
+@pytest.mark.parametrize(
+    ("model", "shape", "classes"), [("small-cnn", (1, 8, 8), 10), ("resnet8", (3, 32, 32), 10)]
+)
+def test_images_are_of_the_kind_that_the_model_is_for(
+    model: str, shape: tuple[int, ...], classes: int
+) -> None:
+    options = certify_speed._parser().parse_args(["--model", model, "--device", "cpu"])
+    g, data = certify_speed._problem(options)
+    assert (data.images.shape[1:], g.num_classes) == (shape, classes)
+    assert g.base(data.images[:2].float()).shape == (2, classes)
+
+
 def test_start_up_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
     """Eight rounds per worker are start-up; a clock by hand gives one second per event."""
     now = iter(range(100))

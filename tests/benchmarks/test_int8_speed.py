@@ -24,7 +24,7 @@ def test_both_are_timed_in_turns_and_their_answers_counted(
     labels = {name: np.arange(12) % 10 for name in ("y_train", "y_test")}
     np.savez(tmp_path / "images.npz", **arrays, **labels)
     stem = tmp_path / "speed"
-    tiny = ["--model", "resnet8", "--samples", "128", "--repeats", "2", "--no-compile"]
+    tiny = ["--model", "resnet8", "--samples", "128", "--repeats", "2", "--no_compile"]
     answers = ["--data", str(tmp_path / "images.npz"), "--images", "6", "--calibration", "4"]
     assert main([*tiny, *answers, "--out", str(stem)]) == 0
     shown = capsys.readouterr().out.strip()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,6 +14,7 @@ from rsmooth.benchmarks import main as module
 from rsmooth.benchmarks import runner
 from rsmooth.benchmarks.main import MEASUREMENTS, main
 from rsmooth.benchmarks.runner import Outcome
+from rsmooth.cli.argv import spelt
 
 
 def test_mistakes_on_the_command_line_are_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,6 +33,26 @@ def test_a_measurement_has_help_of_its_own(
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
     assert f"benchmarks {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", sorted(MEASUREMENTS))
+def test_options_of_a_measurement_arrive_as_they_are_called(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hyphens in names become underscores on the way; abbreviations are refused everywhere."""
+    made: list[argparse.ArgumentParser] = []
+
+    def parse(parser: argparse.ArgumentParser, *_: Any) -> None:
+        made.append(parser)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse)
+    with pytest.raises(SystemExit):
+        main([command])
+    [parser] = made
+    assert not parser.allow_abbrev
+    options = [name for action in parser._actions for name in action.option_strings]
+    assert options == [spelt(name) for name in options]
 
 
 def test_a_measurement_gets_its_options(monkeypatch: pytest.MonkeyPatch) -> None:
