@@ -4,13 +4,17 @@ lack some.
 
 from __future__ import annotations
 
+import os
+import random
 import re
 import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 PACKAGES = ("flint", "foolbox", "hypothesis", "jsonargparse", "mpmath", "sklearn")
 MISSING = [name for name in PACKAGES if find_spec(name) is None]
@@ -39,6 +43,15 @@ def pytest_report_header() -> list[str]:
         if collect_ignore
         else []
     )
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """What a test draws does not depend on the tests before it; another seed finds fragile ones."""
+    seed = int(os.environ.get("RSMOOTH_TEST_SEED", "0"))
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (the state that other libraries draw from)
+    torch.manual_seed(seed)
 
 
 @pytest.fixture

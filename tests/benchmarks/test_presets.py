@@ -1,65 +1,13 @@
-"""Every shipped preset and ablation parses, and its trainers, attacks and models can be built."""
+"""Every shipped preset parses, and its trainers, attacks and models can be built."""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from rsmooth.benchmarks.ablations import ABLATIONS, ablation, ablation_names
-from rsmooth.benchmarks.presets import (
-    Arm,
-    Preset,
-    load_preset,
-    merge,
-    preset_names,
-    select_arms,
-)
-from rsmooth.certify import CertifySettings
-from rsmooth.config.parts import build_model, build_trainer
-from rsmooth.data import DataSplits
-from rsmooth.plumbing.values import pixel_value
-
-OF_MODELS = ("source", "model", "checkpoint", "arch", "normalize", "sigma")
-SPLITS = {"digits": (1, 8, 8), "npz": (3, 32, 32), "folder": (3, 224, 224)}
-
-
-def check_arms(preset: Preset) -> None:
-    """Build what every arm asks for, all but the data; each kind of model once."""
-    built: set[str] = set()
-    for arm in preset.arms:
-        check_certify(dict(arm.certify or {}))
-        if arm.train is None:
-            assert arm.certify is not None
-            assert {"source", "model", "checkpoint"} & set(arm.certify)
-            continue
-        train = arm.train_options(Path("runs"))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            build_trainer(
-                train["trainer"], train.get("attack"), train.get("seed", 0), train.get("preset")
-            )
-        assert (train["model"] is None) == (train.get("init_from") is not None)
-        if train["model"] is not None and str(train["model"]) not in built:
-            splits = DataSplits(
-                None, None, None, 10, SPLITS[train["dataset"]["name"]], augment=False
-            )
-            build_model(train["model"], splits)
-            built.add(str(train["model"]))
-
-
-def check_certify(certify: dict[str, Any]) -> None:
-    """The options of samples make settings; those of bounds are the ones of deterministic runs."""
-    for name in ("skip", "max", "images", "workers", "split", "dataset", "device", *OF_MODELS):
-        certify.pop(name, None)
-    if certify.get("norm") == "linf":
-        assert set(certify) <= {"norm", "epsilons", "bounds", "ensemble", "rule"}
-        assert all(0 < pixel_value(epsilon) < 1 for epsilon in certify["epsilons"])
-        return
-    CertifySettings(**certify)
+from rsmooth.benchmarks.presets import Arm, load_preset, merge, preset_names, select_arms
+from tests.benchmarks.building import check_arms
 
 
 @pytest.mark.parametrize("tiny", [False, True])
@@ -72,17 +20,6 @@ def test_every_preset_can_be_built(
     assert len(preset.arms) >= 2
     assert preset.ablate_from in {None, *(arm.name for arm in preset.arms)}
     check_arms(preset)
-
-
-@pytest.mark.parametrize("what", ablation_names())
-def test_every_ablation_varies_just_what_it_says(what: str) -> None:
-    preset = ablation(load_preset("digits"), what)
-    check_arms(preset)
-    base = next(arm for arm in load_preset("digits").arms if arm.name == "smoothadv")
-    changes = yaml.safe_load(ABLATIONS.read_text())[what]["arms"]
-    for arm in preset.arms:
-        assert arm.as_dict() == merge(base.as_dict(), changes[arm.name] or {})
-    assert len({str(arm.as_dict()) for arm in preset.arms}) == len(preset.arms)
 
 
 def test_the_demo_has_the_four_orders_and_what_replaces_a_part_of_smoothadv() -> None:
@@ -148,8 +85,6 @@ def test_unknown_presets_arms_and_keys_are_named(tmp_path: Path) -> None:
         load_preset("digit")
     with pytest.raises(ValueError, match="expected arms of digits, got nobody"):
         select_arms(load_preset("digits"), ["nobody"])
-    with pytest.raises(ValueError, match=r"expected an ablation, got 'colour'.* or a \.yaml file"):
-        ablation(load_preset("digits"), "colour")
     (tmp_path / "mine.yaml").write_text("title: x\narmss: {}\n")
     with pytest.raises(ValueError, match="armss"):
         load_preset(str(tmp_path / "mine.yaml"))
@@ -159,35 +94,6 @@ def test_merging_replaces_leaves_and_nulls() -> None:
     base = {"a": {"b": 1, "c": 2}, "d": 3}
     assert merge(base, {"a": {"b": 5}, "d": None}) == {"a": {"b": 5, "c": 2}, "d": None}
     assert base == {"a": {"b": 1, "c": 2}, "d": 3}
-
-
-def test_an_ablation_of_ones_own(tmp_path: Path) -> None:
-    path = tmp_path / "epochs.yaml"
-    path.write_text("title: How long\narms:\n  e1: {train: {trainer: {epochs: 1}}}\n  as-is:\n")
-    preset = load_preset("digits")
-    base = next(arm for arm in preset.arms if arm.name == preset.ablate_from)
-    made = ablation(preset, str(path))
-    assert (made.name, made.title) == ("digits-epochs", "How long (digits)")
-    one, unchanged = made.arms
-    assert one.train["trainer"] == {**base.train["trainer"], "epochs": 1}
-    assert unchanged.as_dict() == base.as_dict()
-
-
-@pytest.mark.parametrize(
-    ("content", "said"),
-    [
-        ("title: a\n", "expected an ablation with title and arms in .*, got title"),
-        ("- a\n", "got list"),
-        ("title: a\narms: {x: {trainer: gaussian}}\n", "options of train and certify of arm x"),
-    ],
-)
-def test_an_ablation_that_is_none(content: str, said: str, tmp_path: Path) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_text(content)
-    with pytest.raises(ValueError, match=said):
-        ablation(load_preset("digits"), str(path))
-    with pytest.raises(ValueError, match="which is not there"):
-        ablation(load_preset("digits"), "nowhere.yaml")
 
 
 def test_what_is_smoothed_on_two_cores_has_one_network() -> None:
