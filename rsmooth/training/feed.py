@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -63,12 +63,17 @@ class Feed:
         self._method_state: dict[str, Any] = {}
         self._announced = False
 
-    def choose(self, epoch: int, progress: float, views: Views) -> None:
-        """Ask the method how often this epoch draws each image; the first process decides."""
+    def choose(self, epoch: int, progress: float, views: Views, heed: Callable[[], None]) -> None:
+        """Ask the method how often this epoch draws each image; the first process decides.
+
+        heed: called between the images that it looks at.
+        """
         if type(self._recipe).sample_weights is Recipe.sample_weights:
             return
         g, draws = views.attacked(), self._sources[0].draws
-        start = EpochStart(epoch, progress, g, self._data, draws, self._device, self._method_state)
+        start = EpochStart(
+            epoch, progress, g, self._data, draws, self._device, self._method_state, heed
+        )
         with torch.no_grad():
             found = self._recipe.sample_weights(start)
         weights = None if found is None else check_weights(found, start.count)

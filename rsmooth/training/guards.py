@@ -19,6 +19,8 @@ from rsmooth.training.recipe import Recipe
 ONE_CLASS = 0.99
 # Times the loss of guessing; what a network learns from is far below.
 ABSURD = 1000.0
+# The share of a time budget that a look at the images may take without a word.
+MUCH = 1 / 3
 # Images per optimiser step.
 FEW_IMAGES = 32
 # Predictions that are judged; fewer may be of one class by chance.
@@ -52,6 +54,17 @@ def remark_on_loss(mean: float, classes: int, epoch: int) -> None:
         warnings.warn(
             f"the mean loss of epoch {epoch} is {mean:.3g}, where guessing among {classes} classes "
             f"has {math.log(classes):.3g}; the steps are too large: lower lr",
+            stacklevel=2,
+        )
+
+
+def remark_on_look(seconds: float, recipe: Recipe, epoch: int) -> None:
+    """Warn of a choice of images that took much of a time budget, in which no step was made."""
+    budget = recipe.budget_seconds
+    if budget is not None and seconds > MUCH * budget:
+        warnings.warn(
+            f"choosing the images of epoch {epoch} took {seconds:.0f} of the {budget:g} seconds of "
+            "the budget, in which the learning rate went on; look at fewer copies, or more rarely",
             stacklevel=2,
         )
 

@@ -127,7 +127,7 @@ class Run:
         course, budget = self.course, self.recipe.budget_seconds
         with course.clock.running():
             if course.step == 0:
-                self.feed.choose(course.epoch, course.progress_at(0.0), self.stepper.views)
+                self._choose()
             plan = self.feed.plan(course.epoch)
             for given in self.feed.steps(plan[course.step :], course.epoch):
                 course.locate(len(plan))
@@ -140,6 +140,14 @@ class Run:
                 self._between_steps()
                 if course.finished:
                     break
+
+    def _choose(self) -> None:
+        """Let the method choose the images of the epoch that begins."""
+        course = self.course
+        before = course.clock.seconds
+        self.feed.choose(course.epoch, course.progress_at(0.0), self.stepper.views, self._heed)
+        if self.ranks.first:
+            guards.remark_on_look(course.clock.seconds - before, self.recipe, course.epoch)
 
     def _update(self, given: Given) -> None:
         course = self.course
@@ -170,15 +178,28 @@ class Run:
             with self.course.clock.paused():
                 self._save()
         if signal:
-            again = remedy(
-                f"call fit again with run_dir={str(self.folder.path)!r}",
-                "give the same command again",
-            )
-            self.job.interruption.end(
-                signal,
-                f"saved after step {self.course.step} of epoch {self.course.epoch}; {again} to go "
-                "on from there",
-            )
+            self._end_by(signal, self.folder)
+
+    def _heed(self) -> None:
+        """Save and end where a signal came before the first step of an epoch.
+
+        Several processes go on to that step, which they agree about.
+        """
+        signal = self.job.interruption.received
+        if signal and self.folder is not None and self.ranks.size == 1:
+            with self.course.clock.paused():
+                self._save()
+            self._end_by(signal, self.folder)
+
+    def _end_by(self, signal: int, folder: RunFolder) -> None:
+        again = remedy(
+            f"call fit again with run_dir={str(folder.path)!r}", "give the same command again"
+        )
+        self.job.interruption.end(
+            signal,
+            f"saved after step {self.course.step} of epoch {self.course.epoch}; {again} to go on "
+            "from there",
+        )
 
     def _end_epoch(self, bar: Any) -> None:
         totals = Totals(self.stepper.meter, self.ranks)

@@ -62,6 +62,7 @@ class EpochStart:
     g: the classifier in eval mode.
     count: number of training images.
     state: kept from epoch to epoch and in the checkpoint; plain values and tensors only.
+    heed: called between the images; it ends a run that was told to stop. Looks can take minutes.
     """
 
     epoch: int
@@ -71,6 +72,7 @@ class EpochStart:
     draws: Draws = field(repr=False)
     device: torch.device
     state: dict[str, Any]
+    heed: Callable[[], None] = field(default=lambda: None, repr=False)
 
     @property
     def count(self) -> int:
@@ -84,6 +86,7 @@ class EpochStart:
         the training steps.
         """
         for positions in torch.split(torch.arange(self.count), batch_size):
+            self.heed()
             images, y = self.data.batch(positions)
             x, ids = to_unit(images.to(self.device)), self.data.index[positions].to(self.device)
             noise = self.draws.noise(

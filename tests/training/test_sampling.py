@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -64,6 +67,61 @@ def test_an_epoch_start_shows_the_images_as_they_are_and_keeps_the_state() -> No
     Looking(**OPTIONS).fit(looking, images(), progress=False)
     assert states == [[0], [0, 1]]
     for ours, theirs in zip(plain.base.parameters(), looking.base.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize(("seconds", "remarks"), [(0.35, 1), (0.3, 0)])
+def test_a_look_that_takes_much_of_the_budget_is_remarked_on(
+    seconds: float, remarks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.process_time", lambda: now[0])
+
+    @dataclass(frozen=True, kw_only=True)
+    class Looking(Trainer):
+        def sample_weights(self, start: EpochStart) -> None:
+            now[0] += 100 * seconds
+
+        def losses(self, batch: Batch) -> Tensor:
+            now[0] += 100
+            return super().losses(batch)
+
+    options = {**OPTIONS, "budget_seconds": 100.0, "budget_clock": "process"}
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        Looking(**options).fit(classifier(), images(), progress=False)
+    said = [str(one.message) for one in found if "choosing the images" in str(one.message)]
+    assert len(said) == remarks
+    assert all("epoch 0 took 35 of the 100 seconds of the budget" in text for text in said)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_a_signal_ends_a_look_at_the_images(number: int, epoch: int, tmp_path: Path) -> None:
+    """A look may take minutes; the run goes on from before it, to the same weights."""
+    seen: list[int] = []
+
+    @dataclass(frozen=True, kw_only=True)
+    class Looking(Trainer):
+        def sample_weights(self, start: EpochStart) -> Tensor:
+            weights = torch.zeros(start.count, dtype=torch.float64)
+            for looked in start.images(batch_size=8):
+                seen.append(start.epoch)
+                if seen == [*[0] * 3 * epoch, epoch]:  # within the first look of that epoch
+                    signal.raise_signal(number)
+                log_probs = start.g.log_probs(looked.x.unsqueeze(1) + looked.noise)
+                right = log_probs.argmax(dim=2) == looked.y.unsqueeze(1)
+                weights[looked.positions] = 1.0 + right.double().mean(dim=1)
+            return weights
+
+    stopped, whole = classifier(), classifier()
+    advice = f"saved after step 0 of epoch {epoch}; call fit again"
+    with pytest.raises((KeyboardInterrupt, SystemExit), match=advice):
+        Looking(**OPTIONS).fit(stopped, images(), run_dir=tmp_path, progress=False)
+    assert seen == [0] * 3 * epoch + [epoch]
+    Looking(**OPTIONS).fit(stopped, images(), run_dir=tmp_path, progress=False)
+    Looking(**OPTIONS).fit(whole, images(), progress=False)
+    for ours, theirs in zip(stopped.base.parameters(), whole.base.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
