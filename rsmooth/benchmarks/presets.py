@@ -180,35 +180,9 @@ def load_preset(
     are then called ARM-seed1 and so on. ValueError for an unknown preset, an unknown key, a
     negative or repeated seed, or an arm that needs one which does not come before it.
     """
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
-    if not path.exists():
-        raise ValueError(
-            f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file"
-        )
-    content = load_yaml(path.read_text(encoding="utf-8"))
-    unknown = sorted(set(content) - _KEYS)
-    if unknown or "arms" not in content:
-        raise ValueError(
-            f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
-            f"{', '.join(unknown) or 'no arms'}"
-        )
-    defaults = merge({"train": {}, "certify": {}, "audit": None}, content.get("defaults", {}))
-    sizes = content.get("tiny", {}) if tiny else {}
-    arms: list[Arm] = []
-    for name, change in content["arms"].items():
-        options = merge(defaults, change or {})
-        for further in (sizes, sizes.get("arms", {}).get(name) or {}, changes or {}):
-            options = merge(
-                options,
-                {
-                    verb: further[verb]
-                    for verb in _VERBS
-                    if verb in further and options[verb] is not None
-                },
-            )
-        arms.append(Arm(name, options["train"], options["certify"], options["audit"]))
-        _check_needs(arms[-1], [arm.name for arm in arms[:-1]])
+    path, content = _read(name)
     given = content.get("seeds") if seeds is None else list(seeds)
+    arms = _arms(content, content.get("tiny", {}) if tiny else {}, changes or {})
     if given is not None:  # seed by seed, so that a drift of the machine meets all methods alike
         _check_seeds(given)
         arms = [arm.of_seed(seed) for seed in given for arm in arms]
@@ -222,6 +196,40 @@ def load_preset(
         content.get("ablate_from"),
         content.get("data"),
     )
+
+
+def _read(name: str) -> tuple[Path, dict[str, Any]]:
+    """Place and content of a preset; ValueError for one that is not there, or for unknown keys."""
+    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    if not path.exists():
+        raise ValueError(
+            f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file"
+        )
+    content: dict[str, Any] = load_yaml(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(content) - _KEYS)
+    if unknown or "arms" not in content:
+        raise ValueError(
+            f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
+            f"{', '.join(unknown) or 'no arms'}"
+        )
+    return path, content
+
+
+def _arms(
+    content: Mapping[str, Any], sizes: Mapping[str, Any], changes: Mapping[str, Any]
+) -> list[Arm]:
+    """The arms of a preset: its defaults, changed by each, by these sizes and by what is asked."""
+    defaults = merge({"train": {}, "certify": {}, "audit": None}, content.get("defaults", {}))
+    arms: list[Arm] = []
+    for name, change in content["arms"].items():
+        options = merge(defaults, change or {})
+        for further in (sizes, sizes.get("arms", {}).get(name) or {}, changes):
+            # An arm that leaves a verb out goes on to do so.
+            wanted = [verb for verb in _VERBS if verb in further and options[verb] is not None]
+            options = merge(options, {verb: further[verb] for verb in wanted})
+        arms.append(Arm(name, options["train"], options["certify"], options["audit"]))
+        _check_needs(arms[-1], [arm.name for arm in arms[:-1]])
+    return arms
 
 
 def select_arms(preset: Preset, names: list[str] | None) -> Preset:
