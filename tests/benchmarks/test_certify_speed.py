@@ -19,7 +19,7 @@ def test_both_loops_are_measured(
     monkeypatch.setattr(certify_speed, "_ways", lambda _: ways)
     stem = tmp_path / "speed"
     tiny = ["--device", "cpu", "--seconds", "0.02", "--repeats", "1", "--batch", "8", "--n", "100"]
-    assert main(["--model", "resnet8", *tiny, "--out", str(stem)]) == 0
+    assert main(["--model", "small-cnn", *tiny, "--out", str(stem)]) == 0
     shown = capsys.readouterr().out
     assert "broken failed: " in shown  # and the others are measured all the same
     for size in (1000, 400, 128, 64, 32):
