@@ -22,7 +22,6 @@ from rsmooth.benchmarks.presets import SEEDED
 from rsmooth.plumbing.files import replace_file
 from rsmooth.records.files import read_log
 from rsmooth.records.metrics import average_certified_radius
-from rsmooth.records.statistics import radius_standard_error
 from rsmooth.report.tables import md_row, md_rule
 
 BEGIN, END = "<!-- table: python -m benchmarks defence-table -->", "<!-- end of table -->"
@@ -172,7 +171,7 @@ def _published(path: Path) -> dict[str, list[str]]:
 
 
 def _measured(folder: Path) -> dict[str, str]:
-    """Mean and spread over the seeds, or one run with its error over images, of each method."""
+    """The averages of each method's trainings."""
     runs: dict[str, list[Path]] = {}
     for path in sorted(folder.glob("*/certificates.tsv")):
         match = SEEDED.fullmatch(path.parent.name)
@@ -181,12 +180,13 @@ def _measured(folder: Path) -> dict[str, str]:
 
 
 def _average(paths: Sequence[Path]) -> str:
+    """Mean and standard deviation of several trainings; of one or two, what each has."""
     logs = [read_log(path) for path in paths]
     averages = [average_certified_radius(log) for log in logs]
     bound = bound_mark(logs)
-    if len(averages) > 1:
+    if len(averages) > 2:
         return f"{bound}{np.mean(averages):.3f} ± {np.std(averages, ddof=1):.3f}"
-    return f"{bound}{averages[0]:.3f} ± {radius_standard_error(logs[0]):.3f}"
+    return ", ".join(f"{bound}{average:.3f}" for average in averages)
 
 
 def _parser() -> argparse.ArgumentParser:
