@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,8 +96,13 @@ def one_plot(title: str, page: Page) -> tuple[Figure, Any]:
     figure = new_figure(page, 0.625 * page.width)
     axes = figure.add_subplot()
     dress(axes, page)
-    axes.set_title(title, loc="left", fontsize=page.size + 1)
+    axes.set_title(in_lines(title, page, 0.82), loc="left", fontsize=page.size + 1)
     return figure, axes
+
+
+def in_lines(title: str, page: Page, share: float) -> str:
+    """A title in as many lines as it takes within a share of the width."""
+    return textwrap.fill(title, max(page.letters(share), 10))
 
 
 def looks(runs: Sequence[Run], page: Page | None = None) -> Iterator[tuple[Run, dict[str, Any]]]:

@@ -20,6 +20,7 @@ from rsmooth.report.looks import (
     NORMS,
     Page,
     dress,
+    in_lines,
     legend_below,
     looks,
     methods,
@@ -79,7 +80,7 @@ def multiples_figure(
     figure.supxlabel(_radius_words(runs), fontsize=page.size)
     figure.supylabel("certified accuracy (%)", fontsize=page.size)
     if title:
-        figure.suptitle(title, fontsize=page.size + 1, x=0.01, ha="left")
+        figure.suptitle(in_lines(title, page, 0.9), fontsize=page.size + 1, x=0.01, ha="left")
     return figure
 
 

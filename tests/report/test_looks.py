@@ -5,7 +5,7 @@ import pytest
 from matplotlib.text import Text
 
 from rsmooth.report import accuracy_figure, probability_figure, save_figure
-from rsmooth.report.looks import FAINT, MOST_LOOKS, Page, looks, shorten
+from rsmooth.report.looks import FAINT, MOST_LOOKS, Page, looks, one_plot, shorten
 from rsmooth.report.multiples import differences_figure, multiples_figure
 from tests.report.by_hand import run_of
 
@@ -67,3 +67,16 @@ def test_long_names_are_shortened_in_the_middle():
 def test_what_is_no_width_is_refused(width):
     with pytest.raises(ValueError, match="expected a width of 2 to 20 inches"):
         Page(width)
+
+
+@pytest.mark.parametrize("width", [3.25, 7.2])
+def test_a_long_title_stays_within_the_figure(width: float) -> None:
+    title = "Ten methods on one core, for the same processor time each, " * 3
+    figure, _ = one_plot(title, Page(width))
+    figure.canvas.draw()
+    [shown] = [text for text in figure.findobj(Text) if text.get_text().startswith("Ten")]
+    box = shown.get_window_extent()
+    assert " ".join(shown.get_text().split()) == title.strip()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.x1
+    assert box.y1 <= figure.bbox.y1
