@@ -51,7 +51,10 @@ def _seeded() -> None:
     seed = int(os.environ.get("RSMOOTH_TEST_SEED", "0"))
     random.seed(seed)
     np.random.seed(seed)  # noqa: NPY002 (the state that other libraries draw from)
-    torch.manual_seed(seed)
+    # torch.manual_seed would note the whole stack each time, for a GPU that may come.
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(seed)
 
 
 @pytest.fixture
