@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from rsmooth.attacks.base import Attack
@@ -248,9 +248,8 @@ def _check_cells(noise: NoiseDistribution, drawn: Any) -> None:
     expected = np.bincount(cells, np.diff(edges)) * len(drawn)
     seen = np.bincount(cells, counted)
     kept = expected > 5
-    p_value = float(
-        stats.chisquare(seen[kept], expected[kept] * seen[kept].sum() / expected[kept].sum()).pvalue
-    )
+    scaled = expected[kept] * seen[kept].sum() / expected[kept].sum()
+    p_value = float(scipy.stats.chisquare(seen[kept], scaled).pvalue)
     _expect(p_value > 1e-6, "draws of the distribution", p_value)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from rsmooth.benchmarks.wald import wald_bound
 from rsmooth.certify.proof.bounds import radius_from_counts
@@ -122,7 +122,7 @@ def _compare(
 def _fixed_power(test: JointTest, n: int, shares: Floats) -> Floats:
     """The chance (len(shares), tests) that one test of n samples certifies each radius."""
     needed = np.array([design(p0, (n,), test.alpha).accept[0] for p0 in test.p0])
-    return np.asarray(stats.binom.sf(needed[None] - 1, n, shares[:, None]))
+    return np.asarray(scipy.stats.binom.sf(needed[None] - 1, n, shares[:, None]))
 
 
 def table(rows: list[dict[str, Any]], made: dict[str, Any], options: argparse.Namespace) -> str:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import stats
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
@@ -55,7 +55,7 @@ def bounds(n: int, alpha: float) -> Floats:
     Clopper and Pearson 1934; 0 hits show nothing.
     """
     hits = np.arange(1, n + 1)
-    return np.concatenate([[0.0], stats.beta.ppf(alpha, hits, n - hits + 1)])
+    return np.concatenate([[0.0], scipy.stats.beta.ppf(alpha, hits, n - hits + 1)])
 
 
 def cost(
@@ -101,9 +101,9 @@ def cost(
 
 def _binomial(n: int, p: float) -> tuple[int, Floats]:
     """The first of the likely numbers of hits, and the probabilities from there on."""
-    low, high = (int(stats.binom.ppf(q, n, p)) for q in (1e-9, 1 - 1e-9))
+    low, high = (int(scipy.stats.binom.ppf(q, n, p)) for q in (1e-9, 1 - 1e-9))
     hits = np.arange(max(low - 1, 0), min(high + 1, n) + 1)
-    share = stats.binom.pmf(hits, n, p)
+    share = scipy.stats.binom.pmf(hits, n, p)
     return int(hits[0]), share / share.sum()
 
 

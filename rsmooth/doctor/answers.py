@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import optimize, stats
 from torch import Tensor
 
 from rsmooth.doctor.findings import Finding, listed
@@ -55,7 +55,7 @@ def permutation(answers: Answers, labels: Answers, num_classes: int) -> list[int
     better = matched.mean() >= _NEARLY and matched.sum() > plain.sum()
     better = better and above_chance(matched, 1 / num_classes)
     wins, losses = int((matched & ~plain).sum()), int((plain & ~matched).sum())
-    if not better or stats.binomtest(wins, max(wins + losses, 1)).pvalue >= LEVEL:
+    if not better or scipy.stats.binomtest(wins, max(wins + losses, 1)).pvalue >= LEVEL:
         return None
     return whole
 
@@ -94,5 +94,5 @@ def _matching(answers: Answers, labels: Answers, num_classes: int) -> list[int]:
     table = np.zeros((num_classes, num_classes))
     np.add.at(table, (labels, answers), 1)
     table += 1e-3 * np.eye(num_classes)
-    rows, columns = optimize.linear_sum_assignment(table, maximize=True)
+    rows, columns = scipy.optimize.linear_sum_assignment(table, maximize=True)
     return [int(column) for _, column in sorted(zip(rows, columns, strict=True))]

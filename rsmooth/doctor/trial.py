@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor, nn
 
 from rsmooth.doctor.cost import multiply_adds
@@ -147,18 +147,18 @@ def differ(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> float:
     only = int((first[:both] & ~second[:both]).sum()), int((second[:both] & ~first[:both]).sum())
     if sum(only) == 0:
         return 1.0
-    return float(stats.binomtest(only[0], sum(only)).pvalue)
+    return float(scipy.stats.binomtest(only[0], sum(only)).pvalue)
 
 
 def interval(right: NDArray[np.bool_], confidence: float = 0.95) -> tuple[float, float]:
     """The exact (Clopper-Pearson) interval of an accuracy."""
-    found = stats.binomtest(int(right.sum()), len(right)).proportion_ci(confidence, "exact")
+    found = scipy.stats.binomtest(int(right.sum()), len(right)).proportion_ci(confidence, "exact")
     return float(found.low), float(found.high)
 
 
 def above_chance(right: NDArray[np.bool_], chance: float, comparisons: int = 1) -> bool:
     """Whether an accuracy is above that of guessing, at LEVEL over all comparisons."""
-    test = stats.binomtest(int(right.sum()), len(right), chance, alternative="greater")
+    test = scipy.stats.binomtest(int(right.sum()), len(right), chance, alternative="greater")
     return bool(test.pvalue < LEVEL / comparisons)
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
+import scipy
 import torch
 from numpy.typing import NDArray
-from scipy import stats
 from torch import Tensor
 
 from rsmooth.attacks.base import Attack, check_untargeted
@@ -70,9 +70,8 @@ class Audit:
     @property
     def p_value(self) -> float:
         """The probability of that many contradictions or more, if each statement keeps alpha."""
-        return float(
-            stats.binom.sf(int(self.contradictions.sum()) - 1, len(self.idx), min(1.0, self.alpha))
-        )
+        fewer = int(self.contradictions.sum()) - 1
+        return float(scipy.stats.binom.sf(fewer, len(self.idx), min(1.0, self.alpha)))
 
     @property
     def attacked_radius(self) -> Floats:

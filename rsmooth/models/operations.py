@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """torch's formulas for what this thread does; its own counter also watches other threads."""
 
     def __init__(self) -> None:
+        # Only here: with it comes triton, which is not to cost every start of a program.
+        from torch.utils.flop_counter import flop_registry
+
         super().__init__()  # type: ignore[no-untyped-call]
-        self.total = 0
+        self.total, self._formulas = 0, flop_registry
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -26,7 +28,7 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self, function: Any, types: Any, args: Any = (), kwargs: Any = None
     ) -> Any:
         answer = function(*args, **(kwargs or {}))
-        formula = flop_registry.get(function.overloadpacket)
+        formula = self._formulas.get(function.overloadpacket)
         if formula is not None:
             self.total += int(formula(*args, **(kwargs or {}), out_val=answer))
         return answer

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha
@@ -139,7 +139,7 @@ def high_probability_accuracy(
     level = log.statement.alpha if alpha is None else alpha
     if level is None:
         raise RecordError("expected alpha in the record of the log, got none; say it with alpha")
-    most = stats.binom.ppf(1.0 - check_alpha(failure), len(log), check_alpha(level))
+    most = scipy.stats.binom.ppf(1.0 - check_alpha(failure), len(log), check_alpha(level))
     return np.asarray(np.maximum(accuracy - most / len(log), 0.0))
 
 

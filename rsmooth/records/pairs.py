@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from rsmooth.records.log import (
     CertificationLog,
@@ -64,7 +64,7 @@ def mcnemar(gained: IntArray, lost: IntArray) -> FloatArray:
     mcnemar(np.array([8]), np.array([1]))      # array([0.0390625])
     """
     p: FloatArray = np.minimum(
-        2.0 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5), 1.0
+        2.0 * scipy.stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5), 1.0
     )
     return p
 

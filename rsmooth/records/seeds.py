@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from rsmooth.records.log import CertificationLog, check_log, check_same_images
 from rsmooth.records.metrics import certified_radii
@@ -62,7 +62,7 @@ def compare_seeds(
     error = math.sqrt((of_seeds + of_images) / gains.size)
     spread = of_seeds**2 / (seeds - 1) + of_images**2 / max(images - 1, 1)
     freedom = (of_seeds + of_images) ** 2 / spread if spread > 0 else float(seeds - 1)
-    half = float(stats.t.ppf(0.975, freedom)) * error
+    half = float(scipy.stats.t.ppf(0.975, freedom)) * error
     mean = float(gains.mean())
     each = tuple(float(gain) for gain in gains.mean(axis=1))
     return SeedComparison(mean, error, (mean - half, mean + half), each)

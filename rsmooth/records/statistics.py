@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike
-from scipy import stats
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.numbers import check_alpha, check_integer
@@ -62,7 +62,7 @@ def wilson_interval(
     low, high = wilson_interval([0.748], 500)      # 0.708, 0.784
     """
     rate = np.asarray(rate, dtype=np.float64)
-    z = float(stats.norm.isf((1.0 - _check_confidence(confidence)) / 2.0))
+    z = float(scipy.stats.norm.isf((1.0 - _check_confidence(confidence)) / 2.0))
     middle = (rate + z**2 / (2 * n)) / (1.0 + z**2 / n)
     half = z / (1.0 + z**2 / n) * np.sqrt(rate * (1.0 - rate) / n + z**2 / (4 * n**2))
     # In exact arithmetic the ends reach 0 and 1 at no hits and at all hits. Rounding must not push
@@ -168,7 +168,7 @@ def false_certificates(images: int, alpha: float, level: float = 0.999) -> tuple
     """
     if check_integer(images, "images") < 1:
         raise ValueError(f"expected at least one image, got {images}")
-    most = stats.binom.ppf(_check_confidence(level), images, check_alpha(alpha))
+    most = scipy.stats.binom.ppf(_check_confidence(level), images, check_alpha(alpha))
     return images * alpha, int(most)
 
 
@@ -184,7 +184,7 @@ def _check_confidence(confidence: float) -> float:
 def _t_test(gains: FloatArray, error: float) -> float:
     if error == 0.0:
         return float(not gains.any())
-    return float(2.0 * stats.t.sf(abs(gains.mean()) / error, len(gains) - 1))
+    return float(2.0 * scipy.stats.t.sf(abs(gains.mean()) / error, len(gains) - 1))
 
 
 def _standard_error(values: FloatArray) -> float:
