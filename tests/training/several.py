@@ -1,5 +1,6 @@
 """What each of two processes runs: every method, whose weights it leaves."""
 
+import gc
 import sys
 import time
 from contextlib import suppress
@@ -52,6 +53,8 @@ def threads_left(seconds: float = 10.0) -> list[str]:
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
     torch.set_num_threads(1)
+    run(METHODS[0])  # imports the rest of torch,
+    gc.freeze()  # which the collection at the end of each run need not go through again
     found = {name: run(name) for name in METHODS}
     torch.save(found, sys.argv[1] + f"/{torch.distributed.is_initialized()}.pt")
     # One that outlived its run could take the process down at exit (SIGABRT), and did.
