@@ -37,7 +37,7 @@ from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
     """Attacks on N certified images, at F multiples of each image's certified radius.
 
@@ -78,6 +78,12 @@ class Audit:
         """The smallest distance (N,) at which an attack changed the answer; infinity for none."""
         smallest: Floats = np.where(self.changed, self.distance, np.inf).min(axis=1, initial=np.inf)
         return smallest
+
+    def __repr__(self) -> str:
+        wrong = int(self.contradictions.sum())
+        return (
+            f"Audit({len(self.idx)} images, {wrong} contradicted; factors {self.factors.tolist()})"
+        )
 
     def summary(self) -> str:
         """The audit in a few lines of text."""

@@ -27,7 +27,7 @@ from rsmooth.smoothed import SmoothedClassifier
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Bracket:
     """N images: what is proved of them, and what an attack could change.
 
@@ -56,6 +56,10 @@ class Bracket:
     def under_attack(self) -> Floats:
         """Accuracy (E,) under the attack: at least the true one."""
         return self._share(self.attacked[:, None] > self.epsilons)
+
+    def __repr__(self) -> str:
+        wrong, tried = int(self.contradictions.sum()), self.epsilons.tolist()
+        return f"Bracket({len(self.idx)} images, {wrong} contradicted; epsilons {tried})"
 
     def summary(self) -> str:
         """The two sides at each epsilon, in a few lines of text."""

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rsmooth.plumbing.errors import RecordError as RecordError
 from rsmooth.plumbing.numbers import check_radius
+from rsmooth.records.noise import noise_words
 from rsmooth.records.statement import Norm, Statement
 
 IntArray: TypeAlias = NDArray[np.int64]
@@ -37,7 +38,7 @@ _CUMULATIVE = (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CertificationLog:
     """Certificates of N images, sorted by ``idx`` on construction.
 
@@ -160,6 +161,19 @@ class CertificationLog:
 
     def __len__(self) -> int:
         return len(self.idx)
+
+    def __repr__(self) -> str:
+        held = self.radius[self.predict != ABSTAIN]
+        low, middle, high = np.quantile(held, [0.0, 0.5, 1.0]) if len(held) else (0.0, 0.0, 0.0)
+        parts = [
+            f"{len(self)} images, {len(self) - len(held)} abstained",
+            f"{int(self.correct.sum())} correct",
+            f"{self.statement.measure} radii {low:.3g} to {high:.3g}, median {middle:.3g}",
+            *filter(None, [noise_words(self.provenance)]),
+            *([f"n={self.provenance['n']}"] if "n" in self.provenance else []),
+            str(self.statement),
+        ]
+        return f"CertificationLog({'; '.join(parts)})"
 
     def _check_votes(self) -> None:
         given = {name: value for name in VOTES if (value := getattr(self, name)) is not None}

@@ -84,6 +84,8 @@ def test_forged_radius_is_contradicted(log: CertificationLog) -> None:
     found = audit(half_space(), eight(), forged, steps=4, num_noise=4, n=200, factors=(0.9,))
     assert found.contradictions.sum() >= 2
     assert found.p_value < 1e-3
+    wrong = int(found.contradictions.sum())
+    assert repr(found) == f"Audit({len(found.idx)} images, {wrong} contradicted; factors [0.9])"
 
 
 def test_unusable_logs_are_refused(log: CertificationLog) -> None:

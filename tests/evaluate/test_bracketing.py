@@ -64,6 +64,8 @@ def test_a_false_certificate_is_found():
     found = bracket(g, Prover(g.base).predict, images, false)
     assert found.contradictions.sum() >= 10
     assert (found.certified >= found.under_attack).all()
+    wrong, tried = int(found.contradictions.sum()), list(EPSILONS)
+    assert repr(found) == f"Bracket(40 images, {wrong} contradicted; epsilons {tried})"
 
 
 def test_a_change_at_the_proved_radius_itself_contradicts_it():

@@ -59,6 +59,21 @@ def test_deterministic_logs():
             )
 
 
+def test_its_text_is_one_line_however_long_it_is():
+    log = CertificationLog.deterministic(
+        np.arange(5000) % 2, [1] * 4999 + [-1], [0.1] * 4999 + [0.0], norm="linf", method="ibp"
+    )
+    said = (
+        "5000 images, 1 abstained; 2499 correct; linf radii 0.1 to 0.1, median 0.1; deterministic"
+    )
+    assert repr(log) == f"CertificationLog({said})"
+    smoothed = CertificationLog(**ROW, provenance=UNIFORM)
+    assert "l1 radii" in repr(smoothed)
+    assert "uniform λ=0.5" in repr(smoothed)
+    none = CertificationLog(**{name: np.asarray(column)[:0] for name, column in ROW.items()})
+    assert repr(none).startswith("CertificationLog(0 images, 0 abstained; 0 correct;")
+
+
 def test_rows_are_sorted_by_idx():
     log = some_log(counts=[[1, 2], [3, 4]], samples=[3, 7])
     assert log.idx.tolist() == [2, 4]
