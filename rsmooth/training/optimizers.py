@@ -9,7 +9,9 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-OptimizerName = Literal["sgd", "adam", "adamw"]
+from rsmooth.training.muon import Muon
+
+OptimizerName = Literal["sgd", "adam", "adamw", "muon"]
 
 
 def build_optimizer(
@@ -21,9 +23,9 @@ def build_optimizer(
     nesterov: bool,
     weight_decay: float,
 ) -> Optimizer:
-    """Torch's optimiser of that name in its fused form.
+    """Torch's optimiser of that name in its fused form, or ``Muon``.
 
-    momentum: of SGD; the first beta of Adam and AdamW. nesterov: of SGD alone.
+    momentum: of SGD and Muon; the first beta of Adam and AdamW. nesterov: of SGD and Muon alone.
 
     Kingma and Ba 2015 (arXiv:1412.6980), Loshchilov and Hutter 2019 (arXiv:1711.05101).
     """
@@ -32,4 +34,8 @@ def build_optimizer(
         return torch.optim.SGD(parameters, momentum=momentum, nesterov=nesterov, **shared)
     if name == "adam":
         return torch.optim.Adam(parameters, betas=(momentum, 0.999), **shared)
+    if name == "muon":
+        return Muon(
+            parameters, momentum=momentum, nesterov=nesterov, lr=lr, weight_decay=weight_decay
+        )
     return torch.optim.AdamW(parameters, betas=(momentum, 0.999), **shared)

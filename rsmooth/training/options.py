@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Iterable
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, get_args
 
 from rsmooth.plumbing.numbers import check_seed
+from rsmooth.training.optimizers import OptimizerName
 
 
 def settle_lists(recipe: Any) -> None:
@@ -94,7 +95,7 @@ def check_no_attack(recipe: Any) -> None:
 def check_choices(recipe: Any) -> None:
     """ValueError unless every name is a known one, and options that need each other are given."""
     for name, known in (
-        ("optimizer", ("sgd", "adam", "adamw")),
+        ("optimizer", get_args(OptimizerName)),
         ("schedule", ("step", "milestones", "one-cycle", "cosine")),
         ("warmup_per", ("epoch", "step", "smoothed")),
         ("budget_clock", ("process", "wall")),
@@ -111,9 +112,9 @@ def check_choices(recipe: Any) -> None:
             "expected warmup_from <= warmup_epochs, the epoch at which epsilon has its full value, "
             f"got {recipe.warmup_from} and {recipe.warmup_epochs}"
         )
-    if recipe.nesterov and (recipe.optimizer != "sgd" or recipe.momentum == 0):
+    if recipe.nesterov and (recipe.optimizer not in ("sgd", "muon") or recipe.momentum == 0):
         raise ValueError(
-            "expected nesterov with optimizer='sgd' and a momentum > 0, got "
+            "expected nesterov with optimizer='sgd' or 'muon' and a momentum > 0, got "
             f"{recipe.optimizer!r} and {recipe.momentum}"
         )
 

@@ -59,10 +59,11 @@ class Recipe:
         function (B, m, K), (B,) -> (B,).
     epochs: passes over the data; with ``budget_seconds`` the length that the schedules span.
     batch_size: images per batch over all processes, before it is cut into mini-batches.
-    optimizer: "sgd", "adam" or "adamw".
+    optimizer: "sgd", "adam", "adamw", or "muon": hidden matrices and kernels by Muon, all else by
+        AdamW.
     lr, weight_decay: of the optimiser; the decay acts on all parameters.
-    momentum: of SGD; the first beta of Adam and AdamW.
-    nesterov: whether SGD's momentum looks ahead.
+    momentum: of SGD and Muon; the first beta of Adam and AdamW.
+    nesterov: whether the momentum of SGD or Muon looks ahead.
     schedule: "step" (times lr_gamma every lr_step_epochs), "milestones" (times lr_gamma at each of
         lr_milestones), "one-cycle" (up over 30 % of the run, down to 0; lr is its peak) or "cosine"
         (down to 0).

@@ -38,7 +38,7 @@ def test_steps_are_those_of_torch(name: str) -> None:
     assert torch.allclose(*found, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["adam", "adamw"])
+@pytest.mark.parametrize("name", ["adam", "adamw", "muon"])
 def test_training_with_it_resumes_to_the_same_bits(name: str, tmp_path: Any) -> None:
     options: dict[str, Any] = {
         "optimizer": name,

@@ -26,8 +26,11 @@ from rsmooth.defenses import Trainer
         ({"schedule": "milestones"}, "expected lr_milestones with schedule='milestones'"),
         ({"lr_milestones": [5]}, "expected lr_milestones with schedule='milestones'"),
         ({"schedule": "milestones", "lr_milestones": [5, 3]}, "growing epochs >= 1"),
-        ({"optimizer": "lion"}, "expected optimizer to be one of sgd, adam, adamw, got 'lion'"),
-        ({"optimizer": "adam", "nesterov": True}, "expected nesterov with optimizer='sgd'"),
+        ({"optimizer": "lion"}, "expected optimizer to be one of sgd, adam, adamw, muon, got"),
+        (
+            {"optimizer": "adam", "nesterov": True},
+            "expected nesterov with optimizer='sgd' or 'muon'",
+        ),
         ({"ema_decay": 1.0}, "expected ema_decay to be within"),
         ({"unlabelled_share": 1.0}, r"expected unlabelled_share to be within \(0, 1\), or None"),
         ({"warmup_per": "batch"}, "expected warmup_per to be one of epoch, step, smoothed"),
