@@ -28,6 +28,8 @@ class Muon(Optimizer):
     momentum: of the matrices, in [0, 1); the first beta of AdamW. nesterov: of the matrices.
     weight_decay: of all, decoupled.
 
+    ``adamw`` is the part that moves all else; it shares this optimiser's state.
+
     Jordan et al. 2024 (Muon), the scale and the decay of Liu et al. 2025 (arXiv:2502.16982),
     Loshchilov and Hutter 2019 (arXiv:1711.05101). Torch's own Muon takes no kernels.
     """
@@ -46,9 +48,9 @@ class Muon(Optimizer):
         others = [each for each in parameters if id(each) not in matrices]
         shared: dict[str, Any] = {"lr": lr, "weight_decay": weight_decay}
         betas = (momentum, 0.999)
-        self._adamw = torch.optim.AdamW([{"params": others}], betas=betas, fused=True, **shared)
+        self.adamw = torch.optim.AdamW([{"params": others}], betas=betas, fused=True, **shared)
         options = {**shared, "momentum": momentum, "nesterov": nesterov}
-        super().__init__([*self._adamw.param_groups, {"params": hidden, **options}], {})
+        super().__init__([*self.adamw.param_groups, {"params": hidden, **options}], {})
         self._share()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -57,12 +59,12 @@ class Muon(Optimizer):
 
     def _share(self) -> None:
         """AdamW works on this optimiser's own state, so that one state is saved and restored."""
-        self._adamw.state, self._adamw.param_groups = self.state, self.param_groups[:1]
+        self.adamw.state, self.adamw.param_groups = self.state, self.param_groups[:1]
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step of all parameters that have gradients."""
-        loss: float | None = self._adamw.step(closure)
+        loss: float | None = self.adamw.step(closure)
         group = self.param_groups[1]
         for parameter in group["params"]:
             if parameter.grad is not None:

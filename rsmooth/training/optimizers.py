@@ -39,3 +39,16 @@ def build_optimizer(
             parameters, momentum=momentum, nesterov=nesterov, lr=lr, weight_decay=weight_decay
         )
     return torch.optim.AdamW(parameters, betas=(momentum, 0.999), **shared)
+
+
+def make_recordable(optimizer: Optimizer) -> None:
+    """Allow a CUDA graph to record the optimiser's steps, also after its state was loaded.
+
+    make_recordable(stepper.optimizer)
+    """
+    part: Any = optimizer.adamw if isinstance(optimizer, Muon) else optimizer
+    for group in part.param_groups:
+        if "capturable" in group:
+            group["capturable"] = True
+    # torch would warn of the steps before the first recording, which are meant.
+    part._warned_capturable_if_run_uncaptured = True

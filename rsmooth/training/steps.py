@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from rsmooth.training.distributed import Ranks
 from rsmooth.training.draws import Draws, JoinedDraws
 from rsmooth.training.graphs import CudaRecorder, Recorder, Replayed
 from rsmooth.training.meter import Meter
+from rsmooth.training.optimizers import make_recordable
 from rsmooth.training.recipe import Recipe
 from rsmooth.training.views import Views
 
@@ -47,8 +49,16 @@ class Stepper:
         self._losses = ranks.wrap(_Losses(recipe, base))
         self._recorder = self._choose_recorder()
         self._update = Replayed(self._work, self._recorder)
+        self.load_optimizer(None)
         # From here a recorded step reads the learning rate.
         self._lr = torch.zeros((), dtype=torch.float32, device=self.device)
+
+    def load_optimizer(self, state: dict[str, Any] | None) -> None:
+        """Make the optimiser ready for the next step; with a state, that of an earlier run."""
+        if state is not None:
+            self.optimizer.load_state_dict(state)
+        if self._recorder is not None:
+            make_recordable(self.optimizer)
 
     def _choose_recorder(self) -> Recorder | None:
         """What records the steps: only on one GPU, and not for an attack that waits for it."""

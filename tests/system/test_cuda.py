@@ -249,9 +249,11 @@ def test_float32_training_is_nearly_that_of_the_cpu(
     assert [row["images"] for row in history] == [24] * 3
 
 
-def test_recorded_training_is_that_of_single_steps(device: torch.device) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "muon"])
+def test_recorded_training_is_that_of_single_steps(optimizer: str, device: torch.device) -> None:
     """Many epochs with mini-batches of two sizes, a growing epsilon and a falling rate."""
     options: dict[str, Any] = {
+        "optimizer": optimizer,
         "epochs": 8,
         "schedule": "one-cycle",
         "clip_grad_norm": 1.0,

@@ -12,7 +12,9 @@ from torch import Tensor
 
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.defenses import Trainer
+from rsmooth.training.distributed import Ranks
 from rsmooth.training.graphs import CALLS_BEFORE, KEPT, Replayed
+from rsmooth.training.muon import Muon
 from rsmooth.training.steps import Stepper
 from tests.training.helpers import classifier, images, trained
 
@@ -109,6 +111,23 @@ def test_recorded_training_is_the_same_training(monkeypatch: pytest.MonkeyPatch)
     assert [row["images"] for row in history] == [24] * 5
 
 
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "muon"])
+def test_every_optimiser_can_be_recorded_and_its_state_loaded(
+    name: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Torch refuses to record steps of Adam whose groups do not say capturable."""
+    options = {**OPTIONS, "optimizer": name, "lr": 0.015625}
+    plain = trained(Trainer(**options))
+    saved = Stepper(Trainer(**options), classifier(), Ranks(), "float32").optimizer.state_dict()
+    monkeypatch.setattr(Stepper, "_choose_recorder", lambda self: StandIn())
+    assert torch.allclose(trained(Trainer(**options)), plain, rtol=0, atol=1e-5)
+    stepper = Stepper(Trainer(**options), classifier(), Ranks(), "float32")
+    stepper.load_optimizer(saved)
+    optimizer = stepper.optimizer
+    part = optimizer.adamw if isinstance(optimizer, Muon) else optimizer
+    assert all(group.get("capturable", True) for group in part.param_groups)
+
+
 def test_a_recorded_run_resumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     monkeypatch.setattr(Stepper, "_choose_recorder", lambda self: StandIn())
     whole = trained(Trainer(**OPTIONS))
@@ -130,7 +149,6 @@ def test_a_recorded_run_resumes(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) 
 
 def test_steps_are_recorded_on_one_gpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
     from rsmooth.training import steps
-    from rsmooth.training.distributed import Ranks
 
     monkeypatch.setattr(steps, "CudaRecorder", lambda device: device)
     stepper = Stepper(Trainer(cuda_graphs=True), classifier(), Ranks(), "float32")
