@@ -59,8 +59,7 @@ class Recipe:
         function (B, m, K), (B,) -> (B,).
     epochs: passes over the data; with ``budget_seconds`` the length that the schedules span.
     batch_size: images per batch over all processes, before it is cut into mini-batches.
-    optimizer: "sgd", "adam", "adamw", or "muon": hidden matrices and kernels by Muon, all else by
-        AdamW.
+    optimizer: "sgd", "adam", "adamw" or "muon" (AdamW for vectors, first layer and head).
     lr, weight_decay: of the optimiser; the decay acts on all parameters.
     momentum: of SGD and Muon; the first beta of Adam and AdamW.
     nesterov: whether the momentum of SGD or Muon looks ahead.

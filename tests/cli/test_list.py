@@ -43,7 +43,7 @@ def test_the_options_of_an_entry(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "trainers", "smoothadv"]) == 0
     shown = capsys.readouterr().out
     assert "  num_noise           noise copies m per image" in shown
-    assert 'optimizer           "sgd", "adam" or "adamw" (default: sgd)' in shown
+    assert 'optimizer           "sgd", "adam", "adamw" or "muon" (AdamW for' in shown
     assert "lr_gamma            see schedule (default: 0.1)" in shown
     assert "<" not in shown
 
