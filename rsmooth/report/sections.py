@@ -79,17 +79,18 @@ def _certainty(runs: Sequence[Run]) -> str:
 
 
 def _best_runs(runs: Sequence[Run], table: Table) -> list[Part]:
-    """Which run the upper envelope is of, at each radius; nothing without an envelope."""
-    if not any(row.name == "upper envelope" for row in table.rows):
+    """Which run the upper envelope is of, at each radius; nothing without one."""
+    envelope = [row.accuracy[1:] for row in table.rows if row.name == "upper envelope"]
+    if not envelope:
         return []
+    best = zip(table.radius_names, winners(runs, table.radii), envelope[0], strict=True)
     parts = [
         f"r={name} {runs[winner].name}"
-        for name, winner in zip(table.radius_names, winners(runs, table.radii), strict=True)
-        if winner is not None
+        for name, winner, share in best
+        if winner is not None and share  # where nothing is certified, no run is best
     ]
-    return [
-        f"Best run at each radius, chosen on these images, which flatters it: {', '.join(parts)}."
-    ]
+    said = "Best run at each radius, chosen on these images, which flatters it"
+    return [f"{said}: {', '.join(parts)}."] if parts else []
 
 
 def intervals_section(runs: Sequence[Run], table: Table) -> list[Section]:

@@ -38,6 +38,13 @@ def test_how_sure_certificates_are_is_said_of_each_run_where_it_differs():
     ) in to_markdown(table_section(other, build_table(other, [])))
 
 
+def test_no_run_is_best_where_nothing_is_certified():
+    runs = [run_of("a"), run_of("b")]
+    text = to_markdown(table_section(runs, build_table(runs, [0.25, 9.0])))
+    assert "flatters it: r=0.25 a." in text
+    assert "Best run" not in to_markdown(table_section(runs, build_table(runs, [9.0])))
+
+
 def test_false_certificates_are_taken_off_where_alpha_is_known():
     """With the alpha of both tests where there were two."""
     twice = run_of("a", {**HEADER, "alpha_spent": 0.2})
