@@ -64,7 +64,7 @@ def place(
 
     Both lack a fused optimiser.
     """
-    for name in ("SGD", "Adam"):
+    for name in ("SGD", "Adam", "AdamW"):
         plain = getattr(torch.optim, name)
         monkeypatch.setattr(
             torch.optim,
@@ -222,8 +222,6 @@ def test_a_training_step_neither_waits_nor_copies(
     name: str, optimizer: str, place: torch.device
 ) -> None:
     """Augmentation, noise, attack on the folded copy, update, metrics, from the second step on."""
-    if optimizer == "muon" and place.type == "meta":
-        pytest.skip("torch has no fused AdamW there")
     chosen = trainer(name, clip_grad_norm=1.0, optimizer=optimizer)
     g = classifier(place)
     if "classifier" in chosen.frozen_parts:
