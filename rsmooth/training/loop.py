@@ -295,7 +295,7 @@ class Run:
         KeyError, ValueError, TypeError or RuntimeError if it is not whole.
         """
         load_weights(self.g.base, state["model"], source="the checkpoint")
-        self.stepper.load_optimizer(state["optimizer"])
+        self.stepper.optimizer.load_state_dict(state["optimizer"])
         if self.ranks.first:
             self.stepper.meter.totals.copy_(state["totals"])
         self.course.restore(state)

@@ -53,6 +53,9 @@ class Muon(Optimizer):
         super().__init__([*self.adamw.param_groups, {"params": hidden, **options}], {})
         self._share()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "adamw": self.adamw}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._share()

@@ -42,7 +42,7 @@ def build_optimizer(
 
 
 def make_recordable(optimizer: Optimizer) -> None:
-    """Allow a CUDA graph to record the optimiser's steps, also after its state was loaded.
+    """Allow a CUDA graph to record the optimiser's steps.
 
     make_recordable(stepper.optimizer)
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -49,16 +48,8 @@ class Stepper:
         self._losses = ranks.wrap(_Losses(recipe, base))
         self._recorder = self._choose_recorder()
         self._update = Replayed(self._work, self._recorder)
-        self.load_optimizer(None)
         # From here a recorded step reads the learning rate.
         self._lr = torch.zeros((), dtype=torch.float32, device=self.device)
-
-    def load_optimizer(self, state: dict[str, Any] | None) -> None:
-        """Make the optimiser ready for the next step; with a state, that of an earlier run."""
-        if state is not None:
-            self.optimizer.load_state_dict(state)
-        if self._recorder is not None:
-            make_recordable(self.optimizer)
 
     def _choose_recorder(self) -> Recorder | None:
         """What records the steps: only on one GPU, and not for an attack that waits for it."""
@@ -85,6 +76,8 @@ class Stepper:
         scale: what the sum of the images' losses is multiplied by. 0 is for images that only keep
             this process in step with the others.
         """
+        if self._recorder is not None:  # each time, since a loaded state says otherwise
+            make_recordable(self.optimizer)
         for group in self.optimizer.param_groups:
             group["lr"] = lr if self._recorder is None else self._lr.fill_(lr)
         columns = extras or {}
