@@ -26,6 +26,8 @@ MOST_BANDS = 4  # above it, bands hide one another
 MOST_LOOKS = 12  # above it, nobody finds a line again in the legend
 OF_SEED = re.compile(r"(?P<method>.+)-seed\d+")
 SMALLEST, LARGEST = 2.0, 20.0  # inches
+# As TrueType: the Type 3 fonts of matplotlib's default are refused by IEEE, ACM and ScholarOne.
+FONTS = {"pdf.fonttype": 42, "ps.fonttype": 42}
 _GLYPH = 0.56  # the mean width of a letter, in sizes of the font
 
 
@@ -186,8 +188,7 @@ def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     """
     matplotlib = needed_for_figures()
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
-    # As TrueType: the Type 3 fonts of the default are refused by IEEE, ACM and ScholarOne.
-    with matplotlib.rc_context({"pdf.fonttype": 42, "ps.fonttype": 42}):
+    with matplotlib.rc_context(FONTS):
         for path in paths:
             figure.savefig(path)
     return paths

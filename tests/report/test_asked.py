@@ -13,7 +13,7 @@ import pytest
 from rsmooth.cli import main
 from rsmooth.records.converting import in_norm
 from rsmooth.records.files import read_log
-from rsmooth.report import Run, report
+from rsmooth.report import Run, looks, report
 from rsmooth.report.formats import to_csv
 from rsmooth.report.looks import save_figure
 from rsmooth.report.paper import to_latex
@@ -112,7 +112,13 @@ def test_decided_radii_are_points_in_a_figure(runs: dict[str, Path]) -> None:
     assert drawn["radius (decided at these radii)"].get_xydata().tolist() == [[0.25, 75.0]]
 
 
-def test_figures_embed_true_type_fonts(runs: dict[str, Path], tmp_path: Path) -> None:
+def test_figures_embed_true_type_fonts(
+    runs: dict[str, Path],
+    tmp_path: Path,
+    fonts: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looks, "FONTS", fonts)
     figure = accuracy_figure([Run("fixed", read_log(runs["fixed"]))], title="Title")
     _, pdf = save_figure(figure, tmp_path / "curves")
     kinds = set(re.findall(rb"/Subtype /(Type3|CIDFontType2|TrueType)", pdf.read_bytes()))

@@ -86,6 +86,16 @@ def classifier(
     return SmoothedClassifier(base, 0.25, 4).to(place)
 
 
+@pytest.fixture
+def words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Zeros in place of Philox' words, a third of the time; the words have a test of their own."""
+
+    def zeros(ids: Tensor, _: Tensor, __: Tensor, ___: int, blocks: int) -> Tensor:
+        return torch.zeros((len(ids), blocks, 2), dtype=torch.int64, device=ids.device)
+
+    monkeypatch.setattr(philox, "pairs_torch", zeros)
+
+
 def mixed(place: torch.device) -> AbstractContextManager[Any]:
     """Autocast, where the device has it."""
     return torch.autocast("cuda", dtype=torch.bfloat16) if place == CUDA else nullcontext()
@@ -148,6 +158,7 @@ def test_words_floats_and_integers_are_drawn_without_waiting(mode: FakeTensorMod
     assert not transfers.seen
 
 
+@pytest.mark.usefixtures("words")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("arithmetic", ["integer", "float"])
 def test_votes_are_counted_on_the_device(dtype: str, arithmetic: Any, mode: FakeTensorMode) -> None:
@@ -202,16 +213,6 @@ def test_attacks_stay_on_the_device(attack: Attack, place: torch.device) -> None
 def trainer(name: str, **options: Any) -> Trainer:
     copies = 1 if TRAINERS.get(name).without_noise else 2
     return build(name, num_noise=copies, batch_size=8, **options)
-
-
-@pytest.fixture
-def words(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Zeros in place of Philox' words, a third of the time; the words have a test of their own."""
-
-    def zeros(ids: Tensor, _: Tensor, __: Tensor, ___: int, blocks: int) -> Tensor:
-        return torch.zeros((len(ids), blocks, 2), dtype=torch.int64, device=ids.device)
-
-    monkeypatch.setattr(philox, "pairs_torch", zeros)
 
 
 @pytest.mark.usefixtures("words")

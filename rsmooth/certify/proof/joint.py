@@ -54,6 +54,16 @@ class JointTest:
         kept = int(np.searchsorted(self.reject[look], hits, side="left"))
         return max(state[0], accepted), min(state[1], kept)
 
+    def state_after(self, hits: NDArray[np.int64]) -> State:
+        """The state of a stream with these cumulative hits at its looks so far; one at least.
+
+        What ``advance`` comes to from ``start``, look by look.
+        """
+        so_far, looks = hits[:, np.newaxis], slice(len(hits))
+        accepted = (self.accept[looks] <= so_far).sum(axis=1)  # thresholds grow along each row
+        kept = (self.reject[looks] < so_far).sum(axis=1)
+        return int(accepted.max()), int(kept.min())
+
     def outcome(self, p: float) -> tuple[float, NDArray[np.float64]]:
         """The mean number of samples, and the probability that each test accepts, at share p.
 

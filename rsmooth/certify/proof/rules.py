@@ -124,10 +124,7 @@ class _TestingRule(StoppingRule):
             )
 
     def _judge(self, hits: Hits) -> Decision | None:
-        state = self.test.start
-        for look, count in enumerate(hits):
-            state = self.test.advance(state, look, int(count))
-        accepted, kept = state
+        accepted, kept = self.test.state_after(hits)
         if accepted < kept:
             return None
         radius = self.decided_radii[accepted - 1] if accepted else 0.0

@@ -35,6 +35,16 @@ class Decision:
     samples: int
 
 
+def _possible(hits: Sequence[int], looks: Sequence[int]) -> bool:
+    """Whether each look adds no fewer hits than none, and no more than samples were drawn."""
+    before, drawn = 0, 0
+    for count, size in zip(hits, looks, strict=False):  # the later looks are still to come
+        if not 0 <= count - before <= size - drawn:
+            return False
+        before, drawn = count, size
+    return True
+
+
 class StoppingRule(ABC):
     """One mode of certification: its looks, and the decision at each.
 
@@ -74,8 +84,7 @@ class StoppingRule(ABC):
                 f"expected the hits at 1..{len(self.looks)} looks, got {hits_by_look!r}; give one "
                 "number per look so far"
             )
-        new, drawn = np.diff(hits, prepend=0), np.diff(self.looks[: hits.size], prepend=0)
-        if (new < 0).any() or (new > drawn).any():
+        if not _possible(hits.tolist(), self.looks):
             raise ValueError(
                 f"expected cumulative hits at the sample sizes {self.looks[: hits.size]}, got "
                 f"{hits_by_look!r}; count each look's hits from the first sample on"

@@ -104,6 +104,18 @@ def test_answers_are_kept_though_later_hits_speak_against_them():
     assert joint.advance((0, 1), 1, few + 32)[1] == 1
 
 
+def test_all_looks_at_once_come_to_what_look_by_look_comes_to():
+    joint, draw = joint_design(GRID, LOOKS, 0.001), np.random.default_rng(0)
+    drawn, seen = np.diff(LOOKS, prepend=0), set()
+    for p in np.linspace(0.4, 1.0, 61):
+        state, hits = joint.start, draw.binomial(drawn, p).cumsum()
+        for look, count in enumerate(hits):
+            state = joint.advance(state, look, int(count))
+            assert joint.state_after(hits[: look + 1]) == state
+            seen.add(state)
+    assert len(seen) > 50, "expected streams of many kinds"
+
+
 @pytest.mark.parametrize("shares", [[], [0.6, 0.5]])
 def test_shares_must_come_in_order(shares):
     with pytest.raises(ValueError, match="in growing order"):
