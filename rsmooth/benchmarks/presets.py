@@ -15,6 +15,7 @@ from typing import Any
 
 from rsmooth.benchmarks.place import FILES
 from rsmooth.plumbing.yaml_text import load_yaml
+from rsmooth.report.training_time import MADE_FROM
 
 FOLDER = FILES / "presets"
 _KEYS = {
@@ -22,7 +23,7 @@ _KEYS = {
     *("ablate_from", "data", "seeds"),
 }
 # The options that name trained models, one or a list of them.
-_MODELS = ("init_from", "teacher", "earlier", "source", "ensemble")
+_MODELS = (*MADE_FROM, "source", "ensemble")
 _VERBS = ("train", "certify", "audit")
 # Of certification, what an audit has to know, too: by which networks, and of which images.
 _CERTIFIED = ("source", "ensemble", "rule", "dataset", "split")

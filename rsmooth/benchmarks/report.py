@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from typing import Any
 from rsmooth.benchmarks.across_seeds import across_seeds
 from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
+from rsmooth.benchmarks.training_time import training_time
 from rsmooth.report.document import report
 from rsmooth.report.page.document import write_page
-from rsmooth.report.runs import TrainingTime
 from rsmooth.report.tables import to_markdown
 
 
@@ -44,7 +43,7 @@ def report_runs(
         title=title,
         linf=linf,
         dimension=dimension,
-        training=[_training_time(folder) for folder in folders],
+        training=[training_time(folder) for folder in folders],
     )
     if html is not None:
         write_page(made, html)
@@ -64,36 +63,6 @@ def report_runs(
     return (
         tables + "".join(f"\nwrote {path}" for path in made.files if path.suffix != ".pdf") + "\n"
     )
-
-
-def _training_time(folder: Path) -> TrainingTime | None:
-    """The training time of an arm with start-up, as the harness measured it; else None."""
-    path = folder / SUMMARY
-    if not path.is_file():
-        return None
-    try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
-        if "train" not in summary["seconds"]:
-            return None
-        spent = summary["seconds"]["train"]
-        wall, cpu = float(spent["wall"]), spent.get("cpu")
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"expected seconds.train.wall in {path}, got {type(error).__name__}: {error}; run the "
-            "arm again"
-        ) from None
-    if not math.isfinite(wall):
-        return None
-    by_cpu = cpu is not None and _budget_is_cpu(summary)
-    return TrainingTime(wall, None if cpu is None else float(cpu), by_cpu)
-
-
-def _budget_is_cpu(summary: dict[str, Any]) -> bool:
-    """Whether a run was trained for a budget of CPU seconds, the default clock of a budget."""
-    trainer = (summary.get("train") or {}).get("trainer")
-    if not isinstance(trainer, dict) or trainer.get("budget_seconds") is None:
-        return False
-    return bool(trainer.get("budget_clock", "process") == "process")
 
 
 def _machines(folders: Sequence[Path]) -> str:

@@ -13,7 +13,6 @@ from .plots import accuracy_figure as accuracy_figure
 from .plots import attack_gap_figure as attack_gap_figure
 from .plots import probability_figure as probability_figure
 from .runs import Run as Run
-from .runs import TrainingTime as TrainingTime
 from .runs import load_runs as load_runs
 from .tables import Row as Row
 from .tables import Table as Table
@@ -22,3 +21,4 @@ from .tables import md_row as md_row
 from .tables import md_rule as md_rule
 from .tables import pixel_fraction as pixel_fraction
 from .tables import to_markdown as to_markdown
+from .training_time import TrainingTime as TrainingTime

@@ -18,7 +18,7 @@ from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_tab
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
 from rsmooth.report.looks import Page, needed_for_figures
 from rsmooth.report.paper import to_latex
-from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, load_runs
+from rsmooth.report.runs import Run, by_statement, default_radii, load_runs
 from rsmooth.report.sections import (
     caveats_section,
     differences_section,
@@ -29,6 +29,7 @@ from rsmooth.report.sections import (
     votes_section,
 )
 from rsmooth.report.tables import Table, build_table
+from rsmooth.report.training_time import TrainingTime
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from rsmooth.certify.proof.bounds import lower_confidence_bound
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution
@@ -21,26 +20,11 @@ from rsmooth.records.log import CertificationLog, FloatArray
 from rsmooth.records.noise import noise_words, recorded_noise
 from rsmooth.records.norms import radius_in_norm
 from rsmooth.records.statement import Statement
+from rsmooth.report.training_time import TrainingTime, recorded_training_time
 
 # As far may a radius that was asked for be above one that a table needs: 0.4348, say, covers an
 # linf radius of 2/255 at 3,072 values, which is 0.43471...
 NEAR = 1e-3
-
-
-@dataclass(frozen=True)
-class TrainingTime:
-    """Seconds of training.
-
-        TrainingTime(wall=1131.7, cpu=368.4)
-
-    wall, cpu: real and processor seconds, each None where it is not known.
-    by_cpu: whether its CPU seconds are the ones to compare: those of a budget of CPU time, or of
-        the only clock that the run had.
-    """
-
-    wall: float | None = None
-    cpu: float | None = None
-    by_cpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -198,7 +182,7 @@ def load_runs(
 
 def _load(name: str, file: Path, time: TrainingTime | None, unit: str | None) -> Run:
     log = read_log(file, unit=unit)
-    return Run(name, log, time or _training_time(file), _attacked(audit_of(file), log))
+    return Run(name, log, time or recorded_training_time(file), _attacked(audit_of(file), log))
 
 
 def _attacked(path: Path, log: CertificationLog) -> FloatArray | None:
@@ -269,35 +253,3 @@ def _meaningful_parts(path: Path) -> tuple[str, ...]:
     inside_run_folder = parts[-1].startswith("certificates.") and len(parts) > 2
     last = parts[-2] if inside_run_folder else parts[-1].removesuffix(".tsv").removesuffix(".jsonl")
     return (*parts[1 : -2 if inside_run_folder else -1], last)
-
-
-def _training_time(path: Path) -> TrainingTime | None:
-    """The seconds of training, by the clock that the configuration names.
-
-    None where the folder lacks metrics or configuration.
-    """
-    metrics, config = path / "metrics.jsonl", path / "config.yaml"
-    if not (metrics.is_file() and config.is_file()):
-        return None
-    lines = metrics.read_bytes().splitlines()
-    if not lines:
-        return None
-    try:
-        seconds = float(json.loads(lines[-1])["seconds"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"expected seconds in the last line of {metrics}, got {type(error).__name__}: {error}"
-        ) from None
-    cpu = _clock(config) == "process"
-    return TrainingTime(cpu=seconds, by_cpu=True) if cpu else TrainingTime(wall=seconds)
-
-
-def _clock(path: Path) -> str:
-    """The clock of a run's seconds: "process", the default of every trainer, or "wall"."""
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecordError(f"expected YAML in {path}, got {type(error).__name__}: {error}") from None
-    trainer = config.get("trainer") if isinstance(config, dict) else None
-    options = trainer if isinstance(trainer, dict) else {}
-    return str(options.get("budget_clock", "process"))

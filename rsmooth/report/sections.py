@@ -58,8 +58,9 @@ def table_section(runs: Sequence[Run], table: Table) -> list[Section]:
     meaning = (
         f"{_certainty(runs)} Accuracies in %, each ± "
         "its standard error over the images. clean: correct and not abstained; r: certified at "
-        f"that {table.norm} radius{also}{acr}. training: time, of the processor where it says CPU. "
-        "certification: real time, summed over the images."
+        f"that {table.norm} radius{also}{acr}. training: time, of the processor where it says CPU; "
+        "after > without that of models it was made from. certification: real time, summed over "
+        "the images."
     )
     return [Section(table.caption, (grid, meaning, *_best_runs(runs, table)))]
 

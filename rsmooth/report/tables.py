@@ -18,7 +18,8 @@ from rsmooth.records.metrics import (
 )
 from rsmooth.records.statement import Statement, check_one_group
 from rsmooth.records.statistics import accuracy_standard_error, radius_standard_error
-from rsmooth.report.runs import Run, TrainingTime
+from rsmooth.report.runs import Run
+from rsmooth.report.training_time import TrainingTime
 
 T = TypeVar("T")
 
@@ -274,10 +275,14 @@ def cells_of(row: Row) -> list[str]:
 
 
 def training_words(time: TrainingTime) -> str:
-    """The time of a training for people, of the clock that counts: "6.1 min CPU"."""
+    """The time of a training for people, of the clock that counts: "6.1 min CPU".
+
+    "> 6.1 min CPU" where it was made from models whose training is not counted.
+    """
+    more = "> " if time.partial else ""
     if time.cpu is not None and (time.by_cpu or time.wall is None):
-        return f"{duration(time.cpu)} CPU"
-    return "-" if time.wall is None else duration(time.wall)
+        return f"{more}{duration(time.cpu)} CPU"
+    return "-" if time.wall is None else more + duration(time.wall)
 
 
 def _known(value: T | None, show: Callable[[T], str]) -> str:

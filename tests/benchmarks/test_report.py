@@ -9,35 +9,9 @@ from pathlib import Path
 import pytest
 
 from rsmooth.benchmarks.arm import SUMMARY
-from rsmooth.benchmarks.report import _training_time, report_runs
+from rsmooth.benchmarks.report import report_runs
 from rsmooth.config.folder import certified_runs
-from rsmooth.report.runs import TrainingTime
 from tests.report.by_hand import write_run
-
-
-@pytest.mark.parametrize(
-    ("trainer", "by_cpu"),
-    [
-        ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "process"}, True),
-        ({"name": "gaussian", "budget_seconds": 360}, True),  # what a budget counts by default
-        ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "wall"}, False),
-        ({"name": "gaussian", "epochs": 3}, False),
-        ("gaussian", False),
-    ],
-)
-def test_a_budget_of_cpu_time_is_compared_by_it(
-    trainer: object, by_cpu: bool, tmp_path: Path
-) -> None:
-    seconds = {"train": {"wall": 1131.7, "cpu": 368.35}}
-    (tmp_path / SUMMARY).write_text(json.dumps({"train": {"trainer": trainer}, "seconds": seconds}))
-    assert _training_time(tmp_path) == TrainingTime(1131.7, 368.35, by_cpu)
-
-
-def test_a_broken_summary_is_named(tmp_path: Path) -> None:
-    assert _training_time(tmp_path) is None
-    (tmp_path / SUMMARY).write_text("{}")
-    with pytest.raises(ValueError, match=r"expected seconds\.train\.wall in .*summary\.json"):
-        _training_time(tmp_path)
 
 
 def test_the_document_ends_with_the_figures_and_is_what_is_printed(

@@ -8,7 +8,7 @@ from rsmooth.records.converting import in_norm
 from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.report import report
-from rsmooth.report.runs import TrainingTime
+from rsmooth.report.training_time import TrainingTime
 from tests.report.by_hand import (
     HEADER,
     STRONG,

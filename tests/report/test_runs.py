@@ -1,19 +1,15 @@
 """What is read from run folders, and how runs are called."""
 
-import json
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from rsmooth.noise.distributions import Gaussian, Laplace, Uniform
-from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.converting import in_norm
-from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.report import load_runs, report
-from rsmooth.report.runs import Run, TrainingTime, by_statement, default_radii, distinct_names
-from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of, write_run, write_tables
+from rsmooth.report.runs import Run, by_statement, default_radii, distinct_names
+from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of, write_tables
 
 
 def test_names_are_what_differs(tmp_path):
@@ -104,68 +100,6 @@ def test_runs_are_grouped_by_what_they_state():
     gauss, uniform, ibp = run_of("g"), run_of("u", UNIFORM), Run("i", linf_log())
     more = run_of("h", HEADER)
     assert by_statement([gauss, uniform, ibp, more]) == [[gauss, more], [uniform], [ibp]]
-
-
-@pytest.mark.parametrize(
-    ("trainer", "time"),
-    [
-        ({"name": "gaussian", "budget_clock": "process"}, TrainingTime(cpu=90.0, by_cpu=True)),
-        ({"name": "gaussian", "epochs": 3}, TrainingTime(cpu=90.0, by_cpu=True)),
-        ("gaussian", TrainingTime(cpu=90.0, by_cpu=True)),
-        ({"name": "gaussian", "budget_clock": "wall"}, TrainingTime(wall=90.0)),
-    ],
-)
-def test_training_time_is_that_of_the_metrics_by_the_clock_of_the_configuration(
-    trainer, time, tmp_path
-):
-    folder = write_run(tmp_path / "a", [900], seconds=90.0, trainer=trainer)
-    assert load_runs([folder])[0].training == time
-    given = TrainingTime(wall=100.0, cpu=95.0)
-    assert load_runs([folder], training=[given])[0].training == given
-    assert load_runs([folder], training=[None])[0].training == time
-    (folder / "config.yaml").unlink()
-    assert load_runs([folder])[0].training is None  # by which clock is not known
-
-
-def test_a_run_made_by_the_trainer_shows_its_training_time(tmp_path):
-    """The files of a real run, not of one written by hand."""
-    torch = pytest.importorskip("torch")
-    from rsmooth.cli.train import train
-
-    torch.manual_seed(0)
-    trainer = {"name": "gaussian", "epochs": 1, "precision": "float32"}
-    folder = tmp_path / "run"
-    model = {"name": "small-cnn", "width": 2}
-    train(run=folder, sigma=0.25, dataset="digits", model=model, trainer=trainer, progress=False)
-    write_log(run_of(provenance=HEADER).log, folder / "certificates.tsv")
-    spent = load_runs([folder])[0].training
-    last = json.loads((folder / "metrics.jsonl").read_text().splitlines()[-1])
-    assert spent == TrainingTime(cpu=last["seconds"], by_cpu=True)
-    assert " CPU | 4 s |" in report([folder]).markdown
-
-
-def test_broken_metrics_and_configurations_are_named(tmp_path):
-    folder = write_run(tmp_path / "a", [900])
-    (folder / "metrics.jsonl").write_text("")
-    assert load_runs([folder])[0].training is None
-    (folder / "metrics.jsonl").write_text('{"epoch": 0}\n')
-    with pytest.raises(RecordError, match=r"expected seconds in the last line of .*metrics\.jsonl"):
-        load_runs([folder])
-    (folder / "metrics.jsonl").write_bytes(b"\xff\n")
-    with pytest.raises(RecordError, match=r"expected seconds in the last line of .*metrics\.jsonl"):
-        load_runs([folder])
-    (folder / "metrics.jsonl").write_text('{"seconds": 1}\n')
-    (folder / "config.yaml").write_text("{")
-    with pytest.raises(RecordError, match=r"expected YAML in .*config\.yaml"):
-        load_runs([folder])
-
-
-def test_nothing_is_read_of_what_the_harness_writes(tmp_path):
-    folder = write_run(tmp_path / "a", [900])
-    (folder / "summary.json").write_text("{}")
-    assert load_runs([folder])[0].training == TrainingTime(wall=7200.0)
-    with pytest.raises(ValueError, match="expected 1 training times, one per run, got 2"):
-        load_runs([folder], training=[None, None])
 
 
 def test_names_must_differ(tmp_path):

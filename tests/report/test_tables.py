@@ -8,8 +8,9 @@ import pytest
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.report import build_table, to_csv, to_markdown
-from rsmooth.report.runs import Run, TrainingTime
+from rsmooth.report.runs import Run
 from rsmooth.report.tables import duration
+from rsmooth.report.training_time import TrainingTime
 from tests.report.by_hand import UNIFORM, linf_log, run_of
 
 
