@@ -20,7 +20,11 @@ from rsmooth.records.files import audit_of
 
 if TYPE_CHECKING:
     from rsmooth.attacks.base import Attack
+    from rsmooth.data.files import FolderData
+    from rsmooth.data.images import ImageData
     from rsmooth.evaluate.auditing import Audit
+    from rsmooth.records.log import CertificationLog
+    from rsmooth.smoothed import SmoothedClassifier
 
 
 @VERBS.register("audit", positionals=("source",))
@@ -75,9 +79,7 @@ def audit(
         progress: show a progress bar
     """
     from rsmooth.cli.models import load_own
-    from rsmooth.evaluate.auditing import audit as attack_certificates
     from rsmooth.records.files import read_log
-    from rsmooth.report.looks import needed_for_figures
 
     data = load_split(dataset if dataset is not None else trained_on(source), split)
     g = load_own(source, model.weights, model.device, image_shape(data))
@@ -104,26 +106,27 @@ def audit(
             f"expected no --ensemble and no --rule for {record.statement} certificates, whose "
             "noise is audited with one model; leave them out"
         )
-    against = _other_attack(attack, steps)
+    asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed, "precision": precision}
+    limits = {"factors": factors, "limit": max, "progress": progress}
+    made, by = _attacked(g, data, record, attack, steps, {**asked, **limits})
+    _write(made, {**by, **asked}, places)
+
+
+def _attacked(
+    g: SmoothedClassifier,
+    data: ImageData | FolderData,
+    record: CertificationLog,
+    attack: Spec | None,
+    steps: int,
+    options: Mapping[str, Any],
+) -> tuple[Audit, dict[str, Any]]:
+    """An audit of probabilistic certificates, and what a record says of its attack."""
+    from rsmooth.evaluate.auditing import audit as attack_certificates
+    from rsmooth.report.looks import needed_for_figures
+
+    by, other = _other_attack(attack, steps) or ({"steps": steps}, None)
     needed_for_figures()  # before any work
-    made = attack_certificates(
-        g,
-        data,
-        record,
-        factors=factors,
-        steps=steps,
-        attack=None if against is None else against[1],
-        num_noise=num_noise,
-        **asdict(prediction),
-        seed=seed,
-        limit=max,
-        precision=precision,
-        progress=progress,
-    )
-    asked = {"seed": seed, "precision": precision}
-    by = {"steps": steps} if against is None else against[0]
-    options = {**by, "num_noise": num_noise, **asdict(prediction), **asked}
-    _write(made, options, places)
+    return attack_certificates(g, data, record, steps=steps, attack=other, **options), by
 
 
 class Places(NamedTuple):

@@ -46,7 +46,6 @@ def restate(
             default: print only
     """
     from rsmooth.records.files import read_log, write_log
-    from rsmooth.records.log import images_asked
 
     if (append is None) != (looked is None):
         raise ValueError(
@@ -73,14 +72,7 @@ def restate(
         None if append is None else read_log(append),
         bool(looked),
     )
-    sources = [source] if append is None else [source, append]
-    derived: dict[str, Any] = {
-        "derived_from": [record for each in sources for record in _identified(each)]
-    }
-    if looked is not None:
-        derived["looked"] = looked
-    if (whole := images_asked(log)) > len(log):
-        derived["unfinished"] = {"images": len(log), "of": whole}
+    derived = _derivation(log, source, append, looked)
     made = dataclasses.replace(made, provenance={**made.provenance, **derived})
     print(_before_and_after(log, made, None if radii is None else list(radii)))
     if path is not None:
@@ -102,6 +94,23 @@ def _restated(
     if more is not None:
         log = append_samples(log, more, looked=False)
     return recertify(log, alpha=alpha, statements=statements)
+
+
+def _derivation(
+    log: CertificationLog, source: Path, append: Path | None, looked: bool | None
+) -> dict[str, Any]:
+    """What the provenance of new certificates says of the votes that they come from."""
+    from rsmooth.records.log import images_asked
+
+    sources = [source] if append is None else [source, append]
+    derived: dict[str, Any] = {
+        "derived_from": [record for each in sources for record in _identified(each)]
+    }
+    if looked is not None:
+        derived["looked"] = looked
+    if (whole := images_asked(log)) > len(log):
+        derived["unfinished"] = {"images": len(log), "of": whole}
+    return derived
 
 
 def _count(statements: int | str | None) -> int:
@@ -151,19 +160,11 @@ def _before_and_after(
     from rsmooth.report.runs import Run, default_radii
 
     sides = {"before": before, "after": after}
-    wanted = [
-        0.0,
-        *(
-            default_radii([Run(name, log) for name, log in sides.items()])
-            if radii is None
-            else radii
-        ),
-    ]
-    lines = [
-        f"{'certified %':<12}"
-        + "".join(f"{f'r={radius:.4g}':>9}" for radius in wanted)
-        + f"{'ACR':>9}"
-    ]
+    if radii is None:
+        radii = default_radii([Run(name, log) for name, log in sides.items()])
+    wanted = [0.0, *radii]
+    columns = "".join(f"{f'r={radius:.4g}':>9}" for radius in wanted)
+    lines = [f"{'certified %':<12}{columns}{'ACR':>9}"]
     for name, log in sides.items():
         cells = "".join(f"{100 * share:9.1f}" for share in certified_accuracy(log, wanted))
         made = log.provenance
@@ -171,7 +172,12 @@ def _before_and_after(
             f"{name:<12}{cells}{average_certified_radius(log):9.4f}   n={made['n']}, "
             f"alpha={made['alpha']:.4g} per image"
         )
-    stated = after.provenance
+    return "\n".join([*lines, *_meaning(after)])
+
+
+def _meaning(after: CertificationLog) -> list[str]:
+    """Sentences on what new certificates state together, and under which condition."""
+    lines, stated = [], after.provenance
     if "unfinished" in stated:
         lines.append(
             f"Unfinished: only {len(after):,} of {stated['unfinished']['of']:,} images are there, "
@@ -193,4 +199,4 @@ def _before_and_after(
             else "All samples count as one sample, if the further ones were decided on before any "
             "result was seen."
         )
-    return "\n".join(lines)
+    return lines

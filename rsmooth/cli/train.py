@@ -187,14 +187,7 @@ def train(
         if why is not None:
             name = split_spec(trainer, TRAINERS.kind)[0]
             print(f"trainer {name}, {why}; --trainer names another", flush=True)
-        chosen: dict[str, Any] = {
-            "noise": drawn.record(),
-            "dataset": with_defaults(DATASETS, dataset),
-            "model": getattr(g.base, "architecture", None) or type(g.base).__name__,
-            "trainer": built,
-            "device": str(target),
-        }
-        write_effective(run, **{**config, **chosen})
+        write_effective(run, **{**config, **_chosen(g, dataset, built, target)})
     history = built.fit(
         g,
         images,
@@ -206,6 +199,19 @@ def train(
     if first_rank():
         split = "training" if splits.validation is None else "validation"
         _summarise(run, history[-1], split, noisy=drawn.scale_value > 0)
+
+
+def _chosen(
+    g: SmoothedClassifier, dataset: Spec, trainer: Trainer, device: torch.device
+) -> dict[str, Any]:
+    """The options with all defaults, in place of those that were given."""
+    return {
+        "noise": g.noise.record(),
+        "dataset": with_defaults(DATASETS, dataset),
+        "model": getattr(g.base, "architecture", None) or type(g.base).__name__,
+        "trainer": trainer,
+        "device": str(device),
+    }
 
 
 def _left_over(
