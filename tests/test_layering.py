@@ -187,6 +187,23 @@ def test_importing_every_module_stays_light() -> None:
     assert loaded(code, heavy) == []
 
 
+def test_counting_operations_and_proving_load_no_compiler() -> None:
+    """Which would take a process seconds at its first certificate."""
+    code = """
+import torch
+from torch import nn
+from rsmooth.bounds import margin_bounds
+from rsmooth.models.operations import counted_operations
+
+with counted_operations() as operations:
+    nn.Linear(2, 2)(torch.zeros(1, 2))
+net = nn.Sequential(nn.Conv2d(1, 1, 1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(1, 2))
+margins = margin_bounds(net, torch.full((1, 1, 2, 2), 0.5), torch.tensor([0]), epsilon=0.1)
+assert operations.total == 8 and margins.isfinite().all()
+"""
+    assert loaded(code, ("torch._dynamo",)) == []
+
+
 def test_records_proofs_and_reports_know_no_torch() -> None:
     modules = [module for module in MODULES if part_of(module, NO_TORCH)]
     assert loaded("\n".join(f"import rsmooth.{module}" for module in modules), ("torch",)) == []

@@ -177,8 +177,12 @@ class Pool(Affine):
 
     def pull(self, rows: Tensor, shape: Size) -> Tensor:
         # The transpose of a linear map is its vector-Jacobian product, at any point.
-        at = rows.new_zeros(()).expand(len(rows), *shape)
-        pulled: Tensor = torch.func.vjp(self.pool, at)[1](rows)[0]
+        # By autograd itself: the first torch.func.vjp of a process imports the compiler.
+        with torch.enable_grad():
+            at = rows.detach().new_zeros(()).expand(len(rows), *shape).requires_grad_()
+            (pulled,) = torch.autograd.grad(
+                self.pool(at), at, rows, create_graph=rows.requires_grad
+            )
         return pulled
 
 
