@@ -178,11 +178,10 @@ class Pool(Affine):
     def pull(self, rows: Tensor, shape: Size) -> Tensor:
         # The transpose of a linear map is its vector-Jacobian product, at any point.
         # By autograd itself: the first torch.func.vjp of a process imports the compiler.
+        learns = torch.is_grad_enabled() and rows.requires_grad
         with torch.enable_grad():
             at = rows.detach().new_zeros(()).expand(len(rows), *shape).requires_grad_()
-            (pulled,) = torch.autograd.grad(
-                self.pool(at), at, rows, create_graph=rows.requires_grad
-            )
+            (pulled,) = torch.autograd.grad(self.pool(at), at, rows, create_graph=learns)
         return pulled
 
 

@@ -63,6 +63,18 @@ def test_the_layer_is_one_matrix(name):
     assert (torch.as_tensor(op.offset_size(z)) >= bias.detach().abs() - 1e-12).all()
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_pulled_rows_are_learned_from_where_gradients_are_wanted(name):
+    op, x = LAYERS[name], torch.zeros(2, *SHAPE, dtype=torch.float64)
+    rows = torch.randn_like(op.apply(x)).requires_grad_()
+    back = torch.randn_like(x)
+    (gradient,) = torch.autograd.grad(op.pull(rows, SHAPE), rows, back)
+    expected = op.apply(back) - op.apply(x)  # the transpose of the transpose
+    torch.testing.assert_close(gradient, expected, rtol=1e-12, atol=1e-12)
+    with torch.no_grad():
+        assert op.pull(rows, SHAPE).grad_fn is None
+
+
 def test_the_transpose_has_a_gradient_for_the_weights():
     op = LAYERS["conv-3-stride"]
     op.layer.zero_grad()
