@@ -36,7 +36,7 @@ def training_time(folder: Path) -> TrainingTime | None:
     return TrainingTime(
         sum(wall for wall, _ in times),
         cpu,
-        by_cpu=cpu is not None and _budget_is_cpu(summary),
+        by_cpu=cpu is not None and _by_cpu(summary),
         partial=None in others or any(map(_of_no_arm, known)),
     )
 
@@ -94,9 +94,14 @@ def _of_no_arm(summary: Mapping[str, Any]) -> bool:
     return not all(isinstance(model, Mapping) for model in models)
 
 
-def _budget_is_cpu(summary: Mapping[str, Any]) -> bool:
-    """Whether a run was trained for a budget of CPU seconds, the default clock of a budget."""
+def _by_cpu(summary: Mapping[str, Any]) -> bool:
+    """Whether CPU seconds are to be compared: on a CPU, or by the default clock of a budget.
+
+    Real time is that of a GPU, or that a budget by the wall clock was about.
+    """
     trainer = _trainer(summary)
-    if trainer.get("budget_seconds") is None:
+    if trainer.get("budget_clock", "process") != "process":
         return False
-    return bool(trainer.get("budget_clock", "process") == "process")
+    if trainer.get("budget_seconds") is not None:
+        return True
+    return (summary.get("provenance") or {}).get("gpu", "unknown") is None

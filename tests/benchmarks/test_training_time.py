@@ -14,20 +14,26 @@ from rsmooth.report.training_time import TrainingTime
 
 
 @pytest.mark.parametrize(
-    ("trainer", "by_cpu"),
+    ("trainer", "gpu", "by_cpu"),
     [
-        ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "process"}, True),
-        ({"name": "gaussian", "budget_seconds": 360}, True),  # what a budget counts by default
-        ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "wall"}, False),
-        ({"name": "gaussian", "epochs": 3}, False),
-        ("gaussian", False),
+        ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "process"}, "A100", True),
+        ({"name": "gaussian", "budget_seconds": 360}, "A100", True),  # a budget counts by it
+        ({"name": "gaussian", "budget_seconds": 360, "budget_clock": "wall"}, None, False),
+        ({"name": "gaussian", "epochs": 3}, "A100", False),
+        ({"name": "gaussian", "epochs": 3}, None, True),
+        ("gaussian", None, True),
+        ("gaussian", "A100", False),
     ],
 )
-def test_a_budget_of_cpu_time_is_compared_by_it(
-    trainer: object, by_cpu: bool, tmp_path: Path
+def test_trainings_on_a_cpu_and_budgets_of_cpu_time_are_compared_by_it(
+    trainer: object, gpu: str | None, by_cpu: bool, tmp_path: Path
 ) -> None:
-    seconds = {"train": {"wall": 1131.7, "cpu": 368.35}}
-    (tmp_path / SUMMARY).write_text(json.dumps({"train": {"trainer": trainer}, "seconds": seconds}))
+    said = {
+        "train": {"trainer": trainer},
+        "seconds": {"train": {"wall": 1131.7, "cpu": 368.35}},
+        "provenance": {"gpu": gpu},
+    }
+    (tmp_path / SUMMARY).write_text(json.dumps(said))
     assert training_time(tmp_path) == TrainingTime(1131.7, 368.35, by_cpu)
 
 
