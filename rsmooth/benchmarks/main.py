@@ -12,6 +12,7 @@ import argparse
 import importlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,7 @@ def _parser() -> argparse.ArgumentParser:
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, help="folder of the runs (default: runs/NAME)")
     parser.add_argument("--jobs", type=int, help="arms at a time (default: the preset's)")
+    parser.add_argument("--threads", type=int, help="of each arm (default: the preset's)")
     parser.add_argument("--only", nargs="+", metavar="ARM", help="only these arms")
     parser.add_argument(
         "--max_seconds",
@@ -155,6 +157,9 @@ def _run(options: argparse.Namespace) -> int:
     from rsmooth.report.looks import needed_for_figures
 
     needed_for_figures()  # before any work
+    for name, number in (("jobs", options.jobs), ("threads", options.threads)):
+        if number is not None and number < 1:
+            raise ValueError(f"expected --{name} >= 1, got {number}; leave it out for the preset's")
     preset = _preset(options)
     out = options.out or Path("runs") / (preset.name + ("-tiny" if options.tiny else ""))
     launcher = make_launcher(options.launcher, _launch_options(options, out))
@@ -217,7 +222,8 @@ def _preset(options: argparse.Namespace) -> Any:
                 f"{preset.name}; leave it out"
             )
         os.environ[preset.data] = str(options.data.resolve())
-    return select_arms(preset, options.only)
+    preset = select_arms(preset, options.only)
+    return preset if options.threads is None else replace(preset, threads=options.threads)
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ import pytest
 from rsmooth.benchmarks import main as module
 from rsmooth.benchmarks import runner
 from rsmooth.benchmarks.main import MEASUREMENTS, main
+from rsmooth.benchmarks.presets import Preset
 from rsmooth.benchmarks.runner import Outcome
 from rsmooth.cli.argv import spelt
 
@@ -24,6 +25,9 @@ def test_mistakes_on_the_command_line_are_one_line(capsys: pytest.CaptureFixture
     assert "expected --data with a preset that reads files" in capsys.readouterr().err
     assert main(["ablate", "order", "--base", "digits", "--only", "nobody"]) == 2
     assert "expected arms of digits-order" in capsys.readouterr().err
+    for option in ("jobs", "threads"):
+        assert main(["run", "digits", f"--{option}", "0"]) == 2
+        assert f"expected --{option} >= 1, got 0" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", sorted(MEASUREMENTS))
@@ -81,6 +85,21 @@ def test_the_status_says_what_became_of_the_arms(
     monkeypatch.setattr(runner, "run", lambda *_, **__: outcome)
     assert main(["run", "digits", "--out", str(tmp_path)]) == status
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("given", "threads"), [(["--threads", "3"], 3), ([], 1)])
+def test_threads_come_before_those_of_the_preset(
+    given: list[str], threads: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def run(preset: Preset, *_: Any, **__: Any) -> Outcome:
+        asked.append(preset.threads)
+        return Outcome([], [], {})
+
+    monkeypatch.setattr(runner, "run", run)
+    assert main(["run", "digits", "--out", str(tmp_path), *given]) == 0
+    assert asked == [threads]
 
 
 def test_an_interruption_is_one_line(
