@@ -78,6 +78,9 @@ def test_a_failing_arm_says_why(
 
 
 @pytest.mark.usefixtures("signals")
+# The interruption may come while scikit-learn has the file of its digits open.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_an_arm_without_time_is_stopped(preset: Preset, tmp_path: Path) -> None:
     runner._claim(tmp_path / "first", preset.arms[0])
     assert arm_module.main([str(tmp_path / "first"), "--seconds", "0.01"]) == STOPPED
