@@ -59,7 +59,7 @@ def _seeded() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def fonts() -> Iterator[dict[str, int]]:
-    """Figures are drawn with fonts that take a third of the time; yields those of rsmooth."""
+    """Figures are drawn with fonts that are quicker to embed; yields those of rsmooth."""
     from rsmooth.report import looks
 
     own, looks.FONTS = looks.FONTS, {"pdf.fonttype": 3}

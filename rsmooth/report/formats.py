@@ -17,6 +17,7 @@ _CSV_BEHIND = (
     "train_cpu_seconds",
     "certify_seconds",
     "acr_is_lower_bound",
+    "train_seconds_are_partial",
 )
 
 
@@ -58,4 +59,5 @@ def _csv_row(table: Table, row: Row) -> list[object]:
         training and training.cpu,
         row.certify_seconds,
         None if row.acr is None else row.acr_is_bound,
+        training and training.partial,
     ]

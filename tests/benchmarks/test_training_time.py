@@ -59,7 +59,8 @@ def test_an_arm_counts_all_that_its_model_was_made_from(tmp_path: Path) -> None:
         second={"train": {"init_from": {"arm": "first"}}},
         third={"train": {"init_from": {"arm": "second"}, "trainer": {"teacher": {"arm": "first"}}}},
         certified={"train": None, "certify": {"ensemble": [{"arm": "second"}, {"arm": "third"}]}},
-        fine_tuned={"train": {"init_from": "runs/elsewhere"}},
+        fine_tuned={"train": {"model": {"name": "resnet50", "pretrained": True}}},
+        tuned_again={"train": {"init_from": {"arm": "fine_tuned"}}},
         published={"train": None, "certify": {"checkpoint": "weights.pth"}},
     )
     found = {path.name: training_time(path) for path in tmp_path.iterdir()}
@@ -69,10 +70,25 @@ def test_an_arm_counts_all_that_its_model_was_made_from(tmp_path: Path) -> None:
         "third": TrainingTime(1 + 2 + 4),
         "certified": TrainingTime(1 + 2 + 4),
         "fine_tuned": TrainingTime(16, partial=True),
+        "tuned_again": TrainingTime(16 + 32, partial=True),
         "published": None,
     }
 
 
-def test_without_the_folder_of_an_arm_it_needs_the_time_is_marked(tmp_path: Path) -> None:
-    arms(tmp_path, second={"train": {"init_from": {"arm": "first"}}})
+@pytest.mark.parametrize("first", [None, '{"seconds": {"train": {"wall": NaN}}}'])
+def test_where_the_time_of_an_arm_it_needs_is_not_known_the_time_is_marked(
+    first: str | None, tmp_path: Path
+) -> None:
+    arms(tmp_path, second={"train": {"init_from": {"arm": "first"}}}, first={})
+    file = tmp_path / "first" / SUMMARY
+    file.unlink() if first is None else file.write_text(first)
+    assert training_time(tmp_path / "first") is None
     assert training_time(tmp_path / "second") == TrainingTime(1, partial=True)
+
+
+def test_the_arms_beside_the_folder_of_now_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arms(tmp_path, first={}, second={"train": {"init_from": {"arm": "first"}}})
+    monkeypatch.chdir(tmp_path / "second")
+    assert training_time(Path()) == TrainingTime(1 + 2)

@@ -1,13 +1,15 @@
 """The training time of a run is read from its folder, by the clock of its configuration."""
 
+import csv
+import io
 import json
 
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import write_log
-from rsmooth.report import load_runs, report
-from rsmooth.report.training_time import TrainingTime
+from rsmooth.report import load_runs, report, to_csv
+from rsmooth.report.training_time import TrainingTime, made_from_others
 from tests.report.by_hand import HEADER, run_of, write_run
 
 
@@ -77,10 +79,32 @@ def test_nothing_is_read_of_what_the_harness_writes(tmp_path):
         load_runs([folder], training=[None, None])
 
 
+@pytest.mark.parametrize(
+    ("training", "marked"),
+    [
+        ({"init_from": "runs/first"}, True),
+        ({"init_from": {"arm": "first"}}, False),  # whose time a preset knows
+        ({"earlier": [{"arm": "stage1"}, "runs/stage2"]}, True),
+        ({"trainer": {"name": "cat-rs", "teacher": "runs/gaussian"}}, True),
+        ({"trainer": {"name": "cat-rs", "soft_label_file": "votes.jsonl"}}, True),
+        ({"trainer": {"teacher": {"arm": "gaussian"}, "soft_label_file": "votes.jsonl"}}, False),
+        ({"model": {"name": "resnet50", "pretrained": True}}, True),
+        ({"model": {"name": "denoised", "classifier": {"checkpoint": "net.th"}}}, True),
+        ({"model": {"name": "denoised", "denoiser": {"name": "dncnn", "weights": None}}}, False),
+        ({"model": "small-cnn", "trainer": "gaussian", "init_from": None}, False),
+    ],
+)
+def test_weights_of_others_are_seen_wherever_they_are_named(training, marked):
+    assert made_from_others(training) is marked
+
+
 @pytest.mark.parametrize("option", [{"init_from": "runs/first"}, {"earlier": ["runs/stage1"]}])
 def test_the_time_of_a_run_that_was_made_from_another_is_marked(option, tmp_path):
     folder = write_run(tmp_path / "a", [900], seconds=90.0)
     config = json.loads((folder / "config.yaml").read_text())
     for said, shown in ((option, "| > 1.5 min |"), (dict.fromkeys(option), "| 1.5 min |")):
         (folder / "config.yaml").write_text(json.dumps(config | said))
-        assert shown in report([folder]).markdown
+        made = report([folder])
+        assert shown in made.markdown
+        row = next(csv.DictReader(io.StringIO(to_csv(made.table))))
+        assert row["train_seconds_are_partial"] == str(">" in shown)

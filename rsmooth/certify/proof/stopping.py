@@ -36,7 +36,7 @@ class Decision:
 
 
 def _possible(hits: Sequence[int], looks: Sequence[int]) -> bool:
-    """Whether each look adds no fewer hits than none, and no more than samples were drawn."""
+    """Whether each look adds from no hit to one per sample that was drawn since the one before."""
     before, drawn = 0, 0
     for count, size in zip(hits, looks, strict=False):  # the later looks are still to come
         if not 0 <= count - before <= size - drawn:
