@@ -62,7 +62,9 @@ def quick_view(g: SmoothedClassifier, x: Tensor, precision: Precision) -> Smooth
     with torch.inference_mode(False):  # whose tensors have no gradients
         g = without_inference_tensors(g)
         chosen: Precision = precision
-        if precision == "auto":
+        if precision == "bfloat16":
+            chosen = resolve_precision(precision, g.base, x)  # warns where it is only emulated
+        elif precision == "auto":
             types = {p.dtype for p in g.base.parameters() if p.is_floating_point()}
             may_round = types == {torch.float32} and g.noise.scale_value > 0
             chosen = resolve_precision("auto", g.base, x.float()) if may_round else "float32"

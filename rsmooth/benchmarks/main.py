@@ -107,6 +107,9 @@ def _parser() -> argparse.ArgumentParser:
         "--dimension", type=int, help="values per image, for --linf and logs that do not record it"
     )
     report.add_argument("--title", default="Report")
+    report.add_argument(
+        "--common", action="store_true", help="compare on the images that every record has"
+    )
     report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
     report.add_argument("--html", type=Path, help="file for a page of the runs, without network")
     report.add_argument(
@@ -241,6 +244,7 @@ def _report(options: argparse.Namespace) -> int:
             linf=linf,
             dimension=options.dimension,
             html=options.html,
+            common=options.common,
         )
     )
     return 0

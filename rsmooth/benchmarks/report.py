@@ -27,15 +27,16 @@ def report_runs(
     linf: Sequence[float] | None = None,
     dimension: int | None = None,
     html: Path | None = None,
+    common: bool = False,
 ) -> str:
     """The report of run folders or logs as Markdown; its files go to ``out``.
 
         report_runs([Path("runs/digits/smoothadv")], title="Digits", radii=[0.25, 0.5])
 
     reference: "cifar10" or "imagenet" adds the published rows for the same subset of images; None
-    or "none" adds none. linf, dimension: as in ``rsmooth.report.report``; the published linf rows
-    at those radii are added too. html: a file for the page of the runs. brief: return only the
-    tables and the names of the files. ValueError for an unknown reference.
+    or "none" adds none. linf, dimension, common: as in ``rsmooth.report.report``; the published
+    linf rows at those radii are added too. html: a file for the page of the runs. brief: return
+    only the tables and the names of the files. ValueError for an unknown reference.
     """
     made = report(
         list(folders),
@@ -44,6 +45,7 @@ def report_runs(
         linf=linf,
         dimension=dimension,
         training=[training_time(folder) for folder in folders],
+        common=common,
     )
     if html is not None:
         write_page(made, html)

@@ -120,9 +120,11 @@ def overview() -> str:
 
 
 def _run(name: str, arguments: Sequence[str]) -> None:
+    from rsmooth.plumbing.processes import terminations_interrupt
+
     options = parse(name, arguments)
     verb = VERBS.get(name)
-    with _warnings_in_one_line(name):
+    with _warnings_in_one_line(name), terminations_interrupt():
         try:
             call(verb, options)
         except KeyboardInterrupt:

@@ -19,6 +19,7 @@ def report(
     unit: str | None = None,
     title: str = "Certified accuracy",
     baseline: str | None = None,
+    common: bool = False,
     columns: Sequence[str] | None = None,
     width: float | None = None,
     html: Path | None = None,
@@ -41,6 +42,7 @@ def report(
             words, e.g. "degrees of rotation"; default: l2
         title: of the document and of its figures
         baseline: the name of the run that the others are compared with; default: the first
+        common: compare on the images that every record has, e.g. 500 of a published log's 10,000
         columns: columns of report.tex behind the method, e.g. clean,0.25,0.5,ACR; default: all
         width: inches that figures and report.tex have in a paper, e.g. 3.25 for a column; default:
             figures of 7.2 inches
@@ -71,6 +73,7 @@ def report(
         baseline=baseline,
         columns=columns,
         width=width,
+        common=common,
     )
     print(made.markdown)
     files = list(made.files)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rsmooth.models.operations import counted_operations
 from rsmooth.models.state import frozen
-from rsmooth.plumbing.machine import computes_bfloat16
+from rsmooth.plumbing.machine import computes_bfloat16, remark_on_emulation
 
 Precision = Literal["float32", "bfloat16", "auto"]
 
@@ -40,8 +40,11 @@ def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Preci
 
     That is where the device has instructions for bfloat16 and an image needs 1e7 operations or
     more. Nothing is timed: the same model on the same kind of machine trains in the same precision.
+    Warns of "bfloat16" where there are none.
     """
     check_precision(precision)
+    if precision == "bfloat16":
+        remark_on_emulation(x.device)
     if precision != "auto":
         return precision
     if not computes_bfloat16(x.device):

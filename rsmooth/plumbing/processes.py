@@ -11,7 +11,11 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+TERMINATIONS = ("SIGTERM", "SIGBREAK")  # the second one of Windows alone
 
 
 def apart() -> dict[str, Any]:
@@ -38,9 +42,30 @@ def on_interrupts(handler: Any) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    for name in ("SIGTERM", "SIGBREAK"):
+    for name in TERMINATIONS:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), handler)
+
+
+@contextmanager
+def terminations_interrupt() -> Iterator[None]:
+    """A context in which SIGTERM interrupts this process as Ctrl-C does.
+
+        with terminations_interrupt():
+            certify_dataset(g, data, "runs/a")
+
+    So what a scheduler stops saves its work. On Windows that is Ctrl-Break. Outside the main thread
+    signals cannot be caught, and nothing changes.
+    """
+    catch = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in TERMINATIONS if catch and hasattr(signal, name)]
+    before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            # None: a handler that is not Python's, which Python cannot set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def interrupt_self(*signum_and_frame: object) -> None:

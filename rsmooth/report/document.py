@@ -12,6 +12,7 @@ from pathlib import Path
 from rsmooth.plumbing.numbers import check_radius
 from rsmooth.report.blocks import Section
 from rsmooth.report.columns import places_of, radii_of
+from rsmooth.report.common import on_common_images
 from rsmooth.report.figures import save_figures
 from rsmooth.report.formats import to_csv
 from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_table
@@ -185,6 +186,7 @@ def report(
     baseline: str | None = None,
     columns: Sequence[str] | None = None,
     width: float | None = None,
+    common: bool = False,
 ) -> Report:
     """Compare run folders, journals and published logs side by side.
 
@@ -204,10 +206,12 @@ def report(
         by default. Where ``radii`` is None, their radii are those of all tables.
     width: of figures, and of the column that report.tex is for, in inches; their text has at least
         7 points at that width. By default figures are 7.2 inches wide.
+    common: whether only the images count that every run has, as in ``on_common_images``. So 500
+        images are compared with a published log of 10,000.
 
     Runs are grouped by norm and kind. Each group has its own table, intervals, curves and
-    differences. Errors are those of ``load_runs`` and ``linf_table``, and ValueError for what is no
-    radius, no column, no run, and for a width that no page has.
+    differences. Errors are those of ``load_runs``, ``on_common_images`` and ``linf_table``, and
+    ValueError for what is no radius, no column, no run, and for a width that no page has.
     """
     if linf is None and dimension is not None:
         raise ValueError(
@@ -217,6 +221,7 @@ def report(
     if width is not None:
         Page(width)  # before anything is read
     loaded = load_runs(runs, names, training, unit)
+    loaded = on_common_images(loaded) if common else loaded
     asked = radii if radii is not None or columns is None else radii_of(columns) or None
     wanted = None if asked is None else sorted({check_radius(radius) for radius in asked if radius})
     chosen = None if baseline is None else _named(loaded, baseline)

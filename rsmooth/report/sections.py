@@ -250,7 +250,7 @@ def _origin(run: Run) -> str:
     words = [f"{name} {value}" for name, value in given.items() if value is not None]
     proved = run.statement.method if run.statement.kind == "deterministic" else run.noise_words
     known = ", ".join([*filter(None, [proved]), *words])
-    text = f"{len(run.log):,} images; {known or 'configuration not recorded'}{_derivation(run)}"
+    text = f"{_images(run)}; {known or 'configuration not recorded'}{_derivation(run)}"
     if run.spent_alpha is None:
         return text + "."
     mean, most = false_certificates(len(run.log), run.spent_alpha)
@@ -258,6 +258,12 @@ def _origin(run: Run) -> str:
         f"{text}; false certificates: at most {mean:g} expected, at most {most} with "
         "probability 99.9 %."
     )
+
+
+def _images(run: Run) -> str:
+    whole = run.setting("cut_from")
+    said = f"{len(run.log):,} images"
+    return said if whole is None else f"{said}, of its {whole:,} those that all have"
 
 
 def _derivation(run: Run) -> str:

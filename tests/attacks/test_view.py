@@ -13,6 +13,7 @@ from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.attacks.view import PrecisionView, quick_view
 from rsmooth.models import precision as models_precision
 from rsmooth.models.folding import FoldedConv2d
+from rsmooth.plumbing import machine
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -166,3 +167,11 @@ def test_tensors_of_inference_mode_are_searched(x: Tensor) -> None:
     y = torch.zeros(5, dtype=torch.int64)
     found = SmoothAdvPGD(epsilon=0.5, steps=1)(g, x, y, num_noise=1, precision="bfloat16")
     assert not found.equal(x)
+
+
+def test_bfloat16_by_name_is_remarked_on_where_it_is_emulated(
+    g: SmoothedClassifier, x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "computes_bfloat16", lambda device: False)
+    with pytest.warns(UserWarning, match="bfloat16 is only emulated by this cpu"):
+        quick_view(g, x, "bfloat16")

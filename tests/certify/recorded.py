@@ -36,7 +36,7 @@ def run_in_process(folder: Path, count: int, environment: dict[str, str]) -> Non
     """What every process of these tests does: certify the seven images."""
     torch.set_num_threads(1)
     engine.MOST_PASSES = 1  # many rounds, so that a kill meets one of them
-    stream.CHECKPOINT_SECONDS = 0.0
+    stream.CHECKPOINT_SECONDS = stream.LOST_SECONDS = 0.0
     os.environ.update(environment)
     certify_dataset(small_net(), seven(), folder, SETTINGS, workers=count, progress=False)
 

@@ -176,7 +176,8 @@ def test_an_interruption_is_one_line(
     assert text.rstrip().endswith(said)
 
 
-def test_ctrl_c_reaches_a_verb_at_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_reaches_a_verb_at_work(number: int, tmp_path: Path) -> None:
     """The signal itself, to a process that trains; what it saved is gone on from."""
     options = [
         "--sigma",
@@ -198,7 +199,7 @@ def test_ctrl_c_reaches_a_verb_at_work(tmp_path: Path) -> None:
     try:
         while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, said = process.communicate(timeout=60)
     finally:
         process.kill()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
 import rsmooth.models.precision as precision
+import rsmooth.plumbing.machine as machine
 from rsmooth.models.precision import autocast, resolve_precision
 from rsmooth.registry import MODELS
 from tests.training.helpers import classifier, weights
@@ -24,6 +27,18 @@ def test_auto_precision_depends_on_the_model_and_the_instructions_alone(
     native["cpu"] = False
     assert resolve_precision("auto", large, colour) == "float32"
     assert resolve_precision("bfloat16", small, x) == "bfloat16"
+
+
+def test_bfloat16_by_name_is_remarked_on_where_it_is_emulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "computes_bfloat16", lambda device: False)
+    base, x = classifier().base, torch.rand(4, 1, 8, 8)
+    with pytest.warns(UserWarning, match="bfloat16 is only emulated by this cpu"):
+        resolve_precision("bfloat16", base, x)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert resolve_precision("auto", base, x) == "float32"
 
 
 def test_the_choice_leaves_the_model_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 import torch
 
-from rsmooth.plumbing.machine import computes_bfloat16, int8_instructions
+import rsmooth.plumbing.machine as machine
+from rsmooth.plumbing.machine import (
+    computes_bfloat16,
+    int8_instructions,
+    remark_on_emulation,
+)
 
 
 @pytest.mark.parametrize(
@@ -41,6 +48,17 @@ def test_a_gpu_is_asked_and_other_devices_have_none(monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda answer=answer, **_: answer)
         assert computes_bfloat16("cuda:1") is answer
     assert computes_bfloat16("mps") is False
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_emulated_bfloat16_is_remarked_on(monkeypatch: pytest.MonkeyPatch, found: bool) -> None:
+    monkeypatch.setattr(machine, "computes_bfloat16", lambda device: found)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        remark_on_emulation("cpu")
+    assert [str(each.message)[:48] for each in said] == (
+        [] if found else ["bfloat16 is only emulated by this cpu, which has"]
+    )
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +16,13 @@ from typing import Any
 import pytest
 
 from rsmooth.plumbing import processes
-from rsmooth.plumbing.processes import apart, interrupt, interrupt_after, usable_cores
+from rsmooth.plumbing.processes import (
+    apart,
+    interrupt,
+    interrupt_after,
+    terminations_interrupt,
+    usable_cores,
+)
 
 SLEEPER = "import time; print('ready', flush=True); time.sleep(60)"
 
@@ -63,6 +70,28 @@ def test_a_child_hears_an_interrupt_whatever_it_inherited(spoil: str) -> None:
                 assert b"KeyboardInterrupt" in child.communicate(timeout=20)[1]
             finally:
                 child.kill()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM")
+def test_a_termination_interrupts_within_the_context_alone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), terminations_interrupt():  # noqa: PT012
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_outside_the_main_thread_nothing_changes() -> None:
+    seen: list[object] = []
+
+    def within() -> None:
+        with terminations_interrupt():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=within)
+    thread.start()
+    thread.join()
+    assert seen == [signal.getsignal(signal.SIGTERM)]
 
 
 def test_time_that_is_up_interrupts_this_process() -> None:

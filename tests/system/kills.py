@@ -137,7 +137,7 @@ def execute(argv: list[str]) -> None:
     """What each process does: the command, in many small steps, so that a kill meets some."""
     torch.set_num_threads(1)
     schedule.MOST_PASSES = 1
-    stream.CHECKPOINT_SECONDS = 0.0
+    stream.CHECKPOINT_SECONDS = stream.LOST_SECONDS = 0.0
     with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
         status = rsmooth(argv)
     raise SystemExit(status)

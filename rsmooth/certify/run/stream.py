@@ -20,7 +20,13 @@ from rsmooth.records.votes import compact
 # ("round", {"finished": images, "samples": votes}).
 Event: TypeAlias = tuple[str, dict[str, Any]]
 
+# How often it is asked which votes of unfinished images to report.
 CHECKPOINT_SECONDS = 5.0
+# What a kill may lose beside: so many seconds of drawing votes, or this share of the time since the
+# start. Some images take long, and the votes of many are unfinished at any moment. Reporting them
+# all each time would fill a journal without end.
+LOST_SECONDS = 30.0
+LOST_SHARE = 0.01
 
 
 def certify_positions(
@@ -37,26 +43,27 @@ def certify_positions(
 
     drawn: votes of an earlier run, by image index.
 
-    The votes of unfinished images come every few seconds. They come once more before a
-    KeyboardInterrupt is passed on.
+    The votes of unfinished images come now and then, so that a kill loses half a minute or a
+    hundredth of the time since the start. They all come before a KeyboardInterrupt is passed on.
     """
     rule = settings.rule(pool.source.noise, pool.source.total_variation)
     labels = data.labels.tolist()
     tasks = (
         open_task(rule, data, settings, at, drawn.get(int(data.index[at]))) for at in positions
     )
-    reported: dict[int, int] = {}
+    reported = dict(drawn)
     running: list[Task] = []
-    reported_at = time.monotonic()
+    started = asked_at = time.monotonic()
     try:
         for turn in drive(pool, tasks):
             running = turn.running
             for done in turn.finished:
                 yield "image", _image_record(done, labels[done.position], settings)
             yield "round", {"finished": len(turn.finished), "samples": turn.samples}
-            if time.monotonic() - reported_at >= CHECKPOINT_SECONDS:
-                yield from _partial(running, reported)
-                reported_at = time.monotonic()
+            if (now := time.monotonic()) - asked_at >= CHECKPOINT_SECONDS:
+                may_be_lost = max(LOST_SECONDS, LOST_SHARE * (now - started))
+                yield from _partial(running, reported, may_be_lost)
+                asked_at = time.monotonic()
     except KeyboardInterrupt:
         yield from _partial(running, reported)
         raise
@@ -84,15 +91,28 @@ def open_task(
     )
 
 
-def _partial(running: Sequence[Task], reported: dict[int, int]) -> Iterator[Event]:
-    """The votes of every image with new ones since they were last reported.
+def _partial(
+    running: Sequence[Task], reported: dict[int, Drawn], may_be_lost: float = -1.0
+) -> Iterator[Event]:
+    """The votes of the images with the most unreported seconds, until few are left.
 
-    reported: the number of votes by position; it is brought up to date.
+    reported: the votes that were reported last, by image index; it is brought up to date.
+    may_be_lost: seconds that may stay unreported, of all images together; below 0 none may.
     """
-    for task in running:
-        if task.drawn.total > reported.get(task.position, 0):
-            reported[task.position] = task.drawn.total
-            yield "partial", {"idx": task.image_id, **task.drawn.record()}
+    nothing = Drawn()
+    before = [reported.get(task.image_id, nothing) for task in running]
+    new = [
+        (task.drawn.seconds - old.seconds, task)
+        for task, old in zip(running, before, strict=True)
+        if task.drawn.total > old.total
+    ]
+    left = sum(seconds for seconds, _ in new)
+    for seconds, task in sorted(new, key=lambda each: -each[0]):
+        if left <= may_be_lost:
+            return
+        reported[task.image_id] = task.drawn
+        left -= seconds
+        yield "partial", {"idx": task.image_id, **task.drawn.record()}
 
 
 def _image_record(task: Task, label: int, settings: CertifySettings) -> dict[str, Any]:

@@ -11,10 +11,12 @@ import json
 import mmap
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any
 
@@ -28,12 +30,15 @@ from rsmooth.certify.votes.schedule import Drawn, open_pool
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.functions import FunctionClassifier
+from rsmooth.plumbing.exits import STOPPED
 from rsmooth.plumbing.parent import end_with_parent
-from rsmooth.plumbing.processes import apart
+from rsmooth.plumbing.processes import apart, interrupt, on_interrupts
 from rsmooth.records.journal import canonical_json
 from rsmooth.smoothed import SmoothedClassifier
 
 _PROGRAM = "import sys; from rsmooth.certify.run.workers import main; main(*sys.argv[1:])"
+# For an interrupted worker to end the pass under way, and to report its votes.
+PATIENCE_SECONDS = 20.0
 
 
 def check_portable(g: SmoothedClassifier) -> None:
@@ -114,32 +119,63 @@ def _start(job: IO[bytes], worker: int) -> subprocess.Popen[str]:
 
 
 def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
-    """The events of all workers as they come."""
+    """The events of all workers as they come.
+
+    Those with which they end, when this process is interrupted, come before the KeyboardInterrupt
+    is passed on.
+    """
     events: queue.Queue[Event | subprocess.Popen[str]] = queue.Queue()
+    at_work: set[int] = set()
 
     def read(process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
             if line.endswith("\n"):  # a killed worker may leave half a line
                 kind, payload = json.loads(line)
+                at_work.add(process.pid)
                 events.put((kind, payload))
         events.put(process)
 
     for process in team:
         threading.Thread(target=read, args=(process,), daemon=True).start()
     running = len(team)
-    while running:
-        event = events.get()
-        if not isinstance(event, subprocess.Popen):
-            yield event
-        elif event.wait() == 0:
-            running -= 1
+    try:
+        while running:
+            event = events.get()
+            if not isinstance(event, subprocess.Popen):
+                yield event
+            elif event.wait() == 0:
+                running -= 1
+            else:
+                raise RuntimeError(
+                    "expected a worker process to finish, but it died with status "
+                    f"{event.returncode}; finished images are kept: run the same again to "
+                    "continue, with fewer workers if memory ran out"
+                )
+    except KeyboardInterrupt:
+        # One that has reported nothing yet may still import its modules, and has no votes.
+        yield from _last_events([each for each in team if each.pid in at_work], events)
+        raise
+
+
+def _last_events(
+    team: Sequence[subprocess.Popen[str]],
+    events: queue.Queue[Event | subprocess.Popen[str]],
+) -> Iterator[Event]:
+    """What workers report when they are interrupted: the votes of their unfinished images."""
+    waiting = {process.pid for process in team if process.poll() is None}
+    for process in team:
+        interrupt(process)
+    until = time.monotonic() + PATIENCE_SECONDS
+    while waiting:
+        try:
+            event = events.get(timeout=max(0.0, until - time.monotonic()))
+        except queue.Empty:
+            return
+        if isinstance(event, subprocess.Popen):
+            waiting.discard(event.pid)
         else:
-            raise RuntimeError(
-                f"expected a worker process to finish, but it died with status {event.returncode}; "
-                "finished images are kept: run the same again to continue, with fewer workers if "
-                "memory ran out"
-            )
+            yield event
 
 
 def _work(worker: int, pipe: IO[str]) -> None:
@@ -177,4 +213,8 @@ def main(worker: str, parent: str) -> None:
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what a model prints must not mix with the events
     end_with_parent(lambda: os._exit(1), int(parent))
-    _work(int(worker), pipe)
+    on_interrupts(signal.default_int_handler)  # whatever was inherited
+    try:
+        _work(int(worker), pipe)
+    except KeyboardInterrupt:
+        sys.exit(STOPPED)  # all has been said

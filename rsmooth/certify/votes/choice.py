@@ -17,7 +17,7 @@ from rsmooth.certify.settings import Execution
 from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.profile import Profile, plain_profile
 from rsmooth.models.int8.network import DTYPE
-from rsmooth.plumbing.machine import computes_bfloat16
+from rsmooth.plumbing.machine import computes_bfloat16, remark_on_emulation
 from rsmooth.smoothed import SmoothedClassifier
 
 logger = logging.getLogger(__name__)
@@ -45,11 +45,13 @@ def choose_network(
     With precision="auto", bfloat16 is taken where the machine computes it natively and an image is
     costly enough. With compile="auto", the network is compiled where an image is very costly. A
     candidate that cannot run here, as for lack of a compiler, is passed over. An Int8Network has
-    one profile.
+    one profile. Warns of bfloat16 that was asked for where there are no instructions for it.
     """
     plain = plain_profile(g, shape, settings)
     if plain.dtype == DTYPE:
         return FixedBatchNetwork(g, plain)
+    if plain.dtype == "bfloat16":
+        remark_on_emulation(plain.device)
     profiles = [plain]
     if (
         settings.precision == "auto"

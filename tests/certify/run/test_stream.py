@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ def test_votes_of_unfinished_images_are_journaled_on_the_way(
 ) -> None:
     monkeypatch.setattr(engine, "MOST_PASSES", 1)
     monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "LOST_SECONDS", 0.0)
     certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False)
     looks = [
         entry.data
@@ -80,6 +82,7 @@ def test_an_interrupt_reports_every_vote_that_is_new_once(
 ) -> None:
     monkeypatch.setattr(engine, "MOST_PASSES", 1)
     monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", checkpoint)
+    monkeypatch.setattr(stream, "LOST_SECONDS", 0.0)
     count, rounds = VotePool.count, iter(range(4))
 
     def counting(self: VotePool, work: Any) -> Any:
@@ -99,6 +102,55 @@ def test_an_interrupt_reports_every_vote_that_is_new_once(
     assert all(each == sorted(set(each)) for each in totals.values()), "reported twice"
     assert sum(each[-1] for each in totals.values()) == 4 * 32
     assert (len(partials) > len(totals)) == (checkpoint == 0.0)
+
+
+def drawn_for(seconds: float) -> Drawn:
+    return Drawn((), 10, np.array([10, 0, 0, 0, 0]), seconds)
+
+
+def test_the_longest_drawn_votes_are_reported_until_little_can_be_lost() -> None:
+    tasks: list[Any] = [
+        SimpleNamespace(image_id=idx, drawn=drawn_for(seconds))
+        for idx, seconds in ((3, 4.0), (5, 1.0), (7, 3.0), (9, 0.5))
+    ]
+    reported: dict[int, Drawn] = {}
+
+    def images(may_be_lost: float) -> list[int]:
+        return [each["idx"] for _, each in stream._partial(tasks, reported, may_be_lost)]
+
+    assert images(8.5) == []
+    assert images(2.0) == [3, 7]  # 8.5 seconds less 4 and 3
+    assert images(2.0) == []
+    tasks[0].drawn = replace(tasks[0].drawn, reached=20, seconds=5.0)
+    assert images(2.0) == [3]
+    assert images(-1.0) == [5, 9]
+    assert images(-1.0) == []
+
+
+@pytest.mark.parametrize(("share", "some"), [(0.0, True), (1e9, False)])
+def test_what_may_be_lost_grows_with_the_run(
+    share: float, some: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "MOST_PASSES", 1)
+    monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "LOST_SECONDS", 0.0)
+    monkeypatch.setattr(stream, "LOST_SHARE", share)
+    kinds = [kind for kind, _ in certify_positions(opened(), seven(), SETTINGS, [0, 1], {})]
+    assert kinds.count("image") == 2
+    assert ("partial" in kinds) == some
+
+
+def test_votes_of_an_earlier_run_are_not_reported_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: VotePool, work: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VotePool, "count", interrupted)
+    votes = np.array([20, 0, 0, 0, 0], dtype=np.int64)
+    drawn = {3: Drawn(((VoteRequest("select", 20), votes),), 0, np.zeros(0, dtype=np.int64), 2.0)}
+    events: list[Event] = []
+    with pytest.raises(KeyboardInterrupt):
+        events.extend(certify_positions(opened(), seven(), SETTINGS, [0, 1], drawn))
+    assert events == []
 
 
 def test_votes_of_an_earlier_run_are_not_drawn_again(reference: CertificationLog) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import queue
 import signal
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +21,8 @@ from rsmooth.certify import (
     certify_dataset,
 )
 from rsmooth.certify.run import dataset, workers
-from rsmooth.certify.run.workers import certify_with_workers, check_portable
+from rsmooth.certify.run.stream import Event
+from rsmooth.certify.run.workers import certify_with_workers, check_portable, events_of_workers
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.requests import VoteRequest
 from rsmooth.certify.votes.schedule import Drawn
@@ -103,6 +108,58 @@ def killed(team):
 
 workers._collect = killed
 certify_dataset(small_net(), seven(), sys.argv[1], SETTINGS, workers=2, progress=False)
+"""
+
+
+def endless(positions: list[int], drawn: dict[int, Drawn]) -> Iterator[Event]:
+    """What a worker does until it is interrupted."""
+    try:
+        while True:
+            yield "round", {"share": positions[0]}
+            time.sleep(0.01)
+    except KeyboardInterrupt:
+        yield "partial", {"idx": positions[0]}
+        raise
+
+
+def test_an_interrupt_reaches_the_workers_and_their_last_events_come(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    before = threading.active_count()
+    events = events_of_workers(endless, (), [4, 7], {}, 2)
+    begun: set[int] = set()
+    while begun != {4, 7}:
+        begun.add(next(events)[1]["share"])
+    said = [events.throw(KeyboardInterrupt())]
+    with pytest.raises(KeyboardInterrupt):
+        said.extend(events)
+    assert sorted(each["idx"] for kind, each in said if kind == "partial") == [4, 7]
+    assert capfd.readouterr().err == ""
+    for _ in range(100):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before
+
+
+def test_a_worker_that_does_not_answer_is_not_waited_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(workers, "PATIENCE_SECONDS", 0.2)
+    with subprocess.Popen([sys.executable, "-c", DEAF], stdout=subprocess.PIPE) as deaf:
+        assert deaf.stdout is not None
+        assert deaf.stdout.readline()
+        started = time.monotonic()
+        assert list(workers._last_events([deaf], queue.Queue())) == []  # type: ignore[list-item]
+        deaf.kill()
+    assert time.monotonic() - started < 10
+
+
+DEAF = """
+import signal, time
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+print("ready", flush=True)
+time.sleep(60)
 """
 
 

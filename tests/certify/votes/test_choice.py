@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+import rsmooth.plumbing.machine as machine
 from rsmooth.certify import CertifySettings, certify
 from rsmooth.certify.settings import PredictSettings
 from rsmooth.certify.votes import choice as chosen
@@ -138,3 +140,14 @@ def test_layer_without_the_dtype_stays_in_float32(monkeypatch: pytest.MonkeyPatc
     g = SmoothedClassifier(nn.Sequential(nn.Flatten(), OnlyFloat32(16, 3)), 0.25, 3)
     settings = CertifySettings(n=100, compile="never")
     assert choose_network(g, SHAPE, settings, MUCH).profile.dtype == "float32"
+
+
+def test_bfloat16_by_name_is_remarked_on_where_it_is_emulated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(machine, "computes_bfloat16", lambda device: False)
+    with pytest.warns(UserWarning, match="bfloat16 is only emulated by this cpu"):
+        assert choose(precision="bfloat16").dtype == "bfloat16"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        choose(precision="float32")
