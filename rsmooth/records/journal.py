@@ -190,6 +190,9 @@ class Journal:
             raise ValueError(
                 f"expected an open journal, got {self.path} after close; open it again to append"
             )
+        if os.fstat(self._fd).st_size != self._size:
+            # An interrupt came between the writing of the last line and its being counted.
+            os.ftruncate(self._fd, self._size)
         line = _encode(self._next_line - 1, self._config, kind, text)
         crash_point("before-append")
         if crashes_at("mid-append"):

@@ -68,8 +68,10 @@ def test_what_is_committed_is_read() -> None:
     assert {row.noise for row in rows} == {0.12, 0.25, 0.5, None}
     shipped = [row for row in rows if row.method.startswith("shipped/")]
     assert {row.note for row in shipped} == {
-        "n = 10,000", "n = 100,000; only these radii were decided",
-    }  # fmt: skip
+        "n = 10,000",
+        "n = 100,000",
+        "n = 100,000; only these radii were decided",
+    }
 
 
 def test_noise_and_data_are_read_from_the_record_before_the_path() -> None:

@@ -357,3 +357,25 @@ def test_a_flipped_bit_never_loads_as_something_else(sound, data):
     assert place == len(whole) - 1
     assert contents.torn_bytes
     assert [entry.data for entry in contents.entries] == RECORDS[:-1]
+
+
+def test_an_interrupt_behind_a_write_leaves_the_journal_whole(tmp_path, monkeypatch):
+    write = os.write
+
+    def interrupted(number, line):
+        write(number, line)
+        raise KeyboardInterrupt
+
+    with Journal(tmp_path / "j.jsonl", {"sigma": 0.25}) as journal:
+        journal.append("image", {"idx": 0})
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "write", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                journal.append("image", {"idx": 1})
+        journal.append("partial", {"idx": 2})
+    found = parse_journal(tmp_path / "j.jsonl")
+    assert [(entry.kind, entry.data["idx"]) for entry in found.entries] == [
+        ("image", 0),
+        ("partial", 2),
+    ]
+    assert found.torn_bytes == 0

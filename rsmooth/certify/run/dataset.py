@@ -8,7 +8,7 @@ number of workers or ranks may change between the starts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,7 +101,7 @@ def certify_dataset(
     if extends is not None:
         check_extension(extends, header)
 
-    def events(positions: list[int], drawn: Mapping[int, Drawn]) -> Iterator[Event]:
+    def events(positions: list[int], drawn: Mapping[int, Drawn]) -> Generator[Event]:
         count = _worker_count(g, settings, pool, len(positions), workers, world)
         if count > 1:
             profile = pool.network.profile

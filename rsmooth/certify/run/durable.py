@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from rsmooth.certify.run.shards import Shards
-from rsmooth.certify.run.stream import Event
+from rsmooth.certify.run.stream import Event, take_all
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
@@ -21,7 +21,7 @@ from rsmooth.records.journal import Journal
 from rsmooth.records.log import CertificationLog
 
 # Positions of images, and the recorded votes of unfinished ones -> what happens to them.
-Events: TypeAlias = Callable[[list[int], Mapping[int, Drawn]], Iterator[Event]]
+Events: TypeAlias = Callable[[list[int], Mapping[int, Drawn]], Generator[Event]]
 
 
 def journal_path(path: str | os.PathLike[str]) -> Path:
@@ -68,11 +68,15 @@ def certify_durably(
             done=len(data) - len(mine) if world == 1 else 0,
             samples_each=samples_each,
         ) as bar:
-            for kind, payload in events(mine, drawn):
+
+            def take(event: Event) -> None:
+                kind, payload = event
                 if kind == "round":
                     bar.update(payload["finished"], payload["samples"])
                 else:
                     record.append(kind, payload)
+
+            take_all(events(mine, drawn), take)
     log = _completed(data, shards, world)
     if on_certified is not None and len(log) == len(data):
         on_certified(figures_of(log))

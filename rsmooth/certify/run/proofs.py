@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from rsmooth.certify.deterministic import IMAGES_AT_ONCE, Engine, Proof
@@ -54,7 +54,7 @@ def prove_dataset(
     shape = data.batch([0])[0].shape[1:]
     header = run_header(data, shape, said, provenance or {})
 
-    def events(positions: list[int], drawn: Mapping[int, Drawn]) -> Iterator[Event]:
+    def events(positions: list[int], drawn: Mapping[int, Drawn]) -> Generator[Event]:
         count = min(workers or 1, len(positions))
         if count > 1:
             return events_of_workers(prove_positions, (engine, data), positions, {}, count)
@@ -71,7 +71,7 @@ def prove_positions(
     data: ImageData | FolderData,
     positions: Sequence[int],
     drawn: Mapping[int, Drawn],
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Prove the images at ``positions``; the events of each come as soon as it is decided."""
     for start in range(0, len(positions), IMAGES_AT_ONCE):
         part = list(positions[start : start + IMAGES_AT_ONCE])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 from rsmooth.certify.cohen import certification
@@ -35,7 +36,7 @@ def certify_positions(
     settings: CertifySettings,
     positions: Sequence[int],
     drawn: Mapping[int, Drawn],
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Certify the images at ``positions``; each event comes as soon as its image is decided.
 
         for kind, payload in certify_positions(pool, data, settings, range(10), {}):
@@ -53,11 +54,13 @@ def certify_positions(
     )
     reported = dict(drawn)
     running: list[Task] = []
+    decided: list[Task] = []
     started = asked_at = time.monotonic()
     try:
         for turn in drive(pool, tasks):
-            running = turn.running
-            for done in turn.finished:
+            running, decided = turn.running, list(turn.finished)
+            while decided:
+                done = decided.pop(0)
                 yield "image", _image_record(done, labels[done.position], settings)
             yield "round", {"finished": len(turn.finished), "samples": turn.samples}
             if (now := time.monotonic()) - asked_at >= CHECKPOINT_SECONDS:
@@ -65,7 +68,27 @@ def certify_positions(
                 yield from _partial(running, reported, may_be_lost)
                 asked_at = time.monotonic()
     except KeyboardInterrupt:
+        for done in decided:
+            yield "image", _image_record(done, labels[done.position], settings)
         yield from _partial(running, reported)
+        raise
+
+
+def take_all(events: Generator[Event], take: Callable[[Event], None]) -> None:
+    """Call ``take`` with each event; those with which an interrupted run ends come, too.
+
+        take_all(certify_positions(pool, data, settings, range(10), {}), print)
+
+    A KeyboardInterrupt may come while an event is taken. Then the run has not heard of it.
+    """
+    try:
+        for event in events:
+            take(event)
+    except KeyboardInterrupt as interrupt:
+        with suppress(KeyboardInterrupt, StopIteration):
+            take(events.throw(interrupt))
+            for event in events:
+                take(event)
         raise
 
 

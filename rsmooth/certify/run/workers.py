@@ -17,12 +17,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import IO, Any
 
 import torch
 
-from rsmooth.certify.run.stream import Event, certify_positions
+from rsmooth.certify.run.stream import Event, certify_positions, take_all
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.profile import Profile
@@ -62,7 +62,7 @@ def certify_with_workers(
     positions: Sequence[int],
     drawn: Mapping[int, Drawn],
     workers: int,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """``certify_positions`` over several processes.
 
     RuntimeError if one of them dies. What it has reported is not lost.
@@ -73,12 +73,12 @@ def certify_with_workers(
 
 
 def events_of_workers(
-    events: Callable[..., Iterator[Event]],
+    events: Callable[..., Generator[Event]],
     arguments: tuple[Any, ...],
     positions: Sequence[int],
     drawn: Mapping[int, Drawn],
     workers: int,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """What ``events(*arguments, positions, drawn)`` yields, over several processes.
 
     events: a function of a module. arguments: what it needs, picklable.
@@ -118,7 +118,7 @@ def _start(job: IO[bytes], worker: int) -> subprocess.Popen[str]:
     )
 
 
-def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
+def _collect(team: Sequence[subprocess.Popen[str]]) -> Generator[Event]:
     """The events of all workers as they come.
 
     Those with which they end, when this process is interrupted, come before the KeyboardInterrupt
@@ -161,7 +161,7 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Iterator[Event]:
 def _last_events(
     team: Sequence[subprocess.Popen[str]],
     events: queue.Queue[Event | subprocess.Popen[str]],
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """What workers report when they are interrupted: the votes of their unfinished images."""
     waiting = {process.pid for process in team if process.poll() is None}
     for process in team:
@@ -184,11 +184,14 @@ def _work(worker: int, pipe: IO[str]) -> None:
         # The parent wrote it, and nobody else can: it may hold any class.
         content: dict[str, Any] = torch.load(job, weights_only=False)  # type: ignore[arg-type]
     torch.set_num_threads(1)
-    for kind, payload in content["events"](
-        *content["arguments"], content["positions"][worker], content["drawn"]
-    ):
+
+    def tell(event: Event) -> None:
+        kind, payload = event
         pipe.write(f"[{json.dumps(kind)},{canonical_json(payload)}]\n")
         pipe.flush()
+
+    share = content["positions"][worker]
+    take_all(content["events"](*content["arguments"], share, content["drawn"]), tell)
 
 
 def _votes(
@@ -198,7 +201,7 @@ def _votes(
     profile: Profile,
     positions: Sequence[int],
     drawn: Mapping[int, Drawn],
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """``certify_positions`` in a process of its own."""
     torch.set_float32_matmul_precision(profile.float32_matmul)
     shape = data.batch([0])[0].shape[1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,7 +18,7 @@ from rsmooth.certify import (
     certify_dataset,
 )
 from rsmooth.certify.run import stream
-from rsmooth.certify.run.stream import Event, certify_positions
+from rsmooth.certify.run.stream import Event, certify_positions, take_all
 from rsmooth.certify.votes import schedule as engine
 from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
@@ -102,6 +103,57 @@ def test_an_interrupt_reports_every_vote_that_is_new_once(
     assert all(each == sorted(set(each)) for each in totals.values()), "reported twice"
     assert sum(each[-1] for each in totals.values()) == 4 * 32
     assert (len(partials) > len(totals)) == (checkpoint == 0.0)
+
+
+@pytest.mark.parametrize(("n0", "n"), [(20, 300), (3, 11)])
+def test_an_interrupt_while_an_event_is_taken_loses_no_other_vote(
+    n0: int, n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each event in turn. Of 14 samples, several images are decided in one round."""
+    settings, positions = replace(SETTINGS, n0=n0, n=n), [0, 1, 2, 3, 4]
+    monkeypatch.setattr(engine, "MOST_PASSES", 4)
+    events = list(certify_positions(opened(settings), seven(), settings, positions, {}))
+    count, drawn = VotePool.count, [0]
+
+    def counting(self: VotePool, work: Any) -> Any:
+        drawn[0] += sum(piece.stop - piece.start for piece in work)
+        return count(self, work)
+
+    monkeypatch.setattr(VotePool, "count", counting)
+    for number, (kind, _) in enumerate(events):
+        drawn[0], taken, taken_at = 0, [], []
+
+        def take(
+            event: Event,
+            number: int = number,
+            taken: list[Any] = taken,
+            taken_at: list[int] = taken_at,
+        ) -> None:
+            taken.append(event)
+            if len(taken) == number + 1:
+                taken_at.append(drawn[0])
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            take_all(certify_positions(opened(settings), seven(), settings, positions, {}), take)
+        images = [payload["idx"] for kind, payload in taken if kind == "image"]
+        votes = [Drawn.of_record(payload).total for kind, payload in taken if kind == "partial"]
+        assert len(set(images)) == len(images)
+        assert len(images) * (n0 + n) + sum(votes) == drawn[0], (number, kind)
+        assert taken_at == [drawn[0]], "drawn on after the interrupt"
+
+
+def test_events_that_have_ended_are_not_asked_again() -> None:
+    def ends() -> Generator[Event]:
+        yield "image", {}
+        raise KeyboardInterrupt
+
+    taken: list[Event] = []
+    with pytest.raises(KeyboardInterrupt):
+        take_all(ends(), taken.append)
+    assert taken == [("image", {})]
+    take_all((event for event in [("round", {})]), taken.append)
+    assert len(taken) == 2
 
 
 def drawn_for(seconds: float) -> Drawn:
