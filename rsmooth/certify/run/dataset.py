@@ -1,8 +1,8 @@
 """Certifying a data set into a journal that survives every interruption.
 
-Every finished image is on disk as soon as it is known. The votes of unfinished images follow every
-few seconds. A run that is started again reads all journals and draws only what is missing. The
-number of workers or ranks may change between the starts.
+Every finished image is on disk as soon as it is known. The votes of unfinished images follow where
+a kill would lose many. A run that is started again reads all journals and draws only what is
+missing. The number of workers or ranks may change between the starts.
 """
 
 from __future__ import annotations
