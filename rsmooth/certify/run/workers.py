@@ -138,14 +138,14 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Generator[Event]:
 
     for process in team:
         threading.Thread(target=read, args=(process,), daemon=True).start()
-    running = len(team)
+    running = list(team)
     try:
         while running:
             event = events.get()
             if not isinstance(event, subprocess.Popen):
                 yield event
             elif event.wait() == 0:
-                running -= 1
+                running.remove(event)
             else:
                 raise RuntimeError(
                     "expected a worker process to finish, but it died with status "
@@ -154,7 +154,7 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Generator[Event]:
                 )
     except KeyboardInterrupt:
         # One that has reported nothing yet may still import its modules, and has no votes.
-        yield from _last_events([each for each in team if each.pid in at_work], events)
+        yield from _last_events([each for each in running if each.pid in at_work], events)
         raise
 
 
@@ -162,8 +162,12 @@ def _last_events(
     team: Sequence[subprocess.Popen[str]],
     events: queue.Queue[Event | subprocess.Popen[str]],
 ) -> Generator[Event]:
-    """What workers report when they are interrupted: the votes of their unfinished images."""
-    waiting = {process.pid for process in team if process.poll() is None}
+    """What workers report when they are interrupted: the votes of their unfinished images.
+
+    team: those whose end is not among the events yet. They may have ended all the same, since a
+        scheduler stops all processes at once.
+    """
+    waiting = list(team)
     for process in team:
         interrupt(process)
     until = time.monotonic() + PATIENCE_SECONDS
@@ -173,7 +177,7 @@ def _last_events(
         except queue.Empty:
             return
         if isinstance(event, subprocess.Popen):
-            waiting.discard(event.pid)
+            waiting = [each for each in waiting if each is not event]
         else:
             yield event
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,6 +141,31 @@ def test_an_interrupt_reaches_the_workers_and_their_last_events_come(
             break
         time.sleep(0.05)
     assert threading.active_count() <= before
+
+
+def test_what_workers_said_that_were_stopped_at_the_same_time_comes_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A scheduler stops all processes at once: they have ended before they are asked to."""
+    teams: list[list[Any]] = []
+    start = workers._start
+
+    def starting(job: Any, worker: int) -> Any:
+        teams.append([start(job, worker)])
+        return teams[-1][0]
+
+    monkeypatch.setattr(workers, "_start", starting)
+    events = events_of_workers(endless, (), [4, 7], {}, 2)
+    begun: set[int] = set()
+    while begun != {4, 7}:
+        begun.add(next(events)[1]["share"])
+    for (process,) in teams:
+        process.terminate()
+        process.wait(60)
+    said = [events.throw(KeyboardInterrupt())]
+    with pytest.raises(KeyboardInterrupt):
+        said.extend(events)
+    assert sorted(each["idx"] for kind, each in said if kind == "partial") == [4, 7]
 
 
 def test_a_worker_that_does_not_answer_is_not_waited_for_long(
