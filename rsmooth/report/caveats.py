@@ -51,7 +51,7 @@ def _about_samples(runs: Sequence[Run]) -> list[str]:
         difference = image_difference(runs[0].log, run.log)
         if difference is not None:
             found.append(f"{runs[0].name} and {run.name} are not on the same images: {difference}.")
-    if len({len(run.log) for run in runs}) > 1:
+    if not all(np.array_equal(run.log.idx, runs[0].log.idx) for run in runs):
         found.append(
             "With common=True (--common true) a report compares runs on the images that all have."
         )

@@ -8,7 +8,7 @@ from functools import reduce
 
 import numpy as np
 
-from rsmooth.records.log import IntArray, some_of
+from rsmooth.records.log import IntArray
 from rsmooth.records.merging import cut
 from rsmooth.report.runs import Run
 
@@ -20,7 +20,7 @@ def on_common_images(runs: Sequence[Run]) -> list[Run]:
 
     Images are known by their idx. What is left of a run says how many images it had, under
     "cut_from" in its provenance. A run that has no others stays as it is. ValueError where no image
-    is common, and where the labels of common images differ.
+    is common. Other labels of the same idx are for the report to tell, as without this.
     """
     common = reduce(np.intersect1d, (run.log.idx for run in runs))
     if not len(common):
@@ -28,15 +28,7 @@ def on_common_images(runs: Sequence[Run]) -> list[Run]:
             f"expected images that all {len(runs)} records have, got none; compare records of the "
             "same data set"
         )
-    kept = [_cut(run, common) for run in runs]
-    for run in kept[1:]:
-        other = common[run.log.label != kept[0].log.label]
-        if len(other):
-            raise ValueError(
-                f"expected the same labels of common images, but {kept[0].name} and {run.name} "
-                f"differ at {some_of(other)}; compare records of the same data set"
-            )
-    return kept
+    return [_cut(run, common) for run in runs]
 
 
 def _cut(run: Run, common: IntArray) -> Run:

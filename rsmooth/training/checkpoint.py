@@ -123,7 +123,7 @@ class Interruption:
     @staticmethod
     def end(number: int, advice: str) -> NoReturn:
         """Raise what the signal would have raised, with advice on how to go on."""
-        if number == signal.SIGTERM and signal.getsignal(number) == signal.SIG_DFL:
+        if number == signal.SIGTERM and signal.getsignal(number) != signal.default_int_handler:
             raise SystemExit(f"stopped by SIGTERM; {advice}")
         raise KeyboardInterrupt(advice)
 

@@ -24,7 +24,8 @@ from rsmooth.plumbing.processes import (
     usable_cores,
 )
 
-SLEEPER = "import time; print('ready', flush=True); time.sleep(60)"
+# In short steps: a signal just before a sleep is heard after it.
+SLEEPER = "import time; print('ready', flush=True); [time.sleep(0.1) for _ in range(600)]"
 
 
 def test_a_child_apart_is_interrupted_by_us() -> None:

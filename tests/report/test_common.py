@@ -66,10 +66,11 @@ def test_what_has_nothing_in_common_is_refused():
         on_common_images(runs)
 
 
-def test_other_labels_are_refused():
-    runs = [Run("a", linf_log()), Run("b", linf_log(idx=[1, 2, 3, 4]))]  # 0, 1, 1 and 0, 0, 1
-    with pytest.raises(ValueError, match=r"common images, but a and b differ at idx 2; compare"):
-        on_common_images(runs)
+def test_other_labels_of_the_same_images_are_told(tmp_path):
+    (tmp_path / "other").write_text(HEAD + "1\t1\t1\t0.40\t1\t10\n9\t1\t1\t0.60\t1\t10\n")
+    said = report([*write_tables(tmp_path), tmp_path / "other"], common=True).markdown
+    assert "weak and other are not on the same images: other labels at idx 1." in said
+    assert "common=True" not in said
 
 
 def test_the_verb_and_the_advice_to_use_it(tmp_path, capsys):

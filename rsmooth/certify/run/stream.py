@@ -61,6 +61,7 @@ def certify_positions(
             running, decided = turn.running, list(turn.finished)
             while decided:
                 done = decided.pop(0)
+                reported.pop(done.image_id, None)
                 yield "image", _image_record(done, labels[done.position], settings)
             yield "round", {"finished": len(turn.finished), "samples": turn.samples}
             if (now := time.monotonic()) - asked_at >= CHECKPOINT_SECONDS:
@@ -133,9 +134,9 @@ def _partial(
     for seconds, task in sorted(new, key=lambda each: -each[0]):
         if left <= may_be_lost:
             return
-        reported[task.image_id] = task.drawn
-        left -= seconds
         yield "partial", {"idx": task.image_id, **task.drawn.record()}
+        reported[task.image_id] = task.drawn  # not before it was taken
+        left -= seconds
 
 
 def _image_record(task: Task, label: int, settings: CertifySettings) -> dict[str, Any]:

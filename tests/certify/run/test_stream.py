@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -105,13 +105,16 @@ def test_an_interrupt_reports_every_vote_that_is_new_once(
     assert (len(partials) > len(totals)) == (checkpoint == 0.0)
 
 
-@pytest.mark.parametrize(("n0", "n"), [(20, 300), (3, 11)])
+@pytest.mark.parametrize(("n0", "n", "lost"), [(20, 300, 30.0), (3, 11, 30.0), (20, 300, 0.0)])
 def test_an_interrupt_while_an_event_is_taken_loses_no_other_vote(
-    n0: int, n: int, monkeypatch: pytest.MonkeyPatch
+    n0: int, n: int, lost: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At each event in turn. Of 14 samples, several images are decided in one round."""
     settings, positions = replace(SETTINGS, n0=n0, n=n), [0, 1, 2, 3, 4]
     monkeypatch.setattr(engine, "MOST_PASSES", 4)
+    monkeypatch.setattr(stream, "CHECKPOINT_SECONDS", lost)
+    monkeypatch.setattr(stream, "LOST_SECONDS", lost)
+    monkeypatch.setattr(stream, "LOST_SHARE", 0.0)
     events = list(certify_positions(opened(settings), seven(), settings, positions, {}))
     count, drawn = VotePool.count, [0]
 
@@ -121,26 +124,29 @@ def test_an_interrupt_while_an_event_is_taken_loses_no_other_vote(
 
     monkeypatch.setattr(VotePool, "count", counting)
     for number, (kind, _) in enumerate(events):
-        drawn[0], taken, taken_at = 0, [], []
+        drawn[0], taken, left, drawn_then = 0, [], iter(range(number)), []
 
         def take(
             event: Event,
-            number: int = number,
-            taken: list[Any] = taken,
-            taken_at: list[int] = taken_at,
+            left: Iterator[int] = left,
+            taken: list[Event] = taken,
+            drawn_then: list[int] = drawn_then,
         ) -> None:
-            taken.append(event)
-            if len(taken) == number + 1:
-                taken_at.append(drawn[0])
+            if next(left, None) is None and not drawn_then:
+                drawn_then.append(drawn[0])
+                if event[0] == "image":  # the certificate that may be lost
+                    taken.append(event)
                 raise KeyboardInterrupt
+            taken.append(event)
 
         with pytest.raises(KeyboardInterrupt):
             take_all(certify_positions(opened(settings), seven(), settings, positions, {}), take)
         images = [payload["idx"] for kind, payload in taken if kind == "image"]
-        votes = [Drawn.of_record(payload).total for kind, payload in taken if kind == "partial"]
+        votes = {p["idx"]: Drawn.of_record(p).total for kind, p in taken if kind == "partial"}
+        kept = sum(total for idx, total in votes.items() if idx not in images)
         assert len(set(images)) == len(images)
-        assert len(images) * (n0 + n) + sum(votes) == drawn[0], (number, kind)
-        assert taken_at == [drawn[0]], "drawn on after the interrupt"
+        assert len(images) * (n0 + n) + kept == drawn[0], (number, kind)
+        assert drawn_then == [drawn[0]], "drawn on after the interrupt"
 
 
 def test_events_that_have_ended_are_not_asked_again() -> None:
