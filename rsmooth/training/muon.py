@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from rsmooth.plumbing.machine import computes_bfloat16
+
 # Of Newton and Schulz' iteration, chosen for a steep start: singular values end near 1, not at it.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 ITERATIONS = 5
@@ -96,14 +98,17 @@ def hidden_matrices(parameters: Sequence[nn.Parameter]) -> list[nn.Parameter]:
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
-    """Roughly the nearest matrix with orthogonal rows or columns, in bfloat16: (A, B) -> (A, B).
+    """Roughly the nearest matrix with orthogonal rows or columns: (A, B) -> (A, B).
 
         orthogonal(momentum)
 
-    Singular values come to lie between 0.7 and 1.2. Jordan et al. 2024, by Newton and Schulz.
+    Singular values come to lie between 0.7 and 1.2. In bfloat16; in float32 on a CPU without
+    instructions for bfloat16, which would take many times longer. Jordan et al. 2024, by Newton and
+    Schulz.
     """
     a, b, c = COEFFICIENTS
-    x = matrix.bfloat16()
+    emulated = matrix.device.type == "cpu" and not computes_bfloat16(matrix.device)
+    x = matrix.to(torch.float32 if emulated else torch.bfloat16)
     tall = len(x) > x.shape[1]
     x = x.T if tall else x
     x = x / x.norm().clamp(min=1e-7)

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rsmooth.training import muon
 from rsmooth.training.muon import Muon, hidden_matrices, orthogonal
 
 OPTIONS: dict[str, Any] = {"lr": 0.01, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}
@@ -35,7 +36,8 @@ def values(net: nn.Module) -> Tensor:
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
 @pytest.mark.parametrize("nesterov", [True, False])
-def test_its_steps_are_those_of_torch(nesterov: bool) -> None:
+def test_its_steps_are_those_of_torch(nesterov: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(muon, "computes_bfloat16", lambda device: True)  # torch's always does
     ours, theirs = network(), network()
     train(ours, [Muon(list(ours.parameters()), **{**OPTIONS, "nesterov": nesterov})])
     hidden = [theirs[1].weight, theirs[3].weight]
@@ -68,10 +70,17 @@ def test_hidden_are_the_matrices_between_the_first_and_the_last() -> None:
     assert hidden_matrices([nn.Parameter(torch.ones(3, 3))]) == []
 
 
+@pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("shape", [(4, 4), (8, 30), (30, 8), (64, 2304)])
-def test_the_step_is_roughly_orthogonal(shape: tuple[int, int]) -> None:
+def test_the_step_is_roughly_orthogonal(
+    shape: tuple[int, int], native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also on a CPU without instructions for bfloat16, which would emulate them."""
+    monkeypatch.setattr(muon, "computes_bfloat16", lambda device: native)
     matrix = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    values = torch.linalg.svdvals(orthogonal(matrix).float())
+    found = orthogonal(matrix)
+    assert found.dtype == (torch.bfloat16 if native else torch.float32)
+    values = torch.linalg.svdvals(found.float())
     assert 0.6 < values.min() <= values.max() < 1.3
 
 
