@@ -90,22 +90,22 @@ def thresholds(noise: Rounded) -> Thresholds:
     """The thresholds of a distribution on the grid of 1/255; ValueError if it would leave int16."""
     upper: list[int] = []  # nint(2^64 P(K > j)) for j = 0, 1, ... while it is not 0
     errors: list[int] = []  # what the rounding added to each P(K > j)
-    scale = Fraction(noise.decimal)
-    while True:
-        tail = noise.upper_tail(Fraction(2 * len(upper) + 1, 510) / scale)
-        count = _nearest(tail)
-        if count == 0:
-            break
+    if _nearest(_tail(noise, LARGEST_NOISE)):
+        raise ValueError(
+            f"expected noise of at most {LARGEST_NOISE} levels of 1/255, which 16 bits hold, "
+            f"got more from {noise}; make it smaller (it is in [0,1] pixel units)"
+        )
+    while count := _nearest(tail := _tail(noise, len(upper))):
         upper.append(count)
         errors.append((count << STEP) - tail)
-        if len(upper) > LARGEST_NOISE:
-            raise ValueError(
-                f"expected noise of at most {LARGEST_NOISE} levels of 1/255, which 16 bits hold, "
-                f"got more from {noise}; make it smaller (it is in [0,1] pixel units)"
-            )
     # By symmetry P(K <= -j-1) = P(K > j); the two halves join between k = -1 and k = 0.
     values = np.array(upper[::-1] + [2**64 - count for count in upper], dtype=np.uint64)
     return Thresholds(values, -len(upper), _total_variation(errors, tail))
+
+
+def _tail(noise: Rounded, level: int) -> int:
+    """P(K > level) in units of 2^-BITS."""
+    return noise.upper_tail(Fraction(2 * level + 1, 510) / Fraction(noise.decimal))
 
 
 def _nearest(tail: int) -> int:
