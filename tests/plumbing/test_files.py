@@ -7,6 +7,8 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,23 +19,33 @@ from rsmooth.plumbing.files import remove_leftovers, replace_file
 LARGE = b"x" * 100_000
 
 
-@pytest.fixture
-def small_files_only():
-    """The kernel refuses to let a file grow beyond 1,000 bytes, as it does on a full disk."""
+@contextmanager
+def small_files_only() -> Iterator[None]:
+    """The kernel refuses to let a file grow beyond 1,000 bytes, as it does on a full disk.
+
+    No fixture: pytest writes to its own output before a fixture ends, and that may be a file.
+    """
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-@pytest.mark.usefixtures("small_files_only")
 def test_what_does_not_fit_leaves_the_old_file_and_names_it(tmp_path: Path) -> None:
     path = tmp_path / "a.bin"
-    with pytest.raises(OSError, match=r"File too large; nothing was written: .*a\.bin") as caught:
+    with (
+        small_files_only(),
+        pytest.raises(OSError, match=r"File too large; nothing was written: .*a\.bin") as caught,
+    ):
         replace_file(path, LARGE)
     assert (caught.value.errno, caught.value.filename) == (errno.EFBIG, str(path))
     replace_file(path, b"old")
-    with pytest.raises(OSError, match=r"File too large; the file is as it was before: .*a\.bin"):
+    with (
+        small_files_only(),
+        pytest.raises(OSError, match=r"File too large; the file is as it was before: .*a\.bin"),
+    ):
         replace_file(path, LARGE)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]
