@@ -68,6 +68,15 @@ def fonts() -> Iterator[dict[str, int]]:
 
 
 @pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of certification that need not import torch first; some tests start the real ones."""
+    from rsmooth.certify.run import workers
+    from tests.processes import ForkedWorker
+
+    monkeypatch.setattr(workers, "_start", ForkedWorker)
+
+
+@pytest.fixture
 def plugins(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The package tests/plugins/rsmooth_extras and its metadata on the path, as if installed."""
     from rsmooth.registry import MODELS, TRAINERS

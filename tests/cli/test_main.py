@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from rsmooth import __version__
 from rsmooth.cli import main
 from rsmooth.cli.main import overview
 from rsmooth.cli.verbs import VERBS
+from tests.processes import PROCESSES
 
 ROOT = Path(__file__).parents[2]
 
@@ -176,32 +179,25 @@ def test_an_interruption_is_one_line(
     assert text.rstrip().endswith(said)
 
 
+def train(folder: Path, said: Path) -> None:
+    with open(said, "w", buffering=1) as stream, redirect_stderr(stream):
+        options = ["--sigma", "1", "--model", "mlp", "--trainer.epochs", "9999"]
+        raise SystemExit(main(["train", str(folder), *options, "--progress", "false"]))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_reaches_a_verb_at_work(number: int, tmp_path: Path) -> None:
     """The signal itself, to a process that trains; what it saved is gone on from."""
-    options = [
-        "--sigma",
-        "1",
-        "--model",
-        "mlp",
-        "--trainer.epochs",
-        "9999",
-        "--progress",
-        "false",
-    ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rsmooth", "train", str(tmp_path / "run"), *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
+    said = tmp_path / "said"
+    process = PROCESSES.Process(target=train, args=(tmp_path / "run", said))
+    process.start()
     try:
-        while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+        while process.is_alive() and not (tmp_path / "run" / "metrics.jsonl").exists():
             time.sleep(0.01)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        assert process.pid is not None
+        os.kill(process.pid, number)
+        process.join(60)
     finally:
         process.kill()
-    assert process.returncode == 130, said
-    assert said == "rsmooth train: stopped; the same command continues from here\n"
+    assert process.exitcode == 130, said.read_text()
+    assert said.read_text() == "rsmooth train: stopped; the same command continues from here\n"

@@ -77,6 +77,7 @@ def test_other_noise_works_too() -> None:
         SmoothedClassifier.from_function(classes, 0.25)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_the_record_says_which_function_it_is_about(tmp_path) -> None:
     settings = CertifySettings(n0=20, n=200)
     stated = smoothed(name="svm", sha256="ab" * 32)

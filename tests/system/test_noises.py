@@ -195,6 +195,7 @@ def test_a_record_on_disk_holds_the_noise(name: str, tmp_path: Path) -> None:
     assert ("sigma" in log.provenance) == (name == "gaussian")
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_worker_processes_know_the_noise(tmp_path: Path) -> None:
     g, (x, y, _) = smoothed("uniform"), steps()
     data = ImageData(x[:6], y[:6], torch.arange(6), 2, "steps", "test")

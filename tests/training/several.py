@@ -1,6 +1,7 @@
 """What each of two processes runs: every method, whose weights it leaves."""
 
 import gc
+import os
 import sys
 import time
 from contextlib import suppress
@@ -50,12 +51,15 @@ def threads_left(seconds: float = 10.0) -> list[str]:
     return threads()
 
 
-if __name__ == "__main__":
+def live(folder: Path, rank: int, port: int) -> None:
+    """What a process does; the variables are those that torchrun sets."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in place.items()}, MASTER_ADDR="127.0.0.1")
     sys.path.insert(0, str(Path(__file__).parents[1] / "plugins"))
     torch.set_num_threads(1)
     run(METHODS[0])  # imports the rest of torch,
     gc.freeze()  # which the collection at the end of each run need not go through again
     found = {name: run(name) for name in METHODS}
-    torch.save(found, sys.argv[1] + f"/{torch.distributed.is_initialized()}.pt")
+    torch.save(found, folder / f"{rank}.pt")
     # One that outlived its run could take the process down at exit (SIGABRT), and did.
     assert not threads_left(), threads()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -22,6 +20,7 @@ from rsmooth.defenses import Trainer
 from rsmooth.plumbing.errors import LockedError, RecordError, on_command_line
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import setup as engine
+from tests.processes import PROCESSES
 from tests.training.helpers import classifier, images, weights
 
 OPTIONS: dict[str, Any] = {
@@ -108,33 +107,26 @@ def test_a_resumed_run_does_not_do_its_steps_again(tmp_path: Path) -> None:
     assert len(calls) == STEPS
 
 
-KILLED = """
-import os, signal, sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
-from tests.training.test_checkpoint import run
-left = [7]
-def die(epoch, step):
-    left[0] -= 1
-    if not left[0]:
-        os.kill(os.getpid(), signal.SIGKILL)
-run(Path(sys.argv[1]), die)
-"""
+def die(folder: Path, threads: int) -> None:
+    """What a process does that is killed in its seventh step."""
+    torch.set_num_threads(threads)
+    left = [7]
+
+    def count(epoch: int, step: int) -> None:
+        left[0] -= 1
+        if not left[0]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run(folder, count)
 
 
 def test_killed_and_resumed_equals_unbroken_bitwise(
     tmp_path: Path, unbroken: tuple[Tensor, Path]
 ) -> None:
-    root = Path(__file__).parents[2]
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path)],
-        cwd=root,
-        check=False,
-        env={**os.environ, **threads},
-    )
-    assert done.returncode == -signal.SIGKILL
+    process = PROCESSES.Process(target=die, args=(tmp_path, torch.get_num_threads()))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     assert torch.equal(run(tmp_path), unbroken[0])
     assert rows(tmp_path) == rows(unbroken[1])
 

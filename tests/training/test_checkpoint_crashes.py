@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,6 @@ from rsmooth.smoothed import SmoothedClassifier
 from tests.processes import PROCESSES
 from tests.training.helpers import classifier, images, weights
 
-ROOT = Path(__file__).parents[2]
 POINTS = ("before-write", "mid-write", "before-rename", "after-rename")
 # Two epochs of two steps, saved after each step and each epoch: the fourth checkpoint is within
 # the second epoch.
@@ -33,19 +30,6 @@ WRITES = [
     ("model.pt", 1),
 ]
 DEATHS = [(f"{name}/{point}", turn) for name, turn in WRITES for point in POINTS]
-SCRIPT = """
-import os, sys
-from pathlib import Path
-import torch._dynamo  # which every optimiser loads
-from tests.training.test_checkpoint_crashes import DEATHS, run
-for number, (point, turn) in enumerate(DEATHS):
-    child = os.fork()  # one import for all deaths; before any work, so no threads
-    if child == 0:
-        os.environ["RSMOOTH_CRASH_AT"] = f"{point}:{turn}"
-        run(Path(sys.argv[1]) / str(number))
-        os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 137, (point, turn)
-"""
 
 
 def run(folder: Path | None, callback: Callable[[int, int], None] | None = None) -> Tensor:
@@ -64,21 +48,28 @@ def run(folder: Path | None, callback: Callable[[int, int], None] | None = None)
     return weights(g)
 
 
+def die(folder: Path, point: str, turn: int, threads: int) -> None:
+    os.environ["RSMOOTH_CRASH_AT"] = f"{point}:{turn}"
+    live(folder, threads)
+
+
+def live(folder: Path, threads: int) -> None:
+    torch.set_num_threads(threads)
+    run(folder)
+
+
 @pytest.fixture(scope="module")
 def unbroken() -> Tensor:
     return run(None)
 
 
 def test_every_crash_point_resumes_to_the_same_weights(tmp_path: Path, unbroken: Tensor) -> None:
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        cwd=ROOT,
-        check=True,
-        env={**os.environ, **threads},
-    )
     for number, death in enumerate(DEATHS):
         folder = tmp_path / str(number)
+        process = PROCESSES.Process(target=die, args=(folder, *death, torch.get_num_threads()))
+        process.start()
+        process.join()
+        assert process.exitcode == 137, death
         assert torch.equal(run(folder), unbroken), death
         assert torch.equal(weights(SmoothedClassifier.load(folder / "model.pt")), unbroken), death
         assert len((folder / "metrics.jsonl").read_text().splitlines()) == 2, death
@@ -120,11 +111,6 @@ def test_a_disk_that_takes_nothing_is_named_and_the_run_goes_on_later(
         "model.pt",
     }
     assert torch.equal(run(tmp_path), unbroken)
-
-
-def live(folder: Path, threads: int) -> None:
-    torch.set_num_threads(threads)
-    run(folder)
 
 
 def test_kills_at_random_times_lose_nothing(tmp_path: Path, unbroken: Tensor) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import socket
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ from torch import nn
 
 from rsmooth.training.distributed import Ranks, joined
 from rsmooth.training.views import same_memory
+from tests.processes import PROCESSES
 from tests.training import several
 from tests.training.helpers import classifier
 
@@ -45,12 +45,19 @@ def test_the_view_for_synchronised_batch_norm_shares_weights_and_statistics() ->
 @pytest.mark.usefixtures("plugins")
 def test_methods_of_several_passes_train_alike_in_two_processes(tmp_path: Path) -> None:
     """Several passes, a moving average, weighted epochs; 13 images leave shares of unequal size."""
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    command = [*launcher, "--nproc-per-node", "2", "-m", "tests.training.several", str(tmp_path)]
-    root = Path(__file__).parents[2]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    (file,) = tmp_path.glob("*.pt")
-    found = torch.load(file, weights_only=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    processes = [
+        PROCESSES.Process(target=several.live, args=(tmp_path, rank, port)) for rank in (0, 1)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(200)
+        process.kill()
+    assert [process.exitcode for process in processes] == [0, 0]
+    files = [tmp_path / f"{rank}.pt" for rank in (0, 1)]
+    found, other = (torch.load(file, weights_only=True) for file in files)
+    assert all(torch.equal(found[name], other[name]) for name in several.METHODS)
     for name, theirs in found.items():
         torch.testing.assert_close(several.run(name), theirs, rtol=1e-4, atol=1e-6)

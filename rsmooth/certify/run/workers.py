@@ -142,7 +142,7 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Generator[Event]:
     try:
         while running:
             event = events.get()
-            if not isinstance(event, subprocess.Popen):
+            if isinstance(event, tuple):
                 yield event
             elif event.wait() == 0:
                 running.remove(event)
@@ -176,10 +176,10 @@ def _last_events(
             event = events.get(timeout=max(0.0, until - time.monotonic()))
         except queue.Empty:
             return
-        if isinstance(event, subprocess.Popen):
-            waiting = [each for each in waiting if each is not event]
-        else:
+        if isinstance(event, tuple):
             yield event
+        else:
+            waiting = [each for each in waiting if each is not event]
 
 
 def _work(worker: int, pipe: IO[str]) -> None:

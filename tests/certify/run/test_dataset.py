@@ -158,6 +158,7 @@ def test_finished_run_draws_no_vote_again(
     )
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_and_ranks_agree_and_resume_each_other(
     tmp_path: Path, reference: CertificationLog
 ) -> None:

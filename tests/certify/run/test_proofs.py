@@ -84,6 +84,7 @@ def test_ranks_share_the_images(tmp_path, reference, monkeypatch):
     assert len(list(tmp_path.glob("certificates.rank*.jsonl"))) == 2
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_share_the_images(tmp_path, reference):
     assert equal(prove(tmp_path, workers=2), reference)
 

@@ -75,6 +75,7 @@ def test_only_importable_classes_are_portable() -> None:
         check_portable(g)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_workers_share_the_images_and_what_was_drawn(reference: CertificationLog) -> None:
     assert reference.selection is not None
     chosen = np.append(reference.selection[2], 0)

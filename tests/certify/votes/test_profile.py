@@ -27,6 +27,7 @@ def test_a_device_that_is_none_is_refused() -> None:
         plain_profile(sensitive(), torch.Size((1, 4, 4)), CertifySettings(device="gpu"))
 
 
+@pytest.mark.usefixtures("forked_workers")
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_precision_of_matrix_products_is_recorded_and_the_workers_too(
     workers: int, tmp_path: Path
