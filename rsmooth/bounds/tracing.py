@@ -16,6 +16,7 @@ from rsmooth.bounds.layers import Convolution, Flatten, Input, Linear, MaxPool, 
 from rsmooth.bounds.modes import BatchNorm, Dropout, Factor, Normalization
 from rsmooth.models.normalize import Normalize
 from rsmooth.models.shapes import is_batch, is_size
+from rsmooth.models.tracing import trace_call
 
 
 def trace_network(net: nn.Module) -> Graph:
@@ -29,7 +30,7 @@ def trace_network(net: nn.Module) -> Graph:
     step in place has overwritten it.
     """
     try:
-        traced = _Tracer().trace(net)
+        traced = trace_call(_Tracer(), net)
     except Exception as error:  # whatever a forward does with an fx.Proxy
         raise ValueError(
             f"expected a network whose layers torch.fx can trace, got {type(net).__name__}: "
@@ -152,11 +153,22 @@ def _layer(net: nn.Module, item: fx.Node) -> Op | None:
             "what the layer computes"
         )
     for kind, make in _LAYERS.items():
-        # A subclass may compute something else, but not where its forward is the same.
-        own = "forward" in vars(layer) or type(layer).forward is not kind.forward
-        if isinstance(layer, kind) and not own:
+        if isinstance(layer, kind) and not _computes_otherwise(layer, kind):
             return make(layer)
     return None
+
+
+# What a subclass or an object replaces to compute something else; the forward of a convolution
+# leaves all of it to the second one.
+_FORWARDS = ("forward", "_conv_forward", "__call__")
+
+
+def _computes_otherwise(layer: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a layer may compute something else than its kind."""
+    return any(
+        name in vars(layer) or getattr(type(layer), name, None) is not getattr(kind, name, None)
+        for name in _FORWARDS
+    )
 
 
 def _is_in_place(net: nn.Module, item: fx.Node) -> bool:

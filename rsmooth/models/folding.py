@@ -18,6 +18,7 @@ from torch import Tensor, fx, nn
 
 from rsmooth.models.normalize import Normalize
 from rsmooth.models.state import copied
+from rsmooth.models.tracing import trace_call
 
 # Tracing replaces methods of nn.Module for a while: two at once would not put them back.
 _one_trace = threading.RLock()
@@ -161,7 +162,7 @@ def traced(model: nn.Module) -> fx.Graph:
     Whatever a forward that fx cannot follow raises.
     """
     with _one_trace:
-        return _Tracer().trace(model)
+        return trace_call(_Tracer(), model)
 
 
 def _foldable(convolution: nn.Module, batchnorm: nn.Module) -> bool:

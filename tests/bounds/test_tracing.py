@@ -1,6 +1,7 @@
 """What a graph can be made of, and what is refused by name."""
 
 import operator
+import types
 
 import pytest
 import torch
@@ -85,11 +86,23 @@ def patched():
     return layer
 
 
+class Negated(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, -weight, bias)
+
+
+def hooked_itself():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3))
+    net.register_forward_hook(lambda module, given, answer: -answer)
+    return net
+
+
 UNKNOWN = {
     "sigmoid": (nn.Sequential(nn.Flatten(), nn.Sigmoid()), r"got Sigmoid\(\) at 0\.1"),
     "padding": (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), "padding_mode=circular"),
     "half-padding": (nn.Sequential(nn.Conv2d(1, 1, 2, padding="same")), "equal padding"),
     "subclass": (nn.Sequential(nn.Flatten(), Doubled(16, 3)), "step"),
+    "convolution": (nn.Sequential(Negated(1, 1, 3)), r"got Negated.* at 0\.0"),
     "patched": (nn.Sequential(nn.Flatten(), patched()), r"got Linear.* at 0\.1"),
     "hook": (nn.Sequential(nn.Flatten(), hooked()), "without hooks, got one at 0.1"),
     "function": (Forward(lambda net, x: torch.exp(x).flatten(1)), "exp"),
@@ -119,6 +132,17 @@ def test_what_is_not_known_is_named(name):
     net, message = UNKNOWN[name]
     with pytest.raises(ValueError, match=message):
         trace_network(nn.Sequential(net))
+
+
+def test_a_hook_of_the_network_itself_is_read_too():
+    with pytest.raises(ValueError, match="neg"):
+        trace_network(hooked_itself())
+
+
+def test_a_forward_of_the_object_is_read_in_place_of_that_of_its_class():
+    net, x = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), torch.rand(2, 1, 4, 4)
+    net.forward = types.MethodType(lambda self, x: self[1](self[0](x) * 10), net)
+    assert torch.equal(trace_network(net).clean_pass(x)[0], net(x))
 
 
 def used_again(write, view=lambda z: z):

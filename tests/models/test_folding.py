@@ -2,6 +2,7 @@
 
 import copy
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -116,6 +117,13 @@ class Awkward(nn.Module):
         if self.case == "untraceable":
             return self.bn(self.conv(x)) if x.sum() > 0 else x
         raise AssertionError(self.case)
+
+
+def test_a_forward_of_the_object_decides_what_is_folded():
+    """That of the class, which nobody calls, has a batch norm that this one leaves out."""
+    model = Awkward("crossed")
+    model.forward = types.MethodType(lambda self, x: self.bn(self.conv(x)) + self.other(x), model)
+    check_same_function(model, torch.rand(3, 2, 5, 5), folds=1, rest=1)
 
 
 @pytest.mark.parametrize(
