@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from rsmooth.bounds.interval import pixel_box
+from rsmooth.bounds.interval import interval_bounds, pixel_box
 from rsmooth.bounds.layers import MaxPool
 from rsmooth.bounds.margins import check_epsilon
 from rsmooth.bounds.methods import Method
@@ -15,6 +15,9 @@ from rsmooth.bounds.passes import MEMORY, Bounds, count_multiply_adds, count_row
 from rsmooth.bounds.rounding import LARGEST, exact_products
 from rsmooth.bounds.tracing import trace_network
 from rsmooth.plumbing.tensors import channels_taken, check_images, check_labels
+
+# Images whose answers are compared with their bounds at once, at most: each takes memory.
+AT_ONCE = 16
 
 
 class Prover:
@@ -53,15 +56,39 @@ class Prover:
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """The classes (B,) of images (B, C, H, W), in float64; the first of equal logits."""
+        """The classes (B,) of images (B, C, H, W), in float64; the first of equal logits.
+
+        ValueError for logits that are not finite, or that the bounds at the images do not hold.
+        """
         with exact_products():
-            logits: Tensor = self.net(x.to(self.device, torch.float64))
+            # A copy: a first step in place must not write over the images.
+            logits: Tensor = self.net(x.to(self.device, torch.float64, copy=True))
         if logits.ndim != 2 or not bool(logits.isfinite().all()):
             raise ValueError(
                 f"expected finite logits (B, K) from the network, got {tuple(logits.shape)} with "
                 f"values up to {float(logits.abs().max())}; has training diverged?"
             )
+        for images, answers in zip(
+            torch.split(x, AT_ONCE), torch.split(logits, AT_ONCE), strict=True
+        ):
+            self._check_followed(images, answers)
         return logits.argmax(dim=1)
+
+    def _check_followed(self, x: Tensor, logits: Tensor) -> None:
+        """ValueError for logits outside of their bounds at the images themselves.
+
+        Then the network does what its graph does not show, and the bounds are those of another.
+        """
+        with exact_products():
+            box = pixel_box(x.to(self.device, torch.float64), 0.0, None, rounding=True)
+            known = interval_bounds(self.graph, box, rounding=2.0)[-1]
+        if known.shape != logits.shape or bool(
+            ((logits < known.lower) | (logits > known.upper)).any()  # NaN, from overflow, is not
+        ):
+            raise ValueError(
+                f"expected layers that compute what {type(self.net).__name__} does, got another "
+                "answer; its forward does more than torch.fx shows: write it plainly"
+            )
 
     @torch.no_grad()
     def margins(self, x: Tensor, y: Tensor, epsilon: float | Tensor, method: Method) -> Tensor:

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from torch import nn
+from torch import fx, nn
 
 from rsmooth.bounds import METHODS, Prover, margin_bounds, smallest_margin
 from tests.bounds.oracles import NETS, images, network
@@ -22,6 +22,39 @@ def test_proved_margins_are_the_plain_ones_less_next_to_nothing(name, method):
 def test_predictions_are_those_of_the_network_in_eval_mode():
     net, (x, _) = network("resnet8", torch.float32), images("resnet8", torch.float32)
     assert torch.equal(Prover(net.train()).predict(x), net.eval()(x).argmax(dim=1))
+
+
+class Halved(nn.Module):
+    """Writes over its images, as a first step in place does."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+
+    def forward(self, x):
+        x *= 0.5
+        return self.fc(x.flatten(1))
+
+
+def test_images_stay_as_they_are_when_the_network_writes_over_them():
+    x = torch.full((1, 1, 2, 2), 0.5, dtype=torch.float64)
+    Prover(Halved()).predict(x)
+    assert (x == 0.5).all()
+
+
+def test_an_answer_outside_of_its_bounds_is_no_answer():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(4, 2)
+
+        def forward(self, x):
+            answer = self.fc(x.flatten(1))
+            return answer if isinstance(x, fx.Proxy) else 2 * answer
+
+    prover = Prover(Net())
+    with pytest.raises(ValueError, match=r"more than torch\.fx shows"):
+        prover.predict(torch.rand(20, 1, 2, 2))
 
 
 def test_the_smallest_margin_leaves_the_class_itself_out():
