@@ -146,6 +146,11 @@ class Prover:
         with torch.no_grad(), exact_products():
             return count_rows(self._bounds_of(shape), method)
 
+    def classes(self, shape: tuple[int, ...]) -> int:
+        """The number of logits for images (C, H, W); ValueError for images that do not fit it."""
+        with torch.no_grad(), exact_products():
+            return self._bounds_of(shape).intervals[-1].shape[1]
+
     def _bounds_of(self, shape: tuple[int, ...]) -> Bounds:
         """Of one black image (C, H, W), which the network takes."""
         x = torch.zeros(1, *shape)

@@ -62,7 +62,8 @@ class BoundEngine:
     g: a classifier without noise, ``SmoothedClassifier(base, sigma=0)``.
     shape: of the images, (C, H, W).
 
-    ValueError for a classifier with noise, and as of ``Prover``.
+    ValueError for a classifier with noise or with other classes than its logits, and as of
+    ``Prover``.
     """
 
     def __init__(
@@ -71,6 +72,11 @@ class BoundEngine:
         check_noiseless(g)
         self.settings, self.shape = settings, tuple(shape)
         self.prover = Prover(g.base, clip=(0.0, 1.0) if settings.clip else None)
+        if (classes := self.prover.classes(self.shape)) != g.num_classes:
+            raise ValueError(
+                f"expected logits of {g.num_classes} classes from the base classifier, got "
+                f"{classes}; check num_classes of the SmoothedClassifier"
+            )
         self.methods = choose_bounds(self.prover, settings, self.shape)
 
     def record(self) -> dict[str, Any]:

@@ -106,6 +106,10 @@ def test_images_that_do_not_fit_have_no_cost():
         Prover(network("plain")).cost((1, 5, 5), "ibp")
 
 
+def test_the_classes_are_the_logits():
+    assert Prover(network("plain")).classes((1, 8, 8)) == 10
+
+
 def test_the_cost_is_rows_times_multiplications():
     prover = Prover(network("plain"))
     once = 8 * 64 * 9 + 16 * 16 * 72 + 32 * 256 + 10 * 32

@@ -54,6 +54,36 @@ def test_each_image_is_proved_by_the_cheapest_method_that_can():
     assert len(set(found.method)) > 1
 
 
+class Halved(nn.Module):
+    """Writes over its images in its first step."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(4, 2)
+        nn.init.constant_(self.fc.weight, 1.0)
+        self.fc.weight.data[1] = -1.0
+        nn.init.zeros_(self.fc.bias)
+
+    def forward(self, x):
+        x *= 0.5
+        return self.fc(x.flatten(1))
+
+
+def test_a_network_that_writes_over_its_images_is_proved_at_these():
+    g = SmoothedClassifier(Halved(), sigma=0, num_classes=2)
+    x = torch.full((1, 1, 2, 2), 0.1, dtype=torch.float64)
+    found = certify_linf(g, x, epsilons=[0.04, 0.08, 0.12], clip=False)
+    assert found.radius.item() == 0.08
+    assert (x == 0.1).all()
+
+
+def test_logits_of_other_classes_are_refused():
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 11))
+    g = SmoothedClassifier(net, sigma=0, num_classes=10)
+    with pytest.raises(ValueError, match="logits of 10 classes from the base classifier, got 11"):
+        certify_linf(g, torch.rand(2, 1, 4, 4), epsilons=[0.1])
+
+
 def test_a_log_says_what_is_certified():
     x, y = images("plain", torch.float32)
     log = certify_linf(classifier(), x, epsilons=[0.02], bounds=["ibp"]).to_log(y)
