@@ -120,6 +120,11 @@ def _image(op: Op, inputs: Sequence[Interval], box: Interval) -> Interval:
         return box
     if isinstance(op, Sum):
         first, second = inputs
+        if len(first.shape) != len(second.shape):  # broadcasting would mix images
+            raise ValueError(
+                f"expected sums of values with the same axes, got (B, ...) of {tuple(first.shape)} "
+                f"and {tuple(second.shape)}; give the smaller one its axes, e.g. by x[:, :, None]"
+            )
         return Interval(first.lower + second.lower, first.upper + second.upper)
     (z,) = inputs
     if isinstance(op, Affine):

@@ -108,7 +108,7 @@ class Backward:
             state.conclude(rows, self.intervals[position])
         elif isinstance(node.op, Sum):
             for source in node.inputs:
-                state.hand(source, rows)
+                state.hand(source, state.shared(rows, source))
         elif isinstance(node.op, Relu):
             state.hand(node.inputs[0], state.through(self.relaxations[position], rows))
         else:
@@ -143,6 +143,18 @@ class _State:
         self.rows[source] = rows = rows if present is None else present + rows
         if self.rounding:
             self.error = self.error + 4 * UNIT * _dot(rows.abs(), self.intervals[source].reach)
+
+    def shared(self, rows: Tensor, source: int) -> Tensor:
+        """Rows before a sum; of an addend that the sum repeats along an axis, added up."""
+        shape = self.intervals[source].shape[1:]
+        if rows.shape[2:] == shape:
+            return rows
+        own = (*rows.shape[:2], *shape)
+        if self.rounding:
+            terms = gamma(rows.shape[2:].numel() // shape.numel())
+            sizes = rows.abs().sum_to_size(own)
+            self.error = self.error + terms * _dot(sizes, self.intervals[source].reach)
+        return rows.sum_to_size(own)
 
     def through(self, lines: Relaxation, rows: Tensor) -> Tensor:
         """Rows before a ReLU: a negative coefficient takes the upper line, others the lower."""

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
+from torch import nn
 
-from rsmooth.bounds import BoundedPass, Interval, pixel_box, trace_network
+from rsmooth.bounds import METHODS, BoundedPass, Interval, Prover, pixel_box, trace_network
 from rsmooth.bounds.linear import Backward, relax
 from tests.bounds.oracles import images, network
 
@@ -71,3 +72,44 @@ def test_what_overflowed_is_enclosed_by_no_line(slopes):
         lines = relax(z, slopes)
         assert lines.upper_slope.isnan().all()
         assert lines.intercept.isnan().all()
+
+
+class Shared(nn.Module):
+    """Adds the mean of each channel, and one more number, to all that it is of: a linear map."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.mean = nn.Conv2d(1, 3, 3, padding=1), nn.AdaptiveAvgPool2d(1)
+        self.fc, self.one = nn.Linear(48, 4), nn.Linear(48, 1)
+
+    def forward(self, x):
+        z = self.conv(x)
+        z = (self.mean(z) + z).flatten(1)
+        return self.fc(z) + self.one(z)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_sum_may_repeat_a_value_along_an_axis(method):
+    """Of a linear map all methods that carry rows to the images are exact."""
+    torch.manual_seed(0)
+    net, x, y = Shared().double(), torch.rand(2, 1, 4, 4).double(), torch.tensor([1, 3])
+    slope = torch.func.jacrev(lambda v: net(v.view(1, 1, 4, 4))[0])(torch.zeros(16).double())
+    rows = torch.eye(4, dtype=torch.float64)[y].unsqueeze(1) - torch.eye(4, dtype=torch.float64)
+    exact = (rows @ net(x).unsqueeze(2)).squeeze(2) - 0.1 * (rows @ slope).abs().sum(dim=2)
+    proved = Prover(net, clip=None).margins(x, y, 0.1, method)
+    assert (proved <= exact + 1e-12).all()
+    if method != "ibp":
+        torch.testing.assert_close(proved, exact, rtol=1e-9, atol=1e-9)
+
+
+def test_a_sum_that_mixes_images_has_no_bounds():
+    class Mixing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(16, 4)
+
+        def forward(self, x):
+            return (x + self.fc(x.flatten(1))).flatten(1)
+
+    with pytest.raises(ValueError, match="values with the same axes"):
+        Prover(Mixing()).margins(torch.rand(4, 1, 4, 4), torch.zeros(4).long(), 0.1, "ibp")
