@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -129,6 +129,10 @@ class _CudaGraph:
         self._graph = graph
 
 
+# Copies of an image in a pass, and passes, that show whether a pass has one draw for all of them.
+TWINS, PASSES = 16, 4
+
+
 @torch.inference_mode(False)
 @torch.no_grad()
 def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2) -> float:
@@ -140,9 +144,10 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
 
     Batch statistics mix images: the answer to one image changes with another image in the batch.
     Votes of such a network belong to no function of the image, and a certificate would be about
-    nothing. Randomness in a network passes: its votes are as independent as the noise. The check
-    runs once, on a few images of random pixels. It uses the dtype and the device of the model's own
-    parameters, whatever the profile executes.
+    nothing. Randomness in a network passes where each image has draws of its own: its votes are
+    then as independent as the noise. With one draw for all images of a pass they are not, and the
+    bounds on a vote share do not hold. The check runs once, on a few images of random pixels. It
+    uses the dtype and the device of the model's own parameters, whatever the profile executes.
     """
     net = fold_batchnorm(g.base)
     parameter = next(net.parameters(), None)
@@ -150,25 +155,54 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
     if parameter is not None:
         points = points.to(parameter.device, parameter.dtype)
 
-    def answer(other: int, count: int) -> Tensor:
-        """The logits of the first image in a batch of ``count``, with another one beside it."""
-        rows = [0, *[other] * (count - 1)]
-        return check_logits(net(points[rows]), count, g.num_classes)[0].nan_to_num()
+    def answers(rows: list[int]) -> Tensor:
+        return check_logits(net(points[rows]), len(rows), g.num_classes).nan_to_num()
 
     count = 2
     try:
-        first = answer(1, count)
+        first = answers([0, 1])[0]
     # From a model that was exported for one batch size. If it is broken, it fails again.
     except Exception:
         count = batch
-        first = answer(1, count)
-    again = answer(1, count)
+        first = answers([0] + [1] * (count - 1))[0]
+    pair, other = [0] + [1] * (count - 1), [0] + [2] * (count - 1)
+    again = answers(pair)[0]
     with counted_operations() as operations:
-        beside = answer(2, count)
+        beside = answers(other)[0]
+    random = not torch.equal(first, again)
+    if random:
+        first, again, beside = _by_the_same_draws(answers, (pair, pair, other), points.device)
     if torch.equal(first, again) and not torch.equal(first, beside):
         raise ValueError(
             "expected a base classifier that answers each image on its own, got one whose answer "
             "changes with the other images of a batch; look for batch norm without running "
             "statistics"
         )
+    if random and batch > 1 and _draws_once(answers, TWINS if count == 2 else count):
+        raise ValueError(
+            "expected a base classifier that draws its randomness for each image, got one that "
+            "draws once for all images of a batch, so that votes are not independent; draw per "
+            "image, or take batch_size=1"
+        )
     return operations_of(net) if isinstance(net, Int8Network) else operations.total / count
+
+
+def _by_the_same_draws(
+    answers: Callable[[list[int]], Tensor], batches: Sequence[list[int]], device: torch.device
+) -> list[Tensor]:
+    """The answer to the first image of each batch, where torch's generator begins anew."""
+    found = []
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        for rows in batches:
+            torch.manual_seed(0)
+            found.append(answers(rows)[0])
+    return found
+
+
+def _draws_once(answers: Callable[[list[int]], Tensor], copies: int) -> bool:
+    """Whether copies of an image have one answer in each pass, but not the same in all passes."""
+    passes = [answers([0] * copies) for _ in range(PASSES)]
+    one_each = all(torch.allclose(each, each[:1], rtol=1e-4, atol=1e-6) for each in passes)
+    return one_each and not all(
+        torch.allclose(each, passes[0], rtol=1e-4, atol=1e-6) for each in passes
+    )

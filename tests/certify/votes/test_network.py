@@ -85,6 +85,50 @@ def test_randomness_in_a_network_passes() -> None:
     assert int(certify(SmoothedClassifier(Random(), 0.25, 4), images(2), n=20).counts.sum()) == 40
 
 
+class Jittered(nn.Module):
+    """Random logits, of draws for each image or of one for all images of a pass."""
+
+    def __init__(self, draw: Any) -> None:
+        super().__init__()
+        self.net, self.draw = small_net().base, draw
+
+    def forward(self, z: Tensor) -> Tensor:
+        logits: Tensor = self.net(z)
+        changed: Tensor = logits + self.draw(logits)
+        return changed
+
+
+ONE_DRAW = {
+    "torch": lambda logits: torch.randn(4),
+    "numpy": lambda logits: torch.from_numpy(np.random.randn(4)).float(),  # noqa: NPY002
+    "seldom": lambda logits: torch.randn(4) * (torch.rand(()) < 0.9),
+}
+
+
+@pytest.mark.parametrize("name", ONE_DRAW)
+def test_one_draw_for_all_images_of_a_pass_is_refused(name: str) -> None:
+    """All votes of a pass may be wrong together, where the bound takes them as independent."""
+    g = SmoothedClassifier(Jittered(ONE_DRAW[name]), 0.25, 4)
+    with pytest.raises(ValueError, match="draws its randomness for each image"):
+        certify(g, images(2), n=20)
+    assert int(certify(g, images(1), n=20, batch_size=1).counts.sum()) == 20
+
+
+def test_images_that_are_mixed_at_random_are_refused() -> None:
+    """The draws hide that the mean of the batch is in the answer."""
+    mixed = Jittered(lambda logits: torch.randn_like(logits) + logits.mean(dim=0))
+    with pytest.raises(ValueError, match="answers each image on its own"):
+        certify(SmoothedClassifier(mixed, 0.25, 4), images(2), n=20)
+
+
+def test_draws_for_each_image_pass_however_seldom_they_are() -> None:
+    for share in (0.01, 0.5, 1.0):
+        net = Jittered(
+            lambda logits, p=share: torch.randn_like(logits) * (torch.rand(len(logits), 1) < p)
+        )
+        assert int(certify(SmoothedClassifier(net, 0.25, 4), images(1), n=20).counts.sum()) == 20
+
+
 def test_logits_do_not_depend_on_the_place_in_the_batch_or_on_the_padding() -> None:
     pool = make_pool()
     points = torch.rand(32, *SHAPE, generator=torch.Generator().manual_seed(0))
