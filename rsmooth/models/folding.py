@@ -53,8 +53,9 @@ def fold_batchnorm(model: nn.Module) -> nn.Module:
         refold(fast, base)              # after a training step
 
     A Conv2d and a BatchNorm2d are folded where tracing shows that the one feeds the other alone.
-    What cannot be traced stays as it is, and stays correct. The copy's parameters need no gradient,
-    while that of its input works. It shares no memory with the model.
+    What cannot be traced stays as it is. Its parts are folded by themselves, which is correct where
+    it calls them as a whole; certification compares the answers. The copy's parameters need no
+    gradient, while that of its input works. It shares no memory with the model.
     """
     folded = copied(model).eval()
     for parameter in folded.parameters():  # requires_grad_() of a script module is an error

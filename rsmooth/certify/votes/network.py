@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.certify.votes.profile import Profile
-from rsmooth.models.folding import fold_batchnorm
+from rsmooth.models.folding import FoldedConv2d, fold_batchnorm
 from rsmooth.models.functions import function_of
 from rsmooth.models.int8.network import DTYPE, Int8Network, operations_of
 from rsmooth.models.operations import counted_operations
+from rsmooth.models.state import copied
 from rsmooth.smoothed import SmoothedClassifier, check_logits
 
 
@@ -146,8 +147,9 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
     Votes of such a network belong to no function of the image, and a certificate would be about
     nothing. Randomness in a network passes where each image has draws of its own: its votes are
     then as independent as the noise. With one draw for all images of a pass they are not, and the
-    bounds on a vote share do not hold. The check runs once, on a few images of random pixels. It
-    uses the dtype and the device of the model's own parameters, whatever the profile executes.
+    bounds on a vote share do not hold. A forward that folded batch norms would change is refused,
+    too. The check runs once, on a few images of random pixels. It uses the dtype and the device of
+    the model's own parameters, whatever the profile executes.
     """
     net = fold_batchnorm(g.base)
     parameter = next(net.parameters(), None)
@@ -170,6 +172,8 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
     with counted_operations() as operations:
         beside = answers(other)[0]
     random = not torch.equal(first, again)
+    if not random:
+        _check_folded(g.base, net, points[pair])
     if random:
         first, again, beside = _by_the_same_draws(answers, (pair, pair, other), points.device)
     if torch.equal(first, again) and not torch.equal(first, beside):
@@ -185,6 +189,26 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
             "image, or take batch_size=1"
         )
     return operations_of(net) if isinstance(net, Int8Network) else operations.total / count
+
+
+def _check_folded(base: nn.Module, folded: nn.Module, points: Tensor) -> None:
+    """ValueError where the folding of batch norms has changed the answer to the first point.
+
+    A forward that torch.fx cannot follow may read inner layers of a part that was folded.
+    """
+    if not any(isinstance(layer, FoldedConv2d) for layer in folded.modules()):
+        return
+    with torch.autocast(points.device.type, enabled=False):
+        found, wanted = folded(points)[0], copied(base).eval()(points)[0]
+    known = wanted.isfinite()
+    reach = wanted[known].abs().amax() if bool(known.any()) else wanted.new_zeros(())
+    close = 10 * torch.finfo(points.dtype).eps ** 0.5 * reach
+    if not bool(((found - wanted)[known].abs() <= close).all()):
+        raise ValueError(
+            "expected a forward that folded batch norms leave as it is, got one that torch.fx "
+            "cannot follow and that reads inner layers of its parts; write it without branches "
+            "that depend on the images, or call its parts as a whole"
+        )
 
 
 def _by_the_same_draws(

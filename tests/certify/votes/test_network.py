@@ -85,6 +85,32 @@ def test_randomness_in_a_network_passes() -> None:
     assert int(certify(SmoothedClassifier(Random(), 0.25, 4), images(2), n=20).counts.sum()) == 40
 
 
+class Tapped(nn.Module):
+    """Reads a convolution before its batch norm, behind a branch that torch.fx cannot follow."""
+
+    def __init__(self, tap: bool) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU())
+        self.fc, self.tap = nn.Linear(24, 4), tap
+        nn.init.constant_(self.body[1].weight, 2.0)  # type: ignore[arg-type]
+
+    def forward(self, z: Tensor) -> Tensor:
+        if z.sum() < -1e9:
+            return self.fc(z)  # type: ignore[no-any-return]
+        seen = self.body(z)
+        if self.tap:
+            seen = self.body[1:](self.body[0](z)) + self.body[0](z)
+        logits: Tensor = self.fc(seen.flatten(1))
+        return logits
+
+
+def test_a_forward_that_folding_would_change_is_refused() -> None:
+    torch.manual_seed(0)
+    assert int(certify(SmoothedClassifier(Tapped(False), 0.25, 4), images(1), n=20).counts.sum())
+    with pytest.raises(ValueError, match="folded batch norms leave as it is"):
+        certify(SmoothedClassifier(Tapped(True), 0.25, 4), images(1), n=20)
+
+
 class Jittered(nn.Module):
     """Random logits, of draws for each image or of one for all images of a pass."""
 
