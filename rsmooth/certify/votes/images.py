@@ -95,18 +95,15 @@ def image_ids(images: Tensor, index: Tensor | NDArray[Any] | None) -> Tensor:
     if index is not None:
         index = torch.from_numpy(index) if isinstance(index, np.ndarray) else index
         check_tensor(index, "the index (B,)")
-        if (
-            index.shape != (len(images),)
-            or index.is_floating_point()
-            or index.is_complex()
-            or index.dtype == torch.bool
-            or (len(index) > 0 and int(index.min()) < 0)
-        ):
+        whole = not (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool)
+        # Unsigned numbers beyond 63 bits become negative.
+        found = index.detach().cpu().to(torch.int64) if whole else None
+        if found is None or found.shape != (len(images),) or bool((found < 0).any()):
             raise ValueError(
                 f"expected an index of {len(images)} integers >= 0 (B,), "
                 f"got {index.dtype} {tuple(index.shape)}"
             )
-        return index.detach().cpu().to(torch.int64)
+        return found
     return torch.tensor([_content_id(image) for image in images], dtype=torch.int64)
 
 

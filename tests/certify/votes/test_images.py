@@ -101,9 +101,15 @@ def test_an_index_is_taken_as_it_is() -> None:
     assert ids.tolist() == [7, 0, 7]
 
 
+@pytest.mark.parametrize("kind", ["uint8", "uint16", "uint32", "uint64"])
+def test_an_index_may_be_of_unsigned_numbers(kind: str) -> None:
+    assert image_ids(images(3), np.array([7, 0, 200], dtype=kind)).tolist() == [7, 0, 200]
+
+
 @pytest.mark.parametrize(
     ("index", "error"),
     [
+        (np.array([0, 1, 2**63], dtype=np.uint64), ValueError),
         (torch.arange(2), ValueError),
         (torch.arange(3)[:, None], ValueError),
         (torch.arange(3.0), ValueError),
