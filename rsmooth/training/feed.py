@@ -108,8 +108,7 @@ class Feed:
     def _parts(self, step: Step) -> list[Step]:
         """What this process takes of each source for a step."""
         first = replace(step, others=())
-        parts = [first, *(Step(source, positions) for source, positions in step.others)]
-        mine = [self._share(part) for part in parts]
+        mine = [self._share(part) for part in (first, *step.others)]
         # One image where there is none, so that the process keeps in step with the others.
         return [part for part in mine if len(part)] or [_first_image(first)]
 
@@ -172,7 +171,7 @@ def _first_image(step: Step) -> Step:
 
 
 def _positions(step: Step) -> list[Tensor]:
-    return [step.positions, *(positions for _, positions in step.others)]
+    return [part.positions for part in (step, *step.others)]
 
 
 def _joined(parts: Sequence[Tensor]) -> Tensor:

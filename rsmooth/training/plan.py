@@ -18,17 +18,17 @@ class Step:
 
     source: the number of the source. positions: of its images.
     visits: how often each image came before in this epoch; None where each comes once.
-    others: images of further sources in the same mini-batch, as (source, positions).
+    others: images of further sources in the same mini-batch, one step for each.
     """
 
     source: int
     positions: Tensor
     visits: Tensor | None = None
-    others: tuple[tuple[int, Tensor], ...] = ()
+    others: tuple[Step, ...] = ()
 
     def __len__(self) -> int:
         """The number of images."""
-        return len(self.positions) + sum(len(positions) for _, positions in self.others)
+        return len(self.positions) + sum(map(len, self.others))
 
 
 def plan_epoch(
@@ -47,7 +47,8 @@ def plan_epoch(
     The first source gives batches of ``batch_size``. Each is cut into ``num_noise`` mini-batches of
     one step. The last ones may be smaller; none is dropped. With weights as many images are drawn,
     in proportion to them and with replacement. After each batch, every further source gives one;
-    with a share they are in one batch together, of which the first source gives the rest.
+    with a share they are in one batch together, of which the first source gives the rest. A short
+    further source gives its images several times.
     """
     count, draws = len(sources[0]), sources[0].draws
     order = draws.order(count, epoch) if weights is None else draws.weighted(weights, epoch)
@@ -55,13 +56,11 @@ def plan_epoch(
     if share is not None and len(sources) == 2:
         theirs = min(max(round(share * batch_size), 1), batch_size - 1)
         return _mixed(order, visits, sources[1], epoch, (batch_size - theirs, theirs), num_noise)
-    main = list(torch.split(torch.arange(count), batch_size))
-    turns = [[order[part] for part in main]]
-    turns += [_enough(source, epoch, len(main), batch_size) for source in sources[1:]]
+    turns = [_batches(order, visits, batch_size)]
+    turns += [_enough(source, epoch, len(turns[0]), batch_size) for source in sources[1:]]
     steps = []
-    for number, turn in enumerate(zip(*turns, strict=True)):
-        for which, batch in enumerate(turn):
-            again = visits[main[number]] if visits is not None and which == 0 else None
+    for turn in zip(*turns, strict=True):
+        for which, (batch, again) in enumerate(turn):
             steps += _mini_batches(which, batch, again, num_noise)
     return steps
 
@@ -76,12 +75,13 @@ def _mixed(
 ) -> list[Step]:
     """Batches of two sources together; sizes: how many images each gives to a whole batch."""
     steps = []
-    ours = list(torch.split(torch.arange(len(order)), sizes[0]))
-    for part, theirs in zip(ours, _enough(other, epoch, len(ours), sizes[1]), strict=True):
-        again = None if visits is None else visits[part]
+    ours = _batches(order, visits, sizes[0])
+    others = _enough(other, epoch, len(ours), sizes[1])
+    for (part, again), (theirs, seen) in zip(ours, others, strict=True):
         # The last batch may be smaller, and keeps the share.
-        kept = theirs[: max(round(len(part) * sizes[1] / sizes[0]), 1)]
-        steps += _mini_batches(0, order[part], again, num_noise, (1, kept))
+        kept = max(round(len(part) * sizes[1] / sizes[0]), 1)
+        beside = Step(1, theirs[:kept], None if seen is None else seen[:kept])
+        steps += _mini_batches(0, part, again, num_noise, beside)
     return steps
 
 
@@ -90,23 +90,36 @@ def _mini_batches(
     batch: Tensor,
     visits: Tensor | None,
     num_noise: int,
-    beside: tuple[int, Tensor] | None = None,
+    beside: Step | None = None,
 ) -> list[Step]:
-    parts = batch.tensor_split(num_noise)
-    again = [None] * num_noise if visits is None else list(visits.tensor_split(num_noise))
-    steps = [Step(which, part, seen) for part, seen in zip(parts, again, strict=True)]
+    steps = _parts(Step(which, batch, visits), num_noise)
     if beside is not None:
-        other, positions = beside
-        theirs = positions.tensor_split(num_noise)
         steps = [
-            replace(step, others=((other, part),) if len(part) else ())
-            for step, part in zip(steps, theirs, strict=True)
+            replace(step, others=(part,) if len(part) else ())
+            for step, part in zip(steps, _parts(beside, num_noise), strict=True)
         ]
     return [step for step in steps if len(step.positions)]
 
 
-def _enough(source: Source, epoch: int, count: int, batch_size: int) -> list[Tensor]:
+def _parts(step: Step, count: int) -> list[Step]:
+    parts = step.positions.tensor_split(count)
+    again = [None] * count if step.visits is None else list(step.visits.tensor_split(count))
+    return [Step(step.source, part, seen) for part, seen in zip(parts, again, strict=True)]
+
+
+def _batches(order: Tensor, visits: Tensor | None, size: int) -> list[tuple[Tensor, Tensor | None]]:
+    """The images in this order and their visits, ``size`` at a time."""
+    parts = list(torch.split(order, size))
+    again = [None] * len(parts) if visits is None else list(torch.split(visits, size))
+    return list(zip(parts, again, strict=True))
+
+
+def _enough(
+    source: Source, epoch: int, count: int, batch_size: int
+) -> list[tuple[Tensor, Tensor | None]]:
     """``count`` whole batches of a source: of this epoch's order, or of several if it is short."""
     rounds = -(-count * batch_size // len(source))
     orders = [source.draws.order(len(source), epoch * rounds + turn) for turn in range(rounds)]
-    return list(torch.split(torch.cat(orders)[: count * batch_size], batch_size))
+    order = torch.cat(orders)[: count * batch_size]
+    # Or an image that comes again would have the same crop and noise as before.
+    return _batches(order, occurrences(order) if rounds > 1 else None, batch_size)

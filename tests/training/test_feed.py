@@ -43,7 +43,7 @@ def test_a_step_is_given_its_images_noise_extras_and_scale() -> None:
     for step, one in zip(plan, given, strict=True):
         assert len(one.x) == len(step.positions)
         assert one.scale == [1.0, 0.5][step.source] / len(step.positions)
-        noise = one.draws.noise(one.ids, 1, 2, one.x.shape[1:], Gaussian(0.25))
+        noise = one.draws.noise(one.ids, 1, 2, one.x.shape[1:], Gaussian(0.25), step.visits)
         assert torch.equal(one.noise, noise)
         if step.source == 0:
             assert torch.equal(one.x, data.images[step.positions].float() / 255)
@@ -121,14 +121,17 @@ def mixed(ranks: Ranks, probabilities: Tensor | None = None) -> Feed:
 def test_a_mixed_step_is_both_kinds_each_with_the_draws_of_its_stream() -> None:
     fed, labelled, pseudo = mixed(Ranks()), images(10), images(6, seed=1)
     for step, one in zip(fed.plan(1), fed.steps(fed.plan(1), 1), strict=True):
-        ours, theirs = step.positions, step.others[0][1]
+        ours, theirs = step.positions, step.others[0].positions
         pixels = torch.cat([labelled.images[ours], pseudo.images[theirs]]).float() / 255
         assert torch.equal(one.x, pixels)
         assert one.scale == 1.0 / len(step) == 1.0 / len(one.x)
-        parts = [(0, labelled.index[ours]), (UNLABELLED, pseudo.index[theirs])]
-        noise = [Draws(0, s).noise(i, 1, 2, one.x.shape[1:], Gaussian(0.25)) for s, i in parts]
+        seen = step.others[0].visits
+        parts = [(0, labelled.index[ours], None), (UNLABELLED, pseudo.index[theirs], seen)]
+        noise = [
+            Draws(0, s).noise(i, 1, 2, one.x.shape[1:], Gaussian(0.25), v) for s, i, v in parts
+        ]
         assert torch.equal(one.noise, torch.cat(noise))
-        uniform = [Draws(0, s).uniform(i, 1, "mixing", 2) for s, i in parts]
+        uniform = [Draws(0, s).uniform(i, 1, "mixing", 2) for s, i, _ in parts]
         assert torch.equal(one.draws.uniform(one.ids, 1, "mixing", 2), torch.cat(uniform))
 
 
@@ -140,7 +143,7 @@ def test_labels_beside_class_probabilities_become_some() -> None:
     count = len(plan[0].positions)
     assert torch.equal(one.targets[:count].argmax(1), images(10).labels[plan[0].positions])
     assert torch.equal(one.targets[:count].sum(1), torch.ones(count))
-    assert torch.equal(one.targets[count:], rows[plan[0].others[0][1]])
+    assert torch.equal(one.targets[count:], rows[plan[0].others[0].positions])
 
 
 def test_processes_share_mixed_steps() -> None:
@@ -151,3 +154,10 @@ def test_processes_share_mixed_steps() -> None:
         seen = torch.cat([share.x for share in shares if share.scale]).flatten(1)
         assert torch.equal(seen.sum(1).sort().values, one.x.flatten(1).sum(1).sort().values)
         assert {share.scale for share in shares} <= {3 * one.scale, 0.0}
+
+
+def test_an_image_that_comes_again_has_other_noise() -> None:
+    for fed in (feed(Ranks()), mixed(Ranks())):
+        given = list(fed.steps(fed.plan(0), 0))
+        noises = torch.cat([one.noise for one in given]).flatten(1)
+        assert len(torch.unique(noises, dim=0)) == len(noises) > 10 + 6

@@ -61,9 +61,26 @@ def test_with_a_share_both_kinds_are_in_every_mini_batch() -> None:
     steps = plan_epoch([labelled, pseudo], 0, 8, 2, share=0.25)
     ours = torch.cat([step.positions for step in steps])
     assert torch.equal(ours.sort().values, torch.arange(20))
-    sizes = [(len(step.positions), [len(part) for _, part in step.others]) for step in steps]
+    sizes = [(len(step.positions), [len(part) for part in step.others]) for step in steps]
     # The last two images are one batch of two mini-batches, with one image beside them.
     assert sizes == [(3, [1])] * 6 + [(1, [1]), (1, [])]
-    assert {source for step in steps for source, _ in step.others} == {1}
+    assert {part.source for step in steps for part in step.others} == {1}
     assert [len(step) for step in steps] == [4] * 6 + [2, 1]
     assert plan_epoch([labelled], 0, 8, 2, share=0.25)[0].others == ()
+
+
+def test_pseudo_labelled_images_that_come_again_say_so() -> None:
+    """A short source has all its images in an epoch, and some more than once."""
+    labelled = as_source(images(20), Draws(0), device=torch.device("cpu"), augment=None, workers=0)
+    for count, share in ((7, None), (4, 0.25), (24, None)):
+        pseudo = PseudoLabels(images(count)).source(Trainer(), torch.device("cpu"))
+        steps = plan_epoch([labelled, pseudo], 0, 8, 2, share=share)
+        theirs = [step for step in steps if step.source == 1]
+        theirs += [part for step in steps for part in step.others]
+        positions = torch.cat([step.positions for step in theirs])
+        visits = [step.visits for step in theirs if step.visits is not None]
+        if count == 24:
+            assert not visits
+        else:
+            assert torch.equal(torch.cat(visits), occurrences(positions))
+            assert torch.cat(visits).max() > 0
