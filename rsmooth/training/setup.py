@@ -153,9 +153,10 @@ def _check(recipe: Recipe, wanted: Wanted) -> None:
             "them with pseudo_label(teacher, images)"
         )
     wanted.unlabelled.check_values()
-    if wanted.extras:
+    # Those that the method would make by itself are of the labelled images, too.
+    if columns := {**(wanted.extras or {}), **dict.fromkeys(recipe.needs)}:
         raise ValueError(
-            f"expected extras or unlabelled images, got both ({', '.join(wanted.extras)}); the "
+            f"expected extras or unlabelled images, got both ({', '.join(columns)}); the "
             "unlabelled images have no such columns"
         )
     if recipe.unlabelled_share is not None and wanted.unlabelled.weight != 1:

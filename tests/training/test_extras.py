@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from rsmooth.defenses import Trainer
+from rsmooth.defenses import PseudoLabels, Trainer
 from rsmooth.training import Batch, RunStart
 from tests.training.helpers import CLASSES, classifier, images, weights
 
@@ -100,3 +100,12 @@ def test_nothing_is_made_of_images_that_change() -> None:
     with pytest.raises(ValueError, match=r"of which Maker makes extras\['doubt'\], got a data set"):
         Maker(**OPTIONS).fit(classifier(), Flipped(), progress=False)
     Maker(**OPTIONS).fit(classifier(), Flipped(), extras={"doubt": flat()}, progress=False)
+
+
+def test_nothing_is_made_beside_unlabelled_images() -> None:
+    """They would be given the columns of the labelled images at their own positions."""
+    SEEN.clear()
+    options: dict[str, Any] = {"unlabelled": PseudoLabels(images(6)), "progress": False}
+    with pytest.raises(ValueError, match=r"extras or unlabelled images, got both \(doubt\)"):
+        Maker(**OPTIONS).fit(classifier(), images(), **options)
+    assert not SEEN
