@@ -19,7 +19,6 @@ from rsmooth.training.options import (
     check_at_least_zero,
     check_no_attack,
 )
-from rsmooth.training.schedules import warmed_up
 
 
 def smoothmix_loss(
@@ -60,7 +59,7 @@ class SmoothMix(Trainer):
         and 1. It is then kept within mix_steps * step_size, which warms up. 0 for the image as it
         is; as many as ``steps`` too.
     weight: of the mixtures, >= 0, which warms up.
-    warmup_epochs: of that length and of the weight.
+    warmup_epochs, warmup_from, warmup_per: of that length and of the weight.
 
     loss = ``smoothmix_loss``, arXiv:2111.09277. The mixing is uniform in [0, 1/2]. The copies of
     image and mixture are two passes with the same noise. ValueError for an attack.
@@ -83,7 +82,7 @@ class SmoothMix(Trainer):
         check_at_least_zero(self, "mix_steps", "weight")
 
     def losses(self, batch: Batch) -> Tensor:
-        warm = warmed_up(1.0, batch.progress, self.warmup_epochs, self.warmup_per)
+        warm = self.grown(1.0, batch.progress)
         adversarial = self._attacked(batch, self.steps, self.step_size * self.steps)
         start = batch.x
         if 0 < self.mix_steps < self.steps:

@@ -48,7 +48,7 @@ def test_the_points_are_those_of_the_authors(name: str, monkeypatch: pytest.Monk
     steps = trainer.mix_steps if trainer.mix_steps < trainer.steps else 0
     full = steps * trainer.step_size
     warm = radius / full if steps else 1.0
-    monkeypatch.setattr("rsmooth.defenses.smoothmix.warmed_up", lambda *_: warm)
+    monkeypatch.setattr(SmoothMix, "grown", lambda *_: warm)
 
     class Looking:
         x, y, noise = case["x"], case["y"], case["noise"]
@@ -71,7 +71,7 @@ def test_the_points_are_those_of_the_authors(name: str, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", ["step_smoothmix_m0", "step_smoothmix_m1"])
 def test_a_step_is_that_of_the_authors(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     case = arrays("smoothmix", name)
-    monkeypatch.setattr("rsmooth.defenses.smoothmix.warmed_up", lambda *_: float(case["warmup"]))
+    monkeypatch.setattr(SmoothMix, "grown", lambda *_: float(case["warmup"]))
     monkeypatch.setattr(Batch, "uniform", lambda self, *_: 2 * case["lam"].unsqueeze(1))
     check_step(SmoothMix(**options(case), weight=float(case["eta"])), case)
 
@@ -103,3 +103,8 @@ def test_options_out_of_range_are_refused() -> None:
     for name, value in (("steps", 0), ("step_size", 0.0), ("mix_steps", -1), ("weight", -1.0)):
         with pytest.raises(ValueError, match=f"expected {name} to be .*, got {value}"):
             SmoothMix(**{name: value})  # type: ignore[arg-type]
+
+
+def test_the_mixtures_count_from_the_epoch_at_which_the_warm_up_begins() -> None:
+    late = SmoothMix(**SHORT, warmup_from=2, warmup_epochs=2)
+    assert torch.equal(trained(late), trained(SmoothMix(**SHORT, weight=0.0)))
