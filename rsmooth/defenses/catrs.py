@@ -20,6 +20,7 @@ from rsmooth.training.options import (
     check_at_least_one,
     check_at_least_zero,
     check_no_attack,
+    check_own_loss,
     check_range,
 )
 from rsmooth.training.sampling import RunStart
@@ -127,7 +128,7 @@ class CatRS(Trainer):
     loss = ``catrs_loss``, arXiv:2212.09000. The two passes are over the plain copies and over those
     with the worst noise. In place of a teacher, ``fit`` takes extras={"soft_labels": (N, K)}. The
     published labels are of one crop and flip of each image, ours are of the image itself.
-    ValueError for an attack.
+    ValueError for an attack, and for a train_loss.
     """
 
     num_noise: int = 4
@@ -148,6 +149,7 @@ class CatRS(Trainer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_no_attack(self)
+        check_own_loss(self)
         check_at_least_one(self, "votes")
         check_at_least_zero(self, "epsilon", "weight", "steps")
         check_range(

@@ -17,7 +17,7 @@ from rsmooth.objectives import naive
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
 from rsmooth.training.optimizers import OptimizerName
-from rsmooth.training.options import check_no_attack, settle_names
+from rsmooth.training.options import check_no_attack, check_own_loss, settle_names
 
 Objective = Literal["mse", "classification", "stability"]
 
@@ -38,7 +38,8 @@ class DenoiserTraining(Trainer):
 
     arXiv:2003.01908, section 2; Adam with a rate of 0.001, a tenth after 30 and 60 of 90 epochs.
     The classifiers are in eval mode. Their "stab+mse" is "stability" from a denoiser that was
-    trained by "mse". ValueError for an attack, and for a model without denoiser and classifier.
+    trained by "mse". ValueError for an attack, for a train_loss, and for a model without
+    denoiser and classifier.
     """
 
     objective: Objective = "mse"
@@ -54,6 +55,7 @@ class DenoiserTraining(Trainer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_no_attack(self)
+        check_own_loss(self)
         settle_names(self, "surrogates", "a list of run folders such as ('runs/a', 'runs/b')")
         if self.objective not in get_args(Objective):
             known = ", ".join(get_args(Objective))

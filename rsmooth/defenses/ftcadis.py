@@ -13,7 +13,7 @@ from rsmooth.defenses.trainer import Trainer
 from rsmooth.objectives import check_answers, log_mean
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
-from rsmooth.training.options import check_at_least_zero, check_no_attack
+from rsmooth.training.options import check_at_least_zero, check_no_attack, check_own_loss
 
 
 def ftcadis_loss(
@@ -61,7 +61,7 @@ class FTCadis(Trainer):
     loss = ``ftcadis_loss``, arXiv:2411.08933. The two passes are over the plain copies and over
     those with the worst noise, which is sought against the mean answer Fbar of the first. Published
     is fine-tuning behind a denoiser on images in [-1, 1]: their epsilon of 64/256 is 0.125 here.
-    ValueError for an attack.
+    ValueError for an attack, and for a train_loss.
     """
 
     num_noise: int = 4
@@ -79,6 +79,7 @@ class FTCadis(Trainer):
             object.__setattr__(self, "frozen_parts", (*self.frozen_parts, "denoiser"))
         super().__post_init__()
         check_no_attack(self)
+        check_own_loss(self)
         check_at_least_zero(self, "epsilon", "steps", "weight")
 
     def losses(self, batch: Batch) -> Tensor:

@@ -13,7 +13,7 @@ from rsmooth.defenses.trainer import Trainer
 from rsmooth.objectives import check_answers, log_mean
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
-from rsmooth.training.options import check_at_least_zero, check_no_attack
+from rsmooth.training.options import check_at_least_zero, check_no_attack, check_own_loss
 
 # The published class term is -log(probability + TINY).
 TINY = 1e-10
@@ -72,7 +72,8 @@ class Macer(Trainer):
 
     loss = ``macer_loss``, arXiv:2001.02378, for Gaussian noise. A step is of batch_size / num_noise
     images, so the published 64 images and 16 copies are batch_size 1024. Published at sigma 1.0 is
-    a radius that counts once the learning rate has dropped. ValueError for an attack.
+    a radius that counts once the learning rate has dropped. ValueError for an attack, and for a
+    train_loss.
     """
 
     num_noise: int = 16
@@ -87,6 +88,7 @@ class Macer(Trainer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_no_attack(self)
+        check_own_loss(self)
         check_at_least_zero(self, "beta", "gamma", "weight", "deferred_until")
 
     def losses(self, batch: Batch) -> Tensor:

@@ -18,6 +18,7 @@ from rsmooth.training.options import (
     check_at_least_one,
     check_at_least_zero,
     check_no_attack,
+    check_own_loss,
 )
 
 
@@ -62,7 +63,8 @@ class SmoothMix(Trainer):
     warmup_epochs, warmup_from, warmup_per: of that length and of the weight.
 
     loss = ``smoothmix_loss``, arXiv:2111.09277. The mixing is uniform in [0, 1/2]. The copies of
-    image and mixture are two passes with the same noise. ValueError for an attack.
+    image and mixture are two passes with the same noise. ValueError for an attack, and
+    for a train_loss.
     """
 
     num_noise: int = 2
@@ -77,6 +79,7 @@ class SmoothMix(Trainer):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_no_attack(self)
+        check_own_loss(self)
         check_at_least_one(self, "steps")
         check_above_zero(self, "step_size")
         check_at_least_zero(self, "mix_steps", "weight")

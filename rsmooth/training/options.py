@@ -92,6 +92,15 @@ def check_no_attack(recipe: Any) -> None:
         )
 
 
+def check_own_loss(recipe: Any) -> None:
+    """ValueError for a ``train_loss`` that is given to a method whose loss makes no use of it."""
+    if recipe.train_loss != "naive":
+        raise ValueError(
+            f"expected train_loss='naive' for {type(recipe).__name__}, since its loss is its own, "
+            f"got {recipe.train_loss!r}; leave it out"
+        )
+
+
 def check_choices(recipe: Any) -> None:
     """ValueError unless every name is a known one, and options that need each other are given."""
     for name, known in (

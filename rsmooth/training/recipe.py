@@ -56,7 +56,7 @@ class Recipe:
     num_noise: noise copies m per image, and optimiser steps per batch; lr is not rescaled.
     train_loss: "naive", the mean cross-entropy over the copies (the published code), or
         "smoothadv", the cross-entropy of their mean probability (the paper's formula); or any
-        function (B, m, K), (B,) -> (B,).
+        function (B, m, K), (B,) -> (B,). Methods with a loss of their own take no other.
     epochs: passes over the data; with ``budget_seconds`` the length that the schedules span.
     batch_size: images per batch over all processes, before it is cut into mini-batches.
     optimizer: "sgd", "adam", "adamw" or "muon" (AdamW for vectors, first layer and head).

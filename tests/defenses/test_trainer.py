@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rsmooth.attacks import DDN, Attack, Problem, Victim
 from rsmooth.defenses import PseudoLabels, Trainer, TrainingCollapsed
+from rsmooth.objectives import naive
 from rsmooth.registry import TRAINERS
 from tests.training.helpers import build, classifier, extras_for, images, suited, trained, weights
 
@@ -45,6 +46,22 @@ def test_every_registered_trainer_takes_bfloat16_and_a_time_budget(name: str) ->
     assert {row["precision"] for row in history} == {precision}
     assert sum(row["steps"] for row in history) >= 1
     assert bool(weights(g).isfinite().all())
+
+
+def twice(log_probs: Tensor, y: Tensor) -> Tensor:
+    return 2 * naive(log_probs, y)
+
+
+@pytest.mark.parametrize("name", TRAINERS.own_names())
+def test_every_registered_trainer_heeds_or_refuses_a_training_loss(name: str) -> None:
+    options: dict[str, Any] = {"epochs": 1, "batch_size": 12, "lr": 0.05, "precision": "float32"}
+    usual, data = build(name, **options), images(12)
+    try:
+        other = replace(usual, train_loss=twice)
+    except ValueError as refusal:
+        assert str(refusal).startswith("expected train_loss='naive' for")  # noqa: PT017
+        return
+    assert not torch.equal(*(trained(each, suited(each), data) for each in (usual, other)))
 
 
 @pytest.mark.filterwarnings("ignore:the mean loss of epoch")
