@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.models.folding import fold_batchnorm
+from rsmooth.models.memory import channels_last
 from rsmooth.models.precision import Precision, autocast, check_precision, resolve_precision
 from rsmooth.models.state import without_inference_tensors
 from rsmooth.smoothed import SmoothedClassifier
@@ -68,7 +69,7 @@ def quick_view(g: SmoothedClassifier, x: Tensor, precision: Precision) -> Smooth
             types = {p.dtype for p in g.base.parameters() if p.is_floating_point()}
             may_round = types == {torch.float32} and g.noise.scale_value > 0
             chosen = resolve_precision("auto", g.base, x.float()) if may_round else "float32"
-        base = fold_batchnorm(g.base).to(memory_format=torch.channels_last)
+        base = channels_last(fold_batchnorm(g.base))
         view = PrecisionView(g, base, chosen, x.device).eval()
         return g if precision == "auto" and not _runs(view, x) else view
 

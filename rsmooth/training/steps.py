@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
 from rsmooth.attacks.base import Attack
+from rsmooth.models import memory
 from rsmooth.models.precision import Precision
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.averaging import MovingAverage
@@ -136,7 +137,7 @@ def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
 def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
     """A context in which the convolutions' weights are channels last, if asked for."""
     if channels_last:
-        base.to(memory_format=torch.channels_last)
+        memory.channels_last(base)
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from rsmooth.certify.votes.profile import Profile
 from rsmooth.models.folding import FoldedConv2d, fold_batchnorm
 from rsmooth.models.functions import function_of
 from rsmooth.models.int8.network import DTYPE, Int8Network, operations_of
+from rsmooth.models.memory import channels_last
 from rsmooth.models.operations import counted_operations
 from rsmooth.models.state import copied
 from rsmooth.smoothed import SmoothedClassifier, check_logits
@@ -41,7 +42,7 @@ class FixedBatchNetwork:
         named = "float32" if profile.dtype == DTYPE else profile.dtype
         self._dtype: torch.dtype = getattr(torch, named)
         net = fold_batchnorm(g.base).to(self.device, self._dtype)
-        net = net.to(memory_format=torch.channels_last)
+        net = channels_last(net)
         self._net: Callable[[Tensor], Tensor] = net
         if profile.compiled == "inductor":
             self._net = torch.compile(
