@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from rsmooth.models.checkpoints import load_weights
+from rsmooth.models.state import copied
 from rsmooth.smoothed import SmoothedClassifier
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -26,7 +27,9 @@ class MovingAverage:
 
     def __init__(self, g: SmoothedClassifier, decay: float) -> None:
         self._decay = decay
-        self._averaged = AveragedModel(g.base, multi_avg_fn=self._blend, use_buffers=True)
+        self._averaged = AveragedModel(nn.Module(), multi_avg_fn=self._blend, use_buffers=True)
+        # A copy of torch's own making would fail where a base keeps a lock or activations.
+        self._averaged.module = copied(g.base)
         self.g = g.around(self._averaged.module)
 
     def _blend(self, averaged: Tensors, weights: Tensors, _: object) -> None:

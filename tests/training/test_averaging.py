@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rsmooth.defenses import Trainer
 from rsmooth.plumbing.errors import RecordError
@@ -22,6 +23,27 @@ OPTIONS: dict[str, Any] = {
     "precision": "float32",
 }
 RUN: dict[str, Any] = {"progress": False}
+
+
+class Keeping(nn.Module):
+    """A base that keeps a lock and its last activations."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lock, self.last = threading.Lock(), torch.empty(0)
+        self.head = nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with self.lock:
+            self.last = self.head(x.flatten(1))
+            return self.last
+
+
+def test_a_base_that_keeps_things_is_averaged() -> None:
+    g = SmoothedClassifier(Keeping(), sigma=0.25, num_classes=3)
+    g.log_probs(torch.ones(1, 1, 1, 8, 8))
+    Trainer(**OPTIONS, ema_decay=0.3).fit(g, images(), **RUN)
+    assert bool(weights(g).isfinite().all())
 
 
 def test_it_is_the_definition_step_by_step() -> None:
