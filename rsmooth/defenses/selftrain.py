@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rsmooth.data.convert import as_image_data, to_unit
 from rsmooth.data.images import ImageData
-from rsmooth.models.state import frozen
+from rsmooth.models.state import device_of, frozen
 from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 from rsmooth.training.draws import UNLABELLED, Draws
@@ -51,9 +51,9 @@ def pseudo_label(
         images = as_image_data(
             (images, torch.zeros(len(images), dtype=torch.int64)), teacher.num_classes
         )
-    device = next(teacher.parameters()).device
+    device = device_of(teacher)
     # One tensor for all: small ones in between would keep the memory of each batch in pieces.
-    dtype = next(teacher.parameters()).dtype
+    dtype = next((own.dtype for own in teacher.parameters()), torch.float32)
     probabilities = torch.empty(len(images), teacher.num_classes, dtype=dtype)
     with frozen(teacher):
         for positions in torch.split(torch.arange(len(images)), batch_size):

@@ -13,6 +13,7 @@ from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.data import ImageData
 from rsmooth.defenses import PseudoLabels, Trainer, pseudo_label
 from rsmooth.noise.distributions import Gaussian
+from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.draws import UNLABELLED, Draws
 from tests.training.helpers import CLASSES, classifier, images, trained, weights
 
@@ -41,6 +42,17 @@ def test_pseudo_labels_are_the_teachers_mean_softmax(teacher: Any) -> None:
     again = pseudo_label(teacher, data, soft=True, batch_size=7)
     assert again.probabilities is not None
     assert torch.allclose(again.probabilities, expected, atol=1e-5)
+
+
+def test_a_teacher_may_have_no_parameters() -> None:
+    """Such as a function of arrays, or a network of integers."""
+
+    def bright(pixels: Any) -> Any:
+        return (pixels.reshape(len(pixels), -1).mean(axis=1) > 0.5).astype("int64")
+
+    teacher = SmoothedClassifier.from_function(bright, sigma=0.01, num_classes=CLASSES)
+    labels = pseudo_label(teacher, torch.arange(2.0).view(2, 1, 1, 1).expand(2, 1, 8, 8))
+    assert labels.data.labels.tolist() == [0, 1]
 
 
 def test_confidence_leaves_out_doubtful_images(teacher: Any) -> None:
