@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +26,7 @@ class Views:
     trained: its base as passes for the loss go through it, such as compiled.
     base: the same without compilation, which a method is given.
     fold: whether the eval-mode view has its batch norm folded into the convolutions. Otherwise it
-        shares the memory of the weights.
+        shares the memory of the weights, where the base allows it.
     """
 
     def __init__(
@@ -42,10 +43,11 @@ class Views:
         self.module = base
         device = self._device = next(g.base.parameters()).device
         self._source = g.base
-        self._fold = fold
+        looking = None if fold else _looker(g.base)
+        self._fold = looking is None
         self._trained = PrecisionView(g, trained, precision, device)
         self._attacked = PrecisionView(
-            g, fold_batchnorm(g.base) if fold else _looker(g.base), precision, device
+            g, fold_batchnorm(g.base) if looking is None else looking, precision, device
         )
         self._attacked.eval()
         self._stale = True
@@ -92,9 +94,18 @@ class Views:
         self._stale = True
 
 
-def _looker(base: nn.Module) -> nn.Module:
-    """A copy of the module tree around the same memory, whose parameters ask for no gradient."""
-    return same_memory(base, lambda tensor: nn.Parameter(tensor.detach(), requires_grad=False))
+def _looker(base: nn.Module) -> nn.Module | None:
+    """A copy of the module tree around the same memory, whose parameters ask for no gradient.
+
+    None where there is no such copy: that of a traced base has memory of its own.
+    """
+    found = same_memory(base, lambda tensor: nn.Parameter(tensor.detach(), requires_grad=False))
+    pairs = zip(_tensors(base), _tensors(found), strict=True)
+    return found if all(own.data_ptr() == same.data_ptr() for own, same in pairs) else None
+
+
+def _tensors(base: nn.Module) -> Iterator[Tensor]:
+    return chain(base.parameters(), base.buffers())
 
 
 def same_memory(

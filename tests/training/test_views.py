@@ -46,6 +46,21 @@ def test_only_the_folded_view_is_copied_and_only_when_it_is_old(
     assert len(calls) == 2
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*deprecated")
+def test_a_traced_base_is_seen_as_it_is_now() -> None:
+    """No copy of it shares its memory."""
+    g, points = classifier(), torch.rand(3, 2, 1, 8, 8)
+    traced = g.around(torch.jit.trace(g.base.eval(), points[:, 0]))
+    pair = Views(traced, traced.base, traced.base, "float32", fold=False)
+    with torch.no_grad():
+        for own in traced.base.parameters():
+            own.mul_(1.5)
+    pair.weights_moved()
+    found = pair.attacked().log_probs(points)
+    torch.testing.assert_close(found, traced.eval().log_probs(points))
+    assert not any(own.requires_grad for own in pair.attacked().parameters())
+
+
 def test_passes_run_in_the_precision_and_answer_in_float32() -> None:
     points = torch.rand(3, 2, 1, 8, 8)
     exact, rounded = (views(True, kind)[0].log_probs(points) for kind in ("float32", "bfloat16"))
