@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rsmooth.cli.models import check_fits
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.effective import with_defaults, write_effective
-from rsmooth.config.folder import claim, model_path
+from rsmooth.config.folder import claimed, model_path
 from rsmooth.config.images import image_shape, load_split, load_splits
 from rsmooth.config.parts import (
     build_model,
@@ -182,20 +182,20 @@ def train(
     check_fits(g, splits.image_shape)
     extra = further.labels(splits, seed, target)
     images = _left_over(built, earlier, splits.train, target) if earlier else splits.train
-    claim(run, config)  # only now, so that a mistake in the options leaves no folder behind
-    if first_rank():
-        if why is not None:
-            name = split_spec(trainer, TRAINERS.kind)[0]
-            print(f"trainer {name}, {why}; --trainer names another", flush=True)
-        write_effective(run, **{**config, **_chosen(g, dataset, built, target)})
-    history = built.fit(
-        g,
-        images,
-        validation=splits.validation,
-        unlabelled=extra,
-        run_dir=run,
-        progress=progress,
-    )
+    with claimed(run, config):  # so that a mistake in the options leaves no folder behind
+        if first_rank():
+            if why is not None:
+                name = split_spec(trainer, TRAINERS.kind)[0]
+                print(f"trainer {name}, {why}; --trainer names another", flush=True)
+            write_effective(run, **{**config, **_chosen(g, dataset, built, target)})
+        history = built.fit(
+            g,
+            images,
+            validation=splits.validation,
+            unlabelled=extra,
+            run_dir=run,
+            progress=progress,
+        )
     if first_rank():
         split = "training" if splits.validation is None else "validation"
         _summarise(run, history[-1], split, noisy=drawn.scale_value > 0)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from rsmooth.config.effective import EFFECTIVE
 from rsmooth.models import hub_card
 from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.difference import differences
+from rsmooth.plumbing.errors import LockedError
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.yaml_text import load_yaml
 
@@ -18,8 +21,8 @@ CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certi
 TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
 
 
-def claim(run: Path, config: dict[str, Any]) -> None:
-    """Make ``run`` the folder of this configuration.
+def claim(run: Path, config: dict[str, Any]) -> bool:
+    """Make ``run`` the folder of this configuration; whether it was not so before.
 
         claim(Path("runs/a"), {"sigma": 0.25, "trainer": "gaussian"})
 
@@ -33,7 +36,7 @@ def claim(run: Path, config: dict[str, Any]) -> None:
                 f"expected the configuration that {path} holds, got {'; '.join(found)}; "
                 "take another run folder, or give the same options to go on with this one"
             )
-        return
+        return False
     if run.exists() and not run.is_dir():
         raise ValueError(f"expected a run folder, got {run}, which is a file; name a new folder")
     foreign = [name for name in TRAINED if (run / name).exists()]
@@ -44,6 +47,38 @@ def claim(run: Path, config: dict[str, Any]) -> None:
             "overwritten"
         )
     replace_file(path, yaml.safe_dump(config, sort_keys=False).encode())
+    return True
+
+
+@contextmanager
+def claimed(run: Path, config: dict[str, Any]) -> Iterator[None]:
+    """Within it ``run`` is the folder of this configuration; errors as of ``claim``.
+
+        with claimed(Path("runs/a"), config):
+            trainer.fit(g, data.train, run_dir="runs/a")
+
+    An error before anything was trained withdraws the claim. So the corrected command may have the
+    same folder. An interrupt does not, since the same command goes on.
+    """
+    there = run.exists()
+    new = claim(run, config)
+    try:
+        yield
+    except LockedError:  # the folder is that of another process
+        raise
+    except Exception:
+        if new and not any((run / name).exists() for name in TRAINED):
+            with suppress(OSError):  # the error itself is what has to be said
+                _withdraw(run, folder=not there)
+        raise
+
+
+def _withdraw(run: Path, *, folder: bool) -> None:
+    """Remove what tells of the configuration, and the folder too unless it holds more."""
+    for name in (EFFECTIVE, CONFIG):
+        (run / name).unlink(missing_ok=True)
+    if folder:
+        run.rmdir()
 
 
 def read_config(run: Path) -> dict[str, Any]:

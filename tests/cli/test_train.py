@@ -381,3 +381,14 @@ def test_training_on_a_cpu_keeps_freed_memory(
     given = ["train", str(tmp_path / "run"), "--sigma", "0.25", "--device", device]
     assert main([*given, "--dataset", str(tmp_path / "none.npz")]) == 2
     assert len(calls) == asked
+
+
+def test_a_mistake_that_only_the_training_finds_leaves_no_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    same = ("train", str(run), "--sigma", "0.25", "--trainer.epochs", "1", "--progress", "false")
+    small = ("--model", "small-cnn", "--model.width", "4")
+    assert "soft_labels" in error_of(capsys, *same, *small, "--trainer", "cat-rs")
+    assert not run.exists()
+    assert main([*same, *small, "--trainer", "gaussian"]) == 0

@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from rsmooth.config.folder import certified_runs, claim, differing, model_path, read_config
+from rsmooth.config.folder import (
+    certified_runs,
+    claim,
+    claimed,
+    differing,
+    model_path,
+    read_config,
+)
 from rsmooth.models import shipped
+from rsmooth.plumbing.errors import LockedError
 
 
 def test_a_name_and_a_mapping_of_it_are_the_same_configuration() -> None:
@@ -26,6 +34,36 @@ def test_a_key_that_an_earlier_version_did_not_know_is_null(tmp_path: Path) -> N
     with pytest.raises(ValueError, match=r"sigma = 0\.5 where it has 0\.25"):
         claim(tmp_path / "run", {"sigma": 0.5})
     assert read_config(tmp_path / "run") == {"sigma": 0.25, "attack": None}
+
+
+def test_an_error_before_anything_was_trained_withdraws_the_claim(tmp_path: Path) -> None:
+    run, own = tmp_path / "run", tmp_path / "own"
+    own.mkdir()
+    for folder in (run, own):
+        with pytest.raises(ValueError, match="no teacher"), claimed(folder, {"sigma": 0.25}):
+            (folder / "effective.yaml").touch()
+            raise ValueError("no teacher")
+    assert not run.exists()
+    assert list(own.iterdir()) == []  # a folder that was there stays
+    with claimed(run, {"sigma": 0.5}):
+        pass
+    for error in (LockedError, KeyboardInterrupt):
+        other = tmp_path / error.__name__
+        with pytest.raises(error), claimed(other, {"sigma": 0.5}):
+            raise error
+        assert read_config(other) == {"sigma": 0.5}
+
+
+def test_an_error_later_on_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(RuntimeError), claimed(run, {"sigma": 0.25}):
+        (run / "checkpoint.pt").touch()
+        raise RuntimeError
+    assert read_config(run) == {"sigma": 0.25}
+    (run / "checkpoint.pt").unlink()
+    with pytest.raises(RuntimeError), claimed(run, {"sigma": 0.25}):  # of an earlier call
+        raise RuntimeError
+    assert read_config(run) == {"sigma": 0.25}
 
 
 def test_a_model_that_is_not_there(tmp_path: Path) -> None:
