@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,8 @@ def certified_card(
         g.save("folder/", certified=[certified_card(read_log("runs/a"), g)])
 
     g: the classifier that the record must be of.
-    radii: for records that know each radius. Those of mode "grid" or "radius" decide just the radii
-        that they were asked about, and have no ACR.
+    radii: for records that know each radius. Those of mode "grid" or "radius", and deterministic
+        ones, decide just the radii that they were asked about, and have no ACR.
 
     ValueError for a record of another model, or of one that it does not name.
     """
@@ -35,8 +35,8 @@ def certified_card(
             "very weights with certify_dataset"
         )
     _check_whole(log)
-    asked = made.get("mode_options", {})
-    radii = asked.get("radii") or ([asked["radius"]] if "radius" in asked else radii)
+    asked = _asked(made)
+    radii = asked or radii
     earned = certified_radii(log)
     accuracy = certified_accuracy(log, radii)
     errors = np.sqrt(accuracy * (1 - accuracy) / len(log))
@@ -45,7 +45,7 @@ def certified_card(
         "statement": log.statement.record(),
         **({"float_noise": True} if float_noise(made) else {}),
         **{key: made[key] for key in ("mode", "n0", "n", "alpha", "seed") if key in made},
-        "numerics": {key: made["numerics"][key] for key in ("dtype", "device", "torch")},
+        **({"numerics": _numerics(made)} if "numerics" in made else {}),
         "model_hash": found,
         **({} if asked else {"acr": [round(float(earned.mean()), 4), round(_error(earned), 4)]}),
         "accuracy": {
@@ -54,6 +54,19 @@ def certified_card(
         },
         "abstained": int((log.predict < 0).sum()),
     }
+
+
+def _asked(made: Mapping[str, Any]) -> list[float]:
+    """The only radii that the votes or the bounds were asked about; none where all are known."""
+    options = made.get("mode_options", {})
+    if "epsilons" in made:  # of bounds, which answer for the image itself too
+        return [0.0, *made["epsilons"]]
+    return options.get("radii") or ([options["radius"]] if "radius" in options else [])
+
+
+def _numerics(made: Mapping[str, Any]) -> dict[str, Any]:
+    """How votes were computed. Bounds are of exact arithmetic, and depend on no machine."""
+    return {key: made["numerics"][key] for key in ("dtype", "device", "torch")}
 
 
 def _check_whole(log: CertificationLog) -> None:

@@ -8,8 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from rsmooth import SmoothedClassifier, load_dataset
-from rsmooth.certify import CertifySettings, certified_card, certify_dataset
+from rsmooth import MODELS, SmoothedClassifier, load_dataset
+from rsmooth.certify import (
+    BoundEngine,
+    BoundSettings,
+    CertifySettings,
+    certified_card,
+    certify_dataset,
+    prove_dataset,
+)
+from rsmooth.certify.run.header import model_hash
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy
 
 
@@ -49,3 +57,16 @@ def test_records_of_others_or_of_a_part_are_refused(log) -> None:
         certified_card(replace(log, provenance=part), classifier())
     with pytest.raises(ValueError, match="got one of None"):
         certified_card(replace(log, provenance={}), classifier())
+
+
+def test_deterministic_certificates_have_the_radii_that_they_were_asked_for(tmp_path) -> None:
+    g = SmoothedClassifier(MODELS.create("mlp", hidden=()), 0.0, 10)
+    data = load_dataset("digits").test.subset(range(4))
+    engine = BoundEngine(g, BoundSettings(epsilons=(1 / 255, 2 / 255), bounds=("ibp",)), (1, 8, 8))
+    model = {"hash": model_hash(g)}
+    log = prove_dataset(engine, data, tmp_path / "run.jsonl", model=model, progress=False)
+    card = certified_card(log, g, [0.25])
+    assert list(card["accuracy"]) == ["0", f"{1 / 255:g}", f"{2 / 255:g}"]
+    assert not {"acr", "numerics"} & set(card)
+    g.save(f"{tmp_path / 'hub'}/", certified=[card])
+    assert "Radii in linf, deterministic." in (tmp_path / "hub" / "README.md").read_text()
