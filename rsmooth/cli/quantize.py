@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rsmooth.cli.models import output_file
 from rsmooth.cli.options import ModelOptions
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import choose_images, image_shape
 from rsmooth.config.specs import Spec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rsmooth.smoothed import SmoothedClassifier
 
 INT8 = "model.int8.pt"
 
@@ -48,13 +54,26 @@ def quantize(
     g = model.load(image_shape(data)).to("cpu")
     g8 = make(g, images, seed=seed)
     g8.save(path)
+    print(
+        f"{path}: 8-bit integers, by {len(images)} training images, {_agreement(g, g8, images)}; "
+        f"certify it as a model of its own: rsmooth certify {path} --dataset NAME --out FILE.jsonl"
+    )
+
+
+def _agreement(g: SmoothedClassifier, g8: SmoothedClassifier, images: Tensor) -> str:
+    """How often the two networks agree. A machine may make integers that it cannot run."""
+    import torch
+
+    from rsmooth.models.int8.network import check_machine
+
+    try:
+        check_machine()
+    except ValueError as error:
+        why = str(error).partition(";")[0]
+        return f"whose answers were not compared here ({why}: it runs on another machine)"
     with torch.no_grad():
         same = (g8.base(images).argmax(dim=1) == g.base(images).argmax(dim=1)).float().mean()
-    print(
-        f"{path}: 8-bit integers, by {len(images)} training images, on which {100 * same:.1f} % of "
-        f"the answers are those of the network it was made from; certify it as a model of its own: "
-        f"rsmooth certify {path} --dataset NAME --out FILE.jsonl"
-    )
+    return f"on which {100 * same:.1f} % of the answers are those of the network it was made from"
 
 
 def _beside(source: Path | None) -> Path:

@@ -9,6 +9,7 @@ import torch
 
 from rsmooth.cli import main
 from rsmooth.models import Int8Network
+from rsmooth.models.int8 import network
 from rsmooth.records.files import read_log
 from rsmooth.smoothed import SmoothedClassifier
 from tests.cli.helpers import CERTIFY, error_of
@@ -52,6 +53,18 @@ def test_the_training_images_are_the_same_ones_in_every_process(run: Path, tmp_p
         states.append(SmoothedClassifier.load(file).base.state_dict())
     first, second, other = ([tensor.tolist() for tensor in state.values()] for state in states)
     assert first == second != other
+
+
+def test_a_machine_that_cannot_run_integers_may_make_them(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "int8_instructions", lambda: None)
+    file = tmp_path / "digits.int8.pt"
+    assert main(["quantize", str(run), "--max", "9", "--out", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "whose answers were not compared here (expected a CPU with 8-bit integer" in said
+    assert "it runs on another machine" in said
+    assert isinstance(SmoothedClassifier.load(file).base, Int8Network)
 
 
 def test_what_cannot_be_made_is_refused(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
