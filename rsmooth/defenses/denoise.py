@@ -18,6 +18,7 @@ from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
 from rsmooth.training.optimizers import OptimizerName
 from rsmooth.training.options import check_no_attack, check_own_loss, settle_names
+from rsmooth.training.parts import named_part
 
 Objective = Literal["mse", "classification", "stability"]
 
@@ -65,6 +66,10 @@ class DenoiserTraining(Trainer):
                 "expected surrogates for the objectives classification and stability, got "
                 f"{self.surrogates} for mse, which asks no classifier; leave them out"
             )
+
+    def trained_parameters(self, base: nn.Module) -> list[nn.Parameter]:
+        named_part(base, "denoiser")  # a better word about it than that on frozen_parts
+        return super().trained_parameters(base)
 
     def losses(self, batch: Batch) -> Tensor:
         points = batch.x.unsqueeze(1) + batch.noise

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.defenses.trainer import Trainer
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.objectives import check_answers, log_mean
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
@@ -72,8 +73,8 @@ class Macer(Trainer):
 
     loss = ``macer_loss``, arXiv:2001.02378, for Gaussian noise. A step is of batch_size / num_noise
     images, so the published 64 images and 16 copies are batch_size 1024. Published at sigma 1.0 is
-    a radius that counts once the learning rate has dropped. ValueError for an attack, and for a
-    train_loss.
+    a radius that counts once the learning rate has dropped. ValueError for an attack, for a
+    train_loss, and for other noise.
     """
 
     num_noise: int = 16
@@ -90,6 +91,13 @@ class Macer(Trainer):
         check_no_attack(self)
         check_own_loss(self)
         check_at_least_zero(self, "beta", "gamma", "weight", "deferred_until")
+
+    def check_noise(self, noise: NoiseDistribution) -> None:
+        if not isinstance(noise, Gaussian):
+            raise ValueError(
+                f"expected Gaussian noise for {type(self).__name__}, whose loss is its radius, got "
+                f"{noise}; give sigma=0.25, say, or take another trainer"
+            )
 
     def losses(self, batch: Batch) -> Tensor:
         log_probs = batch.log_probs(batch.x.unsqueeze(1) + batch.noise)

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from rsmooth.data.items import AnyData, ItemData
+from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.tensors import check_tensor
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.distributed import Ranks
@@ -63,8 +64,13 @@ def all_extras(
     for name in recipe.needs:
         if name not in found:
             raise ValueError(
-                f"expected extras[{name!r}] for {type(recipe).__name__}, got none; give them to "
-                f'fit as extras={{"{name}": tensor}}, or let the trainer make them by its options'
+                f"expected extras[{name!r}] for {type(recipe).__name__}, got none; "
+                + remedy(
+                    f'give them to fit as extras={{"{name}": tensor}}, or let the trainer make '
+                    "them by its options",
+                    "let the trainer make them by its options, such as --trainer.teacher RUN; "
+                    "rsmooth list trainers has them",
+                )
             )
         _check_probabilities(found[name], name, g.num_classes)
     return found

@@ -12,6 +12,7 @@ from scipy.special import ndtri
 
 from rsmooth import SmoothAdvPGD, smoothadv
 from rsmooth.defenses import Macer, Trainer, macer_loss
+from rsmooth.noise.distributions import Gaussian, Laplace
 from tests.defenses.published import Case, cases, log_probs
 from tests.training.helpers import trained
 
@@ -96,3 +97,9 @@ def test_options_out_of_range_are_refused() -> None:
     for y, shape in ((torch.zeros(2), answers), (torch.zeros(3), answers[0])):
         with pytest.raises(ValueError, match=r"expected labels \(B,\) and log-probabilities"):
             macer_loss(shape, y.long(), 0.25)
+
+
+def test_noise_without_such_a_radius_is_refused_before_the_first_step() -> None:
+    with pytest.raises(ValueError, match=r"expected Gaussian noise for Macer, .* got laplace"):
+        Macer().check_noise(Laplace(0.2))
+    Macer().check_noise(Gaussian(0.25))

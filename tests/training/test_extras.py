@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from rsmooth.defenses import PseudoLabels, Trainer
+from rsmooth.plumbing.errors import on_command_line
 from rsmooth.training import Batch, RunStart
 from tests.training.helpers import CLASSES, classifier, images, weights
 
@@ -65,6 +66,11 @@ def test_a_column_that_was_made_is_part_of_the_configuration(
     monkeypatch.setattr(Maker, "make_extras", lambda self, start: {"doubt": other})
     with pytest.raises(ValueError, match="expected"):
         Maker(**OPTIONS).fit(classifier(), images(), run_dir=tmp_path, progress=False)
+
+
+def test_what_a_command_line_cannot_give_is_not_asked_of_it() -> None:
+    with on_command_line(), pytest.raises(ValueError, match=r"none; let the trainer make them by"):
+        Needy(**OPTIONS).fit(classifier(), images(), progress=False)
 
 
 @pytest.mark.parametrize(
