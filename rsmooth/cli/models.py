@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from rsmooth.config.environment import create_here
 from rsmooth.config.folder import model_path
-from rsmooth.config.parts import build_noise
+from rsmooth.config.parts import build_noise, check_untrained
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.parallel import pick_device
 from rsmooth.registry import MODELS
@@ -80,6 +80,7 @@ def load_built(
 
     from rsmooth.smoothed import SmoothedClassifier
 
+    check_untrained(model)
     target, drawn = pick_device(device), build_noise(sigma, noise)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

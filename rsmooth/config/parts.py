@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsmooth.config.environment import create_here
 from rsmooth.config.specs import Spec, accepts, create, split_spec
+from rsmooth.models.shipped import is_shipped
 from rsmooth.registry import ATTACKS, MODELS, NOISES, TRAINERS
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
     networks of other libraries bring a normalisation of their own. $NAME in an option, such as a
     file of weights, is the environment variable NAME.
     """
+    check_untrained(model)
     name, options = split_spec(model, MODELS.kind)
     known = {
         "num_classes": splits.num_classes,
@@ -84,6 +86,16 @@ def build_model(model: Spec, splits: DataSplits) -> Any:
         and not (key == "normalize" and _default(MODELS.get(name), key) == "own")
     }
     return create_here(MODELS, {"name": name, **options}, **from_data)
+
+
+def check_untrained(model: Spec) -> None:
+    """ValueError for the name of a trained model of the package, which is no architecture."""
+    name = split_spec(model, MODELS.kind)[0]
+    if name not in MODELS and is_shipped(name):
+        raise ValueError(
+            f"expected an architecture, got {name}, which is a trained model; name it in place of "
+            f"a run folder, without --model, or train on with --init_from {name}"
+        )
 
 
 def _default(entry: Any, option: str) -> Any:

@@ -115,9 +115,11 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
         return value
     if all(typing.get_origin(kind) is Sequence for kind in kinds):
+        of_items = typing.get_args(kinds[0])[0]
         if not isinstance(value, list):
-            raise ValueError(f"{where}: expected a list such as [128, 64], got {value!r}")
-        return [_coerce(item, typing.get_args(kinds[0])[0], where) for item in value]
+            example = "[128, 64]" if of_items in (int, float) else "[first, second]"
+            raise ValueError(f"{where}: expected a list such as {example}, got {value!r}")
+        return [_coerce(item, of_items, where) for item in value]
     value = _number(value, kinds, where)
     _check(value, kinds, where)
     if isinstance(value, dict):  # options within an option have no annotations

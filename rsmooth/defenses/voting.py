@@ -16,6 +16,8 @@ from rsmooth.certify.run.shards import Shards
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
+from rsmooth.models import hub_card
+from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -117,9 +119,13 @@ def votes_of_teacher(
 
 
 def _load(teacher: str, device: torch.device) -> SmoothedClassifier:
-    """The model of a run folder, or of a file."""
+    """The model of a run folder, of a file, of a folder as the Hub has it, or of the package."""
     path = Path(teacher)
+    if not path.exists() and is_shipped(teacher):
+        path = shipped_file(teacher)
     file = path / "model.pt" if path.is_dir() else path
+    if not file.exists() and (path / hub_card.CONFIG).is_file():
+        file = path
     if not file.exists():
         raise ValueError(
             f"expected a trained teacher in {file}, got no such file; train one first, e.g. by "

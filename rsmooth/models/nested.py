@@ -15,6 +15,7 @@ from rsmooth.models.foreign import load_checkpoint
 from rsmooth.models.hub_card import CONFIG
 from rsmooth.models.hub_folder import read_folder
 from rsmooth.models.safetensors import SUFFIX, read_tensors
+from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.registry import MODELS, ModelRegistry
 
 Part = nn.Module | str | PathLike[str] | Mapping[str, Any]
@@ -26,11 +27,12 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
         build_part("runs/gaussian")                         # the base of a saved classifier
         build_part({"name": "resnet20", "num_classes": 10})
         build_part("resnet20", num_classes=10)
+        build_part("cifar10-sigma-0.25")                    # one that comes with the package
         build_part({"checkpoint": "net.th", "arch": "cifar-resnet", "normalize": "imagenet"})
 
     part: a module, a registered name, a mapping of name and options, the run folder or file that
-        ``SmoothedClassifier.save`` wrote, or a mapping of a published checkpoint and what
-        ``load_checkpoint`` is to know of it.
+        ``SmoothedClassifier.save`` wrote, the name of a trained model of the package, or a mapping
+        of a published checkpoint and what ``load_checkpoint`` is to know of it.
     known: options for what is built anew, as far as it takes them.
 
     ValueError for anything else.
@@ -50,7 +52,10 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
                 "{name: NAME, option: value}, or of a file as {checkpoint: FILE, arch: NAME}"
             )
         return registry.create(name, **{**_accepted(registry, name, known), **options}), None
-    if isinstance(part, str) and (part in registry or not Path(part).exists()):
+    there = isinstance(part, (str, PathLike)) and Path(part).exists()
+    if isinstance(part, str) and (part in registry or not there):
+        if registry is MODELS and part not in registry and is_shipped(part):
+            return _saved(shipped_file(part))
         # An unknown name is refused by the registry, which lists the known ones.
         return registry.create(part, **_accepted(registry, part, known)), None
     if not isinstance(part, (str, PathLike)):

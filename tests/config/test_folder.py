@@ -36,33 +36,37 @@ def test_a_key_that_an_earlier_version_did_not_know_is_null(tmp_path: Path) -> N
     assert read_config(tmp_path / "run") == {"sigma": 0.25, "attack": None}
 
 
+def fail_in(run: Path, error: BaseException, leaving: str | None = None) -> None:
+    """An error within a run folder that is claimed, after a file was written there."""
+    with claimed(run, {"sigma": 0.25}):
+        if leaving is not None:
+            (run / leaving).touch()
+        raise error
+
+
 def test_an_error_before_anything_was_trained_withdraws_the_claim(tmp_path: Path) -> None:
     run, own = tmp_path / "run", tmp_path / "own"
     own.mkdir()
     for folder in (run, own):
-        with pytest.raises(ValueError, match="no teacher"), claimed(folder, {"sigma": 0.25}):
-            (folder / "effective.yaml").touch()
-            raise ValueError("no teacher")
+        with pytest.raises(ValueError, match="no teacher"):
+            fail_in(folder, ValueError("no teacher"), leaving="effective.yaml")
     assert not run.exists()
     assert list(own.iterdir()) == []  # a folder that was there stays
-    with claimed(run, {"sigma": 0.5}):
-        pass
-    for error in (LockedError, KeyboardInterrupt):
-        other = tmp_path / error.__name__
-        with pytest.raises(error), claimed(other, {"sigma": 0.5}):
-            raise error
-        assert read_config(other) == {"sigma": 0.5}
+    for error in (LockedError(), KeyboardInterrupt()):
+        other = tmp_path / type(error).__name__
+        with pytest.raises(type(error)):
+            fail_in(other, error)
+        assert read_config(other) == {"sigma": 0.25}
 
 
 def test_an_error_later_on_leaves_the_folder_as_it_is(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with pytest.raises(RuntimeError), claimed(run, {"sigma": 0.25}):
-        (run / "checkpoint.pt").touch()
-        raise RuntimeError
+    with pytest.raises(RuntimeError):
+        fail_in(run, RuntimeError(), leaving="checkpoint.pt")
     assert read_config(run) == {"sigma": 0.25}
     (run / "checkpoint.pt").unlink()
-    with pytest.raises(RuntimeError), claimed(run, {"sigma": 0.25}):  # of an earlier call
-        raise RuntimeError
+    with pytest.raises(RuntimeError):  # of a later call
+        fail_in(run, RuntimeError())
     assert read_config(run) == {"sigma": 0.25}
 
 

@@ -9,6 +9,7 @@ from rsmooth.config.parts import (
     build_model,
     build_noise,
     build_trainer,
+    check_untrained,
     noise_config,
     settle_trainer,
 )
@@ -35,6 +36,14 @@ def test_noise_by_sigma_or_by_spec() -> None:
 def test_gaussian_noise_is_written_as_it_always_was() -> None:
     assert noise_config(Gaussian(0.5)) == {"sigma": 0.5}
     assert noise_config(Uniform(0.5)) == {"noise": {"name": "uniform", "half_width": 0.5}}
+
+
+def test_a_trained_model_is_no_architecture() -> None:
+    for model in ("cifar10-sigma-0.25", {"name": "cifar10-sigma-0.25"}):
+        with pytest.raises(ValueError, match="a trained model; name it in place of a run folder"):
+            check_untrained(model)
+    for model in ("small-cnn", "nothing-like-it"):
+        check_untrained(model)
 
 
 def test_a_model_is_told_what_the_data_knows() -> None:

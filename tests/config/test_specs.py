@@ -28,6 +28,7 @@ def test_options_are_read_as_the_entry_asks() -> None:
 @pytest.mark.parametrize(
     ("registry", "spec", "said"),
     [
+        (MODELS, {"name": "ensemble", "members": "a,b"}, "such as [first, second], got 'a,b'"),
         (ATTACKS, {"name": "pgd", "epsilon": {"a": 1}, "steps": 1}, "epsilon: expected float, got"),
         (MODELS, {"name": "small-cnn", "width": {"a": 1}}, "width: expected int, got {'a': 1}"),
         (DATASETS, {"name": "npz", "path": 3}, "path: expected a path, got 3"),

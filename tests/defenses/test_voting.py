@@ -93,10 +93,14 @@ def test_a_teacher_by_name_gives_what_its_votes_give(
     assert torch.equal(fitted(asked, tmp_path / "run"), expected)
     assert "certify" not in capsys.readouterr().err, "no bar where none is wanted"
     assert torch.equal(read_vote_labels(tmp_path / "run" / "soft_labels.jsonl", images()), by_hand)
+    teacher.save(f"{tmp_path / 'hub'}/")
+    assert torch.equal(fitted(CatRS(teacher=f"{tmp_path / 'hub'}", votes=50, **SHORT)), expected)
     of_file = CatRS(soft_label_file=str(tmp_path / "v.jsonl"), **SHORT)
     assert torch.equal(fitted(of_file), expected)
     with pytest.raises(ValueError, match=r"expected a trained teacher in .*, got no such file"):
         fitted(CatRS(teacher=str(tmp_path / "nobody"), **SHORT))
+    with pytest.raises(ValueError, match="expected a teacher of 3 classes, got 10 in cifar10-si"):
+        fitted(CatRS(teacher="cifar10-sigma-0.25", **SHORT))
     other = SmoothedClassifier(classifier().base, 0.25, CLASSES + 1)
     other.save(tmp_path / "other.pt")
     with pytest.raises(ValueError, match="expected a teacher of 3 classes, got 4"):

@@ -11,6 +11,7 @@ import torch
 
 from rsmooth import MODELS, SmoothedClassifier
 from rsmooth.models.nested import build_part
+from rsmooth.registry import DENOISERS, RegistryError
 
 OPTIONS = {"num_classes": 3, "in_channels": 1, "width": 4}
 
@@ -37,6 +38,15 @@ def test_all_that_names_a_part(tmp_path: Path) -> None:
     assert named.architecture["options"] == {"num_classes": 5}, (
         "an option that it lacks is left out"
     )
+
+
+def test_a_trained_model_of_the_package_is_a_part() -> None:
+    base, noise = build_part("cifar10-sigma-0.25")
+    known = MODELS.create("ensemble", members=["cifar10-sigma-0.25", base])
+    assert noise == {"name": "gaussian", "sigma": 0.25}
+    assert [each.architecture for each in known.members] == 2 * [base.architecture]
+    with pytest.raises(RegistryError, match="expected a registered denoiser"):
+        build_part("cifar10-sigma-0.25", DENOISERS)
 
 
 @pytest.mark.parametrize("part", [None, 5, True, ["resnet8"]])
