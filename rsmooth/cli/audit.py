@@ -93,7 +93,7 @@ def audit(
     places = Places.of(source, log)
     if record.statement.kind == "deterministic":
         other = {"factors": factors, "attack": attack, "num_noise": num_noise}
-        _check_defaults({**other, **asdict(prediction)})
+        _check_defaults({**other, **asdict(prediction), "precision": precision})
         members = [g, *model.others(ensemble or (), image_shape(data))]
         found = attack_proofs(
             members, rule, data, record, steps=steps, seed=seed, limit=max, progress=progress

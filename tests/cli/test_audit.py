@@ -126,6 +126,6 @@ def test_deterministic_certificates_are_bracketed(tmp_path, capsys):
     assert found["epsilons"] == [1 / 255, 64 / 255]
     assert len(found["attacked"]) == 9
     assert found["contradictions"] == []
-    options = ["--factors", "0.5", "--n", "10"]
+    options = ["--factors", "0.5", "--n", "10", "--precision", "float32"]
     error = error_of(capsys, "audit", str(tmp_path), "--dataset", "digits", *options)
-    assert "expected no --factors and no --n for deterministic certificates" in error
+    assert "expected no --factors and no --n and no --precision for deterministic cert" in error
