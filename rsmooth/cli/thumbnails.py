@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsmooth.config.images import choose_images
+from rsmooth.config.images import as_option, choose_images
 from rsmooth.config.specs import Spec
 
 if TYPE_CHECKING:
@@ -37,14 +37,15 @@ def thumbnails(
     asked = images.get("name") if isinstance(images, Mapping) else images
     recorded = runs[0].setting("dataset")
     known: dict[str, Any] = recorded if isinstance(recorded, dict) else {}
-    data = choose_images(
-        None if asked == OF_RUN else images,
-        first if first.is_dir() else first.parent,
-        split=known.get("split") or "test",
-        skip=1,
-        limit=None,
-        only=[int(idx) for idx in log.idx],
-    )
+    with as_option("images"):
+        data = choose_images(
+            None if asked == OF_RUN else images,
+            first if first.is_dir() else first.parent,
+            split=known.get("split") or "test",
+            skip=1,
+            limit=None,
+            only=[int(idx) for idx in log.idx],
+        )
     same_labels = data.labels.tolist() == log.label.tolist()
     mark = known.get("fingerprint")
     if not same_labels or (mark is not None and data.fingerprint() != mark):

@@ -11,7 +11,7 @@ from rsmooth.cli.models import check_fits
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.effective import with_defaults, write_effective
 from rsmooth.config.folder import claimed, model_path
-from rsmooth.config.images import image_shape, load_split, load_splits
+from rsmooth.config.images import as_option, image_shape, load_split, load_splits
 from rsmooth.config.parts import (
     build_model,
     build_noise,
@@ -78,7 +78,8 @@ class SelfTraining:
         from rsmooth.defenses.selftrain import pseudo_label
         from rsmooth.smoothed import SmoothedClassifier
 
-        images = load_split(self.unlabelled, self.unlabelled_split or "train")
+        with as_option("unlabelled"):
+            images = load_split(self.unlabelled, self.unlabelled_split or "train")
         if not isinstance(images, ImageData):
             raise ValueError(
                 "expected unlabelled images that fit into memory, got the image folder "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,6 +97,22 @@ def load_split(dataset: Spec, split: str) -> ImageData | FolderData:
             f"expected a {split} split, got a data set {dataset!r} without one; choose another"
         )
     return data
+
+
+@contextmanager
+def as_option(option: str) -> Iterator[None]:
+    """A context whose errors about a data set name ``option`` in place of ``--dataset``.
+
+    with as_option("unlabelled"):
+        images = load_split(unlabelled, "train")
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        said = in_one_line(error)
+        if "--dataset" not in said:
+            raise
+        raise ValueError(re.sub(r"--dataset\b", f"--{option}", said)) from error
 
 
 def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:

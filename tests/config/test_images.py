@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from rsmooth.config.images import choose_images, load_split, load_splits
+from rsmooth.config.images import as_option, choose_images, load_split, load_splits
+from rsmooth.registry import RegistryError
 
 
 def test_images_are_thinned_or_named() -> None:
@@ -16,6 +17,20 @@ def test_images_are_thinned_or_named() -> None:
     picked = whole.index.tolist()[3:1:-1]
     named = choose_images("digits", None, split="test", skip=1, limit=None, only=picked)
     assert named.index.tolist() == picked
+
+
+def test_an_error_names_the_option_that_named_the_data_set(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"to be given root, .* add e.g. --dataset.root=VALUE"):
+        load_split("cifar10", "train")
+    with (
+        pytest.raises(ValueError, match=r"add e.g. --unlabelled.root=VALUE"),
+        as_option("unlabelled"),
+    ):
+        load_split("cifar10", "train")
+    with pytest.raises(ValueError, match=r"add e.g. --images digits"), as_option("images"):
+        choose_images(None, tmp_path, split="test", skip=1, limit=None, only=None)
+    with pytest.raises(RegistryError), as_option("images"):
+        load_split("nothing", "train")
 
 
 def test_what_cannot_be_chosen(tmp_path: Path) -> None:
