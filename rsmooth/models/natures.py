@@ -6,6 +6,8 @@ import re
 import zipfile
 from pathlib import Path
 
+from rsmooth.plumbing.errors import remedy
+
 _GLOBAL = re.compile(r"GLOBAL (\S+)")
 # How torch.save has begun its files before and since 1.6.
 LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
@@ -47,9 +49,9 @@ def nature(path: Path, error: BaseException) -> str:
     if not start:
         return "is empty; download it again"
     lowered = start.lstrip().lower()
-    for sign, (words, remedy) in _OTHERS.items():
+    for sign, (words, advice) in _OTHERS.items():
         if start.startswith(sign) or lowered.startswith(sign):
-            return f"is {words}; {remedy}"
+            return f"is {words}; {advice}"
     for sign, words in _ARCHIVES.items():
         if start.startswith(sign):
             return f"is {words}; unpack it, and name the checkpoint in it"
@@ -60,8 +62,12 @@ def nature(path: Path, error: BaseException) -> str:
         )
     if path.suffix == ".onnx":
         return (
-            "is an ONNX graph; open one of rsmooth with rsmooth.models.load_onnx, or name the "
-            "checkpoint of torch that it was exported from"
+            "is an ONNX graph; "
+            + remedy(
+                "open one of rsmooth with rsmooth.models.load_onnx",
+                "name one of rsmooth in place of a run folder, as in rsmooth certify FILE",
+            )
+            + ", or name the checkpoint of torch that it was exported from"
         )
     if start.startswith(ZIPPED):
         return _zipped(path, error)

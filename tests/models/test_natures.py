@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from rsmooth.models import safe_load
+from rsmooth.plumbing.errors import on_command_line
 
 
 def namespace(path: Path) -> None:
@@ -119,4 +120,13 @@ def test_a_file_is_called_what_it_is(
     path = tmp_path / "file.pt"
     write(path)
     with pytest.raises(ValueError, match=rf"got {path}, which (is|holds) {said}"):
+        safe_load(path)
+
+
+def test_a_graph_is_named_where_the_message_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    path.write_bytes(b"graph")
+    with pytest.raises(ValueError, match=r"open one of rsmooth with rsmooth\.models\.load_onnx"):
+        safe_load(path)
+    with on_command_line(), pytest.raises(ValueError, match="as in rsmooth certify FILE, or name"):
         safe_load(path)
