@@ -69,6 +69,8 @@ def examine_model_file(path: Path, asked: Asked) -> Report:
         sigma = g.sigma if isinstance(g.noise, Gaussian) else None
         layers = {"its own": layer}
         judge(report, net, layers, sample, g.num_classes, stored="its own", sigma=sigma)
+        if sigma is None:
+            _of_other_noise(report)
     elif sample is not None:
         report.add("wrong", "images", f"it does not take images of {sample.shape}: name others")
         sample = None
@@ -77,6 +79,13 @@ def examine_model_file(path: Path, asked: Asked) -> Report:
     words += [f"--out {shlex.quote(path.stem + '.jsonl')}"]
     report.commands.append(" ".join(words))
     return report
+
+
+def _of_other_noise(report: Report) -> None:
+    """Take back what is said of a sigma: the file names a noise that has none."""
+    report.findings = [each for each in report.findings if each.topic != "sigma"]
+    for fact in ("sigma", "sigma_trained", "sigma_holds"):
+        report.facts.pop(fact, None)
 
 
 def examine_training(path: Path, content: dict[str, Any]) -> Report:

@@ -13,6 +13,7 @@ import yaml
 from rsmooth import SmoothedClassifier
 from rsmooth.certify.proof.bounds import radius_from_counts
 from rsmooth.doctor import Report, examine
+from rsmooth.noise import Uniform
 from rsmooth.records.files import write_log
 from rsmooth.records.journal import Journal
 
@@ -79,6 +80,16 @@ def test_a_model_whose_sigma_is_another(model: Path, tmp_path: Path) -> None:
     g = SmoothedClassifier.load(model)
     SmoothedClassifier(g.base, sigma=0.5, num_classes=10).save(tmp_path / "m.pt")
     assert "0.5 is in the file, but" in findings(examine(tmp_path / "m.pt"), "look")["sigma"]
+
+
+def test_a_model_of_other_noise_is_told_no_sigma(model: Path, tmp_path: Path) -> None:
+    base = SmoothedClassifier.load(model).base
+    path = tmp_path / "model.pt"
+    SmoothedClassifier(base, noise=Uniform(0.5), num_classes=10).save(path)
+    report = examine(path)
+    assert "normalisation" in {each.topic for each in report.findings}
+    assert "sigma" not in {each.topic for each in report.findings}
+    assert not [fact for fact in report.facts if fact.startswith("sigma")]
 
 
 def test_a_run_folder_from_beginning_to_end(model: Path, tmp_path: Path) -> None:
