@@ -26,6 +26,7 @@ from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
+from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN, CertificationLog
@@ -250,8 +251,20 @@ def check_model_of(
 ) -> None:
     """ValueError unless the log is of g, or of the ensemble with this hash, where it says which."""
     own = model_hash(g) if ensemble is None else ensemble
-    hashed = log.provenance.get("model", {}).get("hash", own)
-    if hashed != own if ensemble else not is_hash_of(hashed, g):
+    model = log.provenance.get("model", {})
+    hashed = model.get("hash", own)
+    fits = hashed == own if ensemble else is_hash_of(hashed, g)
+    if not fits and "rule" in model:
+        raise ValueError(
+            f"expected the networks of the log, {', '.join(model.get('members', ()))}, in this "
+            f"order and by the rule {model['rule']}, got others; "
+            + remedy(
+                "load those that were certified",
+                f"name the further ones as they were certified, by --ensemble and --rule "
+                f"{model['rule']}",
+            )
+        )
+    if not fits:
         raise ValueError(
             f"expected the model of the log, {hashed}, got {own}, whose weights differ; load the "
             "model that was certified"

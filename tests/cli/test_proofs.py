@@ -109,6 +109,9 @@ def test_ensembles_are_certified_and_audited_by_their_rule(tmp_path, capsys):
         assert main(["audit", first, *options, *joined, "--rule", rule]) == 0
         capsys.readouterr()
         assert (tmp_path / f"{rule}.audit.json").exists()
-    assert "expected the model of the log" in error_of(capsys, "audit", first, *options)
+    error = error_of(capsys, "audit", first, *options)
+    assert "by the rule published-cascade-not-sound, got others; name the further ones" in error
+    other = error_of(capsys, "audit", first, *options, *joined, "--rule", "mean")
+    assert other == error
     error = error_of(capsys, "certify", first, *LINF, *RADII, *joined)
     assert "expected --ensemble and --rule beside each other" in error
