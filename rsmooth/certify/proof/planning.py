@@ -110,6 +110,11 @@ def plan(
         raise ValueError(
             f"expected images >= 1, n0 >= 0 and a rate > 0, got {images}, {n0} and {rate!r}"
         )
+    if max(n, n0) > 2**32:
+        raise ValueError(
+            f"expected n and n0 of at most {2**32:,} samples, which is all that a seed gives, got "
+            f"{n:,} and {n0:,}; draw fewer"
+        )
     noise = check_noise(noise)
     needed = None if radius is None else minimal_n(noise, radius, alpha)
     rules: list[StoppingRule] = [FixedRule(noise, n, alpha)]

@@ -77,6 +77,7 @@ def test_simulated_samples_agree_with_the_exact_mean():
         ({"n": 10}, "n >= 11"),
         ({"images": 0}, "images >= 1"),
         ({"n0": -1}, "n0 >= 0"),
+        ({"n": 10**23}, "at most 4,294,967,296 samples"),
         ({"rate": 0.0}, "rate > 0"),
         ({"rate": float("inf")}, "rate > 0"),
         ({"n": 1000.5}, "expected an integer n, got 1000.5"),
