@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_letters, digits
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +72,31 @@ def shorten(text: str, letters: int) -> str:
     return f"{text[: kept - kept // 2]}...{text[-(kept // 2) :]}"
 
 
+def shorten_apart(texts: Sequence[str], letters: int) -> list[str]:
+    """Each text shortened. Where different ones would read alike, their common beginning goes.
+
+    shorten_apart(["logs/cohen_sigma_0.25", "logs/macer_sigma_0.25"], 12)   # "cohen...0.25", ...
+    """
+    short = [shorten(text, letters) for text in texts]
+    for read in sorted(set(short)):
+        alike = [at for at, other in enumerate(short) if other == read]
+        begun = _common_words([texts[at] for at in alike])
+        if begun:
+            apart = shorten_apart([texts[at][begun:] for at in alike], letters)
+            short = [apart[alike.index(at)] if at in alike else s for at, s in enumerate(short)]
+    return short
+
+
+def _common_words(texts: Sequence[str]) -> int:
+    """How many letters different texts begin with alike, in whole words where there are some."""
+    first, last = min(texts), max(texts)
+    if first == last:
+        return 0
+    differ = (at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
+    common = first[: min(next(differ, len(first)), len(first) - 1)]
+    return len(common.rstrip(ascii_letters + digits)) or len(common)
+
+
 def new_figure(page: Page, height: float) -> Figure:
     """An empty figure of this height in inches."""
     needed_for_figures()
@@ -107,18 +133,20 @@ def in_lines(title: str, page: Page, share: float) -> str:
     return textwrap.fill(title, max(page.letters(share), 10))
 
 
-def looks(runs: Sequence[Run], page: Page | None = None) -> Iterator[tuple[Run, dict[str, Any]]]:
+def looks(
+    runs: Sequence[Run], page: Page | None = None, *, of_points: str = ""
+) -> Iterator[tuple[Run, dict[str, Any]]]:
     """Each run with colour, line and label; the seeds of a method share them.
 
-    From MOST_LOOKS methods on, the further ones are grey lines with one label.
+    From MOST_LOOKS methods on, the further ones are grey lines with one label. of_points: how the
+    label of a run ends that decided only some radii.
     """
     page = page or Page()
     names = methods(runs)
     order = list(dict.fromkeys(names))
+    labels = dict(zip(order, _labels(runs, names, page, of_points), strict=True))
     for at, (run, name) in enumerate(zip(runs, names, strict=True)):
-        seeds, number, seen = names.count(name), order.index(name), name in names[:at]
-        unsound = run.label.removeprefix(run.name)
-        label = run.label if seeds == 1 else f"{name} ({seeds} seeds){unsound}"
+        number, seen = order.index(name), name in names[:at]
         if number >= MOST_LOOKS:
             rest = len(order) - MOST_LOOKS
             first = number == MOST_LOOKS and not seen
@@ -126,16 +154,31 @@ def looks(runs: Sequence[Run], page: Page | None = None) -> Iterator[tuple[Run, 
             yield run, _line(page, FAINT, "-", 0.8, label, zorder=1.5)
             continue
         colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
-        width = 1.8 if seeds == 1 else 1.0
-        yield run, _line(page, colour, style, width, "_nolegend_" if seen else label)
+        width = 1.8 if names.count(name) == 1 else 1.0
+        yield run, _line(page, colour, style, width, "_nolegend_" if seen else labels[name])
+
+
+def _labels(runs: Sequence[Run], names: Sequence[str], page: Page, of_points: str) -> list[str]:
+    """The label of each method, as its first run says it, in what a line of the legend holds."""
+    full, endings = [], []
+    for name in dict.fromkeys(names):
+        run, seeds = runs[names.index(name)], names.count(name)
+        full.append(run.label if seeds == 1 else f"{name} ({seeds} seeds){_unsound(run)}")
+        endings.append("" if run.asked is None else of_points)
+    room = page.letters(0.85) - max(map(len, endings))
+    shown = zip(shorten_apart(full, room), endings, strict=True)
+    return [label + ending for label, ending in shown]
+
+
+def _unsound(run: Run) -> str:
+    return run.label.removeprefix(run.name)
 
 
 def _line(
     page: Page, colour: str, style: Any, width: float, label: str, zorder: float = 2.0
 ) -> dict[str, Any]:
-    shown = label if label == "_nolegend_" else shorten(label, page.letters(0.85))
     width = page.line(width)
-    return {"color": colour, "linestyle": style, "linewidth": width, "label": shown} | (
+    return {"color": colour, "linestyle": style, "linewidth": width, "label": label} | (
         {} if zorder == 2.0 else {"zorder": zorder}
     )
 

@@ -27,9 +27,10 @@ from rsmooth.report.looks import (
     new_figure,
     one_plot,
     shorten,
+    shorten_apart,
 )
 from rsmooth.report.plots import curve_radii
-from rsmooth.report.runs import Run
+from rsmooth.report.runs import NOT_SOUND, Run
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +62,8 @@ def multiples_figure(
     rows = -(-len(panels) // columns)
     figure = new_figure(page, 0.72 * width / columns * rows + 0.5)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for axes, name in zip(grid.flat, panels, strict=False):
+    titles = _titles(runs, panels, page.letters((1 - 0.8 / width) / columns))
+    for axes, name, panel_title in zip(grid.flat, panels, titles, strict=False):
         for run, other in zip(runs, names, strict=True):
             if other != name:
                 _curve(axes, run, unit, color=FAINT, linewidth=page.line(0.7))
@@ -70,9 +72,7 @@ def multiples_figure(
             if other == name:
                 _curve(axes, run, unit, color=COLOURS[0], linewidth=page.line(1.8), zorder=3)
         dress(axes, page)
-        axes.set_title(
-            shorten(name, page.letters((1 - 0.8 / width) / columns)), loc="left", fontsize=page.size
-        )
+        axes.set_title(panel_title, loc="left", fontsize=page.size)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
@@ -82,6 +82,17 @@ def multiples_figure(
     if title:
         figure.suptitle(in_lines(title, page, 0.9), fontsize=page.size + 1, x=0.01, ha="left")
     return figure
+
+
+def _titles(runs: Sequence[Run], panels: Sequence[str], letters: int) -> list[str]:
+    """The name of each method, marked where its certificates are known to prove nothing."""
+    unsound = [
+        name for run, name in zip(runs, methods(runs), strict=True) if not run.statement.sound
+    ]
+    return [
+        f"{title}\n{NOT_SOUND.strip()}" if name in unsound else title
+        for name, title in zip(panels, shorten_apart(panels, letters), strict=True)
+    ]
 
 
 def _radius_words(runs: Sequence[Run]) -> str:
@@ -139,7 +150,8 @@ def differences_figure(
         )
     page, unit = Page(width), 255 if baseline.statement.norm == "linf" else 1
     figure, axes = one_plot(title, page)
-    axes.axhline(0, color=INK, linewidth=page.line(1.4), label=shorten(baseline.name, 40))
+    name = shorten(baseline.name, page.letters(0.85))
+    axes.axhline(0, color=INK, linewidth=page.line(1.4), label=name)
     for run, line in looks(others, page):
         radii, mean, error = paired_curve(baseline, run)
         if run.asked is not None or baseline.asked is not None:

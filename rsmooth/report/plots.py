@@ -62,9 +62,9 @@ def accuracy_figure(
     page = Page(width)
     figure, axes = one_plot(title, page)
     banded = bands and len(runs) <= MOST_BANDS
-    for run, line in looks(runs, page):
+    for run, line in looks(runs, page, of_points=" (decided at these radii)"):
         if run.asked is not None:
-            _points(axes, run, unit, line["color"])
+            _points(axes, run, unit, line)
         else:
             _curve(axes, run, unit, line, banded=banded)
     _constant(axes, runs, unit, page)
@@ -100,7 +100,7 @@ def _constant(axes: Any, runs: Sequence[Run], unit: float, page: Page) -> None:
     axes.plot([0, unit * cap, unit * cap], [share, share, 0], ":", **line)
 
 
-def _points(axes: Any, run: Run, unit: float, colour: str) -> None:
+def _points(axes: Any, run: Run, unit: float, line: dict[str, Any]) -> None:
     """A run of mode radius or grid: its accuracy at the radii that it decided."""
     radii = np.array(run.asked)
     value = certified_accuracy(run.log, radii)
@@ -110,10 +110,10 @@ def _points(axes: Any, run: Run, unit: float, colour: str) -> None:
         100 * value,
         100 * np.stack([value - low, high - value]),
         fmt="o",
-        color=colour,
+        color=line["color"],
         capsize=2,
         clip_on=False,
-        label=f"{run.label} (decided at these radii)",
+        label=line["label"],
     )
 
 

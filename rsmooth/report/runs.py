@@ -25,6 +25,7 @@ from rsmooth.report.training_time import TrainingTime, recorded_training_time
 # As far may a radius that was asked for be above one that a table needs: 0.4348, say, covers an
 # linf radius of 2/255 at 3,072 values, which is 0.43471...
 NEAR = 1e-3
+NOT_SOUND = " (not sound)"  # behind the name of what is known to prove nothing
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Run:
     @property
     def label(self) -> str:
         """Its name, marked where its certificates are known to prove nothing."""
-        return self.name if self.statement.sound else f"{self.name} (not sound)"
+        return self.name if self.statement.sound else self.name + NOT_SOUND
 
     @property
     def noise(self) -> NoiseDistribution | None:

@@ -5,9 +5,9 @@ import pytest
 from matplotlib.text import Text
 
 from rsmooth.report import accuracy_figure, probability_figure, save_figure
-from rsmooth.report.looks import FAINT, MOST_LOOKS, Page, looks, one_plot, shorten
+from rsmooth.report.looks import FAINT, MOST_LOOKS, Page, looks, one_plot, shorten, shorten_apart
 from rsmooth.report.multiples import differences_figure, multiples_figure
-from tests.report.by_hand import run_of
+from tests.report.by_hand import HEADER, run_of
 
 VOTES = {"counts": [[9, 0], [0, 9], [0, 9], [9, 0]], "samples": [9] * 4}
 
@@ -16,8 +16,14 @@ def runs_of(count):
     return [run_of(f"a method with a longer name {k}", **VOTES) for k in range(count)]
 
 
+def at_radii(count):
+    grid = {**HEADER, "mode": "grid", "mode_options": {"radii": [0.1, 0.2]}}
+    return [run_of(f"a method with a longer name {k}", grid) for k in range(count)]
+
+
 FIGURES = {
     "curves": accuracy_figure,
+    "points": lambda runs, **look: accuracy_figure(at_radii(len(runs)), **look),
     "probabilities": probability_figure,
     "multiples": multiples_figure,
     "differences": lambda runs, **look: differences_figure(runs, runs[0], **look),
@@ -59,6 +65,26 @@ def test_long_names_are_shortened_in_the_middle():
     assert shorten("smoothadv-seed0", 15) == "smoothadv-seed0"
     assert shorten("smoothadv-seed0", 11) == "smoo...eed0"
     assert np.all([len(shorten("x" * 50, n)) == n for n in range(5, 50)])
+
+
+def test_shortened_names_still_differ():
+    names = ["logs/cohen_500_sigma_0.25", "logs/salman_500_sigma_0.25", "ours"]
+    assert shorten_apart(names, 13) == ["cohen..._0.25", "salma..._0.25", "ours"]
+    assert shorten_apart(["a" * 20 + "b" + "c" * 20, "a" * 20 + "d" + "c" * 20], 9) == [
+        "bcc...ccc",
+        "dcc...ccc",
+    ]
+    alike = ["x" * 30, "x" * 31, "x" * 30]
+    assert shorten_apart(alike, 9) == ["x", "xx", "x"]
+    labels = [line["label"] for _, line in looks([run_of(n * 3) for n in names], Page(2.0))]
+    assert len(set(labels)) == 3
+
+
+def test_the_name_of_the_baseline_fits_too():
+    runs = [run_of("a method with a name that is longer than the figure is wide"), run_of("b")]
+    figure = differences_figure(runs, runs[0], width=2.0)
+    figure.canvas.draw()
+    assert figure.axes[0].get_legend().get_window_extent().x0 >= -1
 
 
 @pytest.mark.parametrize("width", [0, 1.9, 21, float("nan")])

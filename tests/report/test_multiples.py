@@ -31,6 +31,18 @@ def test_each_method_has_a_panel_with_all_its_seeds():
     assert len(panels(multiples_figure([run_of(f"r{k}") for k in range(30)]))) == MOST_PANELS
 
 
+@pytest.mark.parametrize("width", [3.25, 7.2])
+def test_panels_tell_runs_apart_and_mark_what_is_not_sound(width):
+    names = [f"published_logs/{name}_cifar10_500_sigma_0.25" for name in ("cohen", "salman")]
+    runs = [Run(name, linf_log()) for name in names]
+    claimed = Run("a-published-cascade-of-six", linf_log(sound=False))
+    shown = panels(multiples_figure([*runs, claimed], width=width))
+    first, second, last = (axes.get_title(loc="left") for axes in shown)
+    assert "coh" in first
+    assert "sal" in second
+    assert last.endswith("-of-six\n(not sound)")
+
+
 def test_runs_of_other_norms_have_no_common_panels():
     with pytest.raises(RecordError, match="log 1 states l1 radii"):
         multiples_figure([run_of(), run_of("b", UNIFORM)])

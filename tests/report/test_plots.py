@@ -5,10 +5,10 @@ import pytest
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.report import accuracy_figure, attack_gap_figure, probability_figure, save_figure
-from rsmooth.report.looks import COLOURS
+from rsmooth.report.looks import COLOURS, MOST_LOOKS
 from rsmooth.report.plots import curve_radii
 from rsmooth.report.runs import Run
-from tests.report.by_hand import UNIFORM, linf_log, run_of
+from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of
 
 
 def test_curves_step_exactly_at_the_radii():
@@ -41,6 +41,17 @@ def test_the_seeds_of_a_method_share_their_look():
     assert len(set(looks)) == 3
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
     assert labels[:3] == ["a (2 seeds)", "b-seed0", "c"]
+
+
+def test_points_share_looks_and_legend_as_curves_do():
+    grid = {**HEADER, "mode": "grid", "mode_options": {"radii": [0.1, 0.2]}}
+    seeds = [run_of(name, grid) for name in ("a-seed0", "a-seed1", "b")]
+    labels = accuracy_figure(seeds).axes[0].get_legend_handles_labels()[1]
+    end = " (decided at these radii)"
+    assert sorted(labels) == ["a (2 seeds)" + end, "b" + end, "constant classifier"]
+    many = accuracy_figure([run_of(f"r{k}", grid) for k in range(MOST_LOOKS + 3)]).axes[0]
+    assert len(many.get_legend_handles_labels()[1]) == MOST_LOOKS + 2
+    assert "3 further" in many.get_legend_handles_labels()[1]
 
 
 @pytest.mark.parametrize(
