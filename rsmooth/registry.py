@@ -30,13 +30,14 @@ class PluginError(RegistryError):
 class Registry:
     """Named entries of one kind, each a class or a function.
 
-        attacks = Registry("attack", "rsmooth.attacks", home=("rsmooth.attacks", "ATTACKS"))
-        attacks.create("ddn", epsilon=0.5, steps=4)
+        colours = Registry("colour", "my_package.colours")
+        colours.register("grey")(lambda level: (level, level, level))
+        colours.create("grey", level=0.5)       # (0.5, 0.5, 0.5)
 
     kind: what an entry is called in messages.
     group: of the entry points by which other packages join.
-    home: the package or module of our own entries, and the registry's name in it. None where all
-        entries are registered by hand.
+    home: the package or module of our own entries, and the name by which they register there. None
+        where all entries are registered by hand.
     """
 
     def __init__(self, kind: str, group: str, home: tuple[str, str] | None = None) -> None:

@@ -136,7 +136,7 @@ def build_trainer(
 ) -> Trainer:
     """The trainer of a spec, with the attack of another spec.
 
-        build_trainer("smoothadv", {"name": "pgd", "epsilon": 0.5, "steps": 2}, seed=0)
+        build_trainer("smoothadv", {"name": "smoothadv-pgd", "epsilon": 0.5, "steps": 2}, seed=0)
 
     Options of the spec come before those of ``preset``, and these before ``seed``. ValueError for a
     preset of another trainer.

@@ -21,7 +21,7 @@ FOLDER = resources.files("rsmooth.defenses") / "presets"
 def preset_names() -> list[str]:
     """The names of all presets, in alphabetical order.
 
-        preset_names()      # ["cat-rs-cifar10-0.25", ..., "fast", "finetune", "overnight", "paper"]
+        preset_names()      # ["cat-rs-cifar10-0.25", ..., "fast", ..., "stability-cifar10-1.0"]
 
     They are the values of ``rsmooth train --preset``. Those of a method are METHOD-DATA-SIGMA.
     """

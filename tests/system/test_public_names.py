@@ -103,3 +103,50 @@ def test_the_lines_that_users_write() -> None:
         torch.testing.assert_close(g(x)[2:], g(x[2:]))
     attack = ATTACKS.create("ddn", epsilon=0.5, steps=4)
     assert TRAINERS.create("noise-then-perturb", attack=attack).attack == attack
+
+
+def test_examples_of_docstrings_come_out_as_they_say() -> None:
+    """Those that need no file and end in a comment that is a value, as ``# 0.976...``."""
+    names = _public()
+    compared = []
+    del names["compilation_status"]  # which depends on what the process did before
+    for name, entry in names.items():
+        for line in _example(entry):
+            code, _, said = line.partition("  # ")
+            try:
+                expected = ast.literal_eval(said.strip().removesuffix("..."))
+                value = eval(compile(code.strip(), name, "eval"), dict(names))
+            except (NameError, OSError, SyntaxError, ValueError):
+                continue  # no value, or an example that needs a file
+            assert _as_said(value, expected, said.strip()), (name, line, value)
+            compared.append(name)
+    assert {"lower_confidence_bound", "differing", "preset_names", "Gaussian"} <= {*compared}
+
+
+def _public() -> dict[str, object]:
+    modules = [".".join(stub.parent.relative_to(ROOT).parts) for stub in STUBS]
+    loaded = [importlib.import_module(module) for module in modules]
+    return {name: getattr(module, name) for module in loaded for name in dir(module)}
+
+
+def _example(entry: object) -> list[str]:
+    """The lines of the second paragraph of a docstring."""
+    named = inspect.isclass(entry) or inspect.isfunction(entry)
+    text = inspect.getdoc(entry) if named else None
+    return [line.strip() for line in (text or "").split("\n\n")[1:2] for line in line.splitlines()]
+
+
+def _as_said(value: object, expected: object, said: str) -> bool:
+    """Equal; or its first digits; or, of a list with gaps, its ends and some between."""
+    if isinstance(expected, float):
+        return repr(value).startswith(said.removesuffix("...")) or value == pytest.approx(expected)
+    if isinstance(expected, list) and ... in expected and isinstance(value, list):
+        ends = (value[0], value[-1]) == (expected[0], expected[-1])
+        return ends and {*expected} - {...} <= {*value}
+    return value == expected
+
+
+def test_longer_examples_of_docstrings_run() -> None:
+    scope = _public()
+    for entry in (rsmooth.Registry, rsmooth.config.build_trainer):
+        exec("\n".join(_example(entry)), scope)
