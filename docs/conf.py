@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
+
+from rsmooth.plumbing.machine import int8_instructions
 
 project = "rsmooth"
 author = "the developers of rsmooth"
@@ -16,7 +19,8 @@ html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 
 nb_execution_mode = "force"
 # Its cells read what its shell commands wrote: `make docs` runs both in turn, before sphinx.
-nb_execution_excludepatterns = ["report*"]
+# Networks of 8-bit integers need instructions that not every CPU has.
+nb_execution_excludepatterns = ["report*", *([] if int8_instructions() else ["int8*"])]
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
@@ -39,6 +43,7 @@ def as_rst(lines: list[str]) -> list[str]:
     """
     made: list[str] = []
     code = False
+    lines = _with_its_example(lines)
     for before, line in zip(["", *lines], lines, strict=False):
         indented = line.startswith("    ")
         if line.strip() and not indented:
@@ -53,6 +58,23 @@ def as_rst(lines: list[str]) -> list[str]:
         else:
             made += ["", _escaped(line)] if _begins_item(line) else [_escaped(line)]
     return made
+
+
+def _with_its_example(lines: list[str]) -> list[str]:
+    """The second paragraph indented where it is Python.
+
+    The formatter takes its indentation away where no other line of the docstring has any.
+    """
+    begin = next((at + 1 for at, line in enumerate(lines) if not line.strip()), len(lines))
+    end = next((at for at in range(begin, len(lines)) if not lines[at].strip()), len(lines))
+    example = "\n".join(lines[begin:end])
+    try:
+        ast.parse(example)
+    except SyntaxError:
+        return lines
+    if "(" not in example:
+        return lines
+    return [*lines[:begin], *(f"    {line}" for line in lines[begin:end]), *lines[end:]]
 
 
 def _begins_item(line: str) -> bool:

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
+from rsmooth.plumbing.machine import int8_instructions
+
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(r"^```(\{code-cell\}|\w+)[^\n]*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -44,6 +46,11 @@ def commands(page: Path, language: str = "sh") -> list[str]:
     lines = re.sub(r"\\\n\s*", "", text).splitlines()
     found = [line.removeprefix("$ ").split("  #")[0].split(" #")[0].strip() for line in lines]
     return [line for line in found if line]
+
+
+def can_run(page: Path) -> bool:
+    """Whether the machine can; networks of 8-bit integers need instructions of the CPU."""
+    return page.stem != "int8" or int8_instructions() is not None
 
 
 def run_page(page: Path, folder: Path) -> None:
@@ -86,6 +93,9 @@ def _run_shell(page: Path, block: Block) -> None:
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
+        if not can_run(Path(name)):
+            print(f"{name}: left out, since this CPU has no 8-bit integer instructions")
+            continue
         with tempfile.TemporaryDirectory() as place:
             run_page(Path(name).resolve(), Path(place))
         print(f"{name}: runs")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -12,12 +14,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsmooth import ATTACKS, NOISES, TRAINERS
+from rsmooth import ATTACKS, NOISES, TRAINERS, predict
 from rsmooth.cli.main import parse
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.parts import build_trainer
+from rsmooth.models import Ensemble
+from rsmooth.records import certified_accuracy
+from rsmooth.report import to_markdown
 from tests.attacks.outside import theirs
-from tests.system.pages import commands, run_page
+from tests.system.pages import can_run, commands, run_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -46,6 +51,28 @@ def test_the_page_on_attacks_runs(tmp_path: Path) -> None:
             pytest.skip(f"{module} is not installed")
     with torch.random.fork_rng(), theirs():
         run_page(ROOT / "docs" / "attack-g.md", tmp_path)
+
+
+def test_a_page_that_the_machine_cannot_run_is_left_out(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By both steps of `make docs`: this one and sphinx."""
+    for found in (None, "AVX512_VNNI"):
+        monkeypatch.setattr("rsmooth.plumbing.machine.int8_instructions", lambda found=found: found)
+        monkeypatch.setattr("tests.system.pages.int8_instructions", lambda found=found: found)
+        excluded = runpy.run_path(str(ROOT / "docs" / "conf.py"))["nb_execution_excludepatterns"]
+        assert can_run(ROOT / "docs" / "int8.md") == ("int8*" not in excluded) == bool(found)
+    assert can_run(ROOT / "docs" / "start.md")
+
+
+def test_examples_of_docstrings_are_code_in_the_site() -> None:
+    """Also where the formatter has taken their indentation away."""
+    as_rst = runpy.run_path(str(ROOT / "docs" / "conf.py"))["as_rst"]
+    for entry in (to_markdown, Ensemble, certified_accuracy, predict):
+        lines = as_rst((inspect.getdoc(entry) or "").splitlines())
+        assert lines.count(".. code-block:: python") == 1, entry
+    told = as_rst(["What it is.", "", "It is used (often) where", "nothing is code.", ""])
+    assert told == ["What it is.", "", "It is used (often) where", "nothing is code.", ""]
 
 
 def test_a_block_that_fails_is_named(tmp_path: Path) -> None:
