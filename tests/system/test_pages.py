@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import re
 import runpy
@@ -22,7 +23,7 @@ from rsmooth.models import Ensemble
 from rsmooth.records import certified_accuracy
 from rsmooth.report import to_markdown
 from tests.attacks.outside import theirs
-from tests.system.pages import can_run, commands, run_page
+from tests.system.pages import blocks, can_run, commands, run_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -105,6 +106,33 @@ def test_every_verb_is_shown() -> None:
         if command.startswith("rsmooth ")
     }
     assert set(VERBS.own_names()) <= shown
+
+
+def test_the_page_on_the_command_line_explains_every_verb() -> None:
+    text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(VERBS.own_names())
+
+
+def test_the_api_has_what_the_pages_call() -> None:
+    """Functions and classes that a block imports; the names of registries stand in the guides."""
+    text = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    listed = [_named(name) for name in re.findall(r"^   (rsmooth\.[\w.]+)$", text, re.MULTILINE)]
+    code = "\n".join(
+        block.text
+        for page in [README, *PAGES]
+        for block in blocks(page)
+        if block.language in ("code-cell", "python")
+    )
+    for module, names in re.findall(r"^from (rsmooth[\w.]*) import ([\w, ]+)$", code, re.MULTILINE):
+        for name in names.split(", "):
+            entry = _named(f"{module}.{name}")
+            if (inspect.isclass(entry) or inspect.isfunction(entry)) and entry not in listed:
+                raise AssertionError(f"{module}.{name} is not in api.md")
+
+
+def _named(name: str) -> object:
+    module, _, last = name.rpartition(".")
+    return getattr(importlib.import_module(module), last)
 
 
 def test_every_page_and_notebook_is_listed_once() -> None:
