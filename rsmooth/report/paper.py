@@ -139,9 +139,10 @@ def _largest_errors(table: Table, header: Sequence[str]) -> str:
 def _certain(row: Row) -> str:
     said = row.statement
     assert said is not None
-    if said.kind == "deterministic" or said.alpha is None:
+    if said.kind == "deterministic":
         return said.kind
-    return rf"{said.kind} ($\alpha={said.alpha:g}$)"
+    alpha = r"\alpha$ not recorded" if said.alpha is None else rf"\alpha={said.alpha:g}$"
+    return f"{said.kind} (${alpha})"
 
 
 def _word(text: str) -> str:

@@ -18,6 +18,12 @@ def rows_of(text):
     return [line.removesuffix(r" \\") for line in body.splitlines() if line.endswith(r"\\")]
 
 
+def test_an_alpha_that_a_log_does_not_record_is_said_so():
+    text = to_latex(build_table([run_of("ours", HEADER), run_of("published")], [0.25]))
+    both = r"probabilistic ($\alpha=0.001$) and probabilistic ($\alpha$ not recorded)."
+    assert rf"Certified at $\ell_2$ radii, {both}" in text
+
+
 def test_names_are_escaped_and_the_norm_is_named():
     text = to_latex(build_table([run_of(ODD, UNIFORM)], [0.25]))
     name = r"100\% \{a\_b\}\textbackslash{}\&"
