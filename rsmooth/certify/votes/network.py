@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from rsmooth.bounds.rounding import exact_products
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.models.folding import FoldedConv2d, fold_batchnorm
 from rsmooth.models.functions import function_of
@@ -199,11 +200,11 @@ def _check_folded(base: nn.Module, folded: nn.Module, points: Tensor) -> None:
     """
     if not any(isinstance(layer, FoldedConv2d) for layer in folded.modules()):
         return
-    with torch.autocast(points.device.type, enabled=False):
+    with exact_products():  # TF32 may differ by more than what is looked for
         found, wanted = folded(points)[0], copied(base).eval()(points)[0]
     known = wanted.isfinite()
     reach = wanted[known].abs().amax() if bool(known.any()) else wanted.new_zeros(())
-    close = 10 * torch.finfo(points.dtype).eps ** 0.5 * reach
+    close = 30 * torch.finfo(points.dtype).eps ** 0.5 * reach
     if not bool(((found - wanted)[known].abs() <= close).all()):
         raise ValueError(
             "expected a forward that folded batch norms leave as it is, got one that torch.fx "
