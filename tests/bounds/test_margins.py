@@ -1,6 +1,7 @@
 """Margins equal those of independent implementations, their gradients and batch statistics too."""
 
 import copy
+from functools import cache
 
 import pytest
 import torch
@@ -38,13 +39,19 @@ def every_epsilon(x, y):
     return {"x": x.repeat(count, 1, 1, 1), "y": y.repeat(count), "epsilon": epsilons}
 
 
+@cache
+@torch.no_grad()
+def margins(name, key, dtype):
+    """Of every epsilon, computed once for all tests."""
+    x, y = images(name, dtype)
+    return margin_bounds(network(name, dtype), **every_epsilon(x, y), **MARGINS[key])
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("key", MARGINS)
 @pytest.mark.parametrize("name", NETS)
 def test_margins_equal_independent_ones(name, key, dtype):
-    net, (x, y) = network(name, dtype), images(name, dtype)
-    with torch.no_grad():
-        found = margin_bounds(net, **every_epsilon(x, y), **MARGINS[key])
+    found = margins(name, key, dtype)
     assert_equal(found.unflatten(0, (len(EPSILONS), -1)), f"{name}/{key}", dtype)
 
 
@@ -123,9 +130,8 @@ def test_no_memory_is_refused(memory):
 @pytest.mark.parametrize("key", [key for key in MARGINS if "unclipped" not in key])
 @pytest.mark.parametrize("name", NETS)
 def test_no_margin_lies_above_one_that_an_attack_found(name, key):
-    net, (x, y) = network(name), images(name)
-    margins = margin_bounds(net, **every_epsilon(x, y), **MARGINS[key])
-    assert (margins <= expected(f"{name}/attack_margin").flatten(0, 1) + 1e-9).all()
+    found = margins(name, key, torch.float64)
+    assert (found <= expected(f"{name}/attack_margin").flatten(0, 1) + 1e-9).all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -208,6 +214,7 @@ def test_a_planted_fault_is_caught(name, monkeypatch):
     """By the oracles above; a fault that they let pass could be there unseen."""
     owner, method, fault, net, key = FAULTS[name]
     monkeypatch.setattr(owner, method, fault)
+    monkeypatch.setitem(globals(), "margins", margins.__wrapped__)  # computed anew, with the fault
     with pytest.raises(AssertionError, match="relative error"):
         test_margins_equal_independent_ones(net, key, torch.float64)
 
