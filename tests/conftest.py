@@ -8,6 +8,7 @@ import os
 import random
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -65,6 +66,16 @@ def fonts() -> Iterator[dict[str, int]]:
     own, looks.FONTS = looks.FONTS, {"pdf.fonttype": 3}
     yield own
     looks.FONTS = own
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _uncompiled_noise() -> Iterator[None]:
+    """What all tests together draw makes none of them compile; some make a kernel of their own."""
+    from rsmooth.noise.normal import compiled_normals
+
+    own, compiled_normals._after = compiled_normals._after, sys.maxsize
+    yield
+    compiled_normals._after = own
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def test_an_interruption_is_one_line(
 
 def train(folder: Path, said: Path) -> None:
     with open(said, "w", buffering=1) as stream, redirect_stderr(stream):
-        options = ["--sigma", "1", "--model", "mlp", "--trainer.epochs", "9999"]
+        options = ["--sigma", "1", "--model", "mlp", "--trainer.epochs", "999"]
         raise SystemExit(main(["train", str(folder), *options, "--progress", "false"]))
 
 
