@@ -96,7 +96,8 @@ def refold(folded: nn.Module, model: nn.Module) -> None:
                 convolution.weight.dtype,
                 convolution.weight.device,
                 convolution.bias is None,
-                batchnorm.affine,
+                batchnorm.weight is None,
+                batchnorm.bias is None,
                 batchnorm.eps,
             )
             groups[kind].append(_Triple(layer, convolution, batchnorm))
@@ -118,8 +119,9 @@ def _folded_tensors(group: list[_Triple]) -> tuple[Tensor, Tensor]:
         torch.stack([_present(layer.running_var) for layer in batchnorms]) + batchnorms[0].eps
     ).rsqrt()
     shift = torch.zeros_like(mean)
-    if batchnorms[0].affine:
+    if batchnorms[0].weight is not None:
         scale = scale * torch.stack([layer.weight for layer in batchnorms])
+    if batchnorms[0].bias is not None:
         shift = torch.stack([layer.bias for layer in batchnorms])
     if convolutions[0].bias is not None:
         mean = mean - torch.stack([_present(layer.bias) for layer in convolutions])
@@ -169,10 +171,15 @@ def traced(model: nn.Module) -> fx.Graph:
 def _foldable(convolution: nn.Module, batchnorm: nn.Module) -> bool:
     """Whether both layers are plain ones: a subclass or a hook may compute something else."""
     plain = type(convolution) is nn.Conv2d and type(batchnorm) is nn.BatchNorm2d
-    hooked = any(
-        layer._forward_hooks or layer._forward_pre_hooks for layer in (convolution, batchnorm)
-    )
-    return plain and not hooked and batchnorm.running_mean is not None
+    changed = any(_computes_otherwise(layer) for layer in (convolution, batchnorm))
+    # A model may keep its batch norms in train mode whatever it is told.
+    return plain and not changed and not batchnorm.training and batchnorm.running_mean is not None
+
+
+def _computes_otherwise(layer: nn.Module) -> bool:
+    """Whether hooks, or methods that were set on the object, change what the layer computes."""
+    methods = any(callable(getattr(type(layer), name, None)) for name in vars(layer))
+    return bool(methods or layer._forward_hooks or layer._forward_pre_hooks)
 
 
 class _Tracer(fx.Tracer):
@@ -215,6 +222,8 @@ def _with_bias(convolution: nn.Conv2d, batchnorm: str) -> FoldedConv2d:
         dtype=weight.dtype,
     )
     layer.batchnorm = batchnorm
+    # What a padding other than zeros goes by; it was computed when the layer was made.
+    layer._reversed_padding_repeated_twice = convolution._reversed_padding_repeated_twice
     layer.weight = nn.Parameter(torch.empty_like(weight), requires_grad=False)
     layer.bias = nn.Parameter(weight.new_empty(weight.shape[0]), requires_grad=False)
     return layer.eval().requires_grad_(False)

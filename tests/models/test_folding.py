@@ -36,6 +36,12 @@ def randomise(model, seed=0):
     return model
 
 
+def without(layer, name):
+    """A batch norm as some releases of torch make it: without its bias, or without its weight."""
+    setattr(layer, name, None)
+    return layer
+
+
 def count(model, kind):
     return sum(isinstance(layer, kind) for layer in model.modules())
 
@@ -152,6 +158,8 @@ def test_only_what_data_flow_allows_is_folded(case, folds, rest):
         (nn.Conv2d(4, 8, (3, 1), padding="same", dilation=2), nn.BatchNorm2d(8, eps=0.1), 1),
         (nn.Conv2d(4, 8, 3, padding=1, padding_mode="reflect"), nn.BatchNorm2d(8), 1),
         (nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8, affine=False), 1),
+        (nn.Conv2d(4, 8, 3), without(nn.BatchNorm2d(8), "bias"), 1),
+        (nn.Conv2d(4, 8, 3), without(nn.BatchNorm2d(8), "weight"), 1),
         (nn.Conv2d(4, 8, 3), nn.BatchNorm2d(8, track_running_stats=False), 0),
         (nn.ConvTranspose2d(4, 8, 3), nn.BatchNorm2d(8), 0),
         (nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 8, 3)), nn.BatchNorm2d(8), 0),
@@ -162,6 +170,13 @@ def test_every_geometry_of_convolution(convolution, batchnorm, folds):
     check_same_function(
         nn.Sequential(convolution, batchnorm), torch.rand(3, 4, 7, 7), folds=folds, rest=1 - folds
     )
+
+
+def test_padding_that_was_changed_later_is_kept_as_the_layer_computes_it():
+    """Other paddings than zeros go by what the layer noted when it was made."""
+    model = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular"), nn.BatchNorm2d(2))
+    model[0].padding = (2, 2)
+    check_same_function(model, torch.rand(2, 2, 5, 5), folds=1)
 
 
 @pytest.mark.parametrize("shared", ["convolution", "batchnorm"])
@@ -207,6 +222,27 @@ def test_tied_weights_are_untied_by_folding():
 def test_a_hook_keeps_its_layer():
     model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))
     model[0].register_forward_hook(lambda layer, args, out: out * 2)
+    check_same_function(model, torch.rand(2, 2, 3, 3), folds=0, rest=1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "method"), [(0, "forward"), (0, "_conv_forward"), (1, "forward")]
+)
+def test_a_method_of_the_object_keeps_its_layer(layer, method):
+    model = nn.Sequential(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))
+    own = getattr(model[layer], method)
+    setattr(model[layer], method, lambda *given: own(*given) * 2)
+    check_same_function(model, torch.rand(2, 2, 3, 3), folds=0, rest=1)
+
+
+def test_batch_norm_that_stays_in_train_mode_is_left_alone():
+    class Stubborn(nn.Sequential):
+        def train(self, mode=True):
+            super().train(mode)
+            self[1].train()
+            return self
+
+    model = Stubborn(nn.Conv2d(2, 2, 1), nn.BatchNorm2d(2))
     check_same_function(model, torch.rand(2, 2, 3, 3), folds=0, rest=1)
 
 

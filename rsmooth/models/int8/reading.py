@@ -217,8 +217,8 @@ def _batchnorm(layer: nn.BatchNorm2d, shape: torch.Size) -> Node | None:
     if layer.running_mean is None or layer.running_var is None:
         return None
     scale = (layer.running_var.double() + layer.eps).rsqrt()
-    scale = scale * layer.weight.detach().double() if layer.affine else scale
-    shift = layer.bias.detach().double() if layer.affine else torch.zeros_like(scale)
+    scale = scale if layer.weight is None else scale * layer.weight.detach().double()
+    shift = torch.zeros_like(scale) if layer.bias is None else layer.bias.detach().double()
     return _made(
         "convolution",
         weight=scale.view(-1, 1, 1, 1),
