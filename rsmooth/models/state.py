@@ -101,22 +101,44 @@ def copied(module: Module, memo: Mapping[int, Any] | None = None) -> Module:
     memo: what certain objects become in the copy, by their id.
 
     Tensors in the midst of an autograd graph are copied without it. Other things that cannot be
-    copied are shared, unless they hold modules. TypeError, which names them, for what is left.
+    copied are shared, unless they hold modules. TypeError, which names them, for what is left, and
+    for parts whose copy is themselves: what is done to the copy would be done to the module.
     """
     given = dict(memo or {})
     try:
-        return copy.deepcopy(module, dict(given))
+        return _apart(module, copy.deepcopy(module, dict(given)))
+    except _SharedError:
+        raise
     # Whatever an object's own way of being copied raises.
     except Exception:
         awkward = _awkward(module, given)
     try:
-        return copy.deepcopy(module, {**given, **awkward})
+        return _apart(module, copy.deepcopy(module, {**given, **awkward}))
+    except _SharedError:
+        raise
     except Exception as error:
         raise TypeError(
             f"expected a base classifier that can be copied, got {type(module).__name__}, of which "
             f"{_culprit(module)} cannot ({type(error).__name__}: {error}); take it away first, or "
             "give its class a __deepcopy__"
         ) from error
+
+
+class _SharedError(TypeError):
+    """A part of a module is a part of its copy."""
+
+
+def _apart(module: Module, other: Module) -> Module:
+    """The copy; an error where it has a part of the module, as a __deepcopy__ may say."""
+    own = {id(part) for part in module.modules()}
+    for path, part in other.named_modules():
+        if id(part) in own:
+            raise _SharedError(
+                f"expected a base classifier that can be copied, got {type(module).__name__}, of "
+                f"which {path or 'the whole'} ({type(part).__name__}) is shared with its copy; "
+                "take away its __deepcopy__"
+            )
+    return other
 
 
 def _awkward(module: nn.Module, memo: Mapping[int, Any]) -> dict[int, Any]:

@@ -109,6 +109,21 @@ def test_what_holds_a_module_and_cannot_be_copied_is_named() -> None:
         copied(nn.Sequential(Stubborn(2, 2)))
 
 
+def test_what_its_copy_shares_with_a_module_is_named() -> None:
+    """Otherwise the eval mode and the folded layers of the copy would be those of the module."""
+
+    class Shared(nn.Conv2d):
+        def __deepcopy__(self, memo: object) -> Shared:
+            return self
+
+    net = nn.Sequential(nn.Sequential(Shared(1, 1, 1)), nn.BatchNorm2d(1))
+    with pytest.raises(TypeError, match=r"of which 0\.0 \(Shared\) is shared with its copy"):
+        copied(net)
+    net.cache = net(torch.rand(1, 1, 4, 4))  # which cannot be copied at first
+    with pytest.raises(TypeError, match=r"of which 0\.0 \(Shared\) is shared with its copy"):
+        copied(net)
+
+
 def test_a_model_made_in_inference_mode_is_copied_out_of_it() -> None:
     plain = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     assert without_inference_tensors(plain) is plain
