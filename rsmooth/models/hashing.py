@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def base_hash(base: nn.Module) -> str:
@@ -34,14 +37,49 @@ def is_base_hash(hashed: object, base: nn.Module) -> bool:
 
 
 def _printed(base: nn.Module) -> str:
-    return re.sub(r"0x[0-9a-f]+", "", repr(base))  # addresses differ between processes
+    return _without_addresses(repr(base))
+
+
+def _without_addresses(text: str) -> str:
+    return re.sub(r"0x[0-9a-f]+", "", text)  # they differ between processes
 
 
 def _hash(base: nn.Module, layers: str) -> str:
     digest = hashlib.sha256(layers.encode())
-    for name, tensor in sorted({**dict(base.named_buffers()), **base.state_dict()}.items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(
-            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
-        )
+    for name, value in sorted(_held(base).items()):
+        digest.update(name.encode())
+        _update(digest, value)
     return digest.hexdigest()[:16]
+
+
+def _held(base: nn.Module) -> dict[str, Any]:
+    """Parameters, buffers and further state by name; also what a state_dict of its own leaves out.
+
+    Such as one that saves a new head alone, and not the network that it is on.
+    """
+    state = base.state_dict()
+    places = {value.data_ptr() for value in state.values() if isinstance(value, Tensor)}
+    left_out = {
+        name: parameter
+        for name, parameter in base.named_parameters()
+        if name not in state and parameter.data_ptr() not in places
+    }
+    return {**left_out, **dict(base.named_buffers()), **state}
+
+
+def _update(digest: hashlib._Hash, value: Any) -> None:
+    """Add a tensor, or what get_extra_state of a layer gave."""
+    if isinstance(value, Tensor):
+        digest.update(f" {value.dtype} {tuple(value.shape)}".encode())
+        plain = value.detach().cpu().resolve_conj().contiguous()
+        digest.update(plain.view(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, np.ndarray):  # whose print leaves numbers out
+        digest.update(f" {value.dtype} {value.shape}".encode() + value.tobytes())
+    elif isinstance(value, Mapping):
+        _update(digest, list(value.items()))
+    elif isinstance(value, (list, tuple)):
+        digest.update(f" {len(value)}".encode())
+        for each in value:
+            _update(digest, each)
+    else:
+        digest.update(f" {_without_addresses(repr(value))}".encode())

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import re
+from typing import Any
 
+import numpy as np
+import pytest
 import torch
 from torch import nn
 
@@ -43,3 +47,51 @@ def test_layers_print_otherwise_in_other_releases_of_torch(monkeypatch) -> None:
     assert is_base_hash(hashed, net())
     assert not is_base_hash(hashed, net(3))
     assert not is_base_hash(None, net())
+
+
+class Headed(nn.Sequential):
+    """A network that saves its last layer alone."""
+
+    def state_dict(self, *given: Any, **named: Any) -> Any:
+        return {name: value for name, value in super().state_dict().items() if name[0] == "1"}
+
+
+def test_weights_that_the_network_does_not_save_count() -> None:
+    torch.manual_seed(0)
+    one = Headed(nn.Linear(2, 2), nn.Linear(2, 2))
+    other = copy.deepcopy(one)
+    assert base_hash(one) == base_hash(other)
+    with torch.no_grad():
+        other[0].weight[0] = 1.0
+    assert base_hash(one) != base_hash(other)
+
+
+class Scaled(nn.Linear):
+    """A layer with numbers that are no tensor of its own."""
+
+    extra: Any = None
+
+    def get_extra_state(self) -> Any:
+        return self.extra
+
+    def set_extra_state(self, state: Any) -> None:
+        self.extra = state
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({"scale": 1.0}, {"scale": 2.0}),
+        ([torch.zeros(2)], [torch.ones(2)]),
+        (np.zeros(5000), np.eye(5000)[2500]),
+        (None, b"state"),
+    ],
+)
+def test_further_state_of_layers_counts(first: Any, second: Any) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(Scaled(2, 2))
+    net[0].extra = first
+    hashed = base_hash(net)
+    assert hashed == base_hash(copy.deepcopy(net))
+    net[0].extra = second
+    assert hashed != base_hash(net)
