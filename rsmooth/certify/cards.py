@@ -25,7 +25,8 @@ def certified_card(
     radii: for records that know each radius. Those of mode "grid" or "radius", and deterministic
         ones, decide just the radii that they were asked about, and have no ACR.
 
-    ValueError for a record of another model, or of one that it does not name.
+    ValueError for a record of another model, or of one that it does not name. ValueError too where
+    it does not name its data set.
     """
     made = log.provenance
     found = made.get("model", {}).get("hash")
@@ -71,6 +72,11 @@ def _numerics(made: Mapping[str, Any]) -> dict[str, Any]:
 
 def _check_whole(log: CertificationLog) -> None:
     """ValueError for a record of a part of its images, of one image, or of what proves nothing."""
+    if "dataset" not in log.provenance:
+        raise ValueError(
+            "expected a record that names its data set, got one of images in memory; certify with "
+            "certify_dataset"
+        )
     images = log.provenance["dataset"]["images"]
     if len(log) != images or len(log) < 2 or not log.statement.sound:
         raise ValueError(

@@ -20,6 +20,7 @@ from rsmooth.certify.proof.bounds import binomial_p_value
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.certify.provenance import stated
 from rsmooth.certify.results import Certificates, Predictions
+from rsmooth.certify.run.header import model_section
 from rsmooth.certify.settings import CertifySettings, PredictSettings
 from rsmooth.certify.votes.images import Given, given_images, image_ids, stored_images
 from rsmooth.certify.votes.noisy import noisy_images
@@ -177,8 +178,8 @@ def certify(g: SmoothedClassifier, x: Given, options: CertifyOptions) -> Certifi
 
     outcomes = _run(pool, images, ids, options.progress, procedure)
     numerics = pool.network.profile.record()
-    provenance = {**stated(options, source), "numerics": numerics}
-    return Certificates.of(outcomes, g.num_classes, provenance)
+    said = {"model": model_section(g), **stated(options, source), "numerics": numerics}
+    return Certificates.of(outcomes, g.num_classes, said, image_ids(images, None))
 
 
 @options_of(PredictOptions)

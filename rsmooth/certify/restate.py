@@ -26,11 +26,12 @@ from rsmooth.records.log import (
     no_votes,
 )
 from rsmooth.records.noise import required_noise
+from rsmooth.records.pixels import PIXELS
 from rsmooth.records.upgrade import upgraded
 
 # What two runs must share before their votes may be added up: everything but the noise stream and
 # the sample sizes.
-_SAME = ("target", "model", "dataset", "noise", "numerics")
+_SAME = ("target", "model", "dataset", PIXELS, "noise", "numerics")
 
 
 def recertify(

@@ -19,6 +19,7 @@ from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray
 from rsmooth.records.metrics import certified_accuracy
 from rsmooth.records.noise import noise_words
+from rsmooth.records.pixels import PIXELS, fingerprint
 from rsmooth.records.statement import Norm, Statement
 
 MOST_ROWS = 20  # of images that a notebook shows
@@ -41,7 +42,9 @@ class Certificates:
     selection: (B, K) votes of the selection, or None where the classes were given.
     samples: (B,) samples drawn for the estimation.
     looks: per image, the pairs (n_k, hits) at which it was judged.
-    provenance: noise, statement, n0, n, alpha, mode, seed and numerics; sigma of Gaussian noise.
+    provenance: noise, statement, n0, n, alpha, mode, seed and numerics; sigma of Gaussian noise;
+        the model with its hash.
+    pixels: (B,) int64, a hash of each image; None where the images are not known.
 
     Each certificate is wrong with probability at most alpha. So up to alpha * B wrong ones are
     expected in a batch of B images.
@@ -55,10 +58,15 @@ class Certificates:
     samples: Tensor
     looks: tuple[tuple[tuple[int, int], ...], ...]
     provenance: dict[str, Any]
+    pixels: Tensor | None = None
 
     @classmethod
     def of(
-        cls, outcomes: Sequence[Outcome], num_classes: int, provenance: dict[str, Any]
+        cls,
+        outcomes: Sequence[Outcome],
+        num_classes: int,
+        provenance: dict[str, Any],
+        pixels: Tensor | None = None,
     ) -> Certificates:
         """The certificates of a batch from the outcomes of its images."""
         chosen = [outcome.selection for outcome in outcomes if outcome.selection is not None]
@@ -71,6 +79,7 @@ class Certificates:
             samples=torch.tensor([outcome.samples for outcome in outcomes], dtype=torch.int64),
             looks=tuple(outcome.looks for outcome in outcomes),
             provenance=provenance,
+            pixels=pixels,
         )
 
     def __len__(self) -> int:
@@ -110,8 +119,9 @@ class Certificates:
         y = as_labels(y) if isinstance(y, np.ndarray) else y
         check_labels(y, len(self), self.counts.shape[1])
         truth, predict = y.cpu().numpy(), self.label.numpy()
-        return CertificationLog(
-            idx=np.arange(len(self)) if idx is None else np.asarray(idx),
+        places = np.arange(len(self)) if idx is None else np.asarray(idx)
+        log = CertificationLog(
+            idx=places,
             label=truth,
             predict=predict,
             radius=self.radius.numpy(),
@@ -123,6 +133,9 @@ class Certificates:
             invalid=self.invalid.numpy(),
             provenance=dict(self.provenance),
         )
+        if self.pixels is not None:
+            log.provenance[PIXELS] = fingerprint(places, self.pixels.numpy())
+        return log
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame of label, radius, samples, invalid, and the votes per class.

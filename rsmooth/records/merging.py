@@ -19,6 +19,7 @@ from rsmooth.records.log import (
     check_log,
     some_of,
 )
+from rsmooth.records.pixels import PIXELS, joined
 
 
 def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
@@ -32,12 +33,12 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
     """
     if not logs:
         raise RecordError("expected at least one log to merge, got none")
-    for other in map(check_log, logs):
-        if other.provenance != logs[0].provenance:
+    first, *others = (_without_pixels(check_log(log)) for log in logs)
+    for other in others:
+        if other != first:
             raise RecordError(
                 "expected shards of one configuration, but they differ in "
-                f"{describe_difference(logs[0].provenance, other.provenance)}; merge each run by "
-                "itself"
+                f"{describe_difference(first, other)}; merge each run by itself"
             )
     parts = [log for log in logs if len(log)] or list(logs[:1])
     if len(parts) == 1:
@@ -50,7 +51,27 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
     }
     kept = _first_of_each(joined)
     merged = {name: column[kept] for name, column in joined.items()}
-    return CertificationLog(**merged, provenance=dict(logs[0].provenance))
+    return CertificationLog(**merged, provenance={**first, **_pixels(parts)})
+
+
+def _without_pixels(log: CertificationLog) -> dict[str, Any]:
+    """The configuration, without what each part says of its own images."""
+    return {key: value for key, value in log.provenance.items() if key != PIXELS}
+
+
+def _pixels(parts: Sequence[CertificationLog]) -> dict[str, Any]:
+    """What names the images of all parts; nothing where that does not follow from theirs."""
+    if all(np.array_equal(part.idx, parts[0].idx) for part in parts):
+        if any(part.provenance.get(PIXELS) != parts[0].provenance.get(PIXELS) for part in parts):
+            raise RecordError(
+                "expected one image at each idx, got shards of other images; merge each run by "
+                "itself"
+            )
+        return {key: value for key, value in parts[0].provenance.items() if key == PIXELS}
+    everywhere = np.concatenate([part.idx for part in parts])
+    if len(np.unique(everywhere)) < len(everywhere):
+        return {}
+    return joined([part.provenance for part in parts])
 
 
 def _first_of_each(joined: dict[str, NDArray[Any]]) -> NDArray[np.int64]:
@@ -86,8 +107,10 @@ def cut(log: CertificationLog, idx: IntArray) -> CertificationLog:
         for name in (*COLUMNS, *VOTES, *PROOFS)
         if getattr(log, name) is not None
     }
-    data = log.provenance.get("dataset")
+    own = _without_pixels(log)
+    data = own.get("dataset")
     about = {"fingerprint", "index", "images"}
     known = {k: v for k, v in data.items() if k not in about} if isinstance(data, dict) else data
-    provenance = log.provenance if data is None else {**log.provenance, "dataset": known}
-    return CertificationLog(**columns, provenance=dict(provenance))
+    return CertificationLog(
+        **columns, provenance=own if data is None else {**own, "dataset": known}
+    )

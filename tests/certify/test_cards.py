@@ -57,6 +57,9 @@ def test_records_of_others_or_of_a_part_are_refused(log) -> None:
         certified_card(replace(log, provenance=part), classifier())
     with pytest.raises(ValueError, match="got one of None"):
         certified_card(replace(log, provenance={}), classifier())
+    unnamed = {key: value for key, value in made.items() if key != "dataset"}
+    with pytest.raises(ValueError, match="expected a record that names its data set"):
+        certified_card(replace(log, provenance=unnamed), classifier())
 
 
 def test_deterministic_certificates_have_the_radii_that_they_were_asked_for(tmp_path) -> None:

@@ -5,8 +5,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy import stats
+from torch import nn
 
+from rsmooth.certify.cohen import certify
 from rsmooth.certify.proof.bounds import hits_needed, radius_from_counts
 from rsmooth.certify.restate import (
     append_samples,
@@ -19,6 +22,7 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.converting import radii_in_norm
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.statement import Statement
+from rsmooth.smoothed import SmoothedClassifier
 
 HEADER = {
     "sigma": 0.5,
@@ -293,6 +297,26 @@ def test_a_retest_at_the_same_alpha_would_break_the_guarantee():
 def test_votes_that_do_not_belong_together_are_refused(more, reason):
     with pytest.raises(RecordError, match=reason):
         append_samples(counted(HITS), more, looked=False)
+
+
+def test_results_of_other_models_and_of_other_images_are_not_pooled():
+    """Records in memory name no data set: the hashes of the model and of the images say it."""
+
+    def log(net, x, seed):
+        g = SmoothedClassifier(net, sigma=0.25, num_classes=2)
+        return certify(g, x, n0=10, n=100, seed=seed).to_log(torch.tensor([0, 1]))
+
+    torch.manual_seed(0)
+    one, other = (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)) for _ in range(2))
+    x = torch.tensor([0.0, 1.0]).repeat(4).view(2, 1, 2, 2)
+    first = log(one, x, 0)
+    pooled = append_samples(first, log(one, x, 1), looked=False)
+    assert pooled.samples.tolist() == [200, 200]
+    assert append_samples(pooled, log(one, x, 2), looked=False).samples.tolist() == [300, 300]
+    with pytest.raises(RecordError, match=r"differ in model\.hash"):
+        append_samples(first, log(other, x, 1), looked=False)
+    with pytest.raises(RecordError, match="differ in pixels"):
+        append_samples(first, log(one, 1 - x, 1), looked=False)
 
 
 def test_a_retest_whose_size_was_cut_to_the_results_would_break_the_guarantee():

@@ -6,7 +6,7 @@ import pytest
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
-from rsmooth.records.merging import merge
+from rsmooth.records.merging import cut, merge
 from tests.records.by_hand import HEADER, assert_same_table, image, some_log, write_journal
 
 
@@ -36,3 +36,22 @@ def test_shards_that_do_not_fit_are_refused(tmp_path):
         read_log(other)
     with pytest.raises(FileNotFoundError, match=r"expected certificates\.jsonl"):
         read_log(Path(__file__).parent)
+
+
+def named(pixels, **change):
+    return some_log(provenance={"pixels": pixels}, **change)
+
+
+def test_parts_of_other_images_are_one_run():
+    """What a part says of its own images is no part of the configuration."""
+    first, second = named("0" * 15 + "1", idx=[0, 3]), named("f" * 16, idx=[1, 2])
+    assert merge([first, second]).provenance == {"pixels": "0" * 16}
+    assert merge([first, first]).provenance == first.provenance
+    assert merge([first, some_log(idx=[1, 2], provenance={})]).provenance == {}
+    assert merge([merge([first, second]), second]).provenance == {}  # not known
+    assert cut(first, first.idx[:1]).provenance == {}
+
+
+def test_other_images_at_the_same_idx_are_refused():
+    with pytest.raises(RecordError, match="got shards of other images"):
+        merge([named("0" * 16, idx=[0, 3]), named("f" * 16, idx=[0, 3])])
