@@ -22,6 +22,7 @@ from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.certify.settings import Arithmetic, Precision
+from rsmooth.certify.votes.images import image_ids, stored_images
 from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
@@ -31,6 +32,7 @@ from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN, CertificationLog
 from rsmooth.records.noise import required_noise
+from rsmooth.records.pixels import PIXELS, fingerprint
 from rsmooth.records.statement import Statement
 from rsmooth.records.upgrade import upgraded
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -286,12 +288,24 @@ def check_images_of(log: CertificationLog, data: ImageData | FolderData) -> None
         len(same) < len(log)
         or (same.labels.cpu()[same.index.cpu().argsort()].numpy() != log.label).any()
         or (recorded is not None and recorded != same.fingerprint())
+        or _named_otherwise(log, same)
     ):
         raise ValueError(
             f"expected the images of the log ({dataset.get('name', 'data set')} "
             f"{dataset.get('split', 'not recorded')}), got others ({data.name} {data.split}); give "
             "the data set and the split that were certified"
         )
+
+
+def _named_otherwise(log: CertificationLog, data: ImageData | FolderData) -> bool:
+    """Whether the record of a result in memory names other 8-bit images, as ``to_log`` does."""
+    if PIXELS not in log.provenance or "noise" not in log.provenance:
+        return False
+    if upgraded(log.provenance)["noise"].get("arithmetic") != "integer":
+        return False  # whose last bits depend on how the images were read
+    images = data.batch(range(len(data)))[0]
+    ids = image_ids(stored_images(images, "integer", images.shape[1]), None)
+    return bool(log.provenance[PIXELS] != fingerprint(data.index.cpu().numpy(), ids.numpy()))
 
 
 def _check_statement(log: CertificationLog) -> None:

@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from rsmooth.certify import CertificationLog, CertifySettings, Predictions, certify_dataset, predict
+from rsmooth.certify import (
+    CertificationLog,
+    CertifySettings,
+    Predictions,
+    certify,
+    certify_dataset,
+    predict,
+)
 from rsmooth.data import ImageData
 from rsmooth.evaluate.auditing import audit
 from rsmooth.noise import Laplace
@@ -137,6 +144,16 @@ def test_other_images_are_refused(log: CertificationLog) -> None:
     ):
         with pytest.raises(ValueError, match=r"expected the images of the log \(random test\)"):
             audit(half_space(), wrong, log, **options)
+
+
+def test_images_that_were_certified_in_memory_are_known_by_their_pixels() -> None:
+    data, g = eight(), half_space(1.0)
+    made = certify(g, data.images, n0=20, n=200).to_log(data.labels, idx=data.index)
+    options: dict[str, Any] = {"factors": [0.5], "steps": 1, "num_noise": 2, "n": 20}
+    assert len(audit(g, data, made, **options).idx)
+    other = replace(data, images=255 - data.images)
+    with pytest.raises(ValueError, match="expected the images of the log"):
+        audit(g, other, made, **options)
 
 
 def test_an_unfinished_log_is_audited_too(log: CertificationLog) -> None:
