@@ -12,6 +12,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from rsmooth.models.rebinding import WEIGHTS, rebind
+
 Module = TypeVar("Module", bound=nn.Module)
 
 
@@ -101,19 +103,20 @@ def copied(module: Module, memo: Mapping[int, Any] | None = None) -> Module:
     memo: what certain objects become in the copy, by their id.
 
     Tensors in the midst of an autograd graph are copied without it. Other things that cannot be
-    copied are shared, unless they hold modules. TypeError, which names them, for what is left, and
-    for parts whose copy is themselves: what is done to the copy would be done to the module.
+    copied are shared, unless they hold modules. Hooks, and functions that were set on the module,
+    call the copy. TypeError, which names them, for what is left, and for parts whose copy is
+    themselves: what is done to the copy would be done to the module.
     """
     given = dict(memo or {})
     try:
-        return _apart(module, copy.deepcopy(module, dict(given)))
+        return _deepcopied(module, dict(given))
     except _SharedError:
         raise
     # Whatever an object's own way of being copied raises.
     except Exception:
         awkward = _awkward(module, given)
     try:
-        return _apart(module, copy.deepcopy(module, {**given, **awkward}))
+        return _deepcopied(module, {**given, **awkward})
     except _SharedError:
         raise
     except Exception as error:
@@ -128,8 +131,9 @@ class _SharedError(TypeError):
     """A part of a module is a part of its copy."""
 
 
-def _apart(module: Module, other: Module) -> Module:
+def _deepcopied(module: Module, memo: dict[int, Any]) -> Module:
     """The copy; an error where it has a part of the module, as a __deepcopy__ may say."""
+    other = copy.deepcopy(module, memo)
     own = {id(part) for part in module.modules()}
     for path, part in other.named_modules():
         if id(part) in own:
@@ -138,6 +142,7 @@ def _apart(module: Module, other: Module) -> Module:
                 f"which {path or 'the whole'} ({type(part).__name__}) is shared with its copy; "
                 "take away its __deepcopy__"
             )
+    rebind(other, memo)
     return other
 
 
@@ -154,8 +159,7 @@ def _awkward(module: nn.Module, memo: Mapping[int, Any]) -> dict[int, Any]:
 
 
 def _beside_weights(part: nn.Module) -> dict[str, Any]:
-    own = {"_modules", "_parameters", "_buffers"}
-    return {name: value for name, value in vars(part).items() if name not in own}
+    return {name: value for name, value in vars(part).items() if name not in WEIGHTS}
 
 
 def _within(value: Any, seen: set[int]) -> Iterator[Any]:
