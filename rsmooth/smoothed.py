@@ -28,13 +28,24 @@ from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Frozen:
     """The noise of a ``frozen_noise`` context; drawn, by the shape and place of an image."""
 
     seed: int
     num_noise: int
     drawn: dict[object, Tensor] = field(default_factory=dict)
+    over: bool = False
+
+
+class _ByThread(dict[int, _Frozen]):
+    """The contexts of a classifier by thread. A copy is in them too, until they are over."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _ByThread:
+        return _ByThread(self)
+
+    def __reduce__(self) -> tuple[type[_ByThread], tuple[()]]:
+        return _ByThread, ()
 
 
 class SmoothedClassifier(nn.Module):
@@ -73,7 +84,7 @@ class SmoothedClassifier(nn.Module):
         self.noise = _one_noise(sigma, noise)
         self.num_classes = int(num_classes)
         self.num_noise = _check_num_noise(num_noise)
-        self._frozen: dict[int, _Frozen] = {}  # by thread
+        self._frozen = _ByThread()
 
     @property
     def sigma(self) -> float:
@@ -185,10 +196,11 @@ class SmoothedClassifier(nn.Module):
         copies = self.num_noise if num_noise is None else _check_num_noise(num_noise)
         thread = threading.get_ident()
         before = self._frozen.get(thread)
-        self._frozen[thread] = _Frozen(check_seed(seed), copies)
+        context = self._frozen[thread] = _Frozen(check_seed(seed), copies)
         try:
             yield self
         finally:
+            context.over = True
             del self._frozen[thread]
             if before is not None:
                 self._frozen[thread] = before
@@ -204,7 +216,7 @@ class SmoothedClassifier(nn.Module):
         if not self._frozen:
             return None
         frozen = self._frozen.get(threading.get_ident())
-        if frozen is None:
+        if frozen is None or frozen.over:
             return None
         place = (tuple(x.shape[1:]), x.dtype, x.device)
         if place not in frozen.drawn:

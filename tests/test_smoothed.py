@@ -1,6 +1,8 @@
 """SmoothedClassifier: noise, log G, frozen noise, and its checks."""
 
+import copy
 import math
+import pickle
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -126,6 +128,21 @@ def test_noise_is_fresh_outside_and_fixed_inside_frozen_noise():
         assert not torch.equal(first, g(x))
     assert g.num_noise == 16
     assert not torch.equal(g(x), g(x))
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_frozen_noise_of_a_copy_ends_with_the_context(nested):
+    """Some libraries attack a copy: it is the same function, and no longer than that."""
+    g, x = SmoothedClassifier(linear(), sigma=0.5, num_classes=3), images()
+    with g.frozen_noise(0), g.frozen_noise(1):
+        kept, twin = pickle.dumps(g), copy.deepcopy(g)
+        assert torch.equal(twin(x), g(x))
+        if nested:
+            with twin.frozen_noise(2):
+                assert not torch.equal(twin(x), g(x))
+            assert torch.equal(twin(x), g(x))
+    for other in (twin, pickle.loads(kept)):
+        assert not torch.equal(other(x), other(x))
 
 
 def test_frozen_noise_ends_with_an_error_too():
