@@ -221,7 +221,7 @@ class SmoothedClassifier(nn.Module):
         place = (tuple(x.shape[1:]), x.dtype, x.device)
         if place not in frozen.drawn:
             generator = torch.Generator(device="cpu").manual_seed(frozen.seed)
-            image = torch.empty((1, *x.shape[1:]), dtype=x.dtype)
+            image = torch.empty((1, *x.shape[1:]), dtype=x.dtype, device="cpu")
             with torch.inference_mode(False):
                 drawn = self.sample_noise(image, frozen.num_noise, generator)
                 frozen.drawn[place] = drawn.to(x.device)

@@ -124,5 +124,5 @@ def plateau_direction(like: Tensor) -> Tensor:
 @lru_cache(maxsize=8)
 def _plateau_direction(shape: torch.Size, device: torch.device, dtype: torch.dtype) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    gaussian = torch.randn((1, *shape), generator=generator, dtype=torch.float64)
+    gaussian = torch.randn((1, *shape), generator=generator, dtype=torch.float64, device="cpu")
     return unit(gaussian).to(device=device, dtype=dtype)

@@ -61,7 +61,7 @@ def margin_bounds(
 
 def check_epsilon(epsilon: float | Tensor) -> None:
     """ValueError for an epsilon, or a tensor of them, that is not finite and >= 0."""
-    values = torch.as_tensor(epsilon)
+    values = epsilon if isinstance(epsilon, Tensor) else torch.tensor(epsilon, device="cpu")
     if not bool((values.isfinite() & (values >= 0)).all()):
         raise ValueError(f"expected a finite epsilon >= 0 in [0,1] pixel units, got {epsilon!r}")
 

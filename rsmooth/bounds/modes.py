@@ -117,5 +117,5 @@ class BatchNorm(Moded):
 
 def _scaling(factor: float) -> Diagonal:
     # A tensor without axes takes the device and the precision of what it is multiplied with.
-    zero = torch.zeros((), dtype=torch.float64)
-    return Diagonal(torch.tensor(factor, dtype=torch.float64), zero, zero)
+    zero = torch.zeros((), dtype=torch.float64, device="cpu")
+    return Diagonal(torch.tensor(factor, dtype=torch.float64, device="cpu"), zero, zero)

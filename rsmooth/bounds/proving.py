@@ -153,7 +153,7 @@ class Prover:
 
     def _bounds_of(self, shape: tuple[int, ...]) -> Bounds:
         """Of one black image (C, H, W), which the network takes."""
-        x = torch.zeros(1, *shape)
+        x = torch.zeros(1, *shape, device="cpu")
         try:
             self.predict(x)
         except RuntimeError as error:

@@ -106,7 +106,7 @@ class BoundEngine:
 
         Each image climbs the epsilons from the first one that is left, until one is not proved.
         """
-        epsilons = torch.tensor(self.settings.epsilons, dtype=torch.float64)
+        epsilons = torch.tensor(self.settings.epsilons, dtype=torch.float64, device="cpu")
         found = []
         steps = {at: int((epsilons <= proof.radius).sum()) for at, proof in enumerate(proofs)}
         while steps := {at: step for at, step in steps.items() if step < len(epsilons)}:
@@ -226,12 +226,13 @@ def prove_images(engine: Engine, x: Tensor) -> ProvedCertificates:
     proofs = [proof for part in torch.split(x, IMAGES_AT_ONCE) for proof in engine.prove(part)]
     nothing = float("nan")
     return ProvedCertificates(
-        torch.tensor([proof.label for proof in proofs], dtype=torch.int64),
-        torch.tensor([proof.radius for proof in proofs], dtype=torch.float64),
+        torch.tensor([proof.label for proof in proofs], dtype=torch.int64, device="cpu"),
+        torch.tensor([proof.radius for proof in proofs], dtype=torch.float64, device="cpu"),
         tuple(proof.method for proof in proofs),
         torch.tensor(
             [nothing if proof.margin is None else proof.margin for proof in proofs],
             dtype=torch.float64,
+            device="cpu",
         ),
         engine.record(),
     )

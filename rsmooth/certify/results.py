@@ -71,12 +71,12 @@ class Certificates:
         """The certificates of a batch from the outcomes of its images."""
         chosen = [outcome.selection for outcome in outcomes if outcome.selection is not None]
         return cls(
-            label=torch.tensor([outcome.label for outcome in outcomes], dtype=torch.int64),
-            radius=torch.tensor([outcome.radius for outcome in outcomes], dtype=torch.float64),
+            label=_column([outcome.label for outcome in outcomes], torch.int64),
+            radius=_column([outcome.radius for outcome in outcomes], torch.float64),
             counts=_stack([outcome.counts for outcome in outcomes], num_classes),
-            invalid=torch.tensor([outcome.invalid for outcome in outcomes], dtype=torch.int64),
+            invalid=_column([outcome.invalid for outcome in outcomes], torch.int64),
             selection=_stack(chosen, num_classes) if len(chosen) == len(outcomes) else None,
-            samples=torch.tensor([outcome.samples for outcome in outcomes], dtype=torch.int64),
+            samples=_column([outcome.samples for outcome in outcomes], torch.int64),
             looks=tuple(outcome.looks for outcome in outcomes),
             provenance=provenance,
             pixels=pixels,
@@ -190,10 +190,10 @@ class Predictions:
     def of(cls, outcomes: Sequence[Outcome], num_classes: int) -> Predictions:
         """The predictions of a batch from the outcomes of its images."""
         return cls(
-            label=torch.tensor([outcome.label for outcome in outcomes], dtype=torch.int64),
+            label=_column([outcome.label for outcome in outcomes], torch.int64),
             counts=_stack([outcome.counts for outcome in outcomes], num_classes),
-            invalid=torch.tensor([outcome.invalid for outcome in outcomes], dtype=torch.int64),
-            p_value=torch.tensor([outcome.p_value for outcome in outcomes], dtype=torch.float64),
+            invalid=_column([outcome.invalid for outcome in outcomes], torch.int64),
+            p_value=_column([outcome.p_value for outcome in outcomes], torch.float64),
         )
 
     def __len__(self) -> int:
@@ -214,6 +214,11 @@ class Predictions:
 
 def _stack(counts: Sequence[NDArray[np.int64]], num_classes: int) -> Tensor:
     return torch.from_numpy(np.array(counts, dtype=np.int64).reshape(len(counts), num_classes))
+
+
+def _column(values: Sequence[float | None], dtype: torch.dtype) -> Tensor:
+    """Numbers (B,) on the CPU, whatever torch's default device is."""
+    return torch.tensor(values, dtype=dtype, device="cpu")
 
 
 def _counted(label: Tensor) -> str:

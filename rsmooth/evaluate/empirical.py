@@ -249,7 +249,7 @@ def _vote(
 
 def _parts(total: int, size: int) -> Iterator[Tensor]:
     """The positions 0..total-1 in consecutive parts of at most ``size`` (at least 1)."""
-    positions = torch.arange(total)
+    positions = torch.arange(total, device="cpu")
     for start in range(0, total, max(size, 1)):
         yield positions[start : start + max(size, 1)]
 

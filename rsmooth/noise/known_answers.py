@@ -76,8 +76,8 @@ def known_answers(device: torch.device) -> list[Check]:
         by_torch &= [int(word) for word in philox_torch(e, f, g, h, keys)] == list(words)
     checks = [exact("Philox by NumPy", by_numpy), exact(f"Philox by torch on {device}", by_torch)]
     key = derive_key(0, "estimate")
-    image, sample = torch.tensor([IMAGE]), torch.tensor([SAMPLE])
-    place = torch.arange(1, LENGTH + 1)
+    image, sample = torch.tensor([[IMAGE], [SAMPLE]], device="cpu")
+    place = torch.arange(1, LENGTH + 1, device="cpu")
     for noise, wanted in SUMS:
         found = GridSampler(noise).sample(key, image, sample, (LENGTH,), device).cpu()
         checks.append(exact(f"known values of {noise}", int((found * place).sum()) == wanted))

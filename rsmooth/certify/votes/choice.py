@@ -73,7 +73,8 @@ def _if_it_runs(
     g: SmoothedClassifier, shape: torch.Size, profile: Profile
 ) -> FixedBatchNetwork | None:
     """The network, if a pass shows that it runs here."""
-    points = torch.rand((profile.batch, *shape), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand((profile.batch, *shape), generator=generator, device="cpu")
     try:
         network = FixedBatchNetwork(g, profile)
         network(points.to(network.device)).cpu()

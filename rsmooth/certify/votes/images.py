@@ -104,7 +104,8 @@ def image_ids(images: Tensor, index: Tensor | NDArray[Any] | None) -> Tensor:
                 f"got {index.dtype} {tuple(index.shape)}"
             )
         return found
-    return torch.tensor([_content_id(image) for image in images], dtype=torch.int64)
+    content = [_content_id(image) for image in images]
+    return torch.tensor(content, dtype=torch.int64, device="cpu")
 
 
 def _content_id(image: Tensor) -> int:

@@ -155,7 +155,8 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
     """
     net = fold_batchnorm(g.base)
     parameter = next(net.parameters(), None)
-    points = torch.rand((3, *shape), generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand((3, *shape), generator=generator, device="cpu")
     if parameter is not None:
         points = points.to(parameter.device, parameter.dtype)
 

@@ -56,9 +56,9 @@ class VotePool:
         a sample that does not fit its counter.
         """
         # Checked on the host, where no pass has to wait for the answer.
-        image_ids = torch.tensor([piece.image_id for piece in work], dtype=torch.int64)
-        last_samples = torch.tensor([piece.stop - 1 for piece in work], dtype=torch.int64)
-        check_counters(image_ids, last_samples)
+        numbers = [(piece.image_id, piece.stop - 1) for piece in work]
+        counters = torch.tensor(numbers, dtype=torch.int64, device="cpu").view(-1, 2)
+        check_counters(counters[:, 0], counters[:, 1])
         votes = np.zeros((len(work), self.network.num_classes + 1), dtype=np.int64)
         for purpose in sorted({piece.purpose for piece in work}):
             rows = [row for row, piece in enumerate(work) if piece.purpose == purpose]
