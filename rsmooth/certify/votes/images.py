@@ -93,7 +93,8 @@ def image_ids(images: Tensor, index: Tensor | NDArray[Any] | None) -> Tensor:
     ValueError for an index that is not B integers >= 0.
     """
     if index is not None:
-        index = torch.from_numpy(index) if isinstance(index, np.ndarray) else index
+        if isinstance(index, np.ndarray):  # of any byte order and stride
+            index = torch.from_numpy(index.astype(index.dtype.newbyteorder("=")))
         check_tensor(index, "the index (B,)")
         whole = not (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool)
         # Unsigned numbers beyond 63 bits become negative.

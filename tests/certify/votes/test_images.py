@@ -106,6 +106,11 @@ def test_an_index_may_be_of_unsigned_numbers(kind: str) -> None:
     assert image_ids(images(3), np.array([7, 0, 200], dtype=kind)).tolist() == [7, 0, 200]
 
 
+def test_an_index_may_be_of_any_byte_order_and_stride() -> None:
+    for index in (np.arange(3)[::-1], np.array([2, 1, 0], dtype=">i4")):
+        assert image_ids(images(3), index).tolist() == [2, 1, 0]
+
+
 @pytest.mark.parametrize(
     ("index", "error"),
     [
