@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rsmooth.benchmarks.place import FILES
+from rsmooth.benchmarks.preset_files import check_arms
 from rsmooth.benchmarks.presets import Arm, Preset, merge, with_arms
-from rsmooth.plumbing.yaml_text import load_yaml
+from rsmooth.plumbing.yaml_text import load_yaml, read_mapping
 
 ABLATIONS = FILES / "ablations.yaml"
 
@@ -63,18 +64,12 @@ def _ablation(what: str) -> tuple[str, dict[str, Any]]:
     path = Path(what)
     if not path.exists():
         raise ValueError(f"expected an ablation, got {what!r}, which is not there; name a file")
-    content = load_yaml(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or set(content) != {"title", "arms"} or not content["arms"]:
-        found = ", ".join(content) if isinstance(content, dict) else type(content).__name__
+    content = read_mapping(path, "correct the file")
+    if set(content) != {"title", "arms"}:
         raise ValueError(
-            f"expected an ablation with title and arms in {path}, got {found}; e.g. title: Epochs, "
+            f"expected an ablation with title and arms in {path}, got "
+            f"{', '.join(map(str, content)) or 'none'}; e.g. title: Epochs, "
             "arms: {e1: {train: {trainer: {epochs: 1}}}}"
         )
-    for arm, change in content["arms"].items():
-        if change is not None and not (
-            isinstance(change, dict) and set(change) <= {"train", "certify"}
-        ):
-            raise ValueError(
-                f"expected the options of train and certify of arm {arm} in {path}, got {change!r}"
-            )
+    check_arms(content["arms"], path, ("train", "certify"))
     return path.stem, content

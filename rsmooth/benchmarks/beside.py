@@ -8,16 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from rsmooth.benchmarks.reference import Quoted, find
+from rsmooth.benchmarks.reference import IMAGES, PROTOCOLS, Quoted, find
 from rsmooth.records.norms import linf_to_l2
 from rsmooth.report.document import Report
 from rsmooth.report.runs import Run
 from rsmooth.report.tables import Row, Table, md_row, md_rule, pixel_fraction
 
-PROTOCOLS = {"cifar10": 20, "imagenet": 100}
-"""Published logs certify every k-th test image, with this k."""
-IMAGES = {"cifar10": 10_000, "imagenet": 50_000}
-"""Images of the test set, which other published logs certify all."""
 VALUES = {"cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}
 """Values per image, by which published linf figures become l2 radii."""
 

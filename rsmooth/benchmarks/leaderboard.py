@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rsmooth.benchmarks import reference
-from rsmooth.benchmarks.beside import IMAGES, PROTOCOLS
 from rsmooth.benchmarks.place import CHECKOUT, FILES, PROGRAM
+from rsmooth.benchmarks.reference import IMAGES, PROTOCOLS
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log

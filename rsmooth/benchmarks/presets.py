@@ -14,17 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from rsmooth.benchmarks.place import FILES
-from rsmooth.plumbing.yaml_text import load_yaml
+from rsmooth.benchmarks.preset_files import VERBS, read_preset
 from rsmooth.report.training_time import MADE_FROM
 
 FOLDER = FILES / "presets"
-_KEYS = {
-    *("title", "defaults", "arms", "tiny", "report", "jobs", "threads"),
-    *("ablate_from", "data", "seeds"),
-}
 # The options that name trained models, one or a list of them.
 _MODELS = (*MADE_FROM, "source", "ensemble")
-_VERBS = ("train", "certify", "audit")
 # Of certification, what an audit has to know, too: by which networks, and of which images.
 _CERTIFIED = ("source", "ensemble", "rule", "dataset", "split")
 
@@ -53,7 +48,7 @@ class Arm:
         models = [
             model for value in named for model in (value if isinstance(value, list) else [value])
         ]
-        return [model["arm"] for model in models if isinstance(model, Mapping)]
+        return [_named(model) for model in models if isinstance(model, Mapping)]
 
     def train_options(self, runs: Path) -> dict[str, Any]:
         """The options of training, with the folders below ``runs`` in place of arms."""
@@ -115,7 +110,17 @@ def _with_folders(options: Mapping[str, Any], runs: Path) -> dict[str, Any]:
 
 
 def _folder(model: Any, runs: Path) -> Any:
-    return runs / model["arm"] if isinstance(model, Mapping) else model
+    return runs / _named(model) if isinstance(model, Mapping) else model
+
+
+def _named(model: Mapping[str, Any]) -> str:
+    """The arm whose model an option names."""
+    if set(model) != {"arm"} or not isinstance(model["arm"], str):
+        raise ValueError(
+            f"expected a model as a path or as {{arm: NAME}}, got {dict(model)!r}; correct the "
+            "preset"
+        )
+    return str(model["arm"])
 
 
 @dataclass(frozen=True)
@@ -155,7 +160,7 @@ def _of_seed(options: Mapping[str, Any], seed: int) -> dict[str, Any]:
     def found(value: Any) -> Any:
         if isinstance(value, list):
             return [found(each) for each in value]
-        return {"arm": seeded(value["arm"], seed)} if isinstance(value, Mapping) else value
+        return {"arm": seeded(_named(value), seed)} if isinstance(value, Mapping) else value
 
     return {key: found(value) if key in _MODELS else value for key, value in options.items()}
 
@@ -206,14 +211,7 @@ def _read(name: str) -> tuple[Path, dict[str, Any]]:
         raise ValueError(
             f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file"
         )
-    content: dict[str, Any] = load_yaml(path.read_text(encoding="utf-8"))
-    unknown = sorted(set(content) - _KEYS)
-    if unknown or "arms" not in content:
-        raise ValueError(
-            f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
-            f"{', '.join(unknown) or 'no arms'}"
-        )
-    return path, content
+    return path, read_preset(path)
 
 
 def _arms(
@@ -224,9 +222,9 @@ def _arms(
     arms: list[Arm] = []
     for name, change in content["arms"].items():
         options = merge(defaults, change or {})
-        for further in (sizes, sizes.get("arms", {}).get(name) or {}, changes):
+        for further in (sizes, (sizes.get("arms") or {}).get(name) or {}, changes):
             # An arm that leaves a verb out goes on to do so.
-            wanted = [verb for verb in _VERBS if verb in further and options[verb] is not None]
+            wanted = [verb for verb in VERBS if verb in further and options[verb] is not None]
             options = merge(options, {verb: further[verb] for verb in wanted})
         arms.append(Arm(name, options["train"], options["certify"], options["audit"]))
         _check_needs(arms[-1], [arm.name for arm in arms[:-1]])

@@ -18,6 +18,10 @@ from dataclasses import dataclass
 from rsmooth.benchmarks.place import FILES
 
 FOLDER = FILES / "reference"
+PROTOCOLS = {"cifar10": 20, "imagenet": 100}
+"""Published logs certify every k-th test image, with this k."""
+IMAGES = {"cifar10": 10_000, "imagenet": 50_000}
+"""Images of the test set, which other published logs certify all."""
 _NAMED = (
     "dataset",
     "kind",

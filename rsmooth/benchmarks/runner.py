@@ -30,6 +30,7 @@ from rsmooth.benchmarks.provenance import this_command
 from rsmooth.config.environment import expanded
 from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.yaml_text import read_mapping
 
 LOCAL = Local()
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -151,7 +152,7 @@ def _settle_waiting(waiting: list[Arm], outcome: Outcome) -> None:
 def _claim(folder: Path, arm: Arm) -> None:
     path = folder / ARM
     if path.exists():
-        found = differing(yaml.safe_load(path.read_text(encoding="utf-8")), arm.as_dict())
+        found = differing(read_mapping(path, "remove that arm's folder"), arm.as_dict())
         if found:
             raise ValueError(
                 f"expected the options that {path} holds, got {'; '.join(found)}; "

@@ -15,7 +15,7 @@ from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.difference import differences
 from rsmooth.plumbing.errors import LockedError
 from rsmooth.plumbing.files import replace_file
-from rsmooth.plumbing.yaml_text import load_yaml
+from rsmooth.plumbing.yaml_text import read_mapping
 
 CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
 TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
@@ -83,19 +83,7 @@ def _withdraw(run: Path, *, folder: bool) -> None:
 
 def read_config(run: Path) -> dict[str, Any]:
     """The configuration of a run folder; ValueError where it is no mapping."""
-    try:
-        config = load_yaml((run / CONFIG).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"expected YAML in {run / CONFIG}, got what cannot be read so ({error}); repair the "
-            "file, or name another run folder"
-        ) from None
-    if not isinstance(config, dict):
-        raise ValueError(
-            f"expected a mapping of options in {run / CONFIG}, got {type(config).__name__}; repair "
-            "the file, or name another run folder"
-        )
-    return config
+    return read_mapping(run / CONFIG, "repair the file, or name another run folder")
 
 
 def differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -36,3 +37,22 @@ def load_yaml(text: str) -> Any:
     load_yaml("sigma: 0.25")      # {"sigma": 0.25}
     """
     return yaml.load(text, _Loader)
+
+
+def read_mapping(path: Path, remedy: str) -> dict[Any, Any]:
+    """The mapping that a file of YAML holds; ValueError, with the remedy, where it holds none.
+
+    read_mapping(Path("mine.yaml"), "correct the file")
+    """
+    try:
+        content = load_yaml(path.read_text(encoding="utf-8"))
+    except RepeatedKeyError as error:
+        raise ValueError(f"expected each key once in {path}, got {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"expected YAML in {path}, got what cannot be read so ({error}); {remedy}"
+        ) from None
+    if not isinstance(content, dict):
+        found = "an empty file" if content is None else type(content).__name__
+        raise ValueError(f"expected a mapping of options in {path}, got {found}; {remedy}")
+    return content

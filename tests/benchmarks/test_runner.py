@@ -47,6 +47,13 @@ def test_other_options_in_the_same_folder_are_refused(out: Path, preset: Preset)
         runner.run(replace(preset, arms=(changed,)), out)
 
 
+def test_options_of_an_arm_that_cannot_be_read_are_refused(preset: Preset, tmp_path: Path) -> None:
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "arm.yaml").write_text("")
+    with pytest.raises(ValueError, match=r"in .*arm\.yaml, got an empty file; remove that arm"):
+        runner.run(preset, tmp_path)
+
+
 def test_a_variable_that_is_not_set_is_said_before_any_arm_starts(
     preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
-from rsmooth.plumbing.yaml_text import RepeatedKeyError, load_yaml
+from rsmooth.plumbing.yaml_text import RepeatedKeyError, load_yaml, read_mapping
 
 
 @pytest.mark.parametrize(
@@ -32,3 +34,18 @@ def test_a_key_that_repeats_is_refused_with_its_lines(text: str, said: str) -> N
 def test_no_code_is_run() -> None:
     with pytest.raises(yaml.YAMLError):
         load_yaml("!!python/object/apply:os.system ['true']")
+
+
+def test_a_file_of_options_holds_a_mapping(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("a: 1\n")
+    assert read_mapping(path, "mend it") == {"a": 1}
+    for text, said in [
+        ("", "got an empty file; mend it"),
+        ("- a\n", "got list; mend it"),
+        ("a: [\n", "expected YAML .* mend it"),
+        ("a: 1\na: 2\n", "expected each key once"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"(?s){said}"):
+            read_mapping(path, "mend it")
