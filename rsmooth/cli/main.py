@@ -44,8 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name in ("-h", "--help"):
         return run(lambda: print(overview()), "rsmooth")
     if name == "--version":
-        print(f"rsmooth {__version__}")
-        return 0
+        return run(lambda: print(f"rsmooth {__version__}"), "rsmooth")
     if name not in VERBS:
         print(f"rsmooth: error: {_unknown(name)}; see rsmooth --help", file=sys.stderr)
         return WRONG

@@ -30,12 +30,13 @@ def run(
 
     reword: what turns the line into the words of this program.
     """
+    _open_what_is_closed()
     _write_what_the_stream_can()
     try:
         code = work() or DONE
         sys.stdout.flush()
     except KeyboardInterrupt as told:
-        print(f"{name}: {told.args[0] if told.args else 'stopped'}", file=sys.stderr)
+        _say(f"{name}: {told.args[0] if told.args else 'stopped'}")
         return STOPPED
     except BrokenPipeError:  # as behind `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # nor shall the interpreter's own flush fail
@@ -47,9 +48,31 @@ def run(
         if reword is not None:
             with suppress(Exception):  # the error itself is what has to be said
                 line = reword(line)
-        print(f"{name}: error: {line}", file=sys.stderr)
+        _say(f"{name}: error: {line}")
         return WRONG
     return code
+
+
+def _say(line: str) -> None:
+    """Print a line to stderr, if anybody takes it: the exit code says the same."""
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except OSError:  # the interpreter shall not fail at it again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _open_what_is_closed() -> None:
+    """Put the null device where a shell closed stdin, stdout or stderr, as ``>&-`` does.
+
+    Else the next file that is opened takes the number, and what a library prints goes into it.
+    """
+    with suppress(OSError):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            os.set_inheritable(number, True)
+        os.close(number)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # and so is __stdout__
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _write_what_the_stream_can() -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tokenize
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -111,3 +112,38 @@ def test_a_reader_that_leaves_is_no_error() -> None:
     assert writer.stderr.read() == ""
     writer.stderr.close()
     writer.wait()
+
+
+def shell(program: str, redirections: str) -> int:
+    """The status of a Python program that a shell starts with these redirections."""
+    command = f'"$0" -c "$1" {redirections}'
+    return subprocess.run(["sh", "-c", command, sys.executable, program], check=False).returncode
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="of POSIX shells")
+def test_a_closed_stream_takes_nothing_from_the_files_of_a_run(tmp_path: Path) -> None:
+    program = f"""
+import os, sys
+from pathlib import Path
+from rsmooth.plumbing.exits import run
+def work():
+    with open({str(tmp_path / "kept")!r}, "w") as file:
+        for number in (1, 2):
+            os.write(number, b"of a library")
+        print("a line")
+        print("another", file=sys.stderr)
+        file.write("a record")
+sys.exit(run(work, "tool"))
+"""
+    for redirections in (">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"):
+        # Not those of pytest, where a program is to print nothing.
+        rest = "" if "2>&-" in redirections else "2>/dev/null"
+        rest += "" if redirections.startswith(("<", ">")) else ">/dev/null"
+        assert shell(program, f"{redirections} {rest}") == 0
+        assert (tmp_path / "kept").read_text() == "a record"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="of Linux")
+def test_an_error_that_nobody_can_be_told_has_its_status_all_the_same() -> None:
+    program = "import sys; from rsmooth.plumbing.exits import run; sys.exit(run(open, 'tool'))"
+    assert shell(program, "2>/dev/full") == 2
