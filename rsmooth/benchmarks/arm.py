@@ -9,6 +9,7 @@ When the time is up, the process stops as if interrupted, and keeps its checkpoi
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -124,8 +125,20 @@ def _stage(folder: Path, name: str, state: dict[str, Any]) -> Iterator[None]:
         yield
     finally:
         spent = {"stage": name, "wall": time.perf_counter() - wall, "cpu": _cpu_seconds() - cpu}
-        with (folder / TIMES).open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(spent) + "\n")
+        _append_line(folder / TIMES, json.dumps(spent))
+
+
+def _append_line(path: Path, line: str) -> None:
+    """Append a line, whole or not at all: with half of one, no later call could read the file."""
+    with path.open("ab", buffering=0) as file:
+        size, content = os.fstat(file.fileno()).st_size, f"{line}\n".encode()
+        try:
+            written = file.write(content)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        if written != len(content):
+            file.truncate(size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 def _training_length(asked: dict[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rsmooth.benchmarks.reference import IMAGES, PROTOCOLS, Quoted, find
+from rsmooth.plumbing.files import replace_file
 from rsmooth.records.norms import linf_to_l2
 from rsmooth.report.document import Report
 from rsmooth.report.runs import Run
@@ -205,46 +207,47 @@ def _quoted(row: Quoted, radii: Sequence[float]) -> str:
 def write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
     """Measured and quoted rows of l2 radii in one file, in percent, with the source of each."""
     radii = (0.0, *table.radii)
-    with path.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.writer(stream, lineterminator="\n")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(
+        [
+            "origin",
+            "method",
+            "kind",
+            "sigma",
+            "images",
+            *(f"{radius:g}" for radius in radii),
+            "acr",
+            "source",
+            "acr_is_lower_bound",
+        ]
+    )
+    for ours in table.rows:
         writer.writerow(
             [
-                "origin",
-                "method",
-                "kind",
-                "sigma",
-                "images",
-                *(f"{radius:g}" for radius in radii),
-                "acr",
-                "source",
-                "acr_is_lower_bound",
+                "measured",
+                ours.name,
+                "run",
+                ours.sigma,
+                ours.images,
+                *("" if value is None else f"{100 * value:.2f}" for value in ours.accuracy),
+                ours.acr,
+                "this run",
+                None if ours.acr is None else ours.acr_is_bound,
             ]
         )
-        for ours in table.rows:
-            writer.writerow(
-                [
-                    "measured",
-                    ours.name,
-                    "run",
-                    ours.sigma,
-                    ours.images,
-                    *("" if value is None else f"{100 * value:.2f}" for value in ours.accuracy),
-                    ours.acr,
-                    "this run",
-                    None if ours.acr is None else ours.acr_is_bound,
-                ]
-            )
-        for row in quoted:
-            writer.writerow(
-                [
-                    "quoted",
-                    row.label,
-                    row.kind,
-                    row.sigma,
-                    row.images,
-                    *(row.accuracy.get(radius, "") for radius in radii),
-                    row.acr,
-                    f"{row.table}: {row.source}",
-                    None if row.acr is None else False,
-                ]
-            )
+    for row in quoted:
+        writer.writerow(
+            [
+                "quoted",
+                row.label,
+                row.kind,
+                row.sigma,
+                row.images,
+                *(row.accuracy.get(radius, "") for radius in radii),
+                row.acr,
+                f"{row.table}: {row.source}",
+                None if row.acr is None else False,
+            ]
+        )
+    replace_file(path, text.getvalue().encode(), sync=False)

@@ -28,6 +28,7 @@ from rsmooth.benchmarks.provenance import provenance
 from rsmooth.data.images import ImageData
 from rsmooth.defenses.preset_files import preset, preset_names
 from rsmooth.defenses.trainer import Trainer
+from rsmooth.plumbing.files import replace_file
 from rsmooth.registry import ATTACKS, MODELS, TRAINERS
 from rsmooth.report.tables import md_row, md_rule
 from rsmooth.smoothed import SmoothedClassifier
@@ -98,8 +99,8 @@ def main(argv: list[str] | None = None) -> int:
     if options.out is not None:
         shown = {k: v for k, v in vars(options).items() if k != "out"}
         content = {"options": shown, "rows": rows, "provenance": made}
-        options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        options.out.with_suffix(".md").write_text(table, encoding="utf-8")
+        replace_file(options.out, f"{json.dumps(content, indent=1)}\n".encode())
+        replace_file(options.out.with_suffix(".md"), table.encode())
     return 0
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rsmooth.benchmarks.place import CHECKOUT, PROGRAM
+from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.processes import usable_cores
 
 
@@ -24,9 +25,8 @@ def write_measurement(out: Path | None, content: Mapping[str, Any], table: str) 
     """
     if out is None:
         return
-    out.parent.mkdir(parents=True, exist_ok=True)
-    Path(f"{out}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    Path(f"{out}.md").write_text(table + "\n", encoding="utf-8")
+    replace_file(f"{out}.json", f"{json.dumps(content, indent=1)}\n".encode())
+    replace_file(f"{out}.md", f"{table}\n".encode())
 
 
 def provenance(seeds: dict[str, int] | None = None, command: str | None = None) -> dict[str, Any]:

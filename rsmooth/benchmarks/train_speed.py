@@ -26,6 +26,7 @@ from rsmooth.benchmarks.provenance import provenance
 from rsmooth.data.images import ImageData
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.defenses.variants import GaussianAugmentation, SmoothAdv
+from rsmooth.plumbing.files import replace_file
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -84,7 +85,7 @@ def main(argv: list[str] | None = None) -> int:
                 "rows": rows,
                 "provenance": provenance(),
             }
-            options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            replace_file(options.out, f"{json.dumps(content, indent=1)}\n".encode())
     print(_table(rows, options.model, device))
     return 0
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from rsmooth.cli.models import output_file
 from rsmooth.cli.verbs import VERBS
 from rsmooth.config.specs import Spec, split_spec
+from rsmooth.plumbing.files import replace_file
 
 
 @VERBS.register("doctor", positionals=("file",))
@@ -54,7 +55,7 @@ def doctor(
     )
     print(report.text())
     if beside is not None:
-        beside.write_text(_dumped(report.record()), encoding="utf-8")
+        replace_file(beside, _dumped(report.record()).encode())
 
 
 def named(dataset: Spec, split: str = "test") -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rsmooth.cli.models import output_file
 from rsmooth.cli.options import DataOptions, ModelOptions, PredictionOptions
 from rsmooth.cli.verbs import VERBS
+from rsmooth.plumbing.files import replace_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -192,5 +194,6 @@ def _write(title: list[str], rows: list[list[object]], out: Path | None) -> None
     if out is None:
         csv.writer(sys.stdout, lineterminator="\n").writerows([title, *rows])
         return
-    with out.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([title, *rows])
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([title, *rows])
+    replace_file(out, text.getvalue().encode())

@@ -30,17 +30,23 @@ def replace_file(
     sync: False does not wait for the disk. A power cut may then cost the file, but a killed process
         does not. It is meant for files that can be made again.
 
-    Missing folders are made. OSError that names ``path`` where the disk refuses. The crash points
-    are NAME/before-write, NAME/mid-write, NAME/before-rename and NAME/after-rename, with the file's
-    name.
+    Missing folders are made. A symbolic link goes on to name its file. What is no file, such as
+    /dev/stdout or a pipe, is written to. OSError that names ``path`` where the disk refuses.
+
+    The crash points are NAME/before-write, NAME/mid-write, NAME/before-rename and
+    NAME/after-rename, with the file's name.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
+    if _is_stream(path):
+        path.write_bytes(content)
+        return
+    real = Path(os.path.realpath(path))
+    temporary = real.with_name(f".{real.name}.{secrets.token_hex(8)}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        real.parent.mkdir(parents=True, exist_ok=True)
         _write(temporary, content, path.name, sync)
         crash_point(f"{path.name}/before-rename")
-        _rename(temporary, path)
+        _rename(temporary, real)
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
@@ -50,7 +56,7 @@ def replace_file(
         raise
     crash_point(f"{path.name}/after-rename")
     if sync:
-        sync_folder(path.parent)
+        sync_folder(real.parent)
 
 
 def remove_leftovers(folder: str | os.PathLike[str], of: str | None = None) -> None:
@@ -88,6 +94,11 @@ def crashes_at(name: str) -> bool:
         return False
     _passes[name] += 1
     return _passes[name] == int(turn or 1)
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether it is there and neither file nor folder: a device or a pipe keeps its place."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _on_windows() -> bool:

@@ -46,7 +46,11 @@ class FileLock:
         self._lock = filelock.FileLock(self.path, thread_local=False)
         self._inode: Callable[[], None] | None = None
         _wait(self._taken, patience, path, self._holder)
-        self._writer.write_text(f"{os.getpid()}\n", encoding="ascii")
+        try:
+            self._writer.write_text(f"{os.getpid()}\n", encoding="ascii")
+        except OSError as error:  # a full disk does not name the file
+            self.release()
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def hold_inode(self, descriptor: int, *, patience: float = 0.0) -> None:
         """Lock the open file itself as well, so that all hard links to it share one writer.

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.numbers import check_radius
 from rsmooth.report.blocks import Section
 from rsmooth.report.columns import places_of, radii_of
@@ -168,7 +169,7 @@ class Report:
             texts["kinds.csv"] = kinds_csv(self.kinds)
         texts["report.md"] = "\n".join([*self.sections, *further, *shown])
         for name, content in texts.items():
-            (out / name).write_text(content, encoding="utf-8")
+            replace_file(out / name, content.encode(), sync=False)
         return replace(self, files=(*(out / name for name in texts), *pictures))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import textwrap
 from collections.abc import Iterator, Sequence
@@ -11,6 +12,7 @@ from string import ascii_letters, digits
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.optional import optional
 from rsmooth.report.runs import Run
 
@@ -233,5 +235,7 @@ def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
     with matplotlib.rc_context(FONTS):
         for path in paths:
-            figure.savefig(path)
+            drawn = io.BytesIO()
+            figure.savefig(drawn, format=path.suffix[1:])
+            replace_file(path, drawn.getvalue(), sync=False)
     return paths

@@ -26,6 +26,7 @@ from rsmooth.benchmarks.arm import (
 from rsmooth.benchmarks.presets import Arm, Preset
 from rsmooth.report.kinds import kinds_table
 from rsmooth.report.runs import load_runs
+from tests.full_disk import small_files_only
 
 
 @pytest.fixture
@@ -95,6 +96,15 @@ def test_the_cost_of_a_stage_is_summed_over_its_calls(tmp_path: Path) -> None:
         "train": {"wall": 1.5, "cpu": 2.25},
         "certify": {"wall": 3.0, "cpu": 4.0},
     }
+
+
+def test_a_full_disk_leaves_no_half_line_among_the_costs(tmp_path: Path) -> None:
+    before = '{"stage": "train", "wall": 1.0, "cpu": 2.0}\n'
+    (tmp_path / "times.jsonl").write_text(before)
+    with small_files_only(len(before) + 10), pytest.raises(OSError, match=r"times\.jsonl"):
+        arm_module._append_line(tmp_path / "times.jsonl", '{"stage": "certify"}')
+    assert (tmp_path / "times.jsonl").read_text() == before
+    assert stage_seconds(tmp_path) == {"train": {"wall": 1.0, "cpu": 2.0}}
 
 
 def test_the_length_of_training_may_come_from_a_preset() -> None:

@@ -12,6 +12,7 @@ import torch
 from rsmooth.cli import main
 from rsmooth.cli.doctor import named
 from rsmooth.registry import MODELS
+from tests.full_disk import small_files_only
 
 from .helpers import error_of
 
@@ -28,6 +29,19 @@ def test_a_report_in_words_and_as_json(tmp_path: Path, capsys: pytest.CaptureFix
     record = json.loads(out.read_text())
     assert record["facts"]["rows"] == 2
     assert record["commands"] == [f"rsmooth report {table}"]
+
+
+def test_a_report_that_does_not_fit_leaves_the_old_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out = tmp_path / "sigma_0.25", tmp_path / "report.json"
+    table.write_text(TABLE)
+    out.write_text("old")
+    with small_files_only(10):
+        status = main(["doctor", str(table), "--json", str(out)])
+    assert status == 2
+    assert f"the file is as it was before: {out}" in capsys.readouterr().err
+    assert out.read_text() == "old"
 
 
 def test_images_by_name_and_a_conversion(

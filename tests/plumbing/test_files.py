@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from rsmooth.plumbing import files
 from rsmooth.plumbing.files import remove_leftovers, replace_file
+from tests.full_disk import small_files_only
 
 LARGE = b"x" * 100_000
-
-
-@contextmanager
-def small_files_only() -> Iterator[None]:
-    """The kernel refuses to let a file grow beyond 1,000 bytes, as it does on a full disk.
-
-    No fixture: pytest writes to its own output before a fixture ends, and that may be a file.
-    """
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_what_does_not_fit_leaves_the_old_file_and_names_it(tmp_path: Path) -> None:
@@ -49,6 +33,25 @@ def test_what_does_not_fit_leaves_the_old_file_and_names_it(tmp_path: Path) -> N
         replace_file(path, LARGE)
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.bin"]
+
+
+def test_a_link_goes_on_to_name_its_file(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to(Path("deep") / "file")
+    replace_file(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "deep" / "file").read_bytes() == b"new"
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["file"]
+
+
+def test_a_pipe_is_written_to_and_keeps_its_place(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    replace_file(tmp_path / "pipe", b"new")
+    assert (tmp_path / "pipe").is_fifo()
+    assert os.read(reader, 10) == b"new"
+    os.close(reader)
 
 
 def test_a_folder_that_cannot_be_made_is_said_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import sys
@@ -41,6 +42,21 @@ def test_a_writer_that_goes_on_is_named_when_patience_ends(patience: float, tmp_
 def test_an_error_within_gives_the_lock_back(tmp_path: Path) -> None:
     with pytest.raises(KeyError), FileLock(tmp_path / "run"):
         raise KeyError
+    FileLock(tmp_path / "run").release()
+
+
+def test_a_full_disk_is_named_and_leaves_no_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, *_: object, **__: object) -> None:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match=r"No space left .*/run"):
+        FileLock(tmp_path / "run")
+    assert not list(tmp_path.iterdir())
+    monkeypatch.undo()
     FileLock(tmp_path / "run").release()
 
 

@@ -9,6 +9,7 @@ from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.report import report
 from rsmooth.report.training_time import TrainingTime
+from tests.full_disk import small_files_only
 from tests.report.by_hand import (
     HEADER,
     STRONG,
@@ -245,3 +246,17 @@ def test_runs_on_one_image_have_a_report(tmp_path):
 def test_what_is_no_radius_is_refused(tmp_path, option, radius):
     with pytest.raises(ValueError, match="expected a finite radius >= 0"):
         report(write_three(tmp_path), **{option: [0.25, radius]})
+
+
+def test_a_report_that_does_not_fit_leaves_the_old_one(tmp_path):
+    made = report(write_tables(tmp_path))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "report.csv").write_text("old")
+    with small_files_only(20_000), pytest.raises(OSError, match=r"too large; .*out"):
+        made.write(tmp_path / "out", ["x" * 30_000])
+    with small_files_only(200), pytest.raises(OSError, match=r"too large; .*out"):
+        made.write(tmp_path / "out")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert (tmp_path / "out" / "report.csv").read_text() == "old"
+    assert not any(name.endswith(".tmp") for name in written)
+    assert all(path.stat().st_size for path in (tmp_path / "out").iterdir())

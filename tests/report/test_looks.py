@@ -7,6 +7,7 @@ from matplotlib.text import Text
 from rsmooth.report import accuracy_figure, probability_figure, save_figure
 from rsmooth.report.looks import FAINT, MOST_LOOKS, Page, looks, one_plot, shorten, shorten_apart
 from rsmooth.report.multiples import differences_figure, multiples_figure
+from tests.full_disk import small_files_only
 from tests.report.by_hand import HEADER, run_of
 
 VOTES = {"counts": [[9, 0], [0, 9], [0, 9], [9, 0]], "samples": [9] * 4}
@@ -104,3 +105,10 @@ def test_a_long_title_stays_within_the_figure(width: float) -> None:
     assert box.x0 >= 0
     assert box.x1 <= figure.bbox.x1
     assert box.y1 <= figure.bbox.y1
+
+
+def test_a_figure_that_does_not_fit_leaves_the_old_one(tmp_path):
+    (tmp_path / "x.png").write_bytes(b"old")
+    with small_files_only(), pytest.raises(OSError, match=r"as it was before: .*x\.png"):
+        save_figure(accuracy_figure(runs_of(2)), tmp_path / "x")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
