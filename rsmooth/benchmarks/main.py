@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import math
 import os
 import sys
 from dataclasses import replace
@@ -163,6 +164,10 @@ def _run(options: argparse.Namespace) -> int:
     for name, number in (("jobs", options.jobs), ("threads", options.threads)):
         if number is not None and number < 1:
             raise ValueError(f"expected --{name} >= 1, got {number}; leave it out for the preset's")
+    if options.max_seconds is not None and not 0 < options.max_seconds < math.inf:
+        raise ValueError(
+            f"expected --max_seconds > 0, got {options.max_seconds:g}; leave it out for no limit"
+        )
     preset = _preset(options)
     out = options.out or Path("runs") / (preset.name + ("-tiny" if options.tiny else ""))
     launcher = make_launcher(options.launcher, _launch_options(options, out))

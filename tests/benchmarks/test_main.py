@@ -111,3 +111,12 @@ def test_an_interruption_is_one_line(
     monkeypatch.setattr(module, "_run", interrupted)
     assert main(["run", "digits"]) == 130
     assert capsys.readouterr().err == "benchmarks: stopped; the same command continues from here\n"
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-5", "0", "inf"])
+def test_a_time_limit_in_which_nothing_can_go_on_is_refused(
+    seconds: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "digits", "--out", str(tmp_path / "x"), f"--max_seconds={seconds}"]) == 2
+    assert "expected --max_seconds > 0" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
