@@ -15,6 +15,7 @@ from torch import Tensor
 LEVELS = 255  # the largest unsigned integer of 8 bits
 # float32 holds all integers up to here, so sums below it are exact in any order.
 EXACT = 2**24
+EXACT_DOUBLE = 2**53  # likewise of float64
 # Finer sums than 2^-15 of a step of the answer could round beside a zero point of up to 255.
 FINEST = 15
 

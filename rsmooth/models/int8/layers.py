@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import reduce
 from itertools import product
+from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rsmooth.models.int8.grids import FINEST, LEVELS, Grid, rounded
+from rsmooth.models.int8.grids import EXACT, FINEST, LEVELS, Grid, rounded
 
 Kernel = Callable[..., Tensor]
 # The factor and the offset of the first layer are integers of this unit.
@@ -284,7 +285,7 @@ class Total(Layer):
 
     kernel_size, stride: as of nn.AvgPool2d.
 
-    The sums are integers below 2^24, which stand for numbers with the zero point of the window.
+    The sums are integers, which stand for numbers with the zero point of the window.
     """
 
     def __init__(self, kernel_size: Sequence[int], stride: Sequence[int]) -> None:
@@ -295,7 +296,9 @@ class Total(Layer):
         return functional.avg_pool2d(inputs[0], self.kernel_size, self.stride, divisor_override=1)
 
     def kernel(self) -> Kernel:
-        return lambda x: self.exact(x.float())
+        # A window of more than 256 x 256 pixels may sum up to more than float32 has exactly.
+        dtype = torch.float32 if LEVELS * prod(self.kernel_size) < EXACT else torch.float64
+        return lambda x: self.exact(x.to(dtype))
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}"

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from rsmooth.models.int8.grids import (
     EXACT,
+    EXACT_DOUBLE,
     FINEST,
     LEVELS,
     Grid,
@@ -206,7 +207,8 @@ def _convolution(
         integers = at_exponent(node.weight, exponent, 127)
         sums = exponent + source.exponent
         bias = (node.bias / torch.exp2(sums)).round()
-        beyond = _largest(integers, bias, sums, source, shortcut) >= EXACT
+        beyond = _with_shortcut(_largest(integers, bias, source), sums, shortcut) >= EXACT
+        _check_shortcut(node, sums[beyond], shortcut, answer)
         if not bool(beyond.any()):
             break
         exponent = exponent + beyond.double()
@@ -222,32 +224,52 @@ def _convolution(
     return spec, own
 
 
-def _largest(
-    integers: Tensor, bias: Tensor, sums: Tensor, source: Grid, shortcut: Sequence[Grid]
-) -> Tensor:
-    """A bound (O,) on all that is summed, in steps of the finest term, whatever the image."""
+def _largest(integers: Tensor, bias: Tensor, source: Grid, most: int = LEVELS) -> Tensor:
+    """A bound (O,) on all that is summed of inputs within 0..most, whatever the image."""
     rows = integers.flatten(1)
     positive, negative = rows.clamp(min=0).sum(dim=1), rows.clamp(max=0).sum(dim=1).abs()
-    bound = LEVELS * torch.maximum(positive, negative) + bias.abs()
-    bound += source.zero * (positive - negative).abs()
+    bound = most * torch.maximum(positive, negative) + bias.abs()
+    return bound + source.zero * (positive - negative).abs()
+
+
+def _with_shortcut(bound: Tensor, sums: Tensor, shortcut: Sequence[Grid]) -> Tensor:
+    """The bound (O,) with a shortcut, in steps of the finest term."""
     for grid in shortcut:
         finest = sums.clamp(max=grid.exponent)
         bound = bound * torch.exp2(sums - finest) + LEVELS * torch.exp2(grid.exponent - finest)
     return bound
 
 
+def _check_shortcut(node: Node, beyond: Tensor, shortcut: Sequence[Grid], answer: Grid) -> None:
+    """ValueError for a shortcut in steps that are too fine beside the sum.
+
+    beyond: the steps of the sums that are too large. Where a shortcut is finer, coarser weights do
+    not help: all of them would become 0.
+    """
+    for grid in shortcut:
+        rounds = answer.zero > 0 and grid.exponent < answer.exponent - FINEST
+        if rounds or bool((beyond >= grid.exponent).any()):
+            raise _unsupported(node, "a sum of numbers some thousand times apart")
+
+
 def _linear(
     node: Node, source: Grid, answer: Grid, divisor: int, last: bool
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Integers of a linear layer, whose sums are below 2^53, up to which float64 is exact."""
     assert node.weight is not None
     assert node.bias is not None
     weight = node.weight / divisor
-    most = max(float(weight.abs().max()), 2.0**-100)
-    exponent = math.ceil(math.log2(most / WIDE))
-    step = 2.0 ** (exponent + source.exponent)
+    exponent = math.ceil(math.log2(max(float(weight.abs().max()), 2.0**-100) / WIDE))
+    while True:
+        step = 2.0 ** (exponent + source.exponent)
+        integers, bias = (weight / 2.0**exponent).round(), (node.bias / step).round()
+        # Beside weights that are all next to nothing, a bias has many steps.
+        if float(_largest(integers, bias, source, LEVELS * divisor).max()) < EXACT_DOUBLE:
+            break
+        exponent += 1
     own = {
-        "weight": (weight / 2.0**exponent).round().to(torch.int16),
-        "bias": (node.bias / step).round().to(torch.int64),
+        "weight": integers.to(torch.int16),
+        "bias": bias.to(torch.int64),
         "exponent": torch.tensor(exponent + source.exponent, dtype=torch.int32),
     }
     spec = {"kind": "linear", "shape": list(weight.shape), "relu": node.relu, "last": last}

@@ -105,3 +105,10 @@ def test_pixels_beyond_the_grid_stay_at_its_ends_and_integers_keep_their_dtype()
     assert layer.exact(x).flatten().tolist() == [0, 128, 178, 255, 0, 0, 25, 255]
     assert torch.equal(layer.half().exact(x), layer.exact(x))
     assert layer.factor.dtype == torch.int32
+
+
+def test_windows_of_more_pixels_than_float32_can_count_are_summed_exactly() -> None:
+    x = torch.full((1, 1, 257, 257), 255.0)
+    x[..., 0, 0] = 254
+    layer = Total((257, 257), (1, 1))
+    assert int(layer.kernel()(x.to(torch.uint8))) == 255 * 257**2 - 1

@@ -12,6 +12,7 @@ from rsmooth.models import quantize
 from rsmooth.models.int8.layers import Convolution
 from rsmooth.noise.distributions import Uniform
 from rsmooth.smoothed import SmoothedClassifier
+from tests.models.int8.integers import answer
 from tests.models.int8.nets import (
     NETS,
     needs_int8,
@@ -87,6 +88,43 @@ def test_sums_are_kept_where_float32_is_exact_by_coarser_weights(tiny: float) ->
     assert torch.equal(g8.base(x), g8.base.exact(x))
 
 
+@pytest.mark.parametrize("scale", [0.0, 1e-12, 1e-30])
+@pytest.mark.parametrize("last", [True, False])
+def test_biases_beside_weights_next_to_nothing_are_kept(scale: float, last: bool) -> None:
+    torch.manual_seed(0)
+    first, linear = nn.Conv2d(3, 3, 4, stride=4), nn.Linear(48, 10)
+    nn.init.normal_(linear.bias, 2.0)
+    with torch.no_grad():
+        linear.weight.mul_(scale)
+    rest = [] if last else [nn.ReLU(), nn.Linear(10, 10)]
+    net = nn.Sequential(first, nn.ReLU(), nn.Flatten(), linear, *rest).eval()
+    base = quantize(SmoothedClassifier(net, 0.25, 10), training_images()).base
+    x = noisy(4)
+    found = base.exact(x)
+    # It also sees that all sums are below 2^53.
+    assert torch.equal(found, torch.from_numpy(answer(base, x)))
+    assert torch.allclose(found, net(x).double(), atol=0.02)
+
+
+class Apart(nn.Module):
+    """A shortcut of numbers that are far smaller than the sum, after ReLU or not."""
+
+    def __init__(self, relu: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.branch = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.head, self.relu = nn.Linear(2048, 10), relu
+        with torch.no_grad():
+            for tensor in self.first.parameters():
+                tensor.mul_(1e-5 if relu else 1e-6)
+            self.branch.weight.mul_(1e5 if relu else 1e2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        x = x + self.branch(x)
+        return self.head((x.relu() if self.relu else x).flatten(1))
+
+
 class Pooled(nn.Sequential):
     """Mean pooling in the middle."""
 
@@ -109,6 +147,8 @@ class Pooled(nn.Sequential):
             {},
             "not linear, at 1",
         ),
+        (Apart(True), training_images(), {}, "some thousand times apart, at branch"),
+        (Apart(False), training_images(), {}, "some thousand times apart, at branch"),
         (None, training_images(0), {}, "expected training images, got none"),
         (None, 3 * training_images(), {}, r"expected images in \[0, 1\]"),
         (None, training_images(), {"seed": "a"}, "seed"),
