@@ -33,20 +33,28 @@ def _eight_bit(picture: Image.Image, path: Path) -> Image.Image:
     if picture.mode in ("L", "1") and "transparency" not in picture.info:
         return picture.convert("L")
     if picture.mode.startswith("I;16") or (picture.mode == "I" and picture.format == "PNG"):
-        return _scaled(np.asarray(picture), path)
+        values = np.asarray(picture)
+        # One value that a chunk of the file calls transparent; Pillow's convert drops it.
+        if (values == picture.info.get("transparency", -1)).any():
+            raise _transparent(picture, path)
+        return _scaled(values, path)
     if picture.mode in _WITH_ALPHA or "transparency" in picture.info:
         coloured = picture.convert("RGBA")
         if np.asarray(coloured)[..., 3].min() < 255:
-            raise ValueError(
-                f"expected an image without transparency, got {path} of mode {picture.mode}; put "
-                "it onto a background first"
-            )
+            raise _transparent(picture, path)
         return coloured.convert("L" if picture.mode in ("L", "1", "LA", "La") else "RGB")
     if picture.mode in _SHALLOW:
         return picture.convert("RGB")
     raise ValueError(
         f"expected an image of 8 or 16 bits, got {path} of mode {picture.mode}, whose range is not "
         "known; convert it to 8 bits"
+    )
+
+
+def _transparent(picture: Image.Image, path: Path) -> ValueError:
+    return ValueError(
+        f"expected an image without transparency, got {path} of mode {picture.mode}; put it onto a "
+        "background first"
     )
 
 

@@ -63,6 +63,14 @@ def test_what_shows_through_is_refused(tmp_path: Path, mode: str) -> None:
         read_picture(tmp_path / "a.png")
 
 
+def test_a_transparent_value_of_sixteen_bits_is_refused_where_it_occurs(tmp_path: Path) -> None:
+    Image.fromarray(RAMP).save(tmp_path / "a.png", transparency=int(RAMP[3, 3]))
+    with pytest.raises(ValueError, match=r"expected an image without transparency, got .*a\.png"):
+        read_picture(tmp_path / "a.png")
+    Image.fromarray(RAMP).save(tmp_path / "a.png", transparency=1)
+    assert np.array_equal(np.asarray(read_picture(tmp_path / "a.png")), np.round(RAMP / 257))
+
+
 def test_numbers_of_no_known_range_are_refused(tmp_path: Path) -> None:
     for kind in (np.int32, np.float32):
         path = saved(tmp_path, Image.fromarray(np.full((4, 4), 7, dtype=kind)), "a.tiff")
