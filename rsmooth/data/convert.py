@@ -35,6 +35,7 @@ class _MapStyle(Sized, Dataset[Any]):
 
 # In grey levels: what float32 rounding of k / 255 leaves, and more.
 GRID_TOLERANCE = 1e-4
+VALUES = 2**22  # that are rounded at once
 
 
 def to_unit(images: Tensor) -> Tensor:
@@ -245,6 +246,13 @@ def at_rest(images: Tensor) -> Tensor:
     if images.dtype == torch.uint8:
         return images
     check_images(images, channels=images.shape[1])
-    levels = images.double() * 255
-    on_grid = bool((levels - levels.round()).abs().max() < GRID_TOLERANCE) if len(images) else True
-    return levels.round().to(torch.uint8) if on_grid else images.float()
+    found = torch.empty_like(images, dtype=torch.uint8)
+    # Some at a time, since float64 and its roundings take many times the memory of the images.
+    each = max(1, VALUES // max(images[0].numel(), 1)) if len(images) else 1
+    for part, kept in zip(torch.split(images, each), torch.split(found, each), strict=True):
+        levels = part.double() * 255
+        whole = levels.round()
+        if part.numel() and not bool((levels - whole).abs().max() < GRID_TOLERANCE):
+            return images.float()
+        kept.copy_(whole)
+    return found

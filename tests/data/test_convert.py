@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import (
     DataLoader,
     Dataset,
@@ -14,7 +15,7 @@ from torch.utils.data import (
     WeightedRandomSampler,
 )
 
-from rsmooth.data import as_image_data, load_dataset, to_unit
+from rsmooth.data import as_image_data, convert, load_dataset, to_unit
 
 X = torch.randint(
     0, 256, (6, 3, 4, 5), generator=torch.Generator().manual_seed(0), dtype=torch.uint8
@@ -71,6 +72,30 @@ def test_images_off_the_grid_stay_as_they_are():
     assert torch.equal(to_unit(result.images), x.float())
     nearly = X / 255 + 1e-5 * (X < 255)
     assert as_image_data((nearly, Y)).images.dtype == torch.float32
+
+
+class Largest(TorchDispatchMode):
+    """Notes how many float64 numbers the largest answer has."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        answer = function(*args, **(kwargs or {}))
+        if isinstance(answer, torch.Tensor) and answer.dtype == torch.float64:
+            self.numbers = max(self.numbers, answer.numel())
+        return answer
+
+
+def test_images_are_rounded_in_parts_and_judged_together(monkeypatch):
+    monkeypatch.setattr(convert, "VALUES", 150)  # 2 of the 6 images
+    with Largest() as largest:
+        assert torch.equal(convert.at_rest(X / 255), X)
+    assert 0 < largest.numbers <= 150, "expected float64 of some images at a time"
+    for at in range(len(X)):
+        x = X / 255
+        x[at, 0, 0, 0] = 0.3
+        assert torch.equal(convert.at_rest(x), x)
+    assert convert.at_rest(X[:0] / 255).dtype == torch.uint8
 
 
 @pytest.mark.parametrize(
