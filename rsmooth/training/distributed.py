@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
+from itertools import chain, count
 from typing import Any
 
 import torch
@@ -72,6 +72,15 @@ class Ranks:
         box = [value]
         dist.broadcast_object_list(box, src=0)
         return box[0]
+
+    def settle(self, modules: Iterable[nn.Module]) -> None:
+        """Give the modules of every process the buffers of the first one's.
+
+        On CPUs each has seen its own shares. What is saved is that of the first.
+        """
+        if self.size > 1:
+            for buffer in chain.from_iterable(module.buffers() for module in modules):
+                dist.broadcast(buffer.detach(), src=0)
 
     def wait(self) -> None:
         """Return once every process of the run is here."""

@@ -202,6 +202,8 @@ class Run:
         )
 
     def _end_epoch(self, bar: Any) -> None:
+        # Before anybody looks at them, and the last epoch ends.
+        self.ranks.settle({id(each): each for each in (self.g, self.shown)}.values())
         totals = Totals(self.stepper.meter, self.ranks)
         guards.check_loss(totals.loss, self.recipe, self.course.epoch)
         # Before best.pt is written.

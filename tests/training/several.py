@@ -11,6 +11,8 @@ from pathlib import Path
 import torch
 
 from rsmooth import TRAINERS, SmoothAdvPGD
+from rsmooth.training.distributed import Ranks
+from rsmooth.training.meter import evaluate
 from tests.training.helpers import build, extras_for, images, suited, weights
 
 OPTIONS = {"epochs": 2, "batch_size": 10, "lr": 0.05, "num_noise": 2, "precision": "float32"}
@@ -32,6 +34,20 @@ def run(name: str) -> torch.Tensor:
     g = suited(trainer, "mlp")
     trainer.fit(g, data, extras=extras_for(trainer, data), progress=False)
     return weights(g)
+
+
+def with_batch_norm(ema_decay: float | None) -> torch.Tensor:
+    """The validation losses, and all weights and statistics, after training with batch norm."""
+    data = images(16)  # so that the last shares differ
+    trainer = replace(build("gaussian", **OPTIONS), ema_decay=ema_decay)
+    g = suited(trainer)
+    history = trainer.fit(g, data, validation=data, progress=False)
+    losses = [row["validation_loss"] for row in history]
+    # Each process its own share of the images, by its own copy of the statistics.
+    mine = evaluate(
+        g, data, seed=0, batch_size=12, device=torch.device("cpu"), ranks=Ranks()
+    ).mean_loss
+    return torch.cat([torch.tensor([*losses, mine], dtype=torch.float64), weights(g)])
 
 
 def threads() -> list[str]:
@@ -61,5 +77,7 @@ def live(folder: Path, rank: int, port: int) -> None:
     gc.freeze()  # which the collection at the end of each run need not go through again
     found = {name: run(name) for name in METHODS}
     torch.save(found, folder / f"{rank}.pt")
+    norms = [with_batch_norm(decay) for decay in (None, 0.5)]
+    torch.save(norms, folder / f"norms-{rank}.pt")
     # One that outlived its run could take the process down at exit (SIGABRT), and did.
     assert not threads_left(), threads()

@@ -61,3 +61,8 @@ def test_methods_of_several_passes_train_alike_in_two_processes(tmp_path: Path) 
     assert all(torch.equal(found[name], other[name]) for name in several.METHODS)
     for name, theirs in found.items():
         torch.testing.assert_close(several.run(name), theirs, rtol=1e-4, atol=1e-6)
+    ours, theirs = (torch.load(tmp_path / f"norms-{rank}.pt", weights_only=True) for rank in (0, 1))
+    assert all(map(torch.equal, ours, theirs)), "expected one network, whichever process gives it"
+    for found in ours:
+        # Validation is of the network that is handed over, on the shares of both processes.
+        assert float(found[1]) == pytest.approx(float(found[2]), rel=1e-5)
