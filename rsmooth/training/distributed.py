@@ -80,7 +80,9 @@ class Ranks:
         """
         if self.size > 1:
             for buffer in chain.from_iterable(module.buffers() for module in modules):
-                dist.broadcast(buffer.detach(), src=0)
+                whole = buffer.detach().contiguous()  # which one that is channels last is not
+                dist.broadcast(whole, src=0)
+                buffer.detach().copy_(whole)
 
     def wait(self) -> None:
         """Return once every process of the run is here."""

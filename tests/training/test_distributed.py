@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from rsmooth.training import distributed
 from rsmooth.training.distributed import Ranks, joined
 from rsmooth.training.views import same_memory
 from tests.processes import PROCESSES
@@ -30,6 +31,23 @@ def test_one_process_needs_no_others() -> None:
         assert ranks.wrap(ranks.synchronised(base)) is base
         assert ranks.share_object({"a": 1}) == {"a": 1}
         assert torch.equal(ranks.total(torch.ones(2)), torch.ones(2))
+
+
+def test_buffers_become_those_of_the_first_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any memory format, which what is sent must not have."""
+
+    def broadcast(tensor: torch.Tensor, src: int) -> None:
+        assert tensor.is_contiguous()
+        assert src == 0
+        tensor.fill_(7)
+
+    monkeypatch.setattr(distributed.dist, "broadcast", broadcast)
+    base = nn.BatchNorm2d(3)
+    base.register_buffer("blur", torch.rand(2, 3, 2, 2).to(memory_format=torch.channels_last))
+    Ranks(1, 2).settle([base])
+    assert all(bool((buffer == 7).all()) for buffer in base.buffers())
+    assert base.blur.is_contiguous(memory_format=torch.channels_last)
+    Ranks().settle([nn.BatchNorm2d(3)])  # one process asks nobody
 
 
 def test_the_view_for_synchronised_batch_norm_shares_weights_and_statistics() -> None:
