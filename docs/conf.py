@@ -19,11 +19,9 @@ html_theme_options = {"source_repository": "", "navigation_with_keys": True}
 
 nb_execution_mode = "force"
 # Its cells read what its shell commands wrote: `make docs` runs both in turn, before sphinx.
-# Networks of 8-bit integers need instructions that not every CPU has. Which language its cells are
-# in is known of a page that was run.
-LEFT_OUT = [] if int8_instructions() else ["int8*"]
-nb_execution_excludepatterns = ["report*", *LEFT_OUT]
-suppress_warnings = ["myst-nb.lexer"] if LEFT_OUT else []
+# Networks of 8-bit integers need instructions that not every CPU has. A page that may be left out
+# says in its header which language its cells are in.
+nb_execution_excludepatterns = ["report*", *([] if int8_instructions() else ["int8*"])]
 nb_execution_in_temp = True
 nb_execution_timeout = 300
 nb_execution_raise_on_error = True
