@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, count
 from typing import Any
 
@@ -27,7 +28,7 @@ import torch.distributed as dist
 # DistributedDataParallel is first made, and then they would keep that group for good.
 import torch.distributed.nn.functional
 from torch import Tensor, nn
-from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.distributed.rendezvous import rendezvous
 from torch.nn.parallel import DistributedDataParallel
 
@@ -103,6 +104,8 @@ class Ranks:
         return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
+# What tells one set of processes from another.
+_PLACE = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT")
 # Numbers the runs of this process, each of which needs addresses of its own.
 _turns = count()
 
@@ -136,6 +139,17 @@ def _leave() -> None:
     gc.collect()
 
 
+@cache
+def _meeting(place: tuple[str | None, ...]) -> tuple[Store, int, int]:
+    """The store, rank and size of the processes at this place, for the life of this process.
+
+    Without torchrun the first process keeps the store. If each run had one of its own, another
+    process could come to that of the run before while it is closed, and wait in vain.
+    """
+    store, rank, size = next(rendezvous("env://"))
+    return store, rank, size
+
+
 def _initialise(backend: str) -> None:
     """Start torch's process group, with a store of its own for every run and every restart.
 
@@ -143,7 +157,7 @@ def _initialise(backend: str) -> None:
     died. The new ones would wait for those. Several nodes do not count restarts alike; there the
     store is left as torch sets it up.
     """
-    store, rank, size = next(rendezvous("env://"))
+    store, rank, size = _meeting(tuple(os.environ.get(name) for name in _PLACE))
     turn = next(_turns)
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ["WORLD_SIZE"]:
         restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
