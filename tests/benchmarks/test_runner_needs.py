@@ -165,6 +165,7 @@ def test_an_arm_whose_needs_are_neither_finished_nor_chosen_is_refused(
 def test_a_preset_whose_arms_stand_in_no_order_is_refused(tmp_path: Path) -> None:
     content = yaml.safe_load(PRESET)
     content["arms"] = {"tuned": content["arms"]["tuned"], "before": content["arms"]["before"]}
+    del content["tiny"]["arms"]  # it names others
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(content, sort_keys=False))
     with pytest.raises(
