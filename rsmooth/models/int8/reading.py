@@ -63,7 +63,7 @@ def read_network(net: nn.Module, x: Tensor) -> list[Node]:
     nodes = joined(_Reader(folded, x).read(graph))
     with torch.no_grad():
         found, wanted = run(nodes, x.double())[-1], plain(x.double())
-    if not torch.allclose(found, wanted, rtol=1e-6, atol=1e-6):
+    if not torch.allclose(found, wanted, rtol=1e-6, atol=1e-6, equal_nan=True):
         raise ValueError(
             f"expected layers that compute what {type(net).__name__} does, got another answer; "
             "a hook, a changed forward or a step in place may do more than torch.fx shows: write "

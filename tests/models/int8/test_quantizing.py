@@ -162,6 +162,14 @@ def test_what_cannot_be_made_is_refused(
         quantize(g, images, **options)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_training_that_has_diverged_is_named_so(value: float) -> None:
+    base = nn.Sequential(nn.Flatten(), nn.Linear(768, 10)).eval()
+    nn.init.constant_(base[1].bias, value)
+    with pytest.raises(ValueError, match="has training diverged"):
+        quantize(SmoothedClassifier(base, 0.25, 10), training_images())
+
+
 def test_integers_are_not_made_of_integers() -> None:
     with pytest.raises(ValueError, match="expected a network of real numbers, got an Int8Network"):
         quantize(quantized("small-cnn"), training_images())
