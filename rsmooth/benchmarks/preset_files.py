@@ -6,7 +6,6 @@ read_preset(Path("mine.yaml"))["arms"]
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,8 +100,7 @@ def _is_report(value: Any) -> bool:
 
 def _are_radii(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(each, numbers.Real) and not isinstance(each, bool) and 0 <= each < math.inf
-        for each in value
+        type(each) in (int, float) and 0 <= each < math.inf for each in value
     )
 
 
