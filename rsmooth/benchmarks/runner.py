@@ -12,8 +12,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from rsmooth.benchmarks.arm import ARM, STOPPED, SUMMARY
 from rsmooth.benchmarks.launchers import (
     OUTPUT,
@@ -30,7 +28,7 @@ from rsmooth.benchmarks.provenance import this_command
 from rsmooth.config.environment import expanded
 from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
-from rsmooth.plumbing.yaml_text import read_mapping
+from rsmooth.plumbing.yaml_text import dump_yaml, read_mapping
 
 LOCAL = Local()
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -159,7 +157,7 @@ def _claim(folder: Path, arm: Arm) -> None:
                 "use another --out, or remove that arm's folder"
             )
         return
-    replace_file(path, yaml.safe_dump(arm.as_dict(), sort_keys=False).encode())
+    replace_file(path, dump_yaml(arm.as_dict()).encode())
 
 
 def _start(

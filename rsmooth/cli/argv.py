@@ -21,7 +21,7 @@ def expand(
         # ["--source", "RUN", "--dataset.name", "digits", "--batch_size", "8"]
 
     positionals: the options whose names may be left out, anywhere in the command; one with a star
-    takes all values that follow.
+    takes all values that follow. One that is given by its name takes no value without.
     parts: options that name a registered entry. ``--trainer smoothadv --trainer.epochs 3`` sets
     its name and one of its options.
 
@@ -31,7 +31,9 @@ def expand(
     """
     bare, options = _bare_apart([spelt(token) for token in tokens])
     files, rest = _files_apart(options)
-    return [*files, *_named(positionals, bare), *_parted(rest, parts)]
+    given = {token.partition("=")[0] for token in rest}
+    left = [name for name in positionals if f"--{name.removesuffix('*')}" not in given]
+    return [*files, *_named(left, bare), *_parted(rest, parts)]
 
 
 def spelt(token: str) -> str:

@@ -13,7 +13,7 @@ from rsmooth.cli.attack import DEFAULT_OPTIONS, with_defaults
 from rsmooth.cli.options import PredictionOptions, Rule, RunOptions, Split, check_ensemble
 from rsmooth.cli.proofs import attack_proofs
 from rsmooth.cli.verbs import VERBS
-from rsmooth.config.images import image_shape, load_split, trained_on
+from rsmooth.config.images import image_shape, split_of
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.files import replace_file
 from rsmooth.records.files import audit_of
@@ -78,10 +78,10 @@ def audit(
             source; the audit is written beside it
         progress: show a progress bar
     """
-    from rsmooth.cli.models import load_own
+    from rsmooth.cli.models import load_own, output_file
     from rsmooth.records.files import read_log
 
-    data = load_split(dataset if dataset is not None else trained_on(source), split)
+    data = split_of(dataset, source, split)
     g = load_own(source, model.weights, model.device, image_shape(data))
     if log is None and not source.is_dir():
         raise ValueError(
@@ -91,6 +91,7 @@ def audit(
     record = read_log(source if log is None else log)
     check_ensemble(ensemble, rule)
     places = Places.of(source, log)
+    output_file(places.audit)
     if record.statement.kind == "deterministic":
         other = {"factors": factors, "attack": attack, "num_noise": num_noise}
         _check_defaults({**other, **asdict(prediction), "precision": precision})
@@ -150,13 +151,13 @@ def _write(made: Audit, options: Mapping[str, Any], places: Places) -> None:
     from rsmooth.report.looks import save_figure
     from rsmooth.report.plots import attack_gap_figure
 
-    drawn = attack_gap_figure(made.radius, made.attacked_radius, title=places.title)
-    figures = save_figure(drawn, places.figure)
     values = {
         name: value.tolist() if hasattr(value, "tolist") else value
         for name, value in asdict(made).items()
     }
     replace_file(places.audit, f"{json.dumps({**values, 'options': options})}\n".encode())
+    drawn = attack_gap_figure(made.radius, made.attacked_radius, title=places.title)
+    figures = save_figure(drawn, places.figure)  # last: it can be drawn again
     print(made.summary())
     for path in [places.audit, *figures]:
         print(f"wrote {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -76,7 +77,7 @@ def certify(
         return
     print(
         f"{len(log.idx)} images certified ({log.time.sum():.1f} s summed over them, "
-        f"{_numerics(log)}): {_findings(log)}; see rsmooth report {journal}"
+        f"{_numerics(log)}): {_findings(log)}; see rsmooth report {shlex.quote(str(journal))}"
     )
 
 

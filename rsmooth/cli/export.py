@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,5 +44,5 @@ def export(
     print(
         f"{out} with config.json, model.safetensors and README.md, "
         f"{f'whose table is of {record}' if certified else 'without certificates'}; state a "
-        f"license in README.md, then: hf upload USER/NAME {out}"
+        f"license in README.md, then: hf upload USER/NAME {shlex.quote(str(out))}"
     )

@@ -10,6 +10,7 @@ from rsmooth.config.environment import create_here
 from rsmooth.config.folder import model_path
 from rsmooth.config.parts import build_noise, check_untrained
 from rsmooth.config.specs import Spec
+from rsmooth.plumbing.files import is_stream
 from rsmooth.plumbing.parallel import pick_device
 from rsmooth.registry import MODELS
 
@@ -140,10 +141,22 @@ def check_fits(g: SmoothedClassifier, shape: tuple[int, ...]) -> None:
 
 def output_file(path: Path | None) -> Path | None:
     """A file to write at the end of long work; ValueError if that will not be possible."""
-    if path is not None and (
-        path.is_dir() or not os.access(path if path.exists() else path.parent, os.W_OK)
-    ):
+    if path is not None and (obstacle := _obstacle(path)):
         raise ValueError(
-            f"expected a file in a folder that can be written to, got {path}; make the folder first"
+            f"expected a file in a folder that can be written to, got {path}, {obstacle}"
         )
     return path
+
+
+def _obstacle(path: Path) -> str:
+    """Why ``replace_file`` could not write this file, and what to do; empty where it could."""
+    if path.is_dir():
+        return "which is a folder; name a file"
+    real = Path(os.path.realpath(path))
+    if not real.parent.is_dir():
+        return "whose folder is not there; make the folder first"
+    # A file is replaced by another one, which takes a folder that new files may be put into.
+    needed = [real] if is_stream(real) else [real.parent, *([real] if real.exists() else [])]
+    if not all(os.access(each, os.W_OK) for each in needed):
+        return "which may not be written; change the permissions, or name another file"
+    return ""

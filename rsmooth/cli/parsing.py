@@ -8,15 +8,17 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
-from jsonargparse import ArgumentParser, DefaultHelpFormatter
+from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_dumper
 from jsonargparse.typing import register_type
 
 from rsmooth.cli.signature import REQUIRED, options_of
 from rsmooth.cli.verbs import manner
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing import values
+from rsmooth.plumbing.yaml_text import dump_yaml
 
 _READERS: list[tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = [
     (values.Switch, bool, values.switch),
@@ -25,6 +27,7 @@ _READERS: list[tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = [
     (values.PixelValues, list, values.pixel_values),
     (values.Numbers, list, values.numbers),
     (values.Names, list, values.names),
+    (values.OnePath, str, values.one_path),
     (values.Paths, lambda several: list(map(str, several)), values.paths),
 ]
 
@@ -39,6 +42,14 @@ _FRAMES = [
     (r"the following arguments are required: (.*)", r"expected \1, got none"),
     (r"argument (--[\w.]+): expected one argument", r"expected a value after \1, got none"),
     (r"Problems parsing config: (.*)", r"expected YAML in --config, got \1"),
+    (
+        r"Unexpected config: *$",
+        "expected a mapping of options in --config, got an empty file; name another",
+    ),
+    (
+        r"Parser key \"config\":.*(?:not exist|not a file)[^'\n]*'(.*?)'",
+        r"expected a file of YAML in --config, got \1, which is no file; check the name",
+    ),
     (r"Unexpected config: (.*)", r"expected a mapping of options in --config, got \1"),
     (
         r"Parser key \"(.*?)\":.*NestedArg\(key='(.*?)'",
@@ -48,10 +59,6 @@ _FRAMES = [
     (
         r"Parser key \"(.*?)\":.*Expected a <class 'dict'>.*Given value: (.*)",
         r"option --\1: expected a name, or a mapping of a name and options, got \2",
-    ),
-    (
-        r"Parser key \"(.*?)\":.*Not of type Path:(?:.*Given value: (.*)|.* not '?(\w+)'?)",
-        r"option --\1: expected a path, got \2\3",
     ),
     (
         r"Parser key \"(.*?)\":.*Expected a <class 'str'>.*(?:Got|Given) value: (.*)",
@@ -99,6 +106,7 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
     """The parser of a verb: one option, and YAML key, for each of its options."""
     for kind, write, read in _READERS:
         register_type(kind, write, read, type_check=_is_read, fail_already_registered=False)
+    set_dumper("yaml", dump_yaml)  # of --print_config, so that --config reads texts as texts
     bare = " ".join(
         f"{each[:-1].upper()}..." if each.endswith("*") else each.upper()
         for each in manner(verb).positionals
@@ -133,7 +141,8 @@ def _written(default: object) -> str:
 
 
 def _is_read(value: object, kind: type) -> bool:
-    return isinstance(value, bool if kind is values.Switch else kind)
+    plain: dict[type, type] = {values.Switch: bool, values.OnePath: Path}
+    return isinstance(value, plain.get(kind, kind))
 
 
 def parts_of(verb: Callable[..., Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +71,7 @@ def summary(log: CertificationLog, journal: Path) -> str:
         f"{len(log)} images certified ({log.time.sum():.1f} s summed over them): accuracy "
         f"{clean:.1f} %, certified {shown}, by {log.statement.method}"
         f"{'' if log.statement.sound else ' (NOT SOUND: it proves nothing)'}; see rsmooth report "
-        f"{journal}"
+        f"{shlex.quote(str(journal))}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,7 +57,8 @@ def quantize(
     g8.save(path)
     print(
         f"{path}: 8-bit integers, by {len(images)} training images, {_agreement(g, g8, images)}; "
-        f"certify it as a model of its own: rsmooth certify {path} --dataset NAME --out FILE.jsonl"
+        f"certify it as a model of its own: rsmooth certify "
+        f"{shlex.quote(str(path))} --dataset NAME --out FILE.jsonl"
     )
 
 

@@ -60,6 +60,7 @@ def report(
         )
     if images is not None and html is None:
         raise ValueError("expected --html beside --images, got none; name the page, e.g. r.html")
+    _check_places(out, html)
     found = certified_runs(logs)
     made = compose(
         found,
@@ -85,3 +86,13 @@ def report(
         files.append(write_page(made, html, *shown))
     for path in files:
         print(f"wrote {path}")
+
+
+def _check_places(out: Path | None, html: Path | None) -> None:
+    """ValueError, before any work, for a folder that is a file, and for a page that is a folder."""
+    if out is not None and out.exists() and not out.is_dir():
+        raise ValueError(f"expected a folder for the report, got the file {out}; name a folder")
+    if html is not None and html.is_dir():
+        raise ValueError(
+            f"expected a file for the page, got the folder {html}; name e.g. {html / 'report.html'}"
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import glob
 import hashlib
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,7 @@ def restate(
     print(_before_and_after(log, made, None if radii is None else list(radii)))
     if path is not None:
         write_log(made, path)
-        print(f"wrote {path}; see rsmooth report {path}")
+        print(f"wrote {path}; see rsmooth report {shlex.quote(str(path))}")
 
 
 def _restated(

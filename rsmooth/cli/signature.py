@@ -20,6 +20,7 @@ from typing import Any
 from rsmooth.plumbing.values import (
     Names,
     Numbers,
+    OnePath,
     Paths,
     PixelValue,
     PixelValues,
@@ -32,6 +33,7 @@ READ_AS: dict[Any, Any] = {
     bool: Switch,
     int: WholeNumber,
     float: PixelValue,
+    Path: OnePath,
     Sequence[float]: PixelValues,
     Sequence[int]: Numbers,
     Sequence[str]: Names,

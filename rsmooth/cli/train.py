@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -119,7 +120,7 @@ def train(
     attack: Spec | None = None,
     preset: str | None = None,
     init_from: Path | None = None,
-    keep_head: bool = False,
+    keep_head: bool | None = None,
     further: SelfTraining = NO_OTHERS,
     earlier: Sequence[Path] = (),
     seed: int = 0,
@@ -145,7 +146,8 @@ def train(
             ones of a method such as macer-cifar10-0.25); those of --trainer come first
         init_from: a trained model (run folder or file) to start from with a fresh head, in place of
             a new model
-        keep_head: keep the last layer of init_from too, to go on with another method
+        keep_head: keep the last layer of init_from too, to go on with another method; default: a
+            fresh one
         earlier: models of an ensemble's earlier stages; only images are trained on that none of
             them certifies (for trainers that learn bounds)
         seed: seed of the initial weights and of the trainer
@@ -179,7 +181,7 @@ def train(
         )
     built = build_trainer(trainer, attack, seed, preset)
     built.check_noise(drawn)
-    g = _starting_point(model, init_from, keep_head, splits, drawn, seed).to(target)
+    g = _starting_point(model, init_from, bool(keep_head), splits, drawn, seed).to(target)
     check_fits(g, splits.image_shape)
     extra = further.labels(splits, seed, target)
     images = _left_over(built, earlier, splits.train, target) if earlier else splits.train
@@ -252,7 +254,7 @@ def _summarise(run: Path, epoch: dict[str, Any], images: str, *, noisy: bool) ->
     if "precision" in epoch:
         reached += f"computed in {epoch['precision']}; "
     how = "" if noisy else " --norm linf --epsilons 2/255"
-    print(f"trained {run}: {reached}see rsmooth certify {run}{how}")
+    print(f"trained {run}: {reached}see rsmooth certify {shlex.quote(str(run))}{how}")
 
 
 def _starting_point(

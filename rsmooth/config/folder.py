@@ -7,15 +7,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rsmooth.config.effective import EFFECTIVE
 from rsmooth.models import hub_card
 from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.difference import differences
 from rsmooth.plumbing.errors import LockedError
 from rsmooth.plumbing.files import replace_file
-from rsmooth.plumbing.yaml_text import read_mapping
+from rsmooth.plumbing.yaml_text import dump_yaml, read_mapping
 
 CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
 TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
@@ -46,7 +44,7 @@ def claim(run: Path, config: dict[str, Any]) -> bool:
             f"{', '.join(foreign)} but no {CONFIG}; name a new folder, so that nothing there is "
             "overwritten"
         )
-    replace_file(path, yaml.safe_dump(config, sort_keys=False).encode())
+    replace_file(path, dump_yaml(config).encode())
     return True
 
 

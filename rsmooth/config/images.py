@@ -37,7 +37,7 @@ def choose_images(
     dataset None: the data set that the run folder ``source`` was trained on. ValueError for a split
     or an index that the data set does not have.
     """
-    data = load_split(dataset, split) if dataset is not None else _of_run(source, split)
+    data = split_of(dataset, source, split)
     if skip < 1 or (limit is not None and limit < 1):
         raise ValueError(
             f"expected skip and max of at least 1, got skip={skip} and max={limit}; leave them out "
@@ -63,12 +63,20 @@ def choose_images(
     return data.subset([place[index] for index in only])
 
 
-def _of_run(source: Path | None, split: str) -> ImageData | FolderData:
-    """The images that a run folder was trained on; an error in its configuration names the file."""
+def split_of(dataset: Spec | None, source: Path | None, split: str) -> ImageData | FolderData:
+    """One split of a data set, or of the one that the run folder ``source`` was trained on.
+
+        split_of(None, Path("runs/a"), "test")
+
+    An error about the latter names the file that names it: a path there may be relative to another
+    folder.
+    """
+    if dataset is not None:
+        return load_split(dataset, split)
     spec = trained_on(source)
     try:
         return load_split(spec, split)
-    except (ValueError, LookupError) as error:
+    except (ValueError, LookupError, OSError) as error:
         assert source is not None
         said = in_one_line(error)
         raise ValueError(f"{said}, in {source / CONFIG} (--dataset takes another)") from error

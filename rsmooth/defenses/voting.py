@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Mapping
 from os import PathLike
@@ -129,7 +130,7 @@ def _load(teacher: str, device: torch.device) -> SmoothedClassifier:
     if not file.exists():
         raise ValueError(
             f"expected a trained teacher in {file}, got no such file; train one first, e.g. by "
-            f"rsmooth train {teacher}"
+            f"rsmooth train {shlex.quote(teacher)}"
         )
     return SmoothedClassifier.load(file, map_location=device)
 

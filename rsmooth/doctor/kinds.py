@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -109,7 +110,7 @@ def _metrics(path: Path, asked: Asked) -> Report:
     rows = path.read_text(encoding="utf-8").splitlines()
     report = Report(str(path), "the metrics of a training by rsmooth")
     report.add("ok", "epochs", f"{len(rows)}; the last: {rows[-1][:200]}", epochs=len(rows))
-    report.commands.append(f"rsmooth doctor {path.parent}")
+    report.commands.append(f"rsmooth doctor {shlex.quote(str(path.parent))}")
     return report
 
 

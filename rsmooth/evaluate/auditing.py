@@ -20,6 +20,7 @@ from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.attacks.view import quick_view
 from rsmooth.certify.cohen import predict
+from rsmooth.certify.proof.bounds import check_n
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.certify.settings import Arithmetic, Precision
 from rsmooth.certify.votes.images import image_ids, stored_images
@@ -28,7 +29,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
 from rsmooth.plumbing.errors import remedy
-from rsmooth.plumbing.numbers import check_integer, check_seed
+from rsmooth.plumbing.numbers import check_integer, check_seed, check_sizes
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN, CertificationLog
 from rsmooth.records.noise import required_noise
@@ -141,6 +142,8 @@ def audit(
     of the certificates, and for an attack that is targeted or of another norm.
     """
     _check(g, log, factors, seed, limit)
+    check_n(n, alpha)
+    check_sizes(num_noise=num_noise)
     data = as_data(data, g.num_classes)
     attack = SmoothAdvPGD(epsilon=1.0, steps=steps) if attack is None else attack
     _check_attack(attack)

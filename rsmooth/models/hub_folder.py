@@ -33,6 +33,7 @@ def write_folder(
     text = readme(card).encode()
     card["readme_sha256"] = hashlib.sha256(text).hexdigest()
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / README).unlink(missing_ok=True)  # our own; else a stop would leave it as if edited
     replace_file(folder / CONFIG, (json.dumps(card, indent=2, sort_keys=True) + "\n").encode())
     replace_file(folder / WEIGHTS, weights)
     replace_file(folder / README, text)

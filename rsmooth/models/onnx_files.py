@@ -49,7 +49,7 @@ def export_onnx(g: SmoothedClassifier, path: str | os.PathLike[str], shape: Sequ
     onnxruntime is installed, its logits on a few images are compared with those of the network.
 
     ImportError without onnx and onnxscript, ValueError for a network that cannot be exported or
-    that the graph does not equal.
+    that the graph does not equal, and where the card would replace a file that is no card.
     """
     check_sizes(channels=shape[0], height=shape[1], width=shape[2])
     if len(shape) != 3:
@@ -57,6 +57,7 @@ def export_onnx(g: SmoothedClassifier, path: str | os.PathLike[str], shape: Sequ
     for package in ("onnx", "onnxscript"):
         optional(package, "export to ONNX", "'rsmooth[onnx]'")
     target = Path(path) if Path(path).suffix == SUFFIX else Path(path) / _FILE
+    _check_free(target)
     base = _plain(g)
     graph = _graph(base, tuple(shape))
     compared = _compare(graph, base, tuple(shape), g.num_classes)
@@ -212,6 +213,19 @@ def _compare(graph: bytes, base: nn.Module, shape: tuple[int, ...], num_classes:
     return True
 
 
+def _check_free(graph: Path) -> None:
+    """ValueError where the card, whose name nobody gave, would replace a file that is no card."""
+    path = graph.with_suffix(".json")
+    try:
+        if path.exists():
+            _card(path)
+    except (RecordError, OSError):
+        raise ValueError(
+            f"expected {path} to be free for the card of {graph.name}, got a file of others there; "
+            "give the graph another name"
+        ) from None
+
+
 def _read_card(file: Path) -> dict[str, Any]:
     path = file.with_suffix(".json")
     if not file.is_file() or not path.is_file():
@@ -220,6 +234,11 @@ def _read_card(file: Path) -> dict[str, Any]:
             f"{'card' if file.is_file() else 'file'}; of a graph of others make "
             "OnnxFunction(content), and smooth it with SmoothedClassifier.from_function"
         )
+    return _card(path)
+
+
+def _card(path: Path) -> dict[str, Any]:
+    """What a card holds; RecordError for a file that is none."""
     try:
         card = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

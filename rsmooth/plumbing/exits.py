@@ -93,7 +93,7 @@ def in_one_line(error: BaseException) -> str:
     # str(KeyError) is the repr of its message.
     said = error.args[0] if isinstance(error, KeyError) and error.args else error
     message = " ".join(str(said).split())
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or _says_no_memory(error, message):
         return (
             f"expected enough memory, got none left{f' ({message})' if message else ''}; take "
             "smaller batches, fewer images or fewer workers, or check the size that a file declares"
@@ -106,6 +106,12 @@ def in_one_line(error: BaseException) -> str:
         f"unexpected {type(error).__name__}{_quoted(said, message)}; this may be a fault of "
         f"rsmooth or of a plug-in: report it with what the same command shows under {DEBUG}=1"
     )
+
+
+def _says_no_memory(error: BaseException, message: str) -> bool:
+    """Whether torch says so, of the memory of the machine or of a GPU, which is a RuntimeError."""
+    said = r"can't allocate memory|not enough memory|out of memory"
+    return isinstance(error, RuntimeError) and re.search(said, message) is not None
 
 
 def _quoted(said: object, message: str) -> str:

@@ -37,7 +37,7 @@ def replace_file(
     NAME/after-rename, with the file's name.
     """
     path = Path(path)
-    if _is_stream(path):
+    if is_stream(path):
         path.write_bytes(content)
         return
     real = Path(os.path.realpath(path))
@@ -96,7 +96,7 @@ def crashes_at(name: str) -> bool:
     return _passes[name] == int(turn or 1)
 
 
-def _is_stream(path: Path) -> bool:
+def is_stream(path: Path) -> bool:
     """Whether it is there and neither file nor folder: a device or a pipe keeps its place."""
     return path.exists() and not path.is_file() and not path.is_dir()
 

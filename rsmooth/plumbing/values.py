@@ -30,6 +30,10 @@ class Numbers(tuple[int, ...]):
     """Several whole numbers: a YAML list, or 3,5,8 on the command line."""
 
 
+class OnePath:
+    """A file or a folder; only a name for the parser, since what is read is a plain Path."""
+
+
 class Paths(tuple[Path, ...]):
     """Several files or folders: a YAML list, or one of them."""
 
@@ -60,6 +64,15 @@ def switch(value: object) -> bool:
     raise ValueError(f"expected true or false, got {value!r}")
 
 
+def one_path(value: object) -> Path:
+    """A path; ValueError for what is none, and for an empty text, which would be this folder."""
+    if not isinstance(value, (str, PathLike)):
+        raise ValueError(f"expected a path, got {value!r}; put a name like a number in quotes")
+    if value == "":  # of a variable of the shell that is not set
+        raise ValueError("expected a path, got an empty text; write . for this folder")
+    return Path(value)
+
+
 def paths(value: object) -> Paths:
     """A list of paths, one path, or '["a", "b"]' as a tuple; ValueError for anything else."""
     try:
@@ -68,9 +81,11 @@ def paths(value: object) -> Paths:
         listed = [value] if isinstance(value, (str, PathLike)) else value
         if not isinstance(listed, (list, tuple)):
             raise ValueError
-        return Paths(Path(item) for item in listed)
-    except (ValueError, TypeError):
+        if not all(isinstance(item, (str, PathLike)) for item in listed):
+            raise ValueError
+    except ValueError:
         raise ValueError(f"expected a list of paths, got {value!r}") from None
+    return Paths(map(one_path, listed))
 
 
 def numbers(value: object) -> Numbers:

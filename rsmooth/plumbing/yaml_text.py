@@ -1,7 +1,8 @@
-"""YAML in which no key is written twice."""
+"""YAML in which no key is written twice, and in which a text stays a text."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,27 @@ class _Loader(yaml.SafeLoader):
             seen[key.value] = line
         found: dict[Any, Any] = super().construct_mapping(node, deep)
         return found
+
+
+class _Dumper(yaml.SafeDumper):
+    """A safe dumper that quotes what any reader of YAML takes for a number, such as 1e5."""
+
+
+# YAML 1.1, which pyyaml writes, asks for a dot and a sign in such numbers. YAML 1.2, and the reader
+# of --config, does not.
+_Dumper.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(?:[0-9][0-9_]*\.?[0-9_]*|\.[0-9_]+)[eE][-+]?[0-9]+$"),
+    list("-+0123456789."),
+)
+
+
+def dump_yaml(content: Any) -> str:
+    """A text of YAML that reads back as ``content``, in ASCII, which no encoding changes.
+
+    dump_yaml({"run": "1e-3"})      # "run: '1e-3'"
+    """
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False)
 
 
 def load_yaml(text: str) -> Any:

@@ -25,6 +25,18 @@ def test_what_is_left_over_is_the_parsers_to_refuse() -> None:
     assert expand(["a", "--n", "5", "b"], ["run"]) == ["--run", "a", "b", "--n", "5"]
 
 
+def test_what_is_given_by_its_name_takes_no_other_value() -> None:
+    """Else one of the two would count in silence."""
+    assert expand(["--kind", "models", "x"], ["kind", "name"]) == [
+        "--name",
+        "x",
+        "--kind",
+        "models",
+    ]
+    assert expand(["a", "--source=b"], ["source"]) == ["a", "--source=b"]
+    assert expand(["--logs", "a", "b"], ["logs*"]) == ["b", "--logs", "a"]
+
+
 def test_positionals_may_stand_anywhere() -> None:
     """Each option takes the one value after it, a negative number too."""
     assert expand(["--n", "5", "a", "--seed", "-1"], ["source"]) == [

@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from rsmooth.cli import main
+from rsmooth.cli.audit import Places, _write
+from rsmooth.evaluate.auditing import Audit
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.outside import QUICK, need, theirs
@@ -38,6 +40,26 @@ def test_an_audit_attacks_the_certified_images(
     assert np.shape(record["distance"]) == (len(record["idx"]), 2)
     assert 1 <= len(record["idx"]) <= 2
     assert (run / "audit-gap.png").exists()
+
+
+def test_an_audit_that_could_not_be_written_is_not_begun(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr("rsmooth.evaluate.auditing.audit", None)
+    assert "audit.json, which may not be written" in error_of(capsys, "audit", str(run))
+
+
+def test_an_audit_whose_figure_fails_leaves_its_values(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The values take hours, the figure a second."""
+    monkeypatch.setattr("rsmooth.report.looks.save_figure", None)
+    places = Places(tmp_path / "audit.json", tmp_path / "audit-gap", "t")
+    made = Audit(*np.ones((4, 1)), *np.ones((2, 1, 1)), alpha=0.001)
+    with pytest.raises(TypeError):
+        _write(made, {}, places)
+    assert places.audit.exists()
 
 
 def test_a_model_without_a_run_folder_is_audited_by_its_journal(

@@ -45,9 +45,21 @@ def test_a_check_leaves_the_mode_as_it_was() -> None:
     assert g.training
 
 
-def test_a_file_that_could_not_be_written(tmp_path: Path) -> None:
+def test_a_file_that_could_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert output_file(None) is None
     assert output_file(tmp_path / "new") == tmp_path / "new"
-    for path in (tmp_path, tmp_path / "no" / "folder"):
-        with pytest.raises(ValueError, match="make the folder first"):
+    (tmp_path / "old").touch()
+    cases = [
+        (tmp_path, "which is a folder; name a file"),
+        (tmp_path / "no" / "folder", "make the folder first"),
+        (tmp_path / "old" / "new", "make the folder first"),
+    ]
+    for path, said in cases:
+        with pytest.raises(ValueError, match=said):
             output_file(path)
+    for closed in (tmp_path, tmp_path / "old"):  # a new file takes the place of the old one
+        with monkeypatch.context() as patch:
+            patch.setattr("os.access", lambda path, mode, closed=closed: Path(path) != closed)
+            with pytest.raises(ValueError, match="which may not be written; change the perm"):
+                output_file(tmp_path / "old")
+            assert output_file(Path("/dev/null")) == Path("/dev/null")

@@ -33,6 +33,17 @@ def test_a_yaml_file_says_the_same_as_options(
     }
 
 
+def test_texts_that_look_like_numbers_survive_a_yaml_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Runs that are named after a learning rate, say."""
+    argv = ["report", "1e-3", "l\xe4ufe", "--names", "1e-3,007", "--title", "1e5", "--out", "2e5"]
+    with pytest.raises(SystemExit):
+        main([*argv, "--print_config"])
+    (tmp_path / "report.yaml").write_text(capsys.readouterr().out)
+    assert parse("report", ["--config", str(tmp_path / "report.yaml")]) == parse("report", argv[1:])
+
+
 def test_an_option_overrides_one_key_of_the_yaml_file(tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(
         "run: a\nsigma: 64/255\ntrainer: {name: smoothadv, epochs: 3}\n"
@@ -95,6 +106,17 @@ def test_the_parser_refuses_what_is_no_number(capsys: pytest.CaptureFixture[str]
             "option --seed: expected a whole number, got '1.5'",
         ),
         (["train", "x", "y", "--sigma", "1"], "expected no further argument, got 'y'"),
+        (["attack", "x", "--source", "y"], "expected no further argument, got 'x'"),
+        (["export", "x", "--out", ""], "option --out: expected a path, got an empty text; write ."),
+        (
+            ["train", "--config", "no.yaml"],
+            "no.yaml, which is no file; check the name",
+        ),
+        (
+            ["train", "--config", "/"],
+            "expected a file of YAML in --config, got /, which is no file",
+        ),
+        (["report", ""], "option --logs: expected a path, got an empty text; write ."),
         (
             ["report", "x", "--radii", "0.1,y"],
             "option --radii: expected a number such as 0.25 or 64/255, got 'y'",
@@ -122,7 +144,9 @@ def test_the_parser_says_it_in_one_line(
         ("sigma: x\n", "option --sigma: expected a number such as 0.25 or 64/255, got 'x'"),
         ("sigma: [1\n", "expected YAML in --config"),
         ("- a\n", "expected a mapping of options in --config, got"),
-        ("run: 5\n", "option --run: expected a path, got int"),
+        ("", "expected a mapping of options in --config, got an empty file; name another"),
+        ("run: 5\n", "option --run: expected a path, got 5; put a name like a number in quotes"),
+        ("run: ''\n", "option --run: expected a path, got an empty text; write . for this folder"),
         ("init_from: [1]\n", "option --init_from: expected a path, got [1]"),
         ("device: 3\n", "option --device: expected a text, got 3"),
         ("preset: [a]\n", "option --preset: expected a text, got ['a']"),

@@ -80,3 +80,17 @@ def test_what_a_report_cannot_do_is_refused_before_anything_is_written(
     out = tmp_path / "out"
     assert message in error_of(capsys, "report", str(run), *options, "--out", str(out))
     assert not out.exists()
+
+
+@pytest.mark.parametrize("option", ["--out", "--html"])
+def test_a_place_that_is_of_another_kind_is_refused_before_any_work(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here the records are not even read."""
+    place = tmp_path / "page"
+    if option == "--out":
+        place.touch()
+    else:
+        place.mkdir()
+    said = error_of(capsys, "report", str(tmp_path / "none"), option, str(place))
+    assert f"got the {'file' if option == '--out' else 'folder'} {place}; name" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -102,6 +103,15 @@ def test_training_goes_on_from_a_model_and_from_a_teacher(
     assert "unlabelled_weight = 0.25 where it has 0.5" in error_of(
         capsys, "train", str(taught), "--sigma", "0.25", *brief, *teacher
     )
+
+
+def test_the_configuration_of_a_run_is_a_file_of_options(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the doctor says. A wrong device is found when all else is."""
+    options = ["--config", str(run / "config.yaml"), "--device", "none"]
+    said = error_of(capsys, "train", str(tmp_path / "new"), *options)
+    assert "expected a device, got 'none'" in said
 
 
 def test_a_kept_head_makes_it_a_further_phase(
@@ -367,6 +377,12 @@ def test_a_method_without_answers_is_summed_up_without_accuracy(
     """Such as a denoiser, which never asks the classifier."""
     _summarise(tmp_path, {"train_loss": 0.5}, "training", noisy=True)
     assert capsys.readouterr().out == f"trained {tmp_path}: see rsmooth certify {tmp_path}\n"
+
+
+def test_the_command_that_goes_on_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
+    _summarise(Path("it's a run"), {}, "training", noisy=True)
+    command = capsys.readouterr().out.partition("see ")[2]
+    assert shlex.split(command) == ["rsmooth", "certify", "it's a run"]
 
 
 @pytest.mark.parametrize(("device", "asked"), [("cpu", 1), ("meta", 0)])

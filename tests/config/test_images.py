@@ -74,6 +74,7 @@ def test_errors_show_the_name_of_a_variable_not_its_value(
         ("[1]", "expected the data set to have a name"),
         ("{name: digits, validation: {a: 1}}", "option validation: expected float"),
         ("{name: nobody}", "expected a registered data set, got 'nobody'"),
+        ("{name: npz, path: d/none.npz}", "No such file or directory: d/none.npz"),
         ("{name: digits, bogus: 1}", "expected an option of data set 'digits', got 'bogus'"),
     ],
 )

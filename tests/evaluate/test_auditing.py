@@ -126,6 +126,22 @@ def test_unusable_logs_are_refused(log: CertificationLog) -> None:
         audit(g, data, nothing)
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"n": 3}, "expected n >= 11"),
+        ({"alpha": 1.0}, r"expected a failure probability alpha in \(0, 1\)"),
+        ({"num_noise": 0}, "expected num_noise >= 1"),
+    ],
+)
+def test_a_prediction_that_cannot_be_is_refused_before_any_attack(
+    options: dict[str, Any], said: str, log: CertificationLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsmooth.evaluate.auditing._attack", None)
+    with pytest.raises(ValueError, match=said):
+        audit(half_space(), eight(), log, **options)
+
+
 def test_other_images_are_refused(log: CertificationLog) -> None:
     """Attacked, they would seem to contradict sound certificates."""
     options: dict[str, Any] = {"steps": 1, "num_noise": 1, "n": 20, "factors": (0.5,)}

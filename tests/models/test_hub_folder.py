@@ -14,6 +14,7 @@ from rsmooth.config.folder import model_path
 from rsmooth.models import load_model, model_card
 from rsmooth.noise import Uniform
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.files import replace_file
 
 FILES = ["README.md", "config.json", "model.safetensors"]
 
@@ -90,6 +91,24 @@ def test_files_of_others_are_not_replaced(tmp_path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ValueError, match="which is a file"):
         classifier().save(f"{tmp_path}/file/")
+
+
+@pytest.mark.parametrize("point", ["config.json", "model.safetensors", "README.md"])
+def test_a_writing_that_was_stopped_can_be_done_again(point, tmp_path, monkeypatch) -> None:
+    """Then the card of the earlier weights is not taken for one that somebody has edited."""
+    classifier().save(f"{tmp_path}/a/")
+
+    def stop(path, content) -> None:
+        if path.name == point:
+            raise KeyboardInterrupt
+        replace_file(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("rsmooth.models.hub_folder.replace_file", stop)
+        with pytest.raises(KeyboardInterrupt):
+            classifier(seed=1, sigma=0.5).save(f"{tmp_path}/a/")
+    classifier(seed=1, sigma=0.5).save(f"{tmp_path}/a/")
+    assert SmoothedClassifier.load(tmp_path / "a").noise.scale_value == 0.5
 
 
 def test_certificates_on_the_card_are_of_these_weights(tmp_path) -> None:

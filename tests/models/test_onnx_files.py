@@ -107,6 +107,15 @@ def test_what_is_no_graph_is_refused(g) -> None:
         export_onnx(g, "model.onnx", (1, 8, 8, 8))
 
 
+@pytest.mark.parametrize("said", [b'{"rows": []}', b"[", b"\xff"])
+def test_the_card_replaces_no_file_of_others(g, said: bytes, tmp_path) -> None:
+    """attack.json beside attack.onnx, say: nobody named it."""
+    (tmp_path / "attack.json").write_bytes(said)
+    with pytest.raises(ValueError, match=r"expected .*attack\.json to be free for the card of att"):
+        export_onnx(g, tmp_path / "attack.onnx", (1, 8, 8))
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [said]
+
+
 def test_networks_that_cannot_be_exported_leave_no_file(tmp_path) -> None:
     class Branching(nn.Module):
         def forward(self, x):

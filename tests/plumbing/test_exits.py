@@ -75,6 +75,13 @@ def test_what_we_say_is_no_bug_whatever_its_type(capsys: pytest.CaptureFixture[s
 def test_too_little_memory_says_what_helps() -> None:
     assert in_one_line(MemoryError()).startswith("expected enough memory, got none left; take")
     assert "Unable to allocate 64 TiB" in in_one_line(MemoryError("Unable to allocate 64 TiB"))
+    for said in (
+        "[enforce fail at alloc_cpu.cpp:1] . DefaultCPUAllocator: can't allocate memory: 9 bytes.",
+        "CUDA out of memory. Tried to allocate 20.00 GiB.",
+    ):
+        line = in_one_line(RuntimeError(said))
+        assert line.startswith("expected enough memory, got none left (")
+        assert said in line
 
 
 @pytest.mark.parametrize("error", [ValueError("wrong"), TypeError("wrong")])

@@ -11,6 +11,7 @@ import pytest
 from rsmooth.plumbing.values import (
     names,
     numbers,
+    one_path,
     paths,
     pixel_value,
     pixel_values,
@@ -71,6 +72,9 @@ def test_a_value_is_read(read: Callable[[Any], Any], value: Any, expected: Any) 
         (whole_number, True, "expected a whole number, got True"),
         (switch, "maybe", "expected true or false, got 'maybe'"),
         (switch, 1, "expected true or false, got 1"),
+        (paths, ["a", ""], "expected a path, got an empty text"),
+        (one_path, "", "expected a path, got an empty text"),
+        (one_path, 1e3, "expected a path, got 1000.0; put a name like a number in quotes"),
         (paths, 3, "expected a list of paths, got 3"),
         (paths, [1], "expected a list of paths, got [1]"),
         (paths, "[a", "expected a list of paths, got '[a'"),

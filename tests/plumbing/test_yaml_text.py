@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rsmooth.plumbing.yaml_text import RepeatedKeyError, load_yaml, read_mapping
+from rsmooth.plumbing.yaml_text import RepeatedKeyError, dump_yaml, load_yaml, read_mapping
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,19 @@ def test_a_file_of_options_holds_a_mapping(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(ValueError, match=f"(?s){said}"):
             read_mapping(path, "mend it")
+
+
+@pytest.mark.parametrize(
+    "text", ["1e5", "1e-3", "1.5e3", ".5e1", "-2E+4", "007", "null", "yes", "a"]
+)
+def test_a_text_reads_back_as_a_text_in_any_dialect(text: str) -> None:
+    """Readers of YAML 1.2, such as that of --config, take 1e5 for a number."""
+    written = dump_yaml({"b": text, "a": [text, 1e-3, 7]})
+    assert load_yaml(written) == {"b": text, "a": [text, 1e-3, 7]}
+    assert written.startswith("b: '") == (text != "a")
+
+
+def test_what_is_written_is_ascii() -> None:
+    """So that it survives a terminal or a redirection of another encoding."""
+    assert dump_yaml({"run": "l\xe4ufe \u03c3"}).isascii()
+    assert load_yaml(dump_yaml({"run": "l\xe4ufe \u03c3"})) == {"run": "l\xe4ufe \u03c3"}
