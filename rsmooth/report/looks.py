@@ -136,23 +136,28 @@ def in_lines(title: str, page: Page, share: float) -> str:
 
 
 def looks(
-    runs: Sequence[Run], page: Page | None = None, *, of_points: str = ""
+    runs: Sequence[Run],
+    page: Page | None = None,
+    *,
+    of_points: str = "",
+    among: Sequence[Run] | None = None,
 ) -> Iterator[tuple[Run, dict[str, Any]]]:
     """Each run with colour, line and label; the seeds of a method share them.
 
     From MOST_LOOKS methods on, the further ones are grey lines with one label. of_points: how the
-    label of a run ends that decided only some radii.
+    label of a run ends that decided only some radii. among: all runs of a report, so that a method
+    looks alike in its figures of some of them.
     """
     page = page or Page()
     names = methods(runs)
-    order = list(dict.fromkeys(names))
-    labels = dict(zip(order, _labels(runs, names, page, of_points), strict=True))
+    shown, order = list(dict.fromkeys(names)), list(dict.fromkeys(methods(among or runs)))
+    further = [name for name in shown if name in order[MOST_LOOKS:]]
+    labels = dict(zip(shown, _labels(runs, names, page, of_points), strict=True))
     for at, (run, name) in enumerate(zip(runs, names, strict=True)):
         number, seen = order.index(name), name in names[:at]
-        if number >= MOST_LOOKS:
-            rest = len(order) - MOST_LOOKS
-            first = number == MOST_LOOKS and not seen
-            label = f"{rest} further" if first else "_nolegend_"
+        if name in further:
+            first = name == further[0] and not seen
+            label = f"{len(further)} further" if first else "_nolegend_"
             yield run, _line(page, FAINT, "-", 0.8, label, zorder=1.5)
             continue
         colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]

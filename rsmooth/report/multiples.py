@@ -75,6 +75,8 @@ def multiples_figure(
         axes.set_title(panel_title, loc="left", fontsize=page.size)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
+    for axes in grid[:-1].flat[len(panels) - columns :]:  # the lowest of their columns
+        axes.tick_params(labelbottom=True)
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     grid[0, 0].set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
     figure.supxlabel(_radius_words(runs), fontsize=page.size)
@@ -152,7 +154,7 @@ def differences_figure(
     figure, axes = one_plot(title, page)
     name = shorten(baseline.name, page.letters(0.85))
     axes.axhline(0, color=INK, linewidth=page.line(1.4), label=name)
-    for run, line in looks(others, page):
+    for run, line in looks(others, page, among=runs):
         radii, mean, error = paired_curve(baseline, run)
         if run.asked is not None or baseline.asked is not None:
             _bars(axes, unit * radii, 100 * mean, 196 * error, line)

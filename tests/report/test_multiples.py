@@ -31,6 +31,12 @@ def test_each_method_has_a_panel_with_all_its_seeds():
     assert len(panels(multiples_figure([run_of(f"r{k}") for k in range(30)]))) == MOST_PANELS
 
 
+def test_the_lowest_panel_of_each_column_has_numbers_at_its_radii():
+    shown = panels(multiples_figure([run_of(f"r{k}") for k in range(10)]))
+    numbers = [axes.xaxis.get_tick_params()["labelbottom"] for axes in shown]
+    assert numbers == [False] * 6 + [True] * 4
+
+
 @pytest.mark.parametrize("width", [3.25, 7.2])
 def test_panels_tell_runs_apart_and_mark_what_is_not_sound(width):
     names = [f"published_logs/{name}_cifar10_500_sigma_0.25" for name in ("cohen", "salman")]
