@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # curves differ in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1.5, 2, 1.5, 2)))
+MARKERS = ("o", "s", "^", "D", "v")  # of points, as STYLES are of lines
 CONTRADICTION, INK, FAINT = "#D55E00", "#444444", "#bbbbbb"
 NORMS = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 MOST_BANDS = 4  # above it, bands hide one another
@@ -163,6 +164,11 @@ def looks(
         colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
         width = 1.8 if names.count(name) == 1 else 1.0
         yield run, _line(page, colour, style, width, "_nolegend_" if seen else labels[name])
+
+
+def marker(line: dict[str, Any]) -> str:
+    """What marks the points of a run, given its ``looks``."""
+    return MARKERS[STYLES.index(line["linestyle"])]
 
 
 def _labels(runs: Sequence[Run], names: Sequence[str], page: Page, of_points: str) -> list[str]:

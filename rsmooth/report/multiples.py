@@ -23,6 +23,7 @@ from rsmooth.report.looks import (
     in_lines,
     legend_below,
     looks,
+    marker,
     methods,
     new_figure,
     one_plot,
@@ -116,9 +117,11 @@ def _curve(axes: Any, run: Run, unit: float, **line: Any) -> None:
 
 
 def comparable(runs: Sequence[Run], baseline: Run) -> list[Run]:
-    """The sound runs other than the baseline, on its images; none where these are fewer than two.
+    """The sound runs other than the baseline, on its images, that decided a radius that it did.
 
     comparable(runs, runs[0])
+
+    None where the images are fewer than two.
     """
     if len(baseline.log) < 2 or not baseline.statement.sound:
         return []
@@ -129,7 +132,16 @@ def comparable(runs: Sequence[Run], baseline: Run) -> list[Run]:
         and run.statement.sound
         and run.statement.group == baseline.statement.group
         and image_difference(baseline.log, run.log) is None
+        and _radii_of_both(baseline, run) != []
     ]
+
+
+def _radii_of_both(baseline: Run, run: Run) -> list[float] | None:
+    """The radii that both decided; None where both decided all."""
+    asked = run.asked if run.asked is not None else baseline.asked
+    if asked is None:
+        return None
+    return [r for r in asked if run.decided(r) and baseline.decided(r)]
 
 
 def differences_figure(
@@ -173,7 +185,9 @@ def differences_figure(
 
 
 def _bars(axes: Any, radii: FloatArray, mean: FloatArray, half: FloatArray, line: Any) -> None:
-    axes.errorbar(radii, mean, half, fmt="o", color=line["color"], capsize=2, label=line["label"])
+    axes.errorbar(
+        radii, mean, half, fmt=marker(line), color=line["color"], capsize=2, label=line["label"]
+    )
 
 
 def paired_curve(baseline: Run, run: Run) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -184,9 +198,9 @@ def paired_curve(baseline: Run, run: Run) -> tuple[FloatArray, FloatArray, Float
     The radii are those at which either curve steps, at most 400 of them, evenly chosen; or those
     that both decided, where one decided only some. The runs are ``comparable``.
     """
-    asked = run.asked if run.asked is not None else baseline.asked
-    if asked is not None:
-        radii = np.array([r for r in asked if run.decided(r) and baseline.decided(r)])
+    decided = _radii_of_both(baseline, run)
+    if decided is not None:
+        radii = np.array(decided)
     else:
         steps = np.unique(np.concatenate([curve_radii(each.log) for each in (baseline, run)]))
         chosen = np.linspace(0, len(steps) - 1, min(len(steps), _MOST_RADII)).round().astype(int)

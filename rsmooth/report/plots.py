@@ -29,6 +29,7 @@ from rsmooth.report.looks import (
     Page,
     legend_below,
     looks,
+    marker,
     one_plot,
 )
 from rsmooth.report.runs import Run
@@ -109,7 +110,7 @@ def _points(axes: Any, run: Run, unit: float, line: dict[str, Any]) -> None:
         unit * radii,
         100 * value,
         100 * np.stack([value - low, high - value]),
-        fmt="o",
+        fmt=marker(line),
         color=line["color"],
         capsize=2,
         clip_on=False,

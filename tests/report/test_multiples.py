@@ -72,6 +72,19 @@ def test_runs_of_mode_radius_are_points_where_both_decided():
     assert paired_curve(run_of("a"), run_of("b", asked))[0].tolist() == [0.1, 0.2]
 
 
+def test_points_differ_in_colour_or_mark_and_those_without_a_common_radius_are_left_out():
+    asked = [
+        {**HEADER, "mode": "grid", "mode_options": {"radii": [radius]}} for radius in (0.1, 0.2)
+    ]
+    first, *runs = [run_of(f"r{k}", asked[0]) for k in range(12)]
+    apart = run_of("apart", asked[1])
+    assert comparable([first, apart], first) == []
+    axes = differences_figure([first, *runs, apart], first).axes[0]
+    seen = [points.lines[0] for points in axes.containers]
+    looks = [(line.get_color(), line.get_marker()) for line in seen]
+    assert len(set(looks)) == len(runs) == 11
+
+
 def test_only_sound_runs_on_the_same_images_are_compared():
     first = run_of("a")
     runs = [first, run_of("b", idx=[0, 1, 2, 9]), run_of("c", UNIFORM), run_of("d")]
