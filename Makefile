@@ -23,7 +23,7 @@ lint: .venv/.installed
 types: .venv/.installed
 	$(BIN)/mypy
 
-# Executes every block of every page and notebook, and builds the site; a warning is an error.
+# Executes pages and notebooks, and builds the site; a warning is an error.
 docs: .venv/.docs
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.system.pages docs/*.md
 	OMP_NUM_THREADS=1 $(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env --quiet docs docs/_build/html

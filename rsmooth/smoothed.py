@@ -77,7 +77,7 @@ class SmoothedClassifier(nn.Module):
     ) -> None:
         super().__init__()
         if num_classes is None or check_integer(num_classes, "num_classes", 10) < 2:
-            raise ValueError(f"expected num_classes >= 2, got {num_classes}")
+            raise ValueError(f"expected num_classes >= 2, got {num_classes}; e.g. num_classes=10")
         if not isinstance(base, nn.Module):
             raise TypeError(f"expected the base classifier as a torch.nn.Module, got {base!r}")
         self.base = base
@@ -118,7 +118,7 @@ class SmoothedClassifier(nn.Module):
         Errors are those of the class.
         """
         if num_classes is None:
-            raise ValueError("expected num_classes >= 2, got None")
+            raise ValueError("expected num_classes >= 2, got None; e.g. num_classes=10")
         base = FunctionClassifier(function, num_classes, name=name, sha256=sha256)
         return cls(base, sigma, num_classes, noise=noise).eval()
 

@@ -175,7 +175,7 @@ def test_wrong_class_count():
     g = SmoothedClassifier(linear(4), sigma=0.1, num_classes=3)
     with pytest.raises(ValueError, match=r"expected logits \(64, 3\) .* got \(64, 4\)"):
         g(images())
-    with pytest.raises(ValueError, match="num_classes >= 2"):
+    with pytest.raises(ValueError, match=r"num_classes >= 2, got .*; e.g. num_classes=10"):
         SmoothedClassifier(linear(), sigma=0.1, num_classes=1)
     with pytest.raises(ValueError, match="num_noise >= 1"):
         SmoothedClassifier(linear(), sigma=0.1, num_classes=3, num_noise=0)

@@ -87,7 +87,7 @@ class Execution:
         for an Int8Network, and of no other network.
     compile: whether the network is compiled. "auto" compiles where an image needs very many
         operations.
-    batch_size: noisy images per pass; None chooses.
+    batch_size: noisy images per pass; by default chosen by model and machine.
     device: such as "cuda:0"; None is that of the model.
 
     The choices depend on the model, the number of samples per image and the kind of machine. They
@@ -180,7 +180,9 @@ class CertifySettings(Sampling):
     mode: when sampling stops. "fixed" draws n samples (Cohen et al. 2019). "radius" decides whether
         the certified radius reaches ``radius``. "grid" decides this for each of ``radii``.
         "anytime" stops once n samples could add no more than ``tolerance``.
-    radius, radii, tolerance: in [0, 1] pixel units and in the norm of the noise.
+    radius: what mode "radius" asks about, in [0, 1] pixel units and in the norm of the noise.
+    radii: what mode "grid" asks about, in the same unit.
+    tolerance: how much of the radius mode "anytime" may miss, in the same unit.
     target: "predict" certifies the predicted class. "label" certifies the true one, without
         selection, so n0 is not used.
     design: of the tests of modes "radius" and "grid", for a run like an earlier one. None takes the

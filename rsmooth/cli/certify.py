@@ -38,7 +38,8 @@ def certify(
 
     Args:
         images: certify only the images with these indices
-        workers: worker processes on a CPU, of one thread each
+        workers: worker processes on a CPU, of one thread each; default: one per core where votes
+            take long, else one
         extends: an earlier record of mode fixed, whose images get further samples of another seed;
             rsmooth restate --append adds them up. The numerics are those of the earlier record.
             Samples that could not be added are refused before the first vote

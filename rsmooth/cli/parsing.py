@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_dumper
 from jsonargparse.typing import register_type
 
-from rsmooth.cli.signature import REQUIRED, options_of
+from rsmooth.cli.signature import REQUIRED, Option, options_of
 from rsmooth.cli.verbs import manner
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing import values
@@ -107,14 +107,10 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
     for kind, write, read in _READERS:
         register_type(kind, write, read, type_check=_is_read, fail_already_registered=False)
     set_dumper("yaml", dump_yaml)  # of --print_config, so that --config reads texts as texts
-    bare = " ".join(
-        f"{each[:-1].upper()}..." if each.endswith("*") else each.upper()
-        for each in manner(verb).positionals
-    )
-    usage = f"%(prog)s [options] {bare}" if bare else "%(prog)s [options]"
+    options = options_of(verb)
     parser = Parser(
         prog=f"rsmooth {name}",
-        usage=usage,
+        usage=" ".join(["%(prog)s [options]", *_bare(verb, options)]),
         description=summary,
         formatter_class=Formatter,
         allow_abbrev=False,
@@ -123,7 +119,7 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
         "--config", action="config", help="a YAML file with any of the options below"
     )
     parser.parts = tuple(parts_of(verb))
-    for option in options_of(verb):
+    for option in options:
         required = option.default is REQUIRED
         given: dict[str, Any] = {"required": True} if required else {"default": option.default}
         text = option.help.replace("%", "%%").replace("``", "")
@@ -131,6 +127,17 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
             given["metavar"] = f"{{{','.join(option.choices)}}}"
         parser.add_argument(f"--{option.name}", type=option.kind, help=text, **given)
     return parser
+
+
+def _bare(verb: Callable[..., Any], options: Sequence[Option]) -> list[str]:
+    """How the usage writes each option whose name may be left out: "[SOURCE]", "LOGS..."."""
+    required = {option.name for option in options if option.default is REQUIRED}
+    shown = []
+    for each in manner(verb).positionals:
+        name = each.removesuffix("*")
+        word = name.upper() + "..." * each.endswith("*")
+        shown.append(word if name in required else f"[{word}]")
+    return shown
 
 
 def _written(default: object) -> str:

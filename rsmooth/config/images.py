@@ -131,7 +131,9 @@ def image_shape(data: ImageData | FolderData) -> tuple[int, ...]:
 def trained_on(source: Path | None) -> Spec:
     """The data set that a run folder was trained on; ValueError where it is not recorded."""
     if source is not None and not source.exists() and not is_shipped(str(source)):
-        raise ValueError(f"expected a run folder or a model, got no such file: {source}")
+        raise ValueError(
+            f"expected a run folder or a model, got no such file: {source}; check the name"
+        )
     if source is None or not (source / CONFIG).exists():
         why = "nor a run folder" if source is None else f"and {source} is no run folder"
         runs = (
@@ -142,7 +144,7 @@ def trained_on(source: Path | None) -> Spec:
         what = (
             f"name one of the runs in it: {', '.join(runs[:5])}"
             if runs
-            else ("add e.g. --dataset digits")
+            else ("name a run folder, or " if source is None else "") + "add e.g. --dataset digits"
         )
         raise ValueError(f"expected a data set, got none, {why} that would name one; {what}")
     dataset: Spec | None = read_config(source).get("dataset")

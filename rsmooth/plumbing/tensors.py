@@ -81,10 +81,16 @@ def check_images(
         return
     low, high = torch.aminmax(x)
     if not (low >= bounds[0] and high <= bounds[1]):  # also catches NaN
+        of_bytes = low >= 0 and 16 < high <= 255  # no normalisation leads that far
         raise ValueError(
             f"expected images in [{bounds[0]:g}, {bounds[1]:g}], got values from {low:.4g} to "
-            f"{high:.4g}; put the normalisation into the model (rsmooth.models.Normalize), not "
-            "into the images"
+            f"{high:.4g}; "
+            + (
+                "divide them by 255"
+                if of_bytes
+                else "put the normalisation into the model (rsmooth.models.Normalize), not into "
+                "the images"
+            )
         )
 
 

@@ -34,7 +34,7 @@ def save_figures(
     counted = [run for run in runs if run.log.counts is not None]
     if counted:
         alt = "Probability of the true class under noise"
-        drawn["probabilities"] = (alt, probability_figure(counted, **look))
+        drawn["probabilities"] = (alt, probability_figure(counted, among=runs, **look))
     if baseline is not None and comparable(runs, baseline):
         alt = f"Certified accuracy less that of {baseline.name}"
         drawn["differences"] = (alt, differences_figure(runs, baseline, **look))

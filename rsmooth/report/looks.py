@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # curves differ in print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES = ("-", (0, (6, 2)), (0, (6, 2, 1.5, 2)), (0, (3, 1.5)), (0, (8, 2, 1.5, 2, 1.5, 2)))
+MARKERS = ("o", "s", "^", "D", "v")  # of points, as STYLES are of lines
 CONTRADICTION, INK, FAINT = "#D55E00", "#444444", "#bbbbbb"
 NORMS = {"l1": r"$\ell_1$", "l2": r"$\ell_2$", "linf": r"$\ell_\infty$"}
 MOST_BANDS = 4  # above it, bands hide one another
@@ -136,28 +137,38 @@ def in_lines(title: str, page: Page, share: float) -> str:
 
 
 def looks(
-    runs: Sequence[Run], page: Page | None = None, *, of_points: str = ""
+    runs: Sequence[Run],
+    page: Page | None = None,
+    *,
+    of_points: str = "",
+    among: Sequence[Run] | None = None,
 ) -> Iterator[tuple[Run, dict[str, Any]]]:
     """Each run with colour, line and label; the seeds of a method share them.
 
     From MOST_LOOKS methods on, the further ones are grey lines with one label. of_points: how the
-    label of a run ends that decided only some radii.
+    label of a run ends that decided only some radii. among: all runs of a report, so that a method
+    looks alike in its figures of some of them.
     """
     page = page or Page()
     names = methods(runs)
-    order = list(dict.fromkeys(names))
-    labels = dict(zip(order, _labels(runs, names, page, of_points), strict=True))
+    shown, order = list(dict.fromkeys(names)), list(dict.fromkeys(methods(among or runs)))
+    further = [name for name in shown if name in order[MOST_LOOKS:]]
+    labels = dict(zip(shown, _labels(runs, names, page, of_points), strict=True))
     for at, (run, name) in enumerate(zip(runs, names, strict=True)):
         number, seen = order.index(name), name in names[:at]
-        if number >= MOST_LOOKS:
-            rest = len(order) - MOST_LOOKS
-            first = number == MOST_LOOKS and not seen
-            label = f"{rest} further" if first else "_nolegend_"
+        if name in further:
+            first = name == further[0] and not seen
+            label = f"{len(further)} further" if first else "_nolegend_"
             yield run, _line(page, FAINT, "-", 0.8, label, zorder=1.5)
             continue
         colour, style = COLOURS[number % len(COLOURS)], STYLES[number % len(STYLES)]
         width = 1.8 if names.count(name) == 1 else 1.0
         yield run, _line(page, colour, style, width, "_nolegend_" if seen else labels[name])
+
+
+def marker(line: dict[str, Any]) -> str:
+    """What marks the points of a run, given its ``looks``."""
+    return MARKERS[STYLES.index(line["linestyle"])]
 
 
 def _labels(runs: Sequence[Run], names: Sequence[str], page: Page, of_points: str) -> list[str]:

@@ -23,6 +23,7 @@ from rsmooth.report.looks import (
     in_lines,
     legend_below,
     looks,
+    marker,
     methods,
     new_figure,
     one_plot,
@@ -75,6 +76,8 @@ def multiples_figure(
         axes.set_title(panel_title, loc="left", fontsize=page.size)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
+    for axes in grid[:-1].flat[len(panels) - columns :]:  # the lowest of their columns
+        axes.tick_params(labelbottom=True)
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     grid[0, 0].set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
     figure.supxlabel(_radius_words(runs), fontsize=page.size)
@@ -114,9 +117,11 @@ def _curve(axes: Any, run: Run, unit: float, **line: Any) -> None:
 
 
 def comparable(runs: Sequence[Run], baseline: Run) -> list[Run]:
-    """The sound runs other than the baseline, on its images; none where these are fewer than two.
+    """The sound runs other than the baseline, on its images, that decided a radius that it did.
 
     comparable(runs, runs[0])
+
+    None where the images are fewer than two.
     """
     if len(baseline.log) < 2 or not baseline.statement.sound:
         return []
@@ -127,7 +132,16 @@ def comparable(runs: Sequence[Run], baseline: Run) -> list[Run]:
         and run.statement.sound
         and run.statement.group == baseline.statement.group
         and image_difference(baseline.log, run.log) is None
+        and _radii_of_both(baseline, run) != []
     ]
+
+
+def _radii_of_both(baseline: Run, run: Run) -> list[float] | None:
+    """The radii that both decided; None where both decided all."""
+    asked = run.asked if run.asked is not None else baseline.asked
+    if asked is None:
+        return None
+    return [r for r in asked if run.decided(r) and baseline.decided(r)]
 
 
 def differences_figure(
@@ -152,7 +166,7 @@ def differences_figure(
     figure, axes = one_plot(title, page)
     name = shorten(baseline.name, page.letters(0.85))
     axes.axhline(0, color=INK, linewidth=page.line(1.4), label=name)
-    for run, line in looks(others, page):
+    for run, line in looks(others, page, among=runs):
         radii, mean, error = paired_curve(baseline, run)
         if run.asked is not None or baseline.asked is not None:
             _bars(axes, unit * radii, 100 * mean, 196 * error, line)
@@ -171,7 +185,9 @@ def differences_figure(
 
 
 def _bars(axes: Any, radii: FloatArray, mean: FloatArray, half: FloatArray, line: Any) -> None:
-    axes.errorbar(radii, mean, half, fmt="o", color=line["color"], capsize=2, label=line["label"])
+    axes.errorbar(
+        radii, mean, half, fmt=marker(line), color=line["color"], capsize=2, label=line["label"]
+    )
 
 
 def paired_curve(baseline: Run, run: Run) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -182,9 +198,9 @@ def paired_curve(baseline: Run, run: Run) -> tuple[FloatArray, FloatArray, Float
     The radii are those at which either curve steps, at most 400 of them, evenly chosen; or those
     that both decided, where one decided only some. The runs are ``comparable``.
     """
-    asked = run.asked if run.asked is not None else baseline.asked
-    if asked is not None:
-        radii = np.array([r for r in asked if run.decided(r) and baseline.decided(r)])
+    decided = _radii_of_both(baseline, run)
+    if decided is not None:
+        radii = np.array(decided)
     else:
         steps = np.unique(np.concatenate([curve_radii(each.log) for each in (baseline, run)]))
         chosen = np.linspace(0, len(steps) - 1, min(len(steps), _MOST_RADII)).round().astype(int)

@@ -29,6 +29,7 @@ from rsmooth.report.looks import (
     Page,
     legend_below,
     looks,
+    marker,
     one_plot,
 )
 from rsmooth.report.runs import Run
@@ -109,7 +110,7 @@ def _points(axes: Any, run: Run, unit: float, line: dict[str, Any]) -> None:
         unit * radii,
         100 * value,
         100 * np.stack([value - low, high - value]),
-        fmt="o",
+        fmt=marker(line),
         color=line["color"],
         capsize=2,
         clip_on=False,
@@ -117,19 +118,28 @@ def _points(axes: Any, run: Run, unit: float, line: dict[str, Any]) -> None:
     )
 
 
-def probability_figure(runs: Sequence[Run], *, title: str = "", width: float = 7.2) -> Figure:
+def probability_figure(
+    runs: Sequence[Run],
+    *,
+    title: str = "",
+    width: float = 7.2,
+    among: Sequence[Run] | None = None,
+) -> Figure:
     """How sure the base classifier is under noise: the distribution of the true class' probability.
 
         save_figure(probability_figure(load_runs(["runs/a", "runs/b"])), "probabilities")
 
     A curve shows the share of images that have at least a probability. The axis is even in the
     normal quantile, which is radius / sigma for Gaussian noise. Images right of 1/2 are won.
-    width: as in ``accuracy_figure``. RecordError for a run without vote counts.
+    width: as in ``accuracy_figure``.
+    among: all runs of a report, whose colours these keep.
+
+    RecordError for a run without vote counts.
     """
     page = Page(width)
     figure, axes = one_plot(title, page)
     reach = 0.0
-    for run, line in looks(runs, page):
+    for run, line in looks(runs, page, among=among):
         share = np.sort(label_probability(run.log))
         samples = run.log.samples
         assert samples is not None

@@ -9,6 +9,7 @@ import yaml
 
 from rsmooth.cli import main
 from rsmooth.cli.main import parse
+from rsmooth.cli.parsing import verb_parser
 from rsmooth.cli.signature import options_of
 from rsmooth.cli.verbs import VERBS
 from tests.cli.helpers import TINY, error_of
@@ -78,6 +79,21 @@ def test_every_option_of_every_verb_is_described(
     options = options_of(VERBS.get(verb))
     assert [option.name for option in options if len(option.help) < 5] == []
     assert all(f"--{option.name} " in shown for option in options)
+
+
+@pytest.mark.parametrize(
+    ("verb", "bare"),
+    [
+        ("train", " RUN"),
+        ("certify", " [SOURCE]"),
+        ("predict", " [SOURCE] [IMAGES...]"),
+        ("report", " LOGS..."),
+        ("plan", ""),
+    ],
+)
+def test_the_usage_has_brackets_around_what_may_be_left_out(verb: str, bare: str) -> None:
+    usage = verb_parser(verb, VERBS.get(verb), "").format_usage()
+    assert usage == f"usage: rsmooth {verb} [options]{bare}\n"
 
 
 def test_the_parser_refuses_what_is_no_number(capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,9 +36,9 @@ def test_an_error_names_the_option_that_named_the_data_set(tmp_path: Path) -> No
 def test_what_cannot_be_chosen(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="expected a data set, got none"):
         choose_images(None, tmp_path, split="test", skip=1, limit=None, only=None)
-    with pytest.raises(ValueError, match="got none, nor a run folder that would name one"):
+    with pytest.raises(ValueError, match=r"nor a run folder that .*; name a run folder, or add"):
         choose_images(None, None, split="test", skip=1, limit=None, only=None)
-    with pytest.raises(ValueError, match=r"got no such file: .*nowhere"):
+    with pytest.raises(ValueError, match=r"got no such file: .*nowhere; check the name"):
         choose_images(None, tmp_path / "nowhere", split="test", skip=1, limit=None, only=None)
     with pytest.raises(ValueError, match="expected split train, validation or test, got 'dev'"):
         load_split("digits", "dev")

@@ -82,6 +82,7 @@ def test_good_images_pass() -> None:
         (torch.zeros(3, 4, 4, dtype=torch.uint8), "by 255 and add the batch dimension"),
         (torch.full((1, 1, 1, 1), 1.001), r"in \[0, 1\], got values from 1\.001 to 1\.001"),
         (torch.full((1, 1, 1, 1), -0.001), "put the normalisation into the model"),
+        (torch.full((1, 1, 1, 1), 255.0), "from 255 to 255; divide them by 255$"),
         (torch.full((1, 1, 1, 1), torch.nan), "got values from nan to nan"),
         (torch.full((1, 1, 1, 1), torch.inf), "got values from inf to inf"),
     ],

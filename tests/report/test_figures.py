@@ -37,3 +37,20 @@ def test_a_figure_for_a_paper_has_its_width_and_no_title(tmp_path: Path):
         (png, _), _ = save_figures([run_of()], None, tmp_path, title="T", width=width)
         with Image.open(png) as picture:
             assert picture.size[0] == round(200 * inches)
+
+
+def test_a_method_looks_alike_in_all_figures_of_a_report(tmp_path, monkeypatch):
+    """Those of some runs too: of those with votes, and of those beside the baseline."""
+    drawn = {}
+    monkeypatch.setattr(
+        "rsmooth.report.figures.save_figure",
+        lambda figure, stem: drawn.update({stem.name: figure}) or [stem],
+    )
+    runs = [run_of("a"), run_of("b", **VOTES), run_of("c", **VOTES)]
+    save_figures(runs, runs[0], tmp_path)
+    colours = {
+        name: {line.get_label(): line.get_color() for line in figure.axes[0].get_lines()}
+        for name, figure in drawn.items()
+    }
+    for name in ("probabilities", "differences"):
+        assert [colours[name][run] for run in "bc"] == [colours["curves"][run] for run in "bc"]

@@ -31,6 +31,12 @@ def test_each_method_has_a_panel_with_all_its_seeds():
     assert len(panels(multiples_figure([run_of(f"r{k}") for k in range(30)]))) == MOST_PANELS
 
 
+def test_the_lowest_panel_of_each_column_has_numbers_at_its_radii():
+    shown = panels(multiples_figure([run_of(f"r{k}") for k in range(10)]))
+    numbers = [axes.xaxis.get_tick_params()["labelbottom"] for axes in shown]
+    assert numbers == [False] * 6 + [True] * 4
+
+
 @pytest.mark.parametrize("width", [3.25, 7.2])
 def test_panels_tell_runs_apart_and_mark_what_is_not_sound(width):
     names = [f"published_logs/{name}_cifar10_500_sigma_0.25" for name in ("cohen", "salman")]
@@ -64,6 +70,19 @@ def test_runs_of_mode_radius_are_points_where_both_decided():
     figure = differences_figure([run_of("a"), run_of("b", asked)], run_of("a"))
     assert figure.axes[0].containers
     assert paired_curve(run_of("a"), run_of("b", asked))[0].tolist() == [0.1, 0.2]
+
+
+def test_points_differ_in_colour_or_mark_and_those_without_a_common_radius_are_left_out():
+    asked = [
+        {**HEADER, "mode": "grid", "mode_options": {"radii": [radius]}} for radius in (0.1, 0.2)
+    ]
+    first, *runs = [run_of(f"r{k}", asked[0]) for k in range(12)]
+    apart = run_of("apart", asked[1])
+    assert comparable([first, apart], first) == []
+    axes = differences_figure([first, *runs, apart], first).axes[0]
+    seen = [points.lines[0] for points in axes.containers]
+    looks = [(line.get_color(), line.get_marker()) for line in seen]
+    assert len(set(looks)) == len(runs) == 11
 
 
 def test_only_sound_runs_on_the_same_images_are_compared():

@@ -44,6 +44,12 @@ def test_what_an_index_shows(tmp_path: Path) -> None:
     assert [name for name in named if name not in text] == []
     dead = [link for link in LINK.findall(text) if not link.startswith(("https://", "#"))]
     assert dead == []
+    page = (ROOT / "docs" / "installation.md").read_text(encoding="utf-8").lower()
+    required = [line for line in found.get_all("Requires-Dist") if "extra ==" not in line]
+    packages = [re.split(r"[<>=\[ ]", line.lower())[0] for line in required]
+    assert len(packages) > 5
+    assert [name for name in packages if name not in page] == []
+    assert [name for name in found.get_all("Provides-Extra") if f"`{name}`" not in page] == []
     needed = {"setup.py", "LICENSE", "README.md", "Makefile", "tests/conftest.py"}
     needed |= {"benchmarks/presets/digits.yaml", "rsmooth/py.typed", "docs/glossary.md"}
     assert needed <= set(files)

@@ -296,7 +296,11 @@ def stopping_rule(
         wanted, got = (
             ", ".join(sorted(names)) or "no option" for names in (MODE_OPTIONS[mode], given)
         )
-        raise ValueError(f"expected {wanted} for mode {mode!r}, got {got}")
+        fits = [name for name, needed in MODE_OPTIONS.items() if given and needed == given]
+        remedy = f"choose mode {fits[0]!r}, or " if fits else ""
+        raise ValueError(
+            f"expected {wanted} for mode {mode!r}, got {got}; {remedy}give just what the mode needs"
+        )
     if design is not None and mode not in DESIGNED_MODES:
         raise ValueError(f"expected no design for mode {mode!r}, got {design}; leave it out")
     chosen = PRESENT_DESIGN if design is None else design

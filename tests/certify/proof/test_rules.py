@@ -277,11 +277,11 @@ def test_unreachable_radii():
         ),
         (
             lambda: stopping_rule("radius", SIGMA, 100, ALPHA),
-            "expected radius for mode 'radius', got no option",
+            "expected radius for mode 'radius', got no option; give just what the mode needs",
         ),
         (
             lambda: stopping_rule("fixed", SIGMA, 100, ALPHA, radius=0.5),
-            "no option for mode 'fixed', got radius",
+            "no option for mode 'fixed', got radius; choose mode 'radius', or give",
         ),
     ],
 )
