@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,9 @@ from numpy.random import RandomState, default_rng
 
 # Number format, deterministic, warn only, threads; of cuDNN: enabled, benchmark, deterministic.
 Switches = tuple[torch.dtype, bool, bool, int, bool, bool, bool]
+
+# Two at once would take what the other's code has set for what was there before.
+_one_isolated = threading.RLock()
 
 
 @contextmanager
@@ -29,8 +33,15 @@ def isolated(device: torch.device) -> Iterator[None]:
     it too; numpy itself would ask the operating system. Switches: torch's
     gradient mode, default number format, deterministic and cuDNN settings, number of threads,
     numpy's error handling, and the trace function that debuggers and coverage set. They are those
-    of the whole process, so other threads see what foreign code does to them meanwhile.
+    of the whole process, so other threads see what foreign code does to them meanwhile. A second
+    thread that wants such a context waits.
     """
+    with _one_isolated, _put_back(device):
+        yield
+
+
+@contextmanager
+def _put_back(device: torch.device) -> Iterator[None]:
     numpys = np.random.get_state()  # noqa: NPY002 (the state that other libraries draw from)
     pythons = random.getstate()
     switches, trace = _switches(), sys.gettrace()

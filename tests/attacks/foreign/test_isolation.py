@@ -2,6 +2,7 @@
 
 import random
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -83,3 +84,20 @@ def test_switches_are_put_back(failing):
 def test_gradients_are_on_within():
     with torch.no_grad(), isolated(CPU):
         assert torch.is_grad_enabled()
+
+
+def test_a_second_thread_waits_so_that_each_puts_back_what_was_there_before():
+    entered = threading.Event()
+
+    def theirs():
+        with isolated(CPU):
+            entered.set()
+
+    makers = np.random.RandomState, np.random.default_rng
+    other = threading.Thread(target=theirs)
+    with isolated(CPU), isolated(CPU):  # one thread may well be in two
+        other.start()
+        assert not entered.wait(0.05)
+    other.join()
+    assert entered.is_set()
+    assert (np.random.RandomState, np.random.default_rng) == makers
