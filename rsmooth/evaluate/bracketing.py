@@ -27,7 +27,7 @@ from rsmooth.smoothed import SmoothedClassifier
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Bracket:
     """N images: what is proved of them, and what an attack could change.
 

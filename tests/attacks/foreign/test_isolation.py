@@ -1,5 +1,6 @@
 """What foreign code does to the process is undone, also after an error."""
 
+import logging
 import random
 import sys
 import threading
@@ -101,3 +102,13 @@ def test_a_second_thread_waits_so_that_each_puts_back_what_was_there_before():
     other.join()
     assert entered.is_set()
     assert (np.random.RandomState, np.random.default_rng) == makers
+
+
+def test_a_handler_that_foreign_code_gives_the_root_logger_is_taken_away(monkeypatch):
+    own = logging.NullHandler()
+    for handlers in ([], [own]):
+        monkeypatch.setattr(logging.root, "handlers", list(handlers))
+        with isolated(CPU):
+            logging.info("prints nothing")
+            logging.root.addHandler(logging.StreamHandler())
+        assert logging.root.handlers == handlers
