@@ -18,6 +18,7 @@ import pickle
 import tempfile
 from collections.abc import Callable
 from contextlib import suppress
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,10 @@ from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.models.small import small_cnn
-from rsmooth.noise.distributions import NoiseDistribution, noise_of_record
+from rsmooth.noise.distributions import Floats, NoiseDistribution, noise_of_record
 from rsmooth.noise.grid import GridSampler
 from rsmooth.noise.keys import derive_key
+from rsmooth.noise.thresholds import BITS
 from rsmooth.objectives import Objective
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.guards import FEW_IMAGES
@@ -212,7 +214,8 @@ def check_noise(noise: NoiseDistribution) -> None:
         check_noise(MyNoise(0.25))
 
     noise: of any scale > 0. The draws are tested with a fixed seed. A right distribution fails with
-    probability below 1e-5.
+    probability below 1e-5. Of radii that are too large, those are found that a step on one pixel
+    refutes; a proof of the formula is up to you.
     """
     _check_value(noise)
     _expect(noise_of_record(noise.record()) == noise, "a record that can be read back", noise)
@@ -222,6 +225,7 @@ def check_noise(noise: NoiseDistribution) -> None:
     back = np.array([_share(noise, float(radius)) for radius in radii[1:]])
     _expect(bool((back <= shares[1:] + 1e-9).all()), "radii that are rounded down", back)
     _expect(np.allclose(back, shares[1:], atol=1e-6), "share to be the inverse of radius", back)
+    _check_one_pixel(noise, shares[1:], radii[1:])
     ids, samples = torch.zeros(64, dtype=torch.int64), torch.arange(64)
     drawn = GridSampler(noise).sample(derive_key(0, "estimate"), ids, samples, (1, 32, 32))
     _check_cells(noise, drawn.flatten().numpy())
@@ -229,6 +233,20 @@ def check_noise(noise: NoiseDistribution) -> None:
     _expect(abs(float(filled.mean())) < 5 * float(filled.std()) / 256, "noise around 0")
     found = np.round(255 * filled.numpy()).astype(np.int64)
     _check_cells(noise, found)
+
+
+def _check_one_pixel(noise: NoiseDistribution, shares: Floats, radii: Floats) -> None:
+    """AssertionError for radii that a step on one value of an image refutes, whatever their norm.
+
+    Let another class have all images whose first value is more than t above that of x. A step of t
+    there gives it half of all noise. So no radius may exceed the t at which it has 1 - share.
+    """
+    tails = [
+        noise.upper_tail(Fraction(radius) / Fraction(noise.decimal)) / (1 << BITS)
+        for radius in radii.tolist()
+    ]
+    held = np.asarray(tails) >= (1.0 - shares) * (1.0 - 1e-6)
+    _expect(bool(held.all()), "radii that no step on one pixel refutes", radii)
 
 
 def _share(noise: NoiseDistribution, radius: float) -> float:

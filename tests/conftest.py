@@ -4,6 +4,7 @@ lack some.
 
 from __future__ import annotations
 
+import functools
 import os
 import random
 import re
@@ -12,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,11 +74,34 @@ def fonts() -> Iterator[dict[str, int]]:
 @pytest.fixture(scope="session", autouse=True)
 def _uncompiled_noise() -> Iterator[None]:
     """What all tests together draw makes none of them compile; some make a kernel of their own."""
+    from rsmooth.noise.grid import compiled_dense
     from rsmooth.noise.normal import compiled_normals
+    from rsmooth.noise.philox import compiled_pairs
 
-    own, compiled_normals._after = compiled_normals._after, sys.maxsize
+    kernels = (compiled_dense, compiled_normals, compiled_pairs)
+    before = [kernel._after for kernel in kernels]
+    for kernel in kernels:
+        kernel._after = sys.maxsize
     yield
-    compiled_normals._after = own
+    for kernel, after in zip(kernels, before, strict=True):
+        kernel._after = after
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _digits_once() -> Iterator[None]:
+    """Scikit-learn's file of digits is parsed once; hundreds of tests load that data set."""
+    from rsmooth.data import handwritten
+
+    own = handwritten.optional
+    load = functools.cache(lambda: own("sklearn.datasets", "digits", "digits").load_digits())
+
+    def optional(*names: str) -> Any:
+        own(*names)  # says so where it is missing
+        return SimpleNamespace(load_digits=load)
+
+    handwritten.optional = optional
+    yield
+    handwritten.optional = own
 
 
 @pytest.fixture

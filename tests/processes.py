@@ -55,6 +55,13 @@ class ForkedWorker:
         self._process.join(timeout)
         return self.returncode
 
+    def send_signal(self, number: int) -> None:
+        if self.returncode is None:
+            os.kill(self._process.pid or 0, number)
+
+    def terminate(self) -> None:
+        self._process.terminate()
+
     def kill(self) -> None:
         self._process.kill()
 

@@ -209,6 +209,16 @@ class Proud(Gaussian):
 
 
 @dataclass(frozen=True)
+class Consistent(Proud):
+    """The same, and the shares that belong to them."""
+
+    name: ClassVar[str] = "consistent"
+
+    def miss_of_radius(self, radius: float) -> float:
+        return super().miss_of_radius(radius / 1.01)
+
+
+@dataclass(frozen=True)
 class Skewed(Gaussian):
     """A sampler of another width than the formulas'."""
 
@@ -232,6 +242,7 @@ class Upwards(Gaussian):
     ("kind", "message"),
     [
         (Proud, "share to be the inverse of radius"),
+        (Consistent, "radii that no step on one pixel refutes"),
         (Upwards, "radii that are rounded down"),
         (Skewed, "draws of the distri"),
     ],

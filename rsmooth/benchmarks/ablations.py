@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from rsmooth.benchmarks.presets import Arm, Preset, merge, with_arms
 from rsmooth.plumbing.yaml_text import load_yaml, read_mapping
 
 ABLATIONS = FILES / "ablations.yaml"
+# Attacks whose names say what they attack, and what they climb.
+SMOOTHED = re.compile(r"(?P<objective>smoothadv|naive)-(?P<attack>pgd|ddn)")
 
 
 def ablation_names() -> list[str]:
@@ -34,7 +37,7 @@ def ablation(preset: Preset, what: str) -> Preset:
         )
     arms = []
     for arm, change in content["arms"].items():
-        options = merge(base.as_dict(), change or {})
+        options = merge(_spelt_out(base), change or {})
         arms.append(Arm(arm, options["train"], options["certify"]))
     title = f"{content['title']} ({preset.name})"
     return with_arms(
@@ -50,6 +53,26 @@ def ablation(preset: Preset, what: str) -> Preset:
         ),
         arms,
     )
+
+
+def _spelt_out(base: Arm) -> dict[str, Any]:
+    """The options of an arm, with target and objective of its attack as options of their own.
+
+    So smoothadv-pgd, which has them in its name, can vary in each.
+    """
+    options = base.as_dict()
+    attack = (options["train"] or {}).get("attack")
+    given = {"name": attack} if isinstance(attack, str) else dict(attack or {})
+    named = SMOOTHED.fullmatch(str(given.get("name")))
+    if named is None:
+        return options
+    spelt = {
+        **given,
+        "name": named["attack"],
+        "target": "smoothed",
+        "objective": named["objective"],
+    }
+    return {**options, "train": {**options["train"], "attack": spelt}}
 
 
 def _ablation(what: str) -> tuple[str, dict[str, Any]]:

@@ -18,6 +18,7 @@ from rsmooth.records.metrics import average_certified_radius, certified_accuracy
 from rsmooth.records.seeds import compare_seeds
 from rsmooth.report.runs import Run
 from rsmooth.report.tables import md_row, md_rule
+from rsmooth.report.training_time import trainer_options
 
 
 def across_seeds(folders: Sequence[Path], radii: Sequence[float]) -> str:
@@ -112,22 +113,33 @@ def _cost(methods: Mapping[str, Mapping[int, Path]], name: str) -> list[str]:
     """Steps and seconds of a training, and those of its teacher; empty where nobody noted them."""
     folders = list(methods[name].values())
     summaries = [_summary(folder) for folder in folders]
-    if not all(summaries):
-        return ["", "", ""]
-    seconds = [summary["seconds"]["train"]["cpu"] for summary in summaries]
-    steps = [_steps(folder) for folder in folders]
+    seconds = [_training_seconds(summary) for summary in summaries]
     taught = [_teacher_seconds(*pair) for pair in zip(folders, summaries, strict=True)]
-    teacher = "" if None in taught else f"{np.mean([own or 0.0 for own in taught]):.1f} s"
-    return [f"{np.mean(steps):.0f}", f"{np.mean(seconds):.1f} s", teacher]
+    return [
+        _mean(map(_steps, folders), ".0f"),
+        _mean(seconds, ".1f", " s"),
+        _mean(taught, ".1f", " s"),
+    ]
+
+
+def _mean(found: Iterable[float | None], form: str, unit: str = "") -> str:
+    """The mean in this form; empty where one of the numbers is not known."""
+    numbers = list(found)
+    known = [number for number in numbers if number is not None]
+    return f"{np.mean(known):{form}}{unit}" if len(known) == len(numbers) else ""
+
+
+def _training_seconds(summary: Mapping[str, Any]) -> float | None:
+    """Processor seconds of an arm's own training; None where there was none, or nobody noted it."""
+    seconds: float | None = summary.get("seconds", {}).get("train", {}).get("cpu")
+    return seconds
 
 
 def _teacher_seconds(folder: Path, summary: Mapping[str, Any]) -> float | None:
-    """The processor seconds of the training that a trainer's teacher is from; None without one."""
-    trainer = summary["train"].get("trainer")
-    arm = trainer.get("teacher", {}).get("arm") if isinstance(trainer, Mapping) else None
-    if arm is None:
-        return None
-    return float(_summary(folder.parent / arm)["seconds"]["train"]["cpu"])
+    """The same of the arm that a trainer's teacher is from; None without such an arm."""
+    teacher = trainer_options(summary.get("train") or {}).get("teacher")
+    arm = teacher.get("arm") if isinstance(teacher, Mapping) else None
+    return None if arm is None else _training_seconds(_summary(folder.parent / arm))
 
 
 def _summary(folder: Path) -> dict[str, Any]:
@@ -136,6 +148,10 @@ def _summary(folder: Path) -> dict[str, Any]:
     return found
 
 
-def _steps(folder: Path) -> int:
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+def _steps(folder: Path) -> int | None:
+    """The optimiser's steps; None where the metrics of the training are not beside its record."""
+    path = folder / "metrics.jsonl"
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
     return sum(int(json.loads(line)["steps"]) for line in lines)

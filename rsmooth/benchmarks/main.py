@@ -54,8 +54,8 @@ def main(argv: list[str] | None = None) -> int:
     """
     arguments = [spelt(token) for token in (sys.argv[1:] if argv is None else argv)]
     if arguments and arguments[0] in MEASUREMENTS:
-        code: int | None = importlib.import_module(_module(arguments[0])).main(arguments[1:])
-        return code or 0
+        measure = importlib.import_module(_module(arguments[0])).main
+        return exits.run(lambda: measure(arguments[1:]), f"benchmarks {arguments[0]}")
     options = _parser().parse_args(arguments)
     return exits.run(lambda: _command(options), "benchmarks")
 

@@ -5,7 +5,7 @@ read_preset(Path("mine.yaml"))["arms"]
 
 from __future__ import annotations
 
-import numbers
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -98,16 +98,16 @@ def _is_report(value: Any) -> bool:
     return all(each is None or _REPORTED[key](each) for key, each in (value or {}).items())
 
 
-def _are_numbers(value: Any) -> bool:
+def _are_radii(value: Any) -> bool:
     return isinstance(value, list) and all(
-        isinstance(each, numbers.Real) and not isinstance(each, bool) for each in value
+        type(each) in (int, float) and 0 <= each < math.inf for each in value
     )
 
 
 # Options of a report, which is made when all arms are finished.
 _REPORTED: dict[str, Callable[[Any], bool]] = {
-    "radii": _are_numbers,
-    "linf": _are_numbers,
+    "radii": _are_radii,
+    "linf": _are_radii,
     "reference": lambda value: value in (*PROTOCOLS, "none"),
     "dimension": _is_count,
     "common": lambda value: isinstance(value, bool),
@@ -123,8 +123,8 @@ _WANTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "ablate_from": (lambda value: value is None or isinstance(value, str), "the name of an arm"),
     "report": (
         _is_report,
-        f"options of the report ({', '.join(_REPORTED)}), lists of numbers for radii and linf, and "
-        f"for reference {', '.join(PROTOCOLS)} or none",
+        f"options of the report ({', '.join(_REPORTED)}), lists of numbers >= 0 for radii and "
+        f"linf, and for reference {', '.join(PROTOCOLS)} or none",
     ),
     "tiny": (lambda value: isinstance(value, Mapping | None), "a mapping"),
 }

@@ -20,10 +20,13 @@ from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.place import CHECKOUT, PROGRAM
 from rsmooth.certify.cards import certified_card
 from rsmooth.certify.run.header import model_hash
+from rsmooth.config.parts import settle_trainer
+from rsmooth.config.specs import split_spec
 from rsmooth.models.shipped import FOLDER, model_card, shipped_file
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
 from rsmooth.records.files import read_log
+from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 
 LARGEST_FILE = 5_000_000
@@ -53,6 +56,8 @@ def ship(name: str, run: Path, folder: Path = FOLDER) -> None:
 
     ValueError for a file above 5 MB; then nothing is kept.
     """
+    training = _training(run)
+    method = " then ".join(_method(phase["options"]) for phase in training)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.safetensors"
     SmoothedClassifier.load(run / "model.pt").save(path, half=True)
@@ -64,8 +69,6 @@ def ship(name: str, run: Path, folder: Path = FOLDER) -> None:
             f"{run}; choose a smaller network"
         )
     g = SmoothedClassifier.load(path)
-    training = _training(run)
-    method = " then ".join(_method(phase["options"]) for phase in training)
     architecture: dict[str, Any] = getattr(g.base, "architecture", {})
     card = {
         "title": f"{g.noise}, {architecture['name']}, {method}",
@@ -111,6 +114,11 @@ def certified(record: Path, g: SmoothedClassifier, radii: Sequence[float]) -> di
 def _training(run: Path) -> list[dict[str, Any]]:
     """Options, seconds and provenance of each phase of the training of an arm, in order."""
     summary = json.loads((run / SUMMARY).read_text(encoding="utf-8"))
+    if summary["train"] is None:
+        raise ValueError(
+            f"expected an arm that was trained, got {run}, which certifies models of others; name "
+            "the arm of the model"
+        )
     before = summary["train"].get("init_from")
     earlier = _training(run.parent / before["arm"]) if isinstance(before, Mapping) else []
     made = summary["provenance"]
@@ -123,9 +131,10 @@ def _training(run: Path) -> list[dict[str, Any]]:
 
 
 def _method(options: Mapping[str, Any]) -> str:
-    trainer = options["trainer"]
-    name = trainer if isinstance(trainer, str) else trainer["name"]
-    return name if options.get("attack") is None else f"{name} with attack"
+    attack = options.get("attack")
+    spec, _ = settle_trainer(options.get("trainer"), attack, options.get("preset"))
+    name, _ = split_spec(spec, TRAINERS.kind)
+    return name if attack is None else f"{name} with attack"
 
 
 def _relative(record: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rsmooth.certify.run.header import is_hash_of, model_hash
+from rsmooth.records.figures import asked_radii
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.metrics import certified_accuracy, certified_radii
 from rsmooth.records.noise import float_noise
@@ -36,7 +37,7 @@ def certified_card(
             "very weights with certify_dataset"
         )
     _check_whole(log)
-    asked = _asked(made)
+    asked = _asked(log)
     radii = asked or radii
     earned = certified_radii(log)
     accuracy = certified_accuracy(log, radii)
@@ -57,12 +58,11 @@ def certified_card(
     }
 
 
-def _asked(made: Mapping[str, Any]) -> list[float]:
+def _asked(log: CertificationLog) -> list[float]:
     """The only radii that the votes or the bounds were asked about; none where all are known."""
-    options = made.get("mode_options", {})
-    if "epsilons" in made:  # of bounds, which answer for the image itself too
-        return [0.0, *made["epsilons"]]
-    return options.get("radii") or ([options["radius"]] if "radius" in options else [])
+    if "epsilons" in log.provenance:  # of bounds, which answer for the image itself too
+        return [0.0, *log.provenance["epsilons"]]
+    return list(asked_radii(log) or ())
 
 
 def _numerics(made: Mapping[str, Any]) -> dict[str, Any]:

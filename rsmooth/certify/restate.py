@@ -176,7 +176,7 @@ def _from_votes(
         )
     )
     if "statement" in header:
-        header["statement"] = {**header["statement"], "alpha": level}
+        header["statement"] = {**header["statement"], "alpha": change["alpha_spent"]}
     predict = np.where(radius > 0, tested, ABSTAIN)
     return replace(
         log,

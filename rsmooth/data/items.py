@@ -42,19 +42,26 @@ def read_items(
     several shapes.
     """
     generator = torch.Generator().manual_seed(0) if generator is None else generator
-    images, labels = [], []
     with _own_random_state():
-        for position in positions:
-            _seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))
-            x, y = _pair(data[position], data)
-            images.append(_as_tensor(x))
-            labels.append(_as_class(y, position))
-            if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
-                raise ValueError(
-                    f"expected images of one shape and type, got {tuple(images[0].shape)} "
-                    f"{images[0].dtype} and {tuple(images[-1].shape)} {images[-1].dtype} for item "
-                    f"{position} of {type(data).__name__}; add a transform that resizes or converts"
-                )
+        return _read_items(data, positions, generator)
+
+
+def _read_items(
+    data: Dataset[Any], positions: Sequence[int], generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """``read_items`` within a random state of its own."""
+    images, labels = [], []
+    for position in positions:
+        _seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))
+        x, y = _pair(data[position], data)
+        images.append(_as_tensor(x))
+        labels.append(_as_class(y, position))
+        if images[-1].shape != images[0].shape or images[-1].dtype != images[0].dtype:
+            raise ValueError(
+                f"expected images of one shape and type, got {tuple(images[0].shape)} "
+                f"{images[0].dtype} and {tuple(images[-1].shape)} {images[-1].dtype} for item "
+                f"{position} of {type(data).__name__}; add a transform that resizes or converts"
+            )
     return torch.stack(images), torch.tensor(labels, device="cpu")
 
 
@@ -65,12 +72,20 @@ def changing_item(data: Dataset[Any], images: Tensor, labels: Tensor) -> int | N
 
     images, labels: those of a first reading of all items. ValueError for labels that change.
     """
-    generator = torch.Generator().manual_seed(1)
     count = len(images)
     spread = torch.linspace(0, count - 1, min(count, READINGS), device="cpu").long().tolist()
+    with _own_random_state():
+        return _changing_item(data, images, labels, spread)
+
+
+def _changing_item(
+    data: Dataset[Any], images: Tensor, labels: Tensor, spread: Sequence[int]
+) -> int | None:
+    """``changing_item`` among these positions, within a random state of its own."""
+    generator = torch.Generator().manual_seed(1)
     for _ in range(-(-READINGS // len(spread))):
         for position in spread:
-            again, label = read_items(data, [position], generator)
+            again, label = _read_items(data, [position], generator)
             if int(label) != int(labels[position]):
                 raise ValueError(
                     f"expected one label per image, got {int(labels[position])} and {int(label)} "

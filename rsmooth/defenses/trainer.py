@@ -48,7 +48,8 @@ class Trainer(Recipe):
             method finds them in ``batch.extras``.
         run_dir: folder for checkpoint.pt, metrics.jsonl, model.pt and best.pt. If it holds a
             checkpoint of this configuration, the run goes on from there.
-        resume: False starts anew, whatever the folder holds.
+        resume: False starts anew, whatever the folder holds; with the first file that is written
+            the models of an earlier run are removed.
         progress: whether a progress bar is shown.
         callback: called after every optimiser step with (epoch, step); an error in it ends the run.
         on_epoch: called after every epoch with its metrics, a dict as in metrics.jsonl. If it

@@ -185,7 +185,8 @@ def label_probability(log: CertificationLog) -> FloatArray:
         np.quantile(label_probability(read_log("runs/smoothadv")), [0.05, 0.5])
 
     Its distribution shows what ACR hides: how many images are barely won, and how many barely lost
-    (Sun et al. 2024, arXiv:2410.06895). It is 0 for a class that the network does not have.
+    (Sun et al. 2024, arXiv:2410.06895). It is 0 for a class that the network does not have. It is
+    biased where votes stopped once they decided, as in all modes but "fixed".
     RecordError for a log without counts.
     """
     counts = check_log(log).counts

@@ -24,7 +24,8 @@ class Statement:
     norm: of the radii, "l1", "l2" or "linf"; "other" for radii that are of no such norm.
     kind: "probabilistic", each certificate wrong with probability at most ``alpha``; or
         "deterministic".
-    alpha: None for deterministic records, and where a probabilistic one does not record it.
+    alpha: of all tests of an image together, where it was tested again after a look. None for
+        deterministic records, and where a probabilistic one does not record it.
     method: how the radii were shown, such as "gaussian smoothing" or "crown-ibp".
     sound: False for what is known to prove nothing. It never enters an envelope.
     unit: what other radii are measured in, such as "degrees of rotation"; None for a norm.
@@ -163,5 +164,7 @@ def _probabilistic(found: dict[str, Any], provenance: Mapping[str, Any]) -> dict
     noise = recorded_noise(provenance)
     if noise is not None:
         found = {"norm": noise.norm, "method": f"{noise.name} smoothing", **found}
-    # The first is a restated record's own.
-    return {**found, "alpha": provenance.get("alpha", found.get("alpha"))}
+    # A restated record's own counts. The votes of one that was extended after a look were tested
+    # twice, each time at a part of what may fail; "alpha" is then that of the last test.
+    levels = (provenance.get("alpha_spent"), provenance.get("alpha"), found.get("alpha"))
+    return {**found, "alpha": next((level for level in levels if level is not None), None)}

@@ -90,6 +90,12 @@ def _about_run(run: Run) -> list[str]:
             f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; "
             f"other radii are left out, {_AVERAGES[run.setting('mode')]}."
         )
+    if run.log.counts is not None and run.setting("mode") not in (None, "fixed"):
+        found.append(
+            f"{run.name}: in mode {run.setting('mode')} the votes of an image stop where they "
+            "decide, so shares of votes are biased; take probabilities of classes and the accuracy "
+            "under noise from a run of mode fixed."
+        )
     if run.setting("target") == "label":
         found.append(
             f"{run.name}: the true label was tested, so an image that is misclassified counts as "

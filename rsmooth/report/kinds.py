@@ -59,7 +59,7 @@ class KindsRow:
             return "-"
         if said.kind == "deterministic":
             return "0"
-        alpha = self.run.spent_alpha
+        alpha = self.run.statement.alpha
         return "not recorded" if alpha is None else f"{alpha:g} per image"
 
 
@@ -157,5 +157,5 @@ def kinds_csv(table: KindsTable) -> str:
         attacked = row.attacked or (None,) * len(row.certified)
         points = zip((0.0, *table.epsilons), row.certified, row.error, attacked, strict=True)
         for values in points:
-            writer.writerow([*own, run.spent_alpha, *values])
+            writer.writerow([*own, run.statement.alpha, *values])
     return out.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,11 +18,14 @@ from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.figures import asked_radii
 from rsmooth.records.files import audit_of, read_log
+from rsmooth.records.journal import config_hash
 from rsmooth.records.log import CertificationLog, FloatArray
 from rsmooth.records.noise import noise_words, recorded_noise
 from rsmooth.records.norms import radius_in_norm
 from rsmooth.records.statement import Statement
 from rsmooth.report.training_time import TrainingTime, recorded_training_time
+
+logger = logging.getLogger(__name__)
 
 # As far may a radius that was asked for be above one that a table needs: 0.4348, say, covers an
 # linf radius of 2/255 at 3,072 values, which is 0.43471...
@@ -87,12 +91,6 @@ class Run:
         return self.noise.sigma if isinstance(self.noise, Gaussian) else None
 
     @property
-    def spent_alpha(self) -> float | None:
-        """The failure probability per certificate; of a run tested again, that of both tests."""
-        alpha, spent = self.statement.alpha, self.setting("alpha_spent")
-        return alpha if alpha is None or spent is None else float(spent)
-
-    @property
     def asked(self) -> tuple[float, ...] | None:
         """The only radii that were decided, as in modes radius and grid; None for all of them.
 
@@ -118,7 +116,8 @@ class Run:
     @property
     def unanimous_radius(self) -> float | None:
         """What unanimous votes certify, in the norm of the log; None where it is not recorded."""
-        n, alpha = self.setting("n"), self.statement.alpha
+        # The level of the last test, where a run was tested again after a look.
+        n, alpha = self.setting("n"), self.setting("alpha") or self.statement.alpha
         if self.noise is None or n is None or alpha is None:
             return None
         radius = self.noise.radius(lower_confidence_bound(int(n), int(n), alpha))
@@ -216,11 +215,19 @@ def _attacked(path: Path, log: CertificationLog) -> FloatArray | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         found = dict(zip(content["idx"], content["attacked"], strict=True))
+        of = content.get("config")  # audits of earlier versions do not say it
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(
             f"expected idx and attacked in {path}, got {type(error).__name__}: {error}; write it "
             "anew with rsmooth audit"
         ) from None
+    if of not in (None, config_hash(log.provenance)):
+        logger.warning(
+            "%s is of another record than the certificates beside it, and left out; run rsmooth "
+            "audit again",
+            path,
+        )
+        return None
     if not set(log.idx.tolist()) <= set(found):
         return None
     values = (found[idx] for idx in log.idx.tolist())

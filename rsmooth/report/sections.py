@@ -120,12 +120,12 @@ def _average_interval(run: Run) -> str:
 
 def _at_least(runs: Sequence[Run], table: Table) -> list[Section]:
     """The accuracies less what false certificates may make of them, where alpha is known."""
-    known = [run for run in runs if run.spent_alpha is not None]
+    known = [run for run in runs if run.statement.alpha is not None]
     if not known:
         return []
     rows = []
     for run in known:
-        least = high_probability_accuracy(run.log, [0.0, *table.radii], run.spent_alpha)
+        least = high_probability_accuracy(run.log, [0.0, *table.radii], run.statement.alpha)
         cells = _decided_cells([run], table, [f"{100 * value:.1f}" for value in least])
         rows.append((run.name, *cells))
     text = "Certified accuracy in %, less the share of certificates that may be false by alpha."
@@ -251,9 +251,9 @@ def _origin(run: Run) -> str:
     proved = run.statement.method if run.statement.kind == "deterministic" else run.noise_words
     known = ", ".join([*filter(None, [proved]), *words])
     text = f"{_images(run)}; {known or 'configuration not recorded'}{_derivation(run)}"
-    if run.spent_alpha is None:
+    if run.statement.alpha is None:
         return text + "."
-    mean, most = false_certificates(len(run.log), run.spent_alpha)
+    mean, most = false_certificates(len(run.log), run.statement.alpha)
     return (
         f"{text}; false certificates: at most {mean:g} expected, at most {most} with "
         "probability 99.9 %."

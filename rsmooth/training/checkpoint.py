@@ -17,6 +17,7 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import remove_leftovers, replace_file
 
 FORMAT = "rsmooth-training-1"
+MODELS = ("model.pt", "best.pt")
 
 
 class RunFolder:
@@ -37,6 +38,7 @@ class RunFolder:
         self.checkpoint = self.path / "checkpoint.pt"
         self.config = dict(config)
         self._since = dict(since or {})
+        self._taken = False
         self.path.mkdir(parents=True, exist_ok=True)
 
     def load(self) -> dict[str, Any] | None:
@@ -65,7 +67,18 @@ class RunFolder:
                 f"{'; '.join(changes)}. Choose another folder, or remove its checkpoint "
                 "(or resume=False) to start anew"
             )
+        self._taken = True
         return state
+
+    def take(self) -> None:
+        """Remove the models of an earlier run, once: of a run that begins anew, before it writes.
+
+        Else a best.pt of other options would pass for its own.
+        """
+        if not self._taken:
+            for name in MODELS:
+                (self.path / name).unlink(missing_ok=True)
+        self._taken = True
 
     def tidy(self) -> None:
         """Delete what a process left here that was killed while writing.
@@ -83,6 +96,7 @@ class RunFolder:
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Keep the state, and the history in it as metrics.jsonl."""
+        self.take()
         atomic_save({"format": FORMAT, "config": self.config, **state}, self.checkpoint)
         # Whole, from the checkpoint's own history. So no row is there twice and none is missing,
         # whenever the run was killed.
@@ -95,8 +109,9 @@ class Interruption:
 
     received: the number of the signal; 0 for none.
 
-    So the step under way can be finished and saved. A second signal acts at once. Outside the main
-    thread signals cannot be caught, and nothing changes.
+    So the step under way can be finished and saved. A second signal acts at once. One that comes
+    after the last step acts when all is written. Outside the main thread signals cannot be caught,
+    and nothing changes.
     """
 
     def __init__(self, active: bool) -> None:
@@ -119,6 +134,9 @@ class Interruption:
         trace: TracebackType | None,
     ) -> None:
         self._restore()
+        # Or what called would go on, against the word of who wants it to stop.
+        if kind is None and self.received:
+            self.end(self.received, "stopped once the training had ended and was saved")
 
     @staticmethod
     def end(number: int, advice: str) -> NoReturn:

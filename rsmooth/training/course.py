@@ -71,6 +71,11 @@ class Course:
         return self.epoch >= self._recipe.epochs
 
     @property
+    def over(self) -> bool:
+        """Whether it is finished and no epoch is left without its end."""
+        return self.finished and self.step == 0
+
+    @property
     def finishing(self) -> bool:
         """Whether the epoch that just ended is the last one."""
         if self._recipe.budget_seconds is not None:

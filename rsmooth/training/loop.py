@@ -89,8 +89,10 @@ class Run:
         steps = len(self.feed.plan(self.course.epoch))
         with self.course.bar(steps, show) as bar:
             board = self._board()
-            while not self.course.finished:
-                self._train_epoch(bar)
+            while not self.course.over:
+                # A time budget may have ended in an epoch that was saved before its own end.
+                if not self.course.finished:
+                    self._train_epoch(bar)
                 self._end_epoch(bar)
                 if board is not None:
                     board.write(self.history[-1])
@@ -261,6 +263,7 @@ class Run:
 
     def _save_model(self, name: str, g: SmoothedClassifier) -> None:
         if self.folder is not None and self.ranks.first:
+            self.folder.take()
             g.save(self.folder.path / name)
 
     def _save(self) -> None:

@@ -262,7 +262,7 @@ def _restore(run: Run, state: dict[str, Any], folder: RunFolder) -> None:
     """Let the run go on from a checkpoint; RecordError, which names it, if it is not whole."""
     try:
         run.restore(state)
-    except (LookupError, ValueError, TypeError, RuntimeError) as error:
+    except (LookupError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise folder.unusable(f"one that does not fit ({type(error).__name__}: {error})") from error
 
 

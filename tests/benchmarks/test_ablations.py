@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,16 @@ from rsmooth.benchmarks.presets import load_preset, merge
 from tests.benchmarks.building import check_arms
 
 
+@pytest.mark.parametrize("base_of", ["digits", "defences-digits"])
 @pytest.mark.parametrize("what", ablation_names())
-def test_every_ablation_varies_just_what_it_says(what: str) -> None:
-    preset = ablation(load_preset("digits"), what)
+def test_every_ablation_varies_just_what_it_says(what: str, base_of: str) -> None:
+    """The second preset writes the attack of the first as smoothadv-pgd."""
+    preset = ablation(load_preset(base_of), what)
     check_arms(preset)
-    base = next(arm for arm in load_preset("digits").arms if arm.name == "smoothadv")
+    vary = load_preset(base_of)
+    base = next(arm for arm in vary.arms if arm.name == vary.ablate_from)
+    named = next(arm for arm in load_preset("digits").arms if arm.name == "smoothadv")
+    base = replace(base, train={**base.train, "attack": named.train["attack"]})
     changes = yaml.safe_load(ABLATIONS.read_text())[what]["arms"]
     for arm in preset.arms:
         assert arm.as_dict() == merge(base.as_dict(), changes[arm.name] or {})

@@ -146,3 +146,18 @@ def test_a_teachers_cost_stands_beside_its_pupils(tmp_path: Path) -> None:
     pupils = [run(tmp_path / f"taught-seed{s}", [0.2, 0.3], 8, 9.0, trainer) for s in (0, 1)]
     lines = across_seeds([*folders, *pupils], [0.25]).splitlines()
     assert any(line.endswith("| 9.0 s | 6.0 s |") for line in lines)
+
+
+def test_what_nobody_noted_of_a_training_is_left_empty(tmp_path: Path) -> None:
+    """As of committed records, which are without metrics, and of arms that only certify."""
+    folders = [
+        run(tmp_path / f"{name}-seed{seed}", [0.1, 0.3], 8, 6.0, {"name": "x", "teacher": teacher})
+        for name, teacher in (("plain", None), ("path", "runs/a"), ("gone", {"arm": "a"}))
+        for seed in (0, 1)
+    ]
+    (folders[1] / "metrics.jsonl").unlink()
+    (folders[3] / SUMMARY).write_text(json.dumps({"train": None, "seconds": {"certify": {}}}))
+    plain, path, gone = across_seeds(folders, [0.25]).splitlines()[4:7]
+    assert plain.endswith("|  | 6.0 s |  |")
+    assert path.endswith("| 8 |  |  |")
+    assert gone.endswith("| 8 | 6.0 s |  |")

@@ -28,6 +28,8 @@ def test_mistakes_on_the_command_line_are_one_line(capsys: pytest.CaptureFixture
     for option in ("jobs", "threads"):
         assert main(["run", "digits", f"--{option}", "0"]) == 2
         assert f"expected --{option} >= 1, got 0" in capsys.readouterr().err
+    assert main(["attack-speed", "--model", "nobody"]) == 2
+    assert "benchmarks attack-speed: error: expected a registered" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", sorted(MEASUREMENTS))

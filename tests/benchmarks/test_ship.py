@@ -132,6 +132,20 @@ def test_phases_are_listed_in_order(tmp_path: Path) -> None:
     assert [phase["options"].get("attack") for phase in card["training"]] == [None, attack]
 
 
+def test_a_trainer_that_nobody_named_is_the_one_that_trained(tmp_path: Path) -> None:
+    attack = {"name": "smoothadv-pgd", "epsilon": 0.5, "steps": 2}
+    run_folder(tmp_path, attack=attack, trainer={"epochs": 1})
+    ship("unnamed", tmp_path, tmp_path / "shipped")
+    assert model_card("unnamed", tmp_path / "shipped")["title"].endswith("smoothadv with attack")
+
+
+def test_an_arm_that_only_certifies_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text(json.dumps({"train": None, "certify": {"n": 10}}))
+    with pytest.raises(ValueError, match=r"expected an arm that was trained, got .* of others"):
+        ship("none", tmp_path, tmp_path / "shipped")
+    assert not (tmp_path / "shipped").exists()
+
+
 def test_a_model_above_five_megabytes_is_refused(tmp_path: Path) -> None:
     run = run_folder(tmp_path, width=400)
     with pytest.raises(ValueError, match=r"expected at most 5,000,000 bytes .* smaller network"):

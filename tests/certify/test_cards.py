@@ -18,6 +18,7 @@ from rsmooth.certify import (
     prove_dataset,
 )
 from rsmooth.certify.run.header import model_hash
+from rsmooth.records.converting import in_norm
 from rsmooth.records.metrics import average_certified_radius, certified_accuracy
 
 
@@ -60,6 +61,14 @@ def test_records_of_others_or_of_a_part_are_refused(log) -> None:
     unnamed = {key: value for key, value in made.items() if key != "dataset"}
     with pytest.raises(ValueError, match="expected a record that names its data set"):
         certified_card(replace(log, provenance=unnamed), classifier())
+
+
+def test_a_converted_record_has_the_radii_that_it_decided_in_its_new_norm(log) -> None:
+    made = {**log.provenance, "mode": "grid", "mode_options": {"radii": [0.1, 0.0]}}
+    card = certified_card(in_norm(replace(log, provenance=made), "linf"), classifier())
+    assert card["statement"]["norm"] == "linf"
+    assert list(card["accuracy"]) == ["0", f"{0.1 / 8:g}"]
+    assert card["accuracy"]["0.0125"][0] == 100 * certified_accuracy(log, 0.1) > 0
 
 
 def test_deterministic_certificates_have_the_radii_that_they_were_asked_for(tmp_path) -> None:

@@ -253,6 +253,7 @@ def test_a_retest_after_a_look_costs_alpha():
         pooled.radius, counted(np.multiply(HITS, 2), n=2000, alpha=0.002).radius
     )
     assert (pooled.provenance["alpha"], pooled.provenance["alpha_spent"]) == (0.002, 0.003)
+    assert (first.statement.alpha, pooled.statement.alpha) == (0.001, 0.003)
     with pytest.raises(RecordError, match="expected the total alpha for a retest after a look"):
         append_samples(first, more, looked=True)
     with pytest.raises(RecordError, match=r"above the 0\.001 that the first test has spent"):

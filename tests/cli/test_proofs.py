@@ -7,6 +7,7 @@ import torch
 
 from rsmooth.cli import main
 from rsmooth.records.files import read_log
+from rsmooth.records.journal import config_hash
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from tests.cli.helpers import error_of
@@ -108,7 +109,8 @@ def test_ensembles_are_certified_and_audited_by_their_rule(tmp_path, capsys):
         options = ["--dataset", "digits", "--steps", "2", "--progress", "false", "--log", str(out)]
         assert main(["audit", first, *options, *joined, "--rule", rule]) == 0
         capsys.readouterr()
-        assert (tmp_path / f"{rule}.audit.json").exists()
+        found = json.loads((tmp_path / f"{rule}.audit.json").read_text())
+        assert found["config"] == config_hash(log.provenance)
     error = error_of(capsys, "audit", first, *options)
     assert "by the rule published-cascade-not-sound, got others; name the further ones" in error
     other = error_of(capsys, "audit", first, *options, *joined, "--rule", "mean")

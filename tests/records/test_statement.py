@@ -34,6 +34,12 @@ def test_a_restated_alpha_counts():
     assert Statement.of({"statement": said, "alpha": 0.001}).alpha == 0.001
 
 
+def test_after_a_look_the_alpha_is_that_of_both_tests():
+    header = {"alpha": 0.002, "alpha_spent": 0.003, "statement": Statement(alpha=0.002).record()}
+    assert Statement.of(header).alpha == 0.003
+    assert Statement.of({**header, "alpha_spent": None}).alpha == 0.002
+
+
 def test_a_deterministic_record_has_no_alpha_and_says_its_norm():
     found = Statement.of({"norm": "linf", "kind": "deterministic", "alpha": 0.001})
     assert (found.alpha, found.method) == (None, "not recorded")

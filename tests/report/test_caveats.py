@@ -12,6 +12,7 @@ from tests.records.by_hand import some_log
 from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of
 
 FLOAT = {"distribution": {"name": "uniform", "half_width": 0.5}, "arithmetic": "float"}
+VOTES = {"counts": [[9, 1]] * 4, "samples": [10] * 4}
 NARROW = {"distribution": {"name": "uniform", "half_width": 0.25}, "arithmetic": "integer"}
 
 
@@ -28,6 +29,10 @@ NARROW = {"distribution": {"name": "uniform", "half_width": 0.25}, "arithmetic":
             r"differ in alpha \(0\.001, 0\.01\)",
         ),
         ([run_of("a", {**HEADER, "mode": "radius"})], "a: mode radius only decides radii"),
+        (
+            [run_of("a", {**HEADER, "mode": "anytime"}, **VOTES)],
+            "a: in mode anytime the votes of an image stop where they decide, so shares of votes",
+        ),
         ([run_of("a", {**HEADER, "target": "label"})], "misclassified counts as abstained"),
         ([run_of("a", {**HEADER, "noise": {"kind": "float"}})], "a: float noise"),
         (
@@ -61,7 +66,7 @@ NARROW = {"distribution": {"name": "uniform", "half_width": 0.25}, "arithmetic":
 )
 def test_caveats_are_given_where_due(runs, caveat):
     assert re.search(caveat, " ".join(caveats(runs)))
-    assert not re.search(caveat, " ".join(caveats([run_of("a", HEADER)])))
+    assert not re.search(caveat, " ".join(caveats([run_of("a", HEADER, **VOTES)])))
 
 
 def test_one_class_is_a_collapse_only_beside_others():

@@ -8,6 +8,7 @@ from rsmooth.records.converting import in_norm
 from rsmooth.records.files import write_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.report import report
+from rsmooth.report.formats import to_csv
 from rsmooth.report.training_time import TrainingTime
 from tests.full_disk import small_files_only
 from tests.report.by_hand import (
@@ -96,7 +97,10 @@ def test_false_certificates_count_every_test_of_a_run(tmp_path):
     write_run(
         tmp_path / "twice", [1000, 900, 500, 700], {**HEADER, "alpha": 0.001, "alpha_spent": 0.003}
     )
-    assert "false certificates: at most 0.012 expected" in report([tmp_path / "twice"]).markdown
+    made = report([tmp_path / "twice"])
+    assert "false certificates: at most 0.012 expected" in made.markdown
+    assert "Certificates: probabilistic (alpha 0.003), gaussian smoothing." in made.markdown
+    assert to_csv(made.table).splitlines()[1].startswith("twice,l2,probabilistic,0.003,")
 
 
 def test_what_runs_state_decides_where_they_are_shown(tmp_path):

@@ -6,7 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rsmooth.records.files import write_log
+from rsmooth.records.files import read_log, write_log
+from rsmooth.records.journal import config_hash
 from rsmooth.records.log import CertificationLog
 from rsmooth.report.blocks import to_markdown
 from rsmooth.report.document import report
@@ -121,6 +122,17 @@ def test_a_false_proof_is_said_aloud(tmp_path):
     attacked = {"idx": [0, 1, 2, 3], "attacked": [EPSILON, None, None, None]}
     (run / "audit.json").write_text(json.dumps(attacked))
     assert "within the radius of 1 images, so their proofs are false" in report([run]).markdown
+
+
+def test_an_audit_of_another_record_bounds_nothing(tmp_path, caplog):
+    """Such as the one that a run folder had before it was certified anew."""
+    run = folder(tmp_path / "a", [EPSILON, 0, 0, 0])
+    own = config_hash(read_log(run).provenance)
+    for config, attacked in ((own, (0.75, 0.5)), ("0" * 16, None)):
+        found = {"idx": [0, 1, 2, 3], "attacked": [None, EPSILON, None, None], "config": config}
+        (run / "audit.json").write_text(json.dumps(found))
+        assert report([run]).kinds.rows[0].attacked == attacked
+        assert ("audit.json is of another record" in caplog.text) == (attacked is None)
 
 
 def test_an_audit_of_some_images_bounds_nothing(tmp_path):

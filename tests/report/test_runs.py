@@ -94,6 +94,8 @@ def test_the_largest_radius_of_other_runs():
     whole = run_of(provenance=HEADER).largest_radius
     assert converted.largest_radius == pytest.approx(whole / 8, rel=1e-12)
     assert converted.largest_radius <= whole / 8
+    # Votes that were tested again after a look had the level of the last test.
+    assert run_of(provenance={**HEADER, "alpha_spent": 0.2}).largest_radius == whole
 
 
 def test_runs_are_grouped_by_what_they_state():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -157,6 +158,49 @@ def test_a_signal_saves_at_the_end_of_the_step_and_says_how_to_go_on(
     assert torch.equal(run(tmp_path), unbroken[0])
 
 
+@pytest.mark.parametrize(
+    ("number", "error"), [(signal.SIGTERM, SystemExit), (signal.SIGINT, KeyboardInterrupt)]
+)
+def test_a_signal_after_the_last_step_acts_when_all_is_written(
+    number: int, error: type[BaseException], tmp_path: Path
+) -> None:
+    """Or a loop over trainings, and an arm whose time is up, would go on to what comes next."""
+
+    def send(row: Any) -> None:
+        os.kill(os.getpid(), number)
+
+    trainer, g = Trainer(epochs=1, batch_size=12), classifier()
+    with pytest.raises(error, match="stopped once the training had ended and was saved"):
+        trainer.fit(g, images(), run_dir=tmp_path, progress=False, on_epoch=send)
+    kept = SmoothedClassifier.load(tmp_path / "model.pt")
+    assert torch.equal(weights(kept), weights(g))
+
+
+def test_a_run_stopped_by_its_last_second_ends_its_epoch_when_it_goes_on(tmp_path: Path) -> None:
+    """Its time budget is used up then, so no step is left to lead to the end of the epoch."""
+
+    def last(epoch: int, step: int) -> None:
+        time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    trainer = Trainer(budget_seconds=0.02, budget_clock="wall", batch_size=12)
+    found = []
+    for callback, error in ((last, pytest.raises(KeyboardInterrupt)), (None, nullcontext())):
+        with error:
+            found = trainer.fit(
+                classifier(),
+                images(),
+                validation=images(9, seed=1),
+                run_dir=tmp_path,
+                progress=False,
+                callback=callback,
+            )
+    assert [(row["epoch"], row["steps"]) for row in found] == [(0, 1)]
+    assert "validation_accuracy" in found[0]
+    assert len(rows(tmp_path)) == 1
+    assert (tmp_path / "best.pt").exists()
+
+
 def test_random_layers_resume_too(tmp_path: Path) -> None:
     def dropping() -> SmoothedClassifier:
         g = classifier("mlp")
@@ -189,6 +233,19 @@ def test_resume_false_starts_anew(tmp_path: Path) -> None:
         g, images(), run_dir=tmp_path, resume=False, progress=False
     )
     assert [row["epoch"] for row in history] == [0, 1]
+    # That of the earlier run, whose options were others.
+    assert not (tmp_path / "best.pt").exists()
+
+
+def test_a_run_begun_anew_leaves_no_model_of_another_when_it_is_stopped(tmp_path: Path) -> None:
+    run(tmp_path, epochs=1)
+    (tmp_path / "checkpoint.pt").unlink()
+    with pytest.raises(Stop):
+        run(tmp_path, stop_at(1), epochs=2)
+    assert (tmp_path / "model.pt").exists()  # nothing is written yet
+    with pytest.raises(Stop):
+        run(tmp_path, stop_at(2), epochs=2)
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.pt", "metrics.jsonl"]
 
 
 def changed(**parts: Any) -> Any:
@@ -210,6 +267,7 @@ def without(part: str) -> Any:
         (without("history"), "does not fit .KeyError: 'history'"),
         (without("precision"), "got something else"),
         (changed(config=3), "got something else"),
+        (changed(model=None), "does not fit .AttributeError"),
         (changed(model={}), "does not fit .ValueError: expected weights that fit"),
         (changed(optimizer={"state": {}, "param_groups": []}), "does not fit .ValueError"),
         (changed(totals=torch.zeros(3)), "does not fit .RuntimeError"),

@@ -1,12 +1,18 @@
 import numpy as np
 import pytest
 
+from rsmooth.certify.proof import planning
 from rsmooth.certify.proof.bounds import max_radius, minimal_n
 from rsmooth.certify.proof.planning import plan, simulated_samples
 from rsmooth.certify.proof.rules import FixedRule, RadiusRule
 from rsmooth.noise import Gaussian, Uniform
 
 SHARES = [0.3, 0.55, 0.7, 0.9, 0.99, 0.9999]
+
+
+@pytest.fixture(autouse=True)
+def _few_streams(monkeypatch):
+    monkeypatch.setattr(planning, "_STREAMS", 60)
 
 
 def test_the_fixed_protocol_costs_n0_plus_n_samples():

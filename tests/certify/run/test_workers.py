@@ -124,6 +124,7 @@ def endless(positions: list[int], drawn: dict[int, Drawn]) -> Iterator[Event]:
         raise
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_an_interrupt_reaches_the_workers_and_their_last_events_come(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
@@ -144,6 +145,7 @@ def test_an_interrupt_reaches_the_workers_and_their_last_events_come(
     assert threading.active_count() <= before
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_a_worker_said_that_was_stopped_at_the_same_time_comes_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
