@@ -278,7 +278,15 @@ def _searchable(x: Tensor) -> Tensor:
 
 
 def check_untargeted(attack: Attack) -> None:
-    """ValueError for a targeted attack, where it is to be called with true labels."""
+    """ValueError for a targeted attack, where it is to be called with true labels.
+
+    TypeError for what is no attack of ours, such as its name.
+    """
+    if not isinstance(attack, Attack):
+        raise TypeError(
+            f"expected an attack such as PGD(epsilon=0.5, steps=20), got {attack!r}; make one "
+            "of a name by ATTACKS.create"
+        )
     if attack.targeted:
         raise ValueError(
             f"expected an untargeted attack, since y are the true labels, got {attack!r}, which "

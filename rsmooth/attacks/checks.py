@@ -49,5 +49,6 @@ def check_finite(x_adv: Tensor) -> None:
         raise ValueError(
             "expected finite logits and gradients from the base classifier, got NaN or infinity "
             f"for images {broken[:8]} of the batch ({len(broken)} of {len(x_adv)}); look at its "
-            "weights: training may have diverged"
+            "weights: training may have diverged, or an attack of another library has asked about "
+            "images with NaN"
         )

@@ -26,6 +26,8 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from rsmooth.plumbing.shared import SharedSetting
+
 UNIT = 2.0**-53
 # More than all that underflows in one step, with weights up to LARGEST.
 TINY = 1e-250
@@ -43,10 +45,16 @@ def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     return lower.nextafter(-infinity), upper.nextafter(infinity)
 
 
+_cudnn = SharedSetting(torch.backends.cudnn, "enabled", False)
+
+
 @contextmanager
 def exact_products() -> Iterator[None]:
-    """A context without autocast and without the algorithms of cuDNN, some of which transform."""
-    with torch.backends.cudnn.flags(enabled=False), no_autocast():
+    """A context without autocast and without the algorithms of cuDNN, some of which transform.
+
+    No bound of one thread meets cuDNN because another thread has left.
+    """
+    with _cudnn.held(), no_autocast():
         yield
 
 

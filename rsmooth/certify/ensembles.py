@@ -76,7 +76,7 @@ class Voting(_Members):
     def predict(self, x: Tensor) -> Tensor:
         """The classes (B,) of images (B, C, H, W)."""
         answers = torch.stack([engine.predict(x) for engine in self.engines])
-        return torch.tensor([_most_frequent(column.tolist()) for column in answers.T])
+        return torch.tensor([_most_frequent(column.tolist()) for column in answers.T], device="cpu")
 
     def prove(self, x: Tensor) -> list[Proof]:
         return [self._decide(proofs) for proofs in self._proofs(x)]
@@ -113,7 +113,7 @@ class _Stages(_Members):
 
     def predict(self, x: Tensor) -> Tensor:
         """The classes (B,) of images (B, C, H, W), which take proofs of all but the last stage."""
-        answers = torch.full((len(x),), -1)
+        answers = torch.full((len(x),), -1, device="cpu")
         for engine in self.engines[:-1]:
             left = (answers < 0).nonzero().flatten()
             proofs = engine.prove(x[left]) if len(left) else []
@@ -148,7 +148,7 @@ class Cascade(_Stages):
     def prove(self, x: Tensor) -> list[Proof]:
         stages = self._proofs(x)
         answers = [self._answering(proofs).label for proofs in stages]
-        labels = torch.tensor(answers)
+        labels = torch.tensor(answers, device="cpu")
         surely = [self._class_at(engine, x, labels) for engine in self.engines]
         always = [self._always(engine, x, labels) for engine in self.engines]
         return [

@@ -25,7 +25,7 @@ from rsmooth.records.statement import Norm, Statement
 MOST_ROWS = 20  # of images that a notebook shows
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Certificates:
     """Certified labels and radii of a batch, with the votes that they follow from.
 
@@ -168,7 +168,7 @@ class Certificates:
 _COLUMNS = ("label", "radius", "samples", "invalid")
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Predictions:
     """Predicted classes of a batch, with their votes.
 

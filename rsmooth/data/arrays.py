@@ -80,7 +80,7 @@ def npz(
         if pair is None
         else ImageData(
             *pair,
-            torch.arange(len(pair[1])),
+            torch.arange(len(pair[1]), device="cpu"),
             classes,
             path.stem,
             split,
@@ -194,7 +194,7 @@ def _read(
     images = eight_bit(found[names[0]], f"{names[0]} of {path}", layout)
     try:
         labels = as_labels(found[names[1]])
-        check_labels_and_index(labels, torch.arange(len(images)), len(images), None)
+        check_labels_and_index(labels, torch.arange(len(images), device="cpu"), len(images), None)
     except ValueError as error:
         raise ValueError(f"{error}, in {names[1]} of {path}") from None
     return images, labels

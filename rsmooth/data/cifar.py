@@ -74,7 +74,7 @@ def _split(
         root,
     )
     images = torch.from_numpy(source.data).permute(0, 3, 1, 2).contiguous()
-    labels = torch.tensor(source.targets)
-    split, index = "train" if train else "test", torch.arange(len(labels))
+    labels = torch.tensor(source.targets, device="cpu")
+    split, index = "train" if train else "test", torch.arange(len(labels), device="cpu")
     names = tuple(getattr(source, "classes", ())) or None
     return ImageData(images, labels, index, classes, f"cifar{classes}", split), names

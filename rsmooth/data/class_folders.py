@@ -165,12 +165,12 @@ def _split(
     root: Path, source: ImageFolder, split: str, image_size: int, classes: int
 ) -> FolderData:
     paths = tuple(str(Path(path).relative_to(root)) for path, _ in source.samples)
-    labels = torch.tensor([label for _, label in source.samples])
+    labels = torch.tensor([label for _, label in source.samples], device="cpu")
     return FolderData(
         root,
         paths,
         labels,
-        torch.arange(len(paths)),
+        torch.arange(len(paths), device="cpu"),
         classes,
         root.name,
         split,

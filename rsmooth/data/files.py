@@ -81,13 +81,18 @@ class FolderData:
         ``whole`` are padded by 4 black pixels, cropped to the old size, and flipped; ValueError for
         another size.
         """
-        positions = torch.as_tensor(positions, dtype=torch.int64)
+        positions = torch.as_tensor(positions, dtype=torch.int64, device="cpu")
         draws: list[Tensor | None] = [None] * len(positions)
         if generator is not None:
             # All at once, since the result must not depend on the order in which threads run.
             draws = list(
                 torch.rand(
-                    len(positions), CROP_TRIES + 1, 4, generator=generator, dtype=torch.float64
+                    len(positions),
+                    CROP_TRIES + 1,
+                    4,
+                    generator=generator,
+                    dtype=torch.float64,
+                    device="cpu",
                 )
             )
         side = round(self.image_size * 256 / 224) if self.resize is None else self.resize
@@ -107,13 +112,13 @@ class FolderData:
         stacked = (
             torch.stack(images)
             if images
-            else torch.empty(0, 3, self.image_size, self.image_size).byte()
+            else torch.empty(0, 3, self.image_size, self.image_size, device="cpu").byte()
         )
         return stacked, self.labels[positions]
 
     def subset(self, positions: Tensor | Sequence[int]) -> FolderData:
         """The images at some positions, in that order, each with its index."""
-        positions = torch.as_tensor(positions, dtype=torch.int64)
+        positions = torch.as_tensor(positions, dtype=torch.int64, device="cpu")
         return replace(
             self,
             paths=tuple(self.paths[i] for i in positions.tolist()),

@@ -28,7 +28,7 @@ def digits(validation: float = 0.1, seed: int = 0) -> DataSplits:
     bunch = sets.load_digits()
     images = torch.from_numpy(np.rint(bunch.images * 255 / 16).astype(np.uint8)).unsqueeze(1)
     labels = torch.from_numpy(bunch.target.astype(np.int64))
-    index = torch.arange(len(labels))
+    index = torch.arange(len(labels), device="cpu")
     first = len(labels) - TEST_IMAGES
     train = ImageData(images[:first], labels[:first], index[:first], 10, "digits", "train")
     test = ImageData(images[first:], labels[first:], index[first:], 10, "digits", "test")

@@ -52,7 +52,7 @@ def _read_items(
     """``read_items`` within a random state of its own."""
     images, labels = [], []
     for position in positions:
-        _seed(int(torch.randint(2**62, (), generator=generator)))
+        _seed(int(torch.randint(2**62, (), generator=generator, device="cpu")))
         x, y = _pair(data[position], data)
         images.append(_as_tensor(x))
         labels.append(_as_class(y, position))
@@ -62,7 +62,7 @@ def _read_items(
                 f"{images[0].dtype} and {tuple(images[-1].shape)} {images[-1].dtype} for item "
                 f"{position} of {type(data).__name__}; add a transform that resizes or converts"
             )
-    return torch.stack(images), torch.tensor(labels)
+    return torch.stack(images), torch.tensor(labels, device="cpu")
 
 
 def changing_item(data: Dataset[Any], images: Tensor, labels: Tensor) -> int | None:
@@ -73,7 +73,7 @@ def changing_item(data: Dataset[Any], images: Tensor, labels: Tensor) -> int | N
     images, labels: those of a first reading of all items. ValueError for labels that change.
     """
     count = len(images)
-    spread = torch.linspace(0, count - 1, min(count, READINGS)).long().tolist()
+    spread = torch.linspace(0, count - 1, min(count, READINGS), device="cpu").long().tolist()
     with _own_random_state():
         return _changing_item(data, images, labels, spread)
 
@@ -133,7 +133,7 @@ class ItemData:
     @property
     def index(self) -> Tensor:
         """The positions, int64 (N,)."""
-        return torch.arange(len(self.labels))
+        return torch.arange(len(self.labels), device="cpu")
 
     def batch(
         self, positions: Tensor | Sequence[int], generator: torch.Generator | None = None
@@ -142,7 +142,7 @@ class ItemData:
 
         generator: decides what the random transforms draw; None is one of seed 0.
         """
-        wanted = torch.as_tensor(positions, dtype=torch.int64).tolist()
+        wanted = torch.as_tensor(positions, dtype=torch.int64, device="cpu").tolist()
         images, labels = read_items(self.items, wanted, generator)
         images = as_channels_first(images)
         if images.dtype != torch.uint8:

@@ -175,7 +175,7 @@ def _splits(
     made, names = {}, None
     for split in ("train", "test"):
         images, labels, names = opened(partial(read, datasets, split), title, files, archive, root)
-        index = torch.arange(len(labels))
+        index = torch.arange(len(labels), device="cpu")
         made[split] = ImageData(
             images.contiguous(), labels, index, 10, name, split, layout="channels_first"
         )

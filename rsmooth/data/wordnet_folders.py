@@ -151,8 +151,8 @@ def _data(
     return FolderData(
         root,
         tuple(path for path, _ in files),
-        torch.tensor([label for _, label in files]),
-        torch.arange(len(files)),
+        torch.tensor([label for _, label in files], device="cpu"),
+        torch.arange(len(files), device="cpu"),
         len(classes),
         "tiny-imagenet",
         split,

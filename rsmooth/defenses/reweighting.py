@@ -40,7 +40,9 @@ def easiness_weights(shares: Tensor, copies: int = 16) -> Tensor:
     2025 (arXiv:2410.06895).
     """
     counts = (copies * shares.double().clamp(FLOOR, 1.0)).floor().long().tolist()
-    return torch.tensor([_weight(count, copies) for count in counts], dtype=torch.float64)
+    return torch.tensor(
+        [_weight(count, copies) for count in counts], dtype=torch.float64, device="cpu"
+    )
 
 
 @cache
@@ -148,7 +150,7 @@ class Reweighting(Trainer):
 
 def _shares(start: EpochStart, copies: int) -> Tensor:
     """The share of each training image's noisy copies that are right: (N,)."""
-    right = torch.zeros(start.count, dtype=torch.float64)
+    right = torch.zeros(start.count, dtype=torch.float64, device="cpu")
     for seen in start.images(copies=copies, batch_size=max(1, 1024 // copies)):
         votes = start.g.log_probs(seen.x.unsqueeze(1) + seen.noise).argmax(dim=2)
         right[seen.positions] = (votes == seen.y.unsqueeze(1)).double().mean(dim=1).cpu()

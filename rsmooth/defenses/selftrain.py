@@ -49,14 +49,14 @@ def pseudo_label(
     check_sizes(batch_size=batch_size)
     if not isinstance(images, ImageData):
         images = as_image_data(
-            (images, torch.zeros(len(images), dtype=torch.int64)), teacher.num_classes
+            (images, torch.zeros(len(images), dtype=torch.int64, device="cpu")), teacher.num_classes
         )
     device = device_of(teacher)
     # One tensor for all: small ones in between would keep the memory of each batch in pieces.
     dtype = next((own.dtype for own in teacher.parameters()), torch.float32)
-    probabilities = torch.empty(len(images), teacher.num_classes, dtype=dtype)
+    probabilities = torch.empty(len(images), teacher.num_classes, dtype=dtype, device="cpu")
     with frozen(teacher):
-        for positions in torch.split(torch.arange(len(images)), batch_size):
+        for positions in torch.split(torch.arange(len(images), device="cpu"), batch_size):
             found = _mean_softmax(teacher, images, positions, Draws(seed, UNLABELLED), device)
             probabilities[positions] = found.cpu()
     best, labels = probabilities.max(dim=1)

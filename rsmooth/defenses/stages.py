@@ -39,7 +39,7 @@ def uncertified(
     held = torch.cat(
         [
             _held(trainer, stages, images, part)
-            for part in torch.split(torch.arange(len(images)), batch_size)
+            for part in torch.split(torch.arange(len(images), device="cpu"), batch_size)
         ]
     )
     if bool(held.all()):
@@ -57,7 +57,7 @@ def _held(
     positions: Tensor,
 ) -> Tensor:
     """Whether any stage certifies its own answer: positions (B,) -> (B,)."""
-    found = torch.zeros(len(positions), dtype=torch.bool)
+    found = torch.zeros(len(positions), dtype=torch.bool, device="cpu")
     for stage in stages:
         device = next(stage.parameters()).device
         x = to_unit(images.images[positions].to(device))

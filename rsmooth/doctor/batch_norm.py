@@ -129,7 +129,9 @@ def shifted(x: Tensor, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     height, width = x.shape[2:]
     most = min(SHIFT, height // 8)
-    offsets = torch.randint(0, 2 * most + 1, (len(x), 2), generator=generator).tolist()
+    offsets = torch.randint(
+        0, 2 * most + 1, (len(x), 2), generator=generator, device="cpu"
+    ).tolist()
     wide = nn.functional.pad(x, (most,) * 4)
     return torch.stack(
         [one[:, a : a + height, b : b + width] for one, (a, b) in zip(wide, offsets, strict=True)]
@@ -153,7 +155,7 @@ def _all_moments(
     sigmas: Sequence[float],
     seed: int,
 ) -> dict[Setting, tuple[Floats, Floats]]:
-    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), device="cpu")
     moments = {}
     for moved, images in ((False, x), (True, shifted(x, seed))):
         for sigma in sigmas:

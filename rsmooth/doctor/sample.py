@@ -101,4 +101,6 @@ def written(constants: Normalization) -> str:
 
 def noisy(x: Tensor, sigma: float, seed: int = 0) -> Tensor:
     """Images under Gaussian noise, the same for the same seed."""
-    return x + sigma * torch.randn(x.shape, generator=torch.Generator().manual_seed(seed))
+    return x + sigma * torch.randn(
+        x.shape, generator=torch.Generator().manual_seed(seed), device="cpu"
+    )

@@ -97,7 +97,12 @@ def run_trial(
         on more images.
     """
     forwards = budget / multiply_adds(net, next(iter(layers.values()))(x[:1]))
-    ask = _Ask(net, layers, x, torch.randn(x.shape, generator=torch.Generator().manual_seed(seed)))
+    ask = _Ask(
+        net,
+        layers,
+        x,
+        torch.randn(x.shape, generator=torch.Generator().manual_seed(seed), device="cpu"),
+    )
     trial = Trial(labels.numpy().astype(np.int64))
     first = _count(forwards / 3 / len(layers) / len(sigmas), *_FIRST, len(x))
     for name in layers:

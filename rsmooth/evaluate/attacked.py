@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rsmooth.attacks.base import Attack
+from rsmooth.attacks.base import Attack, check_untargeted
 from rsmooth.attacks.checks import warn_without_gradient
 from rsmooth.attacks.view import quick_view
 from rsmooth.data.convert import Convertible, as_data, to_unit
@@ -85,6 +85,8 @@ def attack_data(
             f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"
         )
     check_seed(seed)
+    if attack is not None:
+        check_untargeted(attack)
     parameter, epsilon = next(g.parameters(), None), 0.0 if attack is None else attack.epsilon
     device = torch.device("cpu") if parameter is None else parameter.device
     view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)

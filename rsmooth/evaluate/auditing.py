@@ -41,7 +41,7 @@ from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Audit:
     """Attacks on N certified images, at F multiples of each image's certified radius.
 
@@ -157,15 +157,15 @@ def audit(
     )
     answers = partial(_answers, g, log, n=n, alpha=alpha, seed=seed)
     distance, predicted = np.zeros((2, len(certified), len(factors)))
-    bar = progress_bar(certified, shown=progress, unit="image", desc="audit")
-    for row, at in enumerate(bar):
-        x = to_unit(data.batch([position[int(log.idx[at])]])[0])
-        sizes = [factor * float(log.radius[at]) for factor in factors]
-        attacked = [
-            search(x, int(log.predict[at]), replace(attack, epsilon=size)) for size in sizes
-        ]
-        distance[row] = [float((one.double() - x.double()).norm()) for one in attacked]
-        predicted[row] = answers(torch.cat(attacked))
+    with progress_bar(certified, shown=progress, unit="image", desc="audit") as bar:
+        for row, at in enumerate(bar):
+            x = to_unit(data.batch([position[int(log.idx[at])]])[0])
+            sizes = [factor * float(log.radius[at]) for factor in factors]
+            attacked = [
+                search(x, int(log.predict[at]), replace(attack, epsilon=size)) for size in sizes
+            ]
+            distance[row] = [float((one.double() - x.double()).norm()) for one in attacked]
+            predicted[row] = answers(torch.cat(attacked))
     total = float(log.provenance.get("alpha_spent", log.provenance["alpha"])) + alpha * len(factors)
     return Audit(
         log.idx[certified],

@@ -27,7 +27,7 @@ from rsmooth.smoothed import SmoothedClassifier
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Bracket:
     """N images: what is proved of them, and what an attack could change.
 
@@ -119,14 +119,13 @@ def bracket(
     worthwhile = np.flatnonzero((log.correct | (log.radius > 0))[:count])
     generator = torch.Generator().manual_seed(check_seed(seed))
     starts = range(0, len(worthwhile), batch_size)
-    bar = progress_bar(shown=progress, total=len(worthwhile), unit="image", desc="audit")
-    for start in starts:
-        rows = worthwhile[start : start + batch_size]
-        x = to_unit(data.batch([position[int(idx)] for idx in log.idx[rows]])[0])
-        y = torch.as_tensor(log.predict[rows])
-        attacked[rows] = _smallest(g, predict, x, y, epsilons, steps, restarts, generator)
-        bar.update(len(rows))
-    bar.close()
+    with progress_bar(shown=progress, total=len(worthwhile), unit="image", desc="audit") as bar:
+        for start in starts:
+            rows = worthwhile[start : start + batch_size]
+            x = to_unit(data.batch([position[int(idx)] for idx in log.idx[rows]])[0])
+            y = torch.as_tensor(log.predict[rows], device="cpu")
+            attacked[rows] = _smallest(g, predict, x, y, epsilons, steps, restarts, generator)
+            bar.update(len(rows))
     return Bracket(
         log.idx[:count],
         log.label[:count],

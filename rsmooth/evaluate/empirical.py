@@ -269,11 +269,6 @@ def _check(
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch; add images")
     if attack is not None:
-        if not isinstance(attack, Attack):
-            raise TypeError(
-                f"expected an attack such as PGD(epsilon=0.5, steps=20), got {attack!r}; make one "
-                "of a name by ATTACKS.create"
-            )
         check_untargeted(attack)
     if check_integer(num_noise, "num_noise") < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")

@@ -87,7 +87,7 @@ class FunctionClassifier(nn.Module):
                 f"expected classes within 0..{self.num_classes - 1} from the function {self.name}, "
                 f"got {answer.min()}..{answer.max()}; check num_classes"
             )
-        logits = torch.full((count, self.num_classes), -torch.inf)
+        logits = torch.full((count, self.num_classes), -torch.inf, device="cpu")
         return logits.scatter_(1, torch.from_numpy(answer.astype(np.int64))[:, None], 0.0)
 
     def check_portable(self) -> None:

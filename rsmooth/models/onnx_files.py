@@ -167,7 +167,7 @@ def _plain(g: SmoothedClassifier) -> nn.Module:
 
 def _graph(base: nn.Module, shape: tuple[int, ...]) -> bytes:
     """The ONNX graph of a network for any number of images of this shape."""
-    images = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0))
+    images = torch.rand((2, *shape), generator=torch.Generator().manual_seed(0), device="cpu")
     try:
         # Its own notes on deprecations are for torch's authors.
         with warnings.catch_warnings(), torch.no_grad():
@@ -200,7 +200,9 @@ def _compare(graph: bytes, base: nn.Module, shape: tuple[int, ...], num_classes:
     except ImportError:
         return False
     for count in (1, 3):
-        x = torch.randn((count, *shape), generator=torch.Generator().manual_seed(count))
+        x = torch.randn(
+            (count, *shape), generator=torch.Generator().manual_seed(count), device="cpu"
+        )
         with torch.no_grad():
             logits: Tensor = base(x)
         found = torch.from_numpy(np.asarray(function(x.numpy())))

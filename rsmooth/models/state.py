@@ -66,7 +66,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
     try:
         with _lock:
             if parts:
-                module.eval()
+                _to_eval(module)
             for parameter in asking:
                 parameter.requires_grad_(False)
         yield
@@ -75,6 +75,15 @@ def frozen(module: nn.Module) -> Iterator[None]:
             # Each by itself: train() would set the children too.
             _modes.release(parts)
             _gradients.release(asking)
+
+
+def _to_eval(module: nn.Module) -> None:
+    """Put a module into eval mode; a part of torch.export has one mode, and refuses to be told."""
+    try:
+        module.eval()
+    except NotImplementedError:
+        for part in module.modules():
+            part.training = False
 
 
 def device_of(module: nn.Module) -> torch.device:

@@ -28,8 +28,8 @@ def same_bits(
     compiled: whether to compile the kernels too, which takes seconds. Where there is no working
         compiler, the check says so and passes, since nothing compiled is used then.
     """
-    ids = torch.tensor([0, 1, 2**32, 2**62 + 1]).repeat_interleave(16)
-    samples = torch.tensor([0, 1, 2**31, 2**32 - 1]).repeat(16)
+    ids = torch.tensor([0, 1, 2**32, 2**62 + 1], device="cpu").repeat_interleave(16)
+    samples = torch.tensor([0, 1, 2**31, 2**32 - 1], device="cpu").repeat(16)
     words = torch.from_numpy(
         pairs_numpy(as_uint64(ids), as_uint64(samples), key, 3, 31).view("int64")
     )

@@ -108,16 +108,16 @@ class _Law:
 
 def _values(sampler: GridSampler, key: Key, device: torch.device) -> Floats:
     """K of every image, sample and place: (images, samples, values)."""
-    ids = torch.tensor(IMAGES).repeat_interleave(SAMPLES)
-    samples = torch.arange(SAMPLES).repeat(len(IMAGES))
+    ids = torch.tensor(IMAGES, device="cpu").repeat_interleave(SAMPLES)
+    samples = torch.arange(SAMPLES, device="cpu").repeat(len(IMAGES))
     drawn = sampler.sample(key, ids, samples, SHAPE, device)
     return drawn.cpu().numpy().astype(np.float64).reshape(len(IMAGES), SAMPLES, -1)
 
 
 def _words(key: Key, device: torch.device) -> Iterator[Check]:
     """64-bit words: none twice, and every bit set in half of them."""
-    ids = torch.tensor(IMAGES).repeat_interleave(SAMPLES)
-    samples = torch.arange(SAMPLES).repeat(len(IMAGES))
+    ids = torch.tensor(IMAGES, device="cpu").repeat_interleave(SAMPLES)
+    samples = torch.arange(SAMPLES, device="cpu").repeat(len(IMAGES))
     pairs = sample_pairs(key, ids.to(device), samples.to(device), 0, 32).cpu().numpy()
     words = pairs.view(np.uint64).ravel()
     # 2^18 words: two are equal with probability 2^-29.
@@ -172,8 +172,8 @@ def _independence(drawn: dict[str, Floats], law: _Law) -> Iterator[Check]:
 
 def _continuous(noise: NoiseDistribution, key: Key, device: torch.device) -> Check:
     """The floating-point noise of arithmetic="float": Kolmogorov and Smirnov."""
-    ids = torch.tensor(IMAGES).repeat_interleave(SAMPLES)
-    samples = torch.arange(SAMPLES).repeat(len(IMAGES))
+    ids = torch.tensor(IMAGES, device="cpu").repeat_interleave(SAMPLES)
+    samples = torch.arange(SAMPLES, device="cpu").repeat(len(IMAGES))
     values = draw(noise, key, ids, samples, SHAPE, device).cpu().numpy().astype(np.float64).ravel()
     below = distribution_function(noise, np.sort(values))
     rank = np.arange(len(values) + 1) / len(values)

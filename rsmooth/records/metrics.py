@@ -37,11 +37,17 @@ def certified_accuracy(log: CertificationLog, radii: ArrayLike) -> FloatArray:
     ValueError for radii that are negative or NaN, RecordError for an empty log, TypeError for
     anything but a log.
     """
+    wanted = checked_radii(radii)
+    earned = np.sort(_not_empty(log).radius[log.correct])
+    return np.asarray((len(earned) - np.searchsorted(earned, wanted, side="left")) / len(log))
+
+
+def checked_radii(radii: ArrayLike) -> FloatArray:
+    """Radii of any shape as numbers; ValueError for negative ones and NaN."""
     wanted = np.asarray(radii, dtype=np.float64)
     if not (wanted >= 0).all():
         raise ValueError(f"expected radii >= 0 in [0,1] pixel units, got {radii!r}")
-    earned = np.sort(_not_empty(log).radius[log.correct])
-    return np.asarray((len(earned) - np.searchsorted(earned, wanted, side="left")) / len(log))
+    return wanted
 
 
 def certified_radii(log: CertificationLog) -> FloatArray:
@@ -157,7 +163,7 @@ def constant_classifier_accuracy(
     learnt nothing.
     """
     share = np.unique(_not_empty(log).label, return_counts=True)[1].max() / len(log)
-    return np.where(np.asarray(radii) <= largest_radius, share, 0.0)
+    return np.where(checked_radii(radii) <= largest_radius, share, 0.0)
 
 
 def abstention_rate(log: CertificationLog) -> float:

@@ -16,6 +16,7 @@ from rsmooth.records.log import (
     check_log,
     check_same_images,
 )
+from rsmooth.records.metrics import checked_radii
 from rsmooth.records.statement import check_one_group
 
 
@@ -27,8 +28,9 @@ def changes(
         gained, lost = changes(read_log("runs/a"), read_log("runs/b"), [0.0, 0.25])
 
     The logs are of the same images, in one norm (``check_same_images``, ``check_one_group``).
+    ValueError for radii that are negative or NaN.
     """
-    wanted = np.asarray(radii, dtype=np.float64)
+    wanted = checked_radii(radii)
     before, after = _held_until(first), _held_until(second)
     return _between(before, after, wanted), _between(after, before, wanted)
 
@@ -87,7 +89,7 @@ def holm(p: ArrayLike) -> FloatArray:
     return adjusted.reshape(given.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AllPairs:
     """Every pair of P logs on the same images: arrays (P, P, R), second index minus first.
 

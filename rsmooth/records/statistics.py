@@ -82,7 +82,7 @@ def radius_interval(
     return _bootstrap_mean(certified_radii(log), confidence, resamples, seed)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PairedComparison:
     """Second run minus first on the same N images; arrays are (R,), one value per radius.
 
@@ -137,7 +137,7 @@ def compare(
     resamples, seed: of the bootstrap interval.
 
     RecordError, naming the difference, unless both are on the same images and state one norm and
-    one kind. ``in_norm`` converts norms.
+    one kind. ``in_norm`` converts norms. ValueError for radii that are negative or NaN.
     """
     check_one_group([check_log(log).statement for log in (first, second)])
     check_same_images([first, second])

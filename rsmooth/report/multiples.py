@@ -31,7 +31,7 @@ from rsmooth.report.looks import (
     shorten_apart,
 )
 from rsmooth.report.plots import curve_radii
-from rsmooth.report.runs import NOT_SOUND, Run
+from rsmooth.report.runs import NOT_SOUND, Run, check_any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,6 +53,7 @@ def multiples_figure(
     The seeds of a method share a panel. The first 24 methods have one. RecordError for runs of
     different norms or kinds.
     """
+    check_any(runs)
     check_one_group([run.statement for run in runs])
     page, norm = Page(width), runs[0].statement.norm
     unit = 255 if norm == "linf" else 1

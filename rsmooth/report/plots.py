@@ -32,7 +32,7 @@ from rsmooth.report.looks import (
     marker,
     one_plot,
 )
-from rsmooth.report.runs import Run
+from rsmooth.report.runs import Run, check_any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -57,6 +57,7 @@ def accuracy_figure(
     their intervals. The constant classifier is dotted. The axis names the norm of the runs. linf
     radii are in steps of 1/255. RecordError for runs of different norms or kinds.
     """
+    check_any(runs)
     check_one_group([run.statement for run in runs])
     norm = runs[0].statement.norm
     unit = 255 if norm == "linf" else 1
@@ -136,6 +137,7 @@ def probability_figure(
 
     RecordError for a run without vote counts.
     """
+    check_any(runs)
     page = Page(width)
     figure, axes = one_plot(title, page)
     reach = 0.0

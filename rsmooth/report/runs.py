@@ -7,6 +7,7 @@ import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ NEAR = 1e-3
 NOT_SOUND = " (not sound)"  # behind the name of what is known to prove nothing
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """A certified model under its name in tables and plots.
 
@@ -164,20 +165,42 @@ def load_runs(
 
     FileNotFoundError and RecordError as of ``read_log``. ValueError for names that repeat, for
     another number of names or times than paths, and for one path given twice without names.
+    TypeError for a single path, and for logs that are not files.
     """
-    if not paths:
-        raise ValueError("expected at least one run folder or log, got none")
+    files = _files(paths)
     for what, given in (("names", names), ("training times", training)):
-        if given is not None and len(given) != len(paths):
-            raise ValueError(f"expected {len(paths)} {what}, one per run, got {len(given)}")
+        if given is not None and len(given) != len(files):
+            raise ValueError(f"expected {len(files)} {what}, one per run, got {len(given)}")
     if names is not None and len(set(names)) < len(names):
         raise ValueError(f"expected names that differ, got {', '.join(names)}")
-    files = [Path(path) for path in paths]
     times = training or [None] * len(files)
     return [
         _load(name, file, time, unit)
         for name, file, time in zip(names or distinct_names(files), files, times, strict=True)
     ]
+
+
+def _files(paths: Iterable[object]) -> list[Path]:
+    """The paths of runs; ValueError for none, TypeError for one in no list and for what is none."""
+    if isinstance(paths, (str, PathLike)):  # the letters of a name would be taken for paths
+        raise TypeError(f"expected a list of runs, got {str(paths)!r}; write [{str(paths)!r}]")
+    files: list[Path] = []
+    for path in paths or ():
+        if not isinstance(path, (str, PathLike)):
+            raise TypeError(
+                f"expected runs as paths, got {type(path).__name__}; write a log to a file with "
+                "rsmooth.records.write_log, and name that"
+            )
+        files.append(Path(path))
+    if not files:
+        raise ValueError("expected at least one run folder or log, got none")
+    return files
+
+
+def check_any(runs: Sequence[Run]) -> None:
+    """ValueError for no runs."""
+    if not runs:
+        raise ValueError("expected at least one run, got none; read some with load_runs")
 
 
 def _load(name: str, file: Path, time: TrainingTime | None, unit: str | None) -> Run:

@@ -31,7 +31,7 @@ class When:
     step: int = 0
 
 
-@dataclass
+@dataclass(eq=False)
 class Batch:
     """What ``Trainer.losses`` is given for one optimiser step.
 

@@ -46,13 +46,13 @@ class Draws:
 
     def order(self, count: int, epoch: int) -> Tensor:
         """The order of the images in this epoch: a permutation of 0..count-1, on the CPU."""
-        return torch.randperm(count, generator=self._generator(epoch, 0))
+        return torch.randperm(count, generator=self._generator(epoch, 0), device="cpu")
 
     def weighted(self, weights: Tensor, epoch: int) -> Tensor:
         """As many positions as there are weights (N,), drawn with replacement in proportion."""
         ends = weights.double().cumsum(0)
         generator = self._generator(epoch, 3)
-        uniform = torch.rand(len(ends), generator=generator, dtype=torch.float64)
+        uniform = torch.rand(len(ends), generator=generator, dtype=torch.float64, device="cpu")
         drawn = torch.searchsorted(ends, uniform * ends[-1], right=True)
         # Rounding may reach the very end, which means the last image of any weight.
         return drawn.clamp(max=int(torch.nonzero(weights)[-1]))

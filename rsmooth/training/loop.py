@@ -100,7 +100,6 @@ class Run:
                     break
         if self.stepper.average is not None:
             self.stepper.average.hand_over(self.g.base)
-        self.g.eval()
         self._save_model("model.pt", self.g)
 
     def _told_to_end(self) -> bool:

@@ -136,7 +136,7 @@ def certified_share(
 
 
 def _batches(count: int, batch_size: int, ranks: Ranks) -> Iterator[Tensor]:
-    for positions in torch.split(torch.arange(count), batch_size):
+    for positions in torch.split(torch.arange(count, device="cpu"), batch_size):
         share = ranks.share(positions)
         if len(share):
             yield share

@@ -85,7 +85,7 @@ class EpochStart:
         batch_size: images at a time. The noise is keyed by seed, epoch and image. It is not that of
         the training steps.
         """
-        for positions in torch.split(torch.arange(self.count), batch_size):
+        for positions in torch.split(torch.arange(self.count, device="cpu"), batch_size):
             self.heed()
             images, y = self.data.batch(positions)
             x, ids = to_unit(images.to(self.device)), self.data.index[positions].to(self.device)
@@ -97,7 +97,7 @@ class EpochStart:
 
 def check_weights(weights: Tensor, count: int) -> Tensor:
     """Sampling weights (count,) as float64 on the CPU; ValueError unless >= 0 and not all 0."""
-    found = torch.as_tensor(weights, dtype=torch.float64).detach().cpu()
+    found = torch.as_tensor(weights, dtype=torch.float64, device="cpu").detach().cpu()
     if found.shape != (count,) or not bool((found >= 0).all()) or not float(found.sum()) > 0:
         raise ValueError(
             f"expected sample_weights to give one weight >= 0 per image ({count},), not all 0, "
@@ -133,5 +133,5 @@ def occurrences(positions: Tensor) -> Tensor:
     ordered = positions[order]
     first = torch.searchsorted(ordered, ordered, right=False)
     before = torch.empty_like(positions)
-    before[order] = torch.arange(len(positions)) - first
+    before[order] = torch.arange(len(positions), device="cpu") - first
     return before

@@ -74,7 +74,7 @@ def learning_rates(
 
 def _tabulate(build: Build, lr: float, length: int) -> list[float]:
     """The learning rates that a torch scheduler sets on its first ``length`` steps."""
-    optimizer = torch.optim.SGD([torch.zeros(1)], lr=lr)
+    optimizer = torch.optim.SGD([torch.zeros(1, device="cpu")], lr=lr)
     scheduler = build(optimizer)
     table = []
     with warnings.catch_warnings():

@@ -66,7 +66,9 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     _check_together(data, held_out, wanted.unlabelled)
     check_extras(wanted.extras, len(data))
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
-    with random_state, joined(device) as ranks:
+    # The record names the precision, which the caller's autocast would not be.
+    own_precision = torch.autocast(device.type, enabled=False)
+    with random_state, own_precision, joined(device) as ranks:
         columns = all_extras(
             recipe, g, data, wanted.extras or {}, wanted.run_dir, ranks, wanted.progress
         )
@@ -136,7 +138,10 @@ def _carry_out(job: Job, saved: dict[str, Any] | None, show: bool) -> History:
     run = Run(job)
     if job.folder is not None and saved:
         _restore(run, saved, job.folder)
-    run.go(show)
+    try:
+        run.go(show)
+    finally:
+        job.g.eval()  # as promised, also of a run that was interrupted
     return run.history
 
 
@@ -276,6 +281,6 @@ def _precision(
     device: torch.device,
 ) -> Precision:
     """The choice of the first process."""
-    images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES)))
+    images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES), device="cpu"))
     chosen = resolve_precision(recipe.precision, g.base, to_unit(images.to(device)))
     return "bfloat16" if ranks.agree(float(chosen == "bfloat16"), device) else "float32"

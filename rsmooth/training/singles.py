@@ -30,7 +30,7 @@ def check_singles(
         base = copy.deepcopy(g.base).train()
     except Exception:  # what cannot be copied is not tried
         return
-    points = torch.zeros((recipe.num_noise, *shape))
+    points = torch.zeros((recipe.num_noise, *shape), device="cpu")
     parameter = next(base.parameters(), points)
     with torch.random.fork_rng(), torch.no_grad(), in_our_words(recipe, count):
         base(points.to(parameter.device, parameter.dtype))

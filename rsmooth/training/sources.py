@@ -195,7 +195,7 @@ def crops(data: ImageData, augment: bool | None) -> bool:
     return data.images.shape[1] == 3 if data.augment is None else data.augment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PseudoLabels:
     """Images with the classes that a teacher gave them.
 

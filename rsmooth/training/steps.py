@@ -35,7 +35,10 @@ class Stepper:
         self.recipe, self.g, self.ranks = recipe, g, ranks
         self.parameters = recipe.trained_parameters(g.base)
         if not self.parameters:
-            raise ValueError("expected parameters to train, got none; check frozen_parts")
+            raise ValueError(
+                "expected parameters to train, got none; check frozen_parts, and requires_grad of "
+                "the parameters"
+            )
         self.device = self.parameters[0].device
         self.optimizer = recipe.build_optimizer(self.parameters)
         base = ranks.synchronised(g.base)

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from fractions import Fraction
+from threading import Thread
 
 import pytest
 import torch
@@ -228,3 +229,18 @@ def test_sizes_count_what_cancels_in_a_layer():
     first, second = interval_bounds(graph, Interval(x, x), rounding=1.0)[1:]
     torch.testing.assert_close(first.size, x.abs() @ layer.weight.abs().T + 7.0)
     torch.testing.assert_close(second.size, layer(x).abs() + 5.0 + 5.0)
+
+
+def test_exact_products_hold_while_any_thread_is_in_them_and_are_undone_by_the_last():
+    before = torch.backends.cudnn.enabled
+    first, second = exact_products(), exact_products()
+    first.__enter__()
+    other = Thread(target=second.__enter__)
+    other.start()
+    other.join()
+    first.__exit__(None, None, None)
+    assert not torch.backends.cudnn.enabled
+    other = Thread(target=second.__exit__, args=(None, None, None))
+    other.start()
+    other.join()
+    assert torch.backends.cudnn.enabled == before

@@ -183,6 +183,15 @@ def test_threads_leave_the_random_state_as_it_was() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.parametrize("measure", [attack_data, empirical_accuracy])
+def test_the_name_of_an_attack_is_no_attack(measure: Any) -> None:
+    g, x = linear_net(sigma=0.05).float(), images(2).float()
+    y = base_labels(g, x)
+    given = (x, y) if measure is empirical_accuracy else ((x, y),)
+    with pytest.raises(TypeError, match=r"expected an attack such as PGD.*, got 'pgd'; make one"):
+        measure(g, *given, "pgd")
+
+
 def test_a_base_classifier_in_place_of_g_is_named() -> None:
     base = smooth_net().base
     data = ImageData(

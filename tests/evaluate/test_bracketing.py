@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from tqdm import tqdm
 
 from rsmooth.attacks import PGD
 from rsmooth.bounds import Prover
@@ -99,6 +100,18 @@ def test_options_out_of_range_are_refused(options):
     g, images = linear(), data()
     with pytest.raises(ValueError, match=f"{next(iter(options))}"):
         bracket(g, Prover(g.base).predict, images, record(g, images), **options)
+
+
+def test_an_error_leaves_no_bar_behind():
+    g, images = linear(), data()
+
+    def broken(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as held:  # as a notebook holds on to the traceback
+        bracket(g, broken, images, record(g, images), progress=True)
+    assert held.tb is not None
+    assert not tqdm._instances
 
 
 def test_records_of_other_kinds_models_and_images_are_refused():

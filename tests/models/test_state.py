@@ -67,6 +67,21 @@ def test_many_threads_leave_a_module_as_it_was() -> None:
     assert seen == [False] * 800
 
 
+class OneMode(nn.Linear):
+    """A part that refuses to be told its mode, as those of torch.export do."""
+
+    def train(self, mode: bool = True) -> OneMode:
+        raise NotImplementedError("Calling train() is not supported yet.")
+
+
+def test_a_part_of_one_mode_is_left_in_it() -> None:
+    net = nn.Sequential(nn.Dropout(0.5), OneMode(2, 2))
+    before = flags(net)
+    with frozen(net):
+        assert not any(flags(net)[0])
+    assert flags(net) == before
+
+
 class Recorder:
     """What a hook for feature maps usually looks like."""
 

@@ -8,7 +8,9 @@ from scipy import stats
 
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.log import CertificationLog
+from rsmooth.records.metrics import constant_classifier_accuracy
 from rsmooth.records.pairs import changes, compare_all, difference, holm, mcnemar
+from rsmooth.records.statistics import compare
 
 RADII = [0.0, 0.1, 0.25, 0.5, 2.0]
 
@@ -34,6 +36,16 @@ def test_changes_are_counted_image_by_image():
         change = holds[1].astype(float) - holds[0]
         assert mean == pytest.approx(change.mean())
         assert error == pytest.approx(change.std(ddof=1) / np.sqrt(200))
+
+
+@pytest.mark.parametrize("radii", [[-0.1], [0.1, float("nan")]])
+def test_radii_that_are_none_are_refused(radii):
+    first, second = random_log(0), random_log(1)
+    for count in (changes, compare):
+        with pytest.raises(ValueError, match=r"expected radii >= 0 in .0,1. pixel units, got"):
+            count(first, second, radii)
+    with pytest.raises(ValueError, match="expected radii >= 0"):
+        constant_classifier_accuracy(first, radii, 1.0)
 
 
 def test_mcnemar_is_the_binomial_test():

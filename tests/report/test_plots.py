@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.report import accuracy_figure, attack_gap_figure, probability_figure, save_figure
+from rsmooth.report import (
+    accuracy_figure,
+    attack_gap_figure,
+    multiples_figure,
+    probability_figure,
+    save_figure,
+)
 from rsmooth.report.looks import COLOURS, MOST_LOOKS
 from rsmooth.report.plots import curve_radii
 from rsmooth.report.runs import Run
@@ -126,3 +132,9 @@ def test_the_legend_hides_no_data(draw, count):
     assert legend.y0 >= 0  # and not cut off
     assert legend.x0 >= 0
     assert legend.x1 <= figure.bbox.x1
+
+
+@pytest.mark.parametrize("draw", [accuracy_figure, probability_figure, multiples_figure])
+def test_no_runs_are_no_figure(draw):
+    with pytest.raises(ValueError, match="expected at least one run, got none"):
+        draw([])

@@ -107,3 +107,16 @@ def test_runs_are_grouped_by_what_they_state():
 def test_names_must_differ(tmp_path):
     with pytest.raises(ValueError, match="expected names that differ, got a, a"):
         load_runs([tmp_path, tmp_path / "b"], ["a", "a"])
+
+
+@pytest.mark.parametrize(
+    ("paths", "error", "message"),
+    [
+        ("runs/a", TypeError, r"expected a list of runs, got 'runs/a'; write \['runs/a'\]"),
+        ([linf_log()], TypeError, "expected runs as paths, got CertificationLog; write a log"),
+        (iter([]), ValueError, "expected at least one run folder or log, got none"),
+    ],
+)
+def test_what_is_no_list_of_paths_is_refused(paths, error, message):
+    with pytest.raises(error, match=message):
+        load_runs(paths)

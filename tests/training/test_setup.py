@@ -37,6 +37,29 @@ def test_the_callers_random_state_is_left_alone() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
+def test_the_callers_autocast_is_left_out() -> None:
+    """The history names the precision; training had that of autocast."""
+    trainer, results = Trainer(epochs=1, batch_size=12, lr=0.05, precision="float32"), []
+    for enabled in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            results.append(trained(trainer))
+    assert torch.equal(*results)
+
+
+def test_a_run_that_is_interrupted_leaves_eval_mode_and_flags() -> None:
+    g = classifier()
+    g.base[0].requires_grad_(False)  # type: ignore[index,operator]
+    flags = [own.requires_grad for own in g.parameters()]
+
+    def interrupt(epoch: int, step: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Trainer(epochs=1, batch_size=12).fit(g, images(), progress=False, callback=interrupt)
+    assert not any(part.training for part in g.modules())
+    assert [own.requires_grad for own in g.parameters()] == flags
+
+
 def test_images_of_other_classes_are_refused() -> None:
     data = images()
     five = type(data)(data.images, data.labels, data.index, 5, "x", "train")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks.base import Attack
+from rsmooth.attacks.foreign.isolation import root_logger
 from rsmooth.attacks.foreign.one_function import LogG, searched
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.victim import Problem, Victim
@@ -132,7 +133,8 @@ class FoolboxAttack(Attack):
                 torch.where(success.view(-1, 1, 1, 1), found, x) if fallback == "clean" else found
             )
 
-        return searched(victim, x, problem.y, search, by_count=True)
+        with root_logger():
+            return searched(victim, x, problem.y, search, by_count=True)
 
 
 def to_foolbox(g: SmoothedClassifier, bounds: Bounds = (0.0, 1.0)) -> SmoothedModel:

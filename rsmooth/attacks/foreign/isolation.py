@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +16,9 @@ from numpy.random import RandomState, default_rng
 
 # Number format, deterministic, warn only, threads; of cuDNN: enabled, benchmark, deterministic.
 Switches = tuple[torch.dtype, bool, bool, int, bool, bool, bool]
+
+# Two at once would take what the other's code has set for what was there before.
+_one_isolated = threading.RLock()
 
 
 @contextmanager
@@ -28,9 +33,17 @@ def isolated(device: torch.device) -> Iterator[None]:
     generator that is made without a seed takes it from numpy's state, so that ``reseed`` governs
     it too; numpy itself would ask the operating system. Switches: torch's
     gradient mode, default number format, deterministic and cuDNN settings, number of threads,
-    numpy's error handling, and the trace function that debuggers and coverage set. They are those
-    of the whole process, so other threads see what foreign code does to them meanwhile.
+    numpy's error handling, the trace function that debuggers and coverage set, and the handlers of
+    the root logger. They are those
+    of the whole process, so other threads see what foreign code does to them meanwhile. A second
+    thread that wants such a context waits.
     """
+    with _one_isolated, _put_back(device):
+        yield
+
+
+@contextmanager
+def _put_back(device: torch.device) -> Iterator[None]:
     numpys = np.random.get_state()  # noqa: NPY002 (the state that other libraries draw from)
     pythons = random.getstate()
     switches, trace = _switches(), sys.gettrace()
@@ -41,6 +54,7 @@ def isolated(device: torch.device) -> Iterator[None]:
             torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
             np.errstate(),
             torch.enable_grad(),
+            root_logger(),
         ):
             yield
     finally:
@@ -50,6 +64,23 @@ def isolated(device: torch.device) -> Iterator[None]:
         _set_switches(switches)
         if sys.gettrace() is not trace:
             sys.settrace(trace)
+
+
+@contextmanager
+def root_logger() -> Iterator[None]:
+    """A context after which the root logger has no handler that it did not have.
+
+        with root_logger():
+            logging.info("adds one that prints to stderr, where there is none")
+
+    With one, all that the caller logs later is printed too, or twice.
+    """
+    before = list(logging.root.handlers)
+    try:
+        yield
+    finally:
+        for handler in [each for each in logging.root.handlers if each not in before]:
+            logging.root.removeHandler(handler)
 
 
 def reseed(seed: int) -> None:

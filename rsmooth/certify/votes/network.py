@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -17,6 +16,7 @@ from rsmooth.models.int8.network import DTYPE, Int8Network, operations_of
 from rsmooth.models.memory import channels_last
 from rsmooth.models.operations import counted_operations
 from rsmooth.models.state import copied
+from rsmooth.plumbing.shared import SharedSetting
 from rsmooth.smoothed import SmoothedClassifier, check_logits
 
 
@@ -75,8 +75,7 @@ def _check_function(g: SmoothedClassifier, profile: Profile) -> None:
         )
 
 
-_benchmark_lock = threading.Lock()
-_benchmark: list[bool] = []  # the caller's setting, once for each pass that is under way
+_benchmark = SharedSetting(torch.backends.cudnn, "benchmark", False)
 
 
 @contextmanager
@@ -84,19 +83,10 @@ def _as_recorded(device: torch.device) -> Iterator[None]:
     """Without the caller's autocast, and without choosing convolution kernels by timing.
 
     Autocast would mean another dtype than the recorded one. Timing would make the last bits of the
-    logits a matter of chance. Where several threads make passes, the last one restores the setting.
+    logits a matter of chance.
     """
-    with _benchmark_lock:
-        _benchmark.append(_benchmark[0] if _benchmark else torch.backends.cudnn.benchmark)
-        torch.backends.cudnn.benchmark = False
-    try:
-        with torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        with _benchmark_lock:
-            before = _benchmark.pop()
-            if not _benchmark:
-                torch.backends.cudnn.benchmark = before
+    with _benchmark.held(), torch.autocast(device.type, enabled=False):
+        yield
 
 
 class _CudaGraph:

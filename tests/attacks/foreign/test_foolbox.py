@@ -1,5 +1,6 @@
 """foolbox's attacks as ours, against our own attacks where they must agree."""
 
+import logging
 import subprocess
 import sys
 
@@ -233,3 +234,12 @@ def test_an_attack_that_changes_the_batch_goes_through_the_images_one_by_one(fb)
 def test_what_is_no_attack_of_foolbox_is_refused():
     with pytest.raises(ValueError, match=r"expected the name of a class of foolbox\.attacks"):
         FoolboxAttack(attack=5, epsilon=0.5)
+
+
+def test_the_root_logger_keeps_its_handlers(monkeypatch):
+    """Their DeepFool logs, and by that gives it one, which printed all that the caller logged."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    g, x = linear_net(), images(2)
+    attack = FoolboxAttack(attack="L2DeepFoolAttack", options={"steps": 1}, epsilon=0.1)
+    attack(g, x, base_labels(g, x))
+    assert logging.root.handlers == []

@@ -1,7 +1,9 @@
 """What foreign code does to the process is undone, also after an error."""
 
+import logging
 import random
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -83,3 +85,30 @@ def test_switches_are_put_back(failing):
 def test_gradients_are_on_within():
     with torch.no_grad(), isolated(CPU):
         assert torch.is_grad_enabled()
+
+
+def test_a_second_thread_waits_so_that_each_puts_back_what_was_there_before():
+    entered = threading.Event()
+
+    def theirs():
+        with isolated(CPU):
+            entered.set()
+
+    makers = np.random.RandomState, np.random.default_rng
+    other = threading.Thread(target=theirs)
+    with isolated(CPU), isolated(CPU):  # one thread may well be in two
+        other.start()
+        assert not entered.wait(0.05)
+    other.join()
+    assert entered.is_set()
+    assert (np.random.RandomState, np.random.default_rng) == makers
+
+
+def test_a_handler_that_foreign_code_gives_the_root_logger_is_taken_away(monkeypatch):
+    own = logging.NullHandler()
+    for handlers in ([], [own]):
+        monkeypatch.setattr(logging.root, "handlers", list(handlers))
+        with isolated(CPU):
+            logging.info("prints nothing")
+            logging.root.addHandler(logging.StreamHandler())
+        assert logging.root.handlers == handlers
