@@ -12,7 +12,7 @@ import pytest
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.cli.signature import REQUIRED, call, choices_of, described, options_of, read_as
 from rsmooth.cli.verbs import VERBS
-from rsmooth.plumbing.values import PixelValue, PixelValues, Switch, WholeNumber
+from rsmooth.plumbing.values import OnePath, PixelValue, PixelValues, Switch, WholeNumber
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ def test_types_that_are_written_in_a_way_of_their_own() -> None:
     assert read_as(float) is PixelValue
     assert read_as(Sequence[float] | None) == PixelValues | None
     assert read_as(Literal["a"]) is str
-    assert (read_as(int), read_as(bool), read_as(Path)) == (WholeNumber, Switch, Path)
+    assert (read_as(int), read_as(bool), read_as(Path)) == (WholeNumber, Switch, OnePath)
 
 
 def test_the_choices_of_an_annotation() -> None:
