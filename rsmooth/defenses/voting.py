@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
+import warnings
 from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
@@ -64,6 +65,9 @@ def read_vote_labels(path: str | PathLike[str], images: ImageData | FolderData) 
     path: a journal or run folder of a certification, such as one of ``rsmooth certify --split
         train``. RecordError for a record of other images, or one that lacks some of them, or keeps
         no votes.
+
+    Warns of a record in another mode than "fixed": its votes stop where they decide, so their
+    shares are biased.
     """
     log = read_log(Path(path)) if Path(path).is_dir() else Shards(Path(path)).merged()
     if not len(log):
@@ -72,6 +76,13 @@ def read_vote_labels(path: str | PathLike[str], images: ImageData | FolderData) 
         raise RecordError(
             f"expected votes in {path}, got a record without; give the journal (.jsonl) in place "
             "of a table"
+        )
+    mode = log.provenance.get("mode", "fixed")
+    if mode != "fixed":
+        warnings.warn(
+            f"expected votes of mode fixed in {path}, got those of mode {mode}, which stop where "
+            "they decide: shares of them are biased; vote in mode fixed",
+            stacklevel=2,
         )
     of_record = log.provenance.get("dataset", {}).get("fingerprint")
     if of_record not in (None, images.fingerprint()):

@@ -38,7 +38,7 @@ def certified_accuracy(log: CertificationLog, radii: ArrayLike) -> FloatArray:
     anything but a log.
     """
     wanted = checked_radii(radii)
-    earned = np.sort(_not_empty(log).radius[log.correct])
+    earned = np.sort(not_empty(log).radius[log.correct])
     return np.asarray((len(earned) - np.searchsorted(earned, wanted, side="left")) / len(log))
 
 
@@ -63,7 +63,7 @@ def average_certified_radius(log: CertificationLog) -> float:
     It weighs easy images most, and grows with n. So read it beside certified accuracy and
     ``label_probability``. Zhai et al. 2020 (MACER, arXiv:2001.02378).
     """
-    return float(certified_radii(_not_empty(log)).mean())
+    return float(certified_radii(not_empty(log)).mean())
 
 
 def linf_certified_accuracy(
@@ -162,7 +162,7 @@ def constant_classifier_accuracy(
     The average radius of this classifier is share * largest_radius. A method below this line has
     learnt nothing.
     """
-    share = np.unique(_not_empty(log).label, return_counts=True)[1].max() / len(log)
+    share = np.unique(not_empty(log).label, return_counts=True)[1].max() / len(log)
     return np.where(checked_radii(radii) <= largest_radius, share, 0.0)
 
 
@@ -171,7 +171,7 @@ def abstention_rate(log: CertificationLog) -> float:
 
     abstention_rate(read_log("sigma_0.25"))      # 0.086
     """
-    return float((_not_empty(log).predict == ABSTAIN).mean())
+    return float((not_empty(log).predict == ABSTAIN).mean())
 
 
 def predicted_classes(log: CertificationLog) -> int:
@@ -216,7 +216,7 @@ def majority_accuracy(log: CertificationLog) -> float:
     counts = check_log(log).counts
     if counts is None:
         raise no_votes(log)
-    return float((counts.argmax(axis=1) == _not_empty(log).label).mean())
+    return float((counts.argmax(axis=1) == not_empty(log).label).mean())
 
 
 def label_probability_quantiles(
@@ -226,7 +226,8 @@ def label_probability_quantiles(
     return np.asarray(np.quantile(label_probability(log), np.asarray(levels)))
 
 
-def _not_empty(log: CertificationLog) -> CertificationLog:
+def not_empty(log: CertificationLog) -> CertificationLog:
+    """A log with at least one image; RecordError for any other."""
     if not len(check_log(log)):
         raise RecordError("expected a log with at least one image, got none")
     return log

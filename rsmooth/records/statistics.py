@@ -22,7 +22,12 @@ from rsmooth.records.log import (
     check_log,
     check_same_images,
 )
-from rsmooth.records.metrics import average_certified_radius, certified_accuracy, certified_radii
+from rsmooth.records.metrics import (
+    average_certified_radius,
+    certified_accuracy,
+    certified_radii,
+    not_empty,
+)
 from rsmooth.records.pairs import changes, difference, mcnemar
 from rsmooth.records.statement import check_one_group
 
@@ -77,9 +82,9 @@ def radius_interval(
 
         low, high = radius_interval(read_log("sigma_0.25"))
 
-    seed: of the resampling.
+    seed: of the resampling. RecordError for an empty log.
     """
-    return _bootstrap_mean(certified_radii(log), confidence, resamples, seed)
+    return _bootstrap_mean(certified_radii(not_empty(log)), confidence, resamples, seed)
 
 
 @dataclass(frozen=True, eq=False)

@@ -105,12 +105,19 @@ def subset_words(idx: IntArray, whole: int | None = None) -> str:
         return f"images 0 to {last:,}, {count:,}"
     if step == 1 and count == last - first + 1:
         return f"images {first:,} to {last:,}, {count:,}"
-    ordinal = f"{step}{'th' if step % 10 not in (1, 2, 3) else ('st', 'nd', 'rd')[step % 10 - 1]}"
+    ordinal = _ordinal(step)
     if step > 1 and first == 0 and count == last // step + 1:
         return f"every {ordinal} image, {count:,}"
     mark = hashlib.sha256(np.asarray(idx, dtype="<i8").tobytes()).hexdigest()[:4]
     which = f"{count:,} of every {ordinal} image" if step > 1 else f"{count:,} images"
     return f"{which} (set {mark})"
+
+
+def _ordinal(number: int) -> str:
+    """"1st", "2nd", "11th"."""
+    if number // 10 % 10 == 1:
+        return f"{number}th"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
 
 
 def identified(entries: list[Entry]) -> list[Entry]:

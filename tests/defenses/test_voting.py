@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from rsmooth import certify
+from rsmooth.certify import CertifySettings, certify_dataset
 from rsmooth.cli import main
 from rsmooth.defenses import CatRS, Trainer, read_vote_labels, vote_labels
 from rsmooth.plumbing.errors import RecordError
@@ -55,6 +56,13 @@ def test_what_is_there_is_not_drawn_again(
     assert kept[:10] == lines[:10]
     with pytest.raises(RecordError, match=r"expected"):
         vote_labels(teacher, images(), path, votes=60, **QUIET)
+
+
+def test_biased_shares_are_remarked_on(teacher: SmoothedClassifier, tmp_path: Path) -> None:
+    grid = CertifySettings(mode="grid", radii=[0.0, 0.1], n=50, n0=10)
+    certify_dataset(teacher, images(), tmp_path, grid, **QUIET)
+    with pytest.warns(UserWarning, match="got those of mode grid.*biased; vote in mode fixed"):
+        read_vote_labels(tmp_path, images())
 
 
 def test_records_that_do_not_fit_are_refused(teacher: SmoothedClassifier, tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def test_other_images_cannot_be_paired():
         compare(LOG, random_log(0, n=399), RADII)
     with pytest.raises(RecordError, match="two images for a standard error"):
         radius_standard_error(random_log(0, n=1))
+    with pytest.raises(RecordError, match="at least one image, got none"):
+        radius_interval(random_log(0, n=0))
 
 
 def test_other_statements_cannot_be_paired():

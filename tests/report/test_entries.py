@@ -46,6 +46,8 @@ def entry_of(seed, data="cifar10", origin=PUBLISHED, noise=0.25, **options):
         (np.arange(1297, 1797), None, "images 1,297 to 1,796, 500"),
         (np.arange(0, 42_700, 100), 50_000, "every 100th image, 427"),
         (np.array([0, 2, 4]), None, "every 2nd image, 3"),
+        (np.array([0, 11, 22]), None, "every 11th image, 3"),
+        (np.array([0, 122]), None, "every 122nd image, 2"),
         (np.array([3]), None, "images 3 to 3, 1"),
     ],
 )
