@@ -114,10 +114,10 @@ def subset_words(idx: IntArray, whole: int | None = None) -> str:
 
 
 def _ordinal(number: int) -> str:
-    """"1st", "2nd", "11th"."""
+    """ "1st", "2nd", "11th"."""
     if number // 10 % 10 == 1:
         return f"{number}th"
-    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+    return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
 
 
 def identified(entries: list[Entry]) -> list[Entry]:
