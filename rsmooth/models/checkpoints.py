@@ -127,3 +127,4 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
             "this network alone"
         )
     module.load_state_dict(dict(state_dict))
+    torch.clear_autocast_cache()  # of the former weights, where the caller is within autocast

@@ -110,6 +110,8 @@ class Stepper:
         if self.recipe.clip_grad_norm is not None:
             clip_grad_norm_(self.parameters, self.recipe.clip_grad_norm)
         self.optimizer.step()
+        # Where autocast has been on since before this run, it would go on with the former weights.
+        torch.clear_autocast_cache()
         if scale:
             self.meter.add(losses.detach(), batch.first_log_probs, batch.y, batch.notes)
 

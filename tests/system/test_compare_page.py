@@ -37,7 +37,7 @@ def test_its_preset_and_commands_are_understood(tmp_path: Path) -> None:
     assert len(preset.arms) == 6
     for line in block("console").splitlines():
         _, python, option, module, *arguments = shlex.split(line)
-        assert (python, option, module) == ("python", "-m", "benchmarks")
+        assert (python, option, module) == ("python", "-m", "rsmooth.benchmarks")
         _parser().parse_args(arguments)
     named = re.findall(r"`python -m benchmarks ([\w-]+)", PAGE)
     assert {"method-cost", "defence-table"} <= set(named) <= {*MEASUREMENTS, "run"}

@@ -39,11 +39,16 @@ def test_the_callers_random_state_is_left_alone() -> None:
 
 def test_the_callers_autocast_is_left_out() -> None:
     """The history names the precision; training had that of autocast."""
-    trainer, results = Trainer(epochs=1, batch_size=12, lr=0.05, precision="float32"), []
-    for enabled in (False, True):
-        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
-            results.append(trained(trainer))
-    assert torch.equal(*results)
+    start, results = weights(classifier()), {}
+    for precision in ("float32", "bfloat16"):
+        trainer = Trainer(epochs=4, batch_size=12, lr=0.05, precision=precision)  # type: ignore[arg-type]
+        alone = results[precision] = trained(trainer)
+        for enabled in (False, True):
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                assert torch.equal(trained(trainer), alone)
+    # Within another autocast, torch keeps the weights that it has rounded: those of the first step.
+    moved = (results["float32"] - start).norm()
+    assert (results["bfloat16"] - results["float32"]).norm() < 0.05 * moved
 
 
 def test_a_run_that_is_interrupted_leaves_eval_mode_and_flags() -> None:
