@@ -26,7 +26,7 @@ from rsmooth.records.log import (
     no_votes,
 )
 from rsmooth.records.noise import required_noise
-from rsmooth.records.pixels import PIXELS
+from rsmooth.records.pixels import INDEX, KEYED_BY, PIXELS
 from rsmooth.records.upgrade import upgraded
 
 # What two runs must share before their votes may be added up: everything but the noise stream and
@@ -106,7 +106,9 @@ def append_samples(
         for name in ("counts", "samples", "invalid")
         if getattr(log, name) is not None and getattr(more, name) is not None
     }
-    pooled = replace(log, **votes, time=log.time + more.time)
+    pooled = replace(
+        log, **votes, time=log.time + more.time, provenance=_with_one_key(log, more.provenance)
+    )
     change = {
         "n": int(log.provenance["n"]) + int(more.provenance["n"]),
         "alpha": level,
@@ -243,6 +245,14 @@ def _check_poolable(log: CertificationLog, configuration: Mapping[str, Any]) -> 
             f"expected fresh noise, got seed {', '.join(repeated)} in both runs; the same votes "
             "would count twice: certify the further samples with another seed"
         )
+
+
+def _with_one_key(log: CertificationLog, other: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of ``log``; what chose its noise is left out where another thing chose more's.
+    """
+    keys = (KEYED_BY, INDEX)
+    one = all(log.provenance.get(key) == other.get(key) for key in keys)
+    return {key: said for key, said in log.provenance.items() if one or key not in keys}
 
 
 def _alpha_left(alpha: float | None, spent: float) -> tuple[float, float]:
