@@ -72,7 +72,7 @@ def append_samples(
 ) -> CertificationLog:
     """The certificates of both runs' votes together: fresh samples for every image of ``log``.
 
-        more = certify_dataset(g, data, "more.jsonl", settings, extends=log)      # of another seed
+        more = certify_dataset(g, splits.test, "more.jsonl", settings, extends=log)  # another seed
         append_samples(log, more, looked=False)
 
     looked: whether the results of ``log`` were known when ``more`` was decided on. If not, the
@@ -248,8 +248,7 @@ def _check_poolable(log: CertificationLog, configuration: Mapping[str, Any]) -> 
 
 
 def _with_one_key(log: CertificationLog, other: Mapping[str, Any]) -> dict[str, Any]:
-    """The provenance of ``log``; what chose its noise is left out where another thing chose more's.
-    """
+    """The provenance of ``log``, without what chose its noise where that chose not the other's."""
     keys = (KEYED_BY, INDEX)
     one = all(log.provenance.get(key) == other.get(key) for key in keys)
     return {key: said for key, said in log.provenance.items() if one or key not in keys}
