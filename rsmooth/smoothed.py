@@ -339,7 +339,7 @@ class SmoothedClassifier(nn.Module):
         architecture = content["architecture"]
         try:
             with torch.inference_mode(False):  # whose tensors could not be attacked or trained
-                return cls._of_content(content, architecture, str(path), map_location)
+                g = cls._of_content(content, architecture, str(path))
         except Exception as error:  # entries of other types fail in a dozen ways
             if str(path) in str(error):
                 raise
@@ -348,6 +348,8 @@ class SmoothedClassifier(nn.Module):
                 f"do not make one ({type(error).__name__}: {error}); write it again, or install "
                 "the package that its architecture is from"
             ) from error
+        with torch.inference_mode(False):
+            return g.to(map_location)  # torch says itself why a device is not there
 
     @classmethod
     def _of_content(
@@ -355,14 +357,13 @@ class SmoothedClassifier(nn.Module):
         content: Mapping[str, Any],
         architecture: Mapping[str, Any],
         source: str,
-        map_location: str | torch.device,
     ) -> SmoothedClassifier:
         base = MODELS.create(architecture["name"], **architecture["options"])
         load_weights(base, content["state_dict"], source=source)
         if "origin" in content:
             base.origin = content["origin"]
         g = cls(
-            base.to(map_location),
+            base,
             num_classes=content["num_classes"],
             noise=noise_of_record(content["noise"]),
             num_noise=content["num_noise"],

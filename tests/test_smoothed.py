@@ -348,6 +348,12 @@ def test_frozen_noise_refuses_no_samples() -> None:
         pass
 
 
+def test_a_device_that_is_not_there_is_no_fault_of_the_file(tmp_path) -> None:
+    SmoothedClassifier(MODELS.create("resnet8"), 0.25, 10).save(tmp_path / "g.pt")
+    with pytest.raises(RuntimeError, match="device"):
+        SmoothedClassifier.load(tmp_path / "g.pt", map_location="nowhere")
+
+
 def test_an_incomplete_file_is_named_with_what_it_lacks(tmp_path) -> None:
     torch.save({"format": "rsmooth-model-1", "num_classes": 4}, tmp_path / "g.pt")
     with pytest.raises(ValueError, match="expected architecture, noise, num_noise, state_dict in"):

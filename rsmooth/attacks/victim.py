@@ -18,12 +18,13 @@ class Evaluation(NamedTuple):
         found = evaluate(x_adv)
         delta = delta + step_size * unit(found.gradient)
 
-    The attack climbs the loss. The gradient of an image is that of its own loss.
+    loss (B,), which the attack climbs; log_probs (B, m, K); gradient (B, C, H, W). The gradient of
+    an image is that of its own loss.
     """
 
-    loss: Tensor  # (B,)
-    log_probs: Tensor  # (B, m, K)
-    gradient: Tensor  # (B, C, H, W)
+    loss: Tensor
+    log_probs: Tensor
+    gradient: Tensor
 
 
 Evaluate = Callable[[Tensor], Evaluation]
@@ -34,11 +35,12 @@ class Problem(NamedTuple):
 
         x, y, bounds, generator = problem
 
-    bounds: the box of valid pixels; None for no box. generator: for random starts.
+    x: images (B, C, H, W). y: labels (B,). bounds: the box of valid pixels; None for no box.
+    generator: for random starts.
     """
 
-    x: Tensor  # (B, C, H, W)
-    y: Tensor  # (B,)
+    x: Tensor
+    y: Tensor
     bounds: Bounds | None
     generator: torch.Generator | None
 

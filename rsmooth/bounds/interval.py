@@ -20,6 +20,8 @@ from rsmooth.bounds.rounding import TINY, UNIT, gamma, outward
 class Interval:
     """lower <= z <= upper, each (B, ...).
 
+        Interval(x - 0.1, x + 0.1).radius           # 0.1 everywhere
+
     size: of an affine node with rounding, |W| reach + |b| (B, ...); see ``rsmooth.bounds.rounding``
     """
 

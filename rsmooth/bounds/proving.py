@@ -170,5 +170,10 @@ class Prover:
 
 
 def smallest_margin(margins: Tensor, y: Tensor) -> Tensor:
-    """The smallest margin (B,) over the other classes; proved if it is > 0."""
+    """The smallest margin (B,) over the other classes; proved if it is > 0.
+
+        smallest_margin(prover.margins(x, y, 2 / 255, "ibp"), y) > 0
+
+    margins: (B, K), as of ``Prover.margins``. y: labels (B,).
+    """
     return margins.scatter(1, y.unsqueeze(1), torch.inf).amin(dim=1)

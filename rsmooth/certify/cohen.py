@@ -179,7 +179,8 @@ def certify(g: SmoothedClassifier, x: Given, options: CertifyOptions) -> Certifi
     outcomes = _run(pool, images, ids, options.progress, procedure)
     numerics = pool.network.profile.record()
     said = {"model": model_section(g), **stated(options, source), "numerics": numerics}
-    return Certificates.of(outcomes, g.num_classes, said, image_ids(images, None))
+    pixels = image_ids(images, None)
+    return Certificates.of(outcomes, g.num_classes, said, pixels, None if index is None else ids)
 
 
 @options_of(PredictOptions)

@@ -54,7 +54,7 @@ class Engine(Protocol):
         """The proof of each image."""
 
 
-class BoundEngine:
+class BoundEngine(Engine):
     """Proofs by bounds of one network.
 
         BoundEngine(g, BoundSettings(epsilons=[2 / 255]), (3, 32, 32)).prove(x)

@@ -26,7 +26,7 @@ from rsmooth.records.log import (
     no_votes,
 )
 from rsmooth.records.noise import required_noise
-from rsmooth.records.pixels import PIXELS
+from rsmooth.records.pixels import INDEX, KEYED_BY, PIXELS
 from rsmooth.records.upgrade import upgraded
 
 # What two runs must share before their votes may be added up: everything but the noise stream and
@@ -72,7 +72,7 @@ def append_samples(
 ) -> CertificationLog:
     """The certificates of both runs' votes together: fresh samples for every image of ``log``.
 
-        more = certify_dataset(g, data, "more.jsonl", settings, extends=log)      # of another seed
+        more = certify_dataset(g, splits.test, "more.jsonl", settings, extends=log)  # another seed
         append_samples(log, more, looked=False)
 
     looked: whether the results of ``log`` were known when ``more`` was decided on. If not, the
@@ -106,7 +106,9 @@ def append_samples(
         for name in ("counts", "samples", "invalid")
         if getattr(log, name) is not None and getattr(more, name) is not None
     }
-    pooled = replace(log, **votes, time=log.time + more.time)
+    pooled = replace(
+        log, **votes, time=log.time + more.time, provenance=_with_one_key(log, more.provenance)
+    )
     change = {
         "n": int(log.provenance["n"]) + int(more.provenance["n"]),
         "alpha": level,
@@ -243,6 +245,13 @@ def _check_poolable(log: CertificationLog, configuration: Mapping[str, Any]) -> 
             f"expected fresh noise, got seed {', '.join(repeated)} in both runs; the same votes "
             "would count twice: certify the further samples with another seed"
         )
+
+
+def _with_one_key(log: CertificationLog, other: Mapping[str, Any]) -> dict[str, Any]:
+    """The provenance of ``log``, without what chose its noise where that chose not the other's."""
+    keys = (KEYED_BY, INDEX)
+    one = all(log.provenance.get(key) == other.get(key) for key in keys)
+    return {key: said for key, said in log.provenance.items() if one or key not in keys}
 
 
 def _alpha_left(alpha: float | None, spent: float) -> tuple[float, float]:

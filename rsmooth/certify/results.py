@@ -19,7 +19,7 @@ from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray
 from rsmooth.records.metrics import certified_accuracy
 from rsmooth.records.noise import noise_words
-from rsmooth.records.pixels import PIXELS, fingerprint
+from rsmooth.records.pixels import named
 from rsmooth.records.statement import Norm, Statement
 
 MOST_ROWS = 20  # of images that a notebook shows
@@ -45,6 +45,7 @@ class Certificates:
     provenance: noise, statement, n0, n, alpha, mode, seed and numerics; sigma of Gaussian noise;
         the model with its hash.
     pixels: (B,) int64, a hash of each image; None where the images are not known.
+    index: (B,) int64, what chose the noise of each image; None where its pixels did.
 
     Each certificate is wrong with probability at most alpha. So up to alpha * B wrong ones are
     expected in a batch of B images.
@@ -59,6 +60,7 @@ class Certificates:
     looks: tuple[tuple[tuple[int, int], ...], ...]
     provenance: dict[str, Any]
     pixels: Tensor | None = None
+    index: Tensor | None = None
 
     @classmethod
     def of(
@@ -67,6 +69,7 @@ class Certificates:
         num_classes: int,
         provenance: dict[str, Any],
         pixels: Tensor | None = None,
+        index: Tensor | None = None,
     ) -> Certificates:
         """The certificates of a batch from the outcomes of its images."""
         chosen = [outcome.selection for outcome in outcomes if outcome.selection is not None]
@@ -80,6 +83,7 @@ class Certificates:
             looks=tuple(outcome.looks for outcome in outcomes),
             provenance=provenance,
             pixels=pixels,
+            index=index,
         )
 
     def __len__(self) -> int:
@@ -113,7 +117,9 @@ class Certificates:
         y: true labels (B,), a tensor or an array.
         idx: positions (B,) of the images in their data set; 0..B-1 by default.
 
-        The times are 0, because the time of a batch is not known per image. ValueError for labels
+        So that the votes can be drawn again, ``provenance["keyed_by"]`` says what chose the noise
+        of an image: its "pixels", its "idx", or an "index" whose fingerprint is there too. The
+        times are 0, because the time of a batch is not known per image. ValueError for labels
         of another shape or class. RecordError for an idx that repeats.
         """
         y = as_labels(y) if isinstance(y, np.ndarray) else y
@@ -134,7 +140,8 @@ class Certificates:
             provenance=dict(self.provenance),
         )
         if self.pixels is not None:
-            log.provenance[PIXELS] = fingerprint(places, self.pixels.numpy())
+            index = None if self.index is None else self.index.numpy()
+            log.provenance.update(named(places, self.pixels.numpy(), index))
         return log
 
     def to_pandas(self) -> Any:

@@ -80,7 +80,10 @@ def _withdraw(run: Path, *, folder: bool) -> None:
 
 
 def read_config(run: Path) -> dict[str, Any]:
-    """The configuration of a run folder; ValueError where it is no mapping."""
+    """The configuration of a run folder; ValueError where it is no mapping.
+
+    read_config(Path("runs/a"))["sigma"]
+    """
     return read_mapping(run / CONFIG, "repair the file, or name another run folder")
 
 

@@ -96,7 +96,10 @@ def load_splits(dataset: Spec) -> DataSplits:
 
 
 def load_split(dataset: Spec, split: str) -> ImageData | FolderData:
-    """One split of a data set; ValueError where it is empty or unknown."""
+    """One split of a data set; ValueError where it is empty or unknown.
+
+    load_split("digits", "test")
+    """
     if split not in ("train", "validation", "test"):
         raise ValueError(f"expected split train, validation or test, got {split!r}; choose one")
     data: ImageData | FolderData | None = getattr(load_splits(dataset), split)

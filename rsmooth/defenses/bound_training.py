@@ -33,6 +33,10 @@ from rsmooth.training.schedules import between
 class BoundTraining(Trainer):
     """What methods for deterministic certificates share; ``margins`` says which bound they learn.
 
+        class Mine(BoundTraining):
+            def margins(self, done, batch, share):
+                return done.margins(batch.y, "ibp")
+
     epsilon: largest l-infinity norm of the perturbations that training is to cover, > 0, in [0, 1]
         pixel units. It grows as ``warmup_from``, ``warmup_epochs`` and ``warmup_per`` say.
     kappa_start, kappa_end: weight of the clean loss at epsilon 0 and at the full epsilon, in

@@ -31,7 +31,7 @@ def uncertified(
         what a stage learns needs no certificate.
     stages: classifiers without noise. batch_size: images at a time.
 
-    Wong et al. 2018 (arXiv:1805.12514), section 4. ValueError for noise, and if none remains.
+    Wong et al. 2018 (arXiv:1805.12514), section 3.3. ValueError for noise, and if none remains.
     """
     check_sizes(batch_size=batch_size)
     for stage in stages:

@@ -31,6 +31,9 @@ from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 class UnderAttack:
     """N images under an attack: the shares that g classified correctly and abstained on.
 
+        attack_data(g, splits.test, SmoothAdvPGD(epsilon=0.5, steps=20)).standard_error
+
+    accuracy, abstained: fractions.
     norm: what epsilon is measured in; None without an attack.
     largest_norm: that of the longest perturbation, measured.
     without_gradient: images for which the attack found no gradient to follow. Its accuracy says

@@ -45,6 +45,8 @@ Floats = NDArray[np.float64]
 class Audit:
     """Attacks on N certified images, at F multiples of each image's certified radius.
 
+        audit(g, splits.test, read_log("runs/a")).p_value
+
     idx, label (certified class), radius: (N,). factors (F,). distance (N, F): l2 norm of the
     perturbation after rounding to 8 bits. predicted (N, F): the answer of g there, or ABSTAIN.
     alpha: a bound on the probability that the certificate of an image, or one of its predictions,

@@ -31,6 +31,9 @@ Floats = NDArray[np.float64]
 class Bracket:
     """N images: what is proved of them, and what an attack could change.
 
+        found = bracket(g, Prover(g.base).predict, splits.test, read_log("runs/ibp"))
+        found.certified <= found.under_attack           # (E,)
+
     idx, label, predict, radius: (N,), as in the log. epsilons: (E,), those that were attacked.
     attacked: (N,), the smallest of the epsilons at which the answer changed, infinity for none.
     """

@@ -60,8 +60,8 @@ def answers_under_attack(
 
     Each image is attacked once, with num_noise samples; attack None leaves it as it is.
     alpha None: g answers by the majority of n fresh noise samples, without abstention (the lowest
-    label in a tie). Otherwise g answers by PREDICT (Cohen et al. 2019, section 3.1), with ABSTAIN =
-    -1 for votes that do not decide; its noise depends on ``seed`` and on the ``index`` of the
+    label in a tie). Otherwise g answers by PREDICT (Cohen et al. 2019, section 3.2.1), with ABSTAIN
+    = -1 for votes that do not decide; its noise depends on ``seed`` and on the ``index`` of the
     image, as in ``predict``, which also chooses the size of its passes. batch_size: the most noisy
     copies per pass through the base classifier otherwise, or num_noise, where that is more.
     A classifier without noise answers with its largest logit, and never abstains.

@@ -51,14 +51,15 @@ def export_onnx(g: SmoothedClassifier, path: str | os.PathLike[str], shape: Sequ
     ImportError without onnx and onnxscript, ValueError for a network that cannot be exported or
     that the graph does not equal, and where the card would replace a file that is no card.
     """
-    check_sizes(channels=shape[0], height=shape[1], width=shape[2])
     if len(shape) != 3:
         raise ValueError(f"expected shape (C, H, W), got {tuple(shape)}")
+    check_sizes(channels=shape[0], height=shape[1], width=shape[2])
     for package in ("onnx", "onnxscript"):
         optional(package, "export to ONNX", "'rsmooth[onnx]'")
     target = Path(path) if Path(path).suffix == SUFFIX else Path(path) / _FILE
     _check_free(target)
     base = _plain(g)
+    _check_taken(base, tuple(shape))
     graph = _graph(base, tuple(shape))
     compared = _compare(graph, base, tuple(shape), g.num_classes)
     card = {
@@ -163,6 +164,18 @@ def _plain(g: SmoothedClassifier) -> nn.Module:
             "it is made of"
         )
     return copied(g.base).to("cpu", torch.float32).eval()
+
+
+def _check_taken(base: nn.Module, shape: tuple[int, ...]) -> None:
+    """ValueError unless the network takes images of this shape, which the exporter hardly says."""
+    try:
+        with torch.no_grad():
+            base(torch.zeros(2, *shape, device="cpu"))
+    except RuntimeError as error:
+        raise ValueError(
+            f"expected images that fit the network, got (C, H, W) = {shape}, of which it says: "
+            f"{str(error).splitlines()[0]}; give the shape that it is for"
+        ) from error
 
 
 def _graph(base: nn.Module, shape: tuple[int, ...]) -> bytes:

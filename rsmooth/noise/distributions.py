@@ -240,7 +240,7 @@ class Gaussian(NoiseDistribution):
 class Uniform(NoiseDistribution):
     """Uniform noise on [-half_width, half_width], whose l1 radius is 2 half_width (p - 1/2).
 
-        Uniform(0.5).radius(0.99)        # 0.49
+        Uniform(0.5).radius(0.99)        # 0.4899...
 
     half_width: in [0, 1] pixel units.
 

@@ -34,8 +34,8 @@ def figures_of(log: CertificationLog, radii: Sequence[float] | None = None) -> F
         grid and in deterministic runs; otherwise 0.25, 0.5, ... 1.5, or 1/255, 2/255, ... 8/255 in
         linf.
 
-    Where only some radii were decided, there is no accuracy, abstention or average. Shares are
-    fractions. RecordError for an empty log.
+    Where only some radii were decided there is no average, and in modes radius and grid no accuracy
+    or abstention either. Shares are fractions. RecordError for an empty log.
     """
     asked = asked_radii(log)
     wanted = radii if radii is not None else asked or _usual(log)
@@ -44,7 +44,8 @@ def figures_of(log: CertificationLog, radii: Sequence[float] | None = None) -> F
     if asked is None:
         found["accuracy"] = float(certified_accuracy(log, 0.0))
         found["abstained"] = abstention_rate(log)
-        found["average_certified_radius"] = average_certified_radius(log)
+        if not log.provenance.get("epsilons"):
+            found["average_certified_radius"] = average_certified_radius(log)
     names = [f"certified_accuracy/{radius:.4g}" for radius in wanted]
     return found | dict(zip(names, shares.tolist(), strict=True))
 

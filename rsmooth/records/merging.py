@@ -19,7 +19,7 @@ from rsmooth.records.log import (
     check_log,
     some_of,
 )
-from rsmooth.records.pixels import PIXELS, joined
+from rsmooth.records.pixels import FINGERPRINTS, joined
 
 
 def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
@@ -33,7 +33,7 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
     """
     if not logs:
         raise RecordError("expected at least one log to merge, got none")
-    first, *others = (_without_pixels(check_log(log)) for log in logs)
+    first, *others = (_without_fingerprints(check_log(log)) for log in logs)
     for other in others:
         if other != first:
             raise RecordError(
@@ -51,23 +51,27 @@ def merge(logs: Sequence[CertificationLog]) -> CertificationLog:
     }
     kept = _first_of_each(joined)
     merged = {name: column[kept] for name, column in joined.items()}
-    return CertificationLog(**merged, provenance={**first, **_pixels(parts)})
+    return CertificationLog(**merged, provenance={**first, **_fingerprints(parts)})
 
 
-def _without_pixels(log: CertificationLog) -> dict[str, Any]:
+def _without_fingerprints(log: CertificationLog) -> dict[str, Any]:
     """The configuration, without what each part says of its own images."""
-    return {key: value for key, value in log.provenance.items() if key != PIXELS}
+    return {key: value for key, value in log.provenance.items() if key not in FINGERPRINTS}
 
 
-def _pixels(parts: Sequence[CertificationLog]) -> dict[str, Any]:
+def _fingerprints(parts: Sequence[CertificationLog]) -> dict[str, Any]:
     """What names the images of all parts; nothing where that does not follow from theirs."""
     if all(np.array_equal(part.idx, parts[0].idx) for part in parts):
-        if any(part.provenance.get(PIXELS) != parts[0].provenance.get(PIXELS) for part in parts):
+        first, *others = (
+            {key: part.provenance[key] for key in FINGERPRINTS if key in part.provenance}
+            for part in parts
+        )
+        if any(other != first for other in others):
             raise RecordError(
-                "expected one image at each idx, got shards of other images; merge each run by "
-                "itself"
+                "expected one image at each idx, got shards of other images, or of another index "
+                "of their noise; merge each run by itself"
             )
-        return {key: value for key, value in parts[0].provenance.items() if key == PIXELS}
+        return first
     everywhere = np.concatenate([part.idx for part in parts])
     if len(np.unique(everywhere)) < len(everywhere):
         return {}
@@ -107,7 +111,7 @@ def cut(log: CertificationLog, idx: IntArray) -> CertificationLog:
         for name in (*COLUMNS, *VOTES, *PROOFS)
         if getattr(log, name) is not None
     }
-    own = _without_pixels(log)
+    own = _without_fingerprints(log)
     data = own.get("dataset")
     about = {"fingerprint", "index", "images"}
     known = {k: v for k, v in data.items() if k not in about} if isinstance(data, dict) else data

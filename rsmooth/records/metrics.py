@@ -154,10 +154,11 @@ def constant_classifier_accuracy(
 ) -> FloatArray:
     """What answering the most frequent class would certify: its share, up to ``largest_radius``.
 
-        constant_classifier_accuracy(log, [0.0, 0.25], max_radius(0.25, 100_000, 0.001))
+        constant_classifier_accuracy(log, [0.0, 0.25], Run("a", log).largest_radius)
 
-    largest_radius: in the norm of the log. It is what unanimous votes certify (``max_radius``), or
-        the largest radius that was asked for where certificates are deterministic.
+    largest_radius: in the norm of the log. It is what unanimous votes certify, or the largest
+        radius that was asked for where certificates are deterministic. ``rsmooth.report.Run``
+        knows it.
 
     The average radius of this classifier is share * largest_radius. A method below this line has
     learnt nothing.
@@ -185,7 +186,7 @@ def label_probability(log: CertificationLog) -> FloatArray:
         np.quantile(label_probability(read_log("runs/smoothadv")), [0.05, 0.5])
 
     Its distribution shows what ACR hides: how many images are barely won, and how many barely lost
-    (Sun et al. 2024, arXiv:2410.06895). It is 0 for a class that the network does not have. It is
+    (Sun et al. 2025, arXiv:2410.06895). It is 0 for a class that the network does not have. It is
     biased where votes stopped once they decided, as in all modes but "fixed".
     RecordError for a log without counts.
     """

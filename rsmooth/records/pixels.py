@@ -1,4 +1,4 @@
-"""What names the images of a record in memory, whose data set is not known."""
+"""What names the images of a record in memory, whose data set is not known, and their noise."""
 
 from __future__ import annotations
 
@@ -9,7 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-PIXELS = "pixels"  # the key of a record's provenance
+# Keys of a record's provenance.
+PIXELS = "pixels"
+INDEX = "index"
+KEYED_BY = "keyed_by"
+FINGERPRINTS = (PIXELS, INDEX)
+
+
+def named(
+    idx: NDArray[Any], hashes: NDArray[np.int64], index: NDArray[np.int64] | None
+) -> dict[str, str]:
+    """What the provenance says of images, and of what chose the noise of each.
+
+        named(np.arange(2), np.array([11, 12]), None)["keyed_by"]        # "pixels"
+
+    idx, hashes: as in ``fingerprint``. index: (N,), what chose it in place of the pixels. Where
+    that is no idx, its fingerprint is recorded, so that an index can be compared.
+    """
+    said = {PIXELS: fingerprint(idx, hashes)}
+    if index is None:
+        return {**said, KEYED_BY: "pixels"}
+    if np.array_equal(idx, index):
+        return {**said, KEYED_BY: "idx"}
+    return {**said, KEYED_BY: "index", INDEX: fingerprint(idx, index)}
 
 
 def fingerprint(idx: NDArray[Any], hashes: NDArray[np.int64]) -> str:
@@ -23,12 +45,16 @@ def fingerprint(idx: NDArray[Any], hashes: NDArray[np.int64]) -> str:
 
 
 def joined(records: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """The entry of the provenance of several records of distinct images; none if one has none.
+    """The fingerprints of several records of distinct images; without what one of them lacks.
 
     joined([first.provenance, second.provenance])
     """
-    named = [record.get(PIXELS) for record in records]
-    return {} if None in named else {PIXELS: _total(int(str(each), 16) for each in named)}
+    said = list(records)
+    return {
+        key: _total(int(str(record[key]), 16) for record in said)
+        for key in FINGERPRINTS
+        if all(key in record for record in said)
+    }
 
 
 def _one(idx: int, hashed: int) -> int:

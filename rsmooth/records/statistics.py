@@ -134,7 +134,7 @@ def compare(
     resamples: int = 2000,
     seed: int = 0,
 ) -> PairedComparison:
-    """Compare two runs image by image, which halves the error of comparing their averages.
+    """Compare two runs image by image: second minus first, with the error of the difference.
 
         compare(read_log("runs/a"), read_log("runs/b"), [0.0, 0.25, 0.5])
 

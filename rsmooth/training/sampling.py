@@ -32,6 +32,9 @@ class Looked(NamedTuple):
 class RunStart:
     """What ``Trainer.make_extras`` is given before a run.
 
+        def make_extras(self, start):
+            return {"soft_labels": torch.full((len(start.data), start.data.num_classes), 0.1)}
+
     g: the classifier that will train, as it is now.
     data: the training images as they are at rest.
     run_dir: the folder of the run, where files may be kept; None without one.

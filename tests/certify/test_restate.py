@@ -303,9 +303,10 @@ def test_votes_that_do_not_belong_together_are_refused(more, reason):
 def test_results_of_other_models_and_of_other_images_are_not_pooled():
     """Records in memory name no data set: the hashes of the model and of the images say it."""
 
-    def log(net, x, seed):
+    def log(net, x, seed, index=None):
         g = SmoothedClassifier(net, sigma=0.25, num_classes=2)
-        return certify(g, x, n0=10, n=100, seed=seed).to_log(torch.tensor([0, 1]))
+        made = certify(g, x, n0=10, n=100, seed=seed, index=index)
+        return made.to_log(torch.tensor([0, 1]))
 
     torch.manual_seed(0)
     one, other = (nn.Sequential(nn.Flatten(), nn.Linear(4, 2)) for _ in range(2))
@@ -314,6 +315,9 @@ def test_results_of_other_models_and_of_other_images_are_not_pooled():
     pooled = append_samples(first, log(one, x, 1), looked=False)
     assert pooled.samples.tolist() == [200, 200]
     assert append_samples(pooled, log(one, x, 2), looked=False).samples.tolist() == [300, 300]
+    assert pooled.provenance["keyed_by"] == "pixels"
+    mixed = append_samples(pooled, log(one, x, 2, torch.arange(2)), looked=False)
+    assert "keyed_by" not in mixed.provenance
     with pytest.raises(RecordError, match=r"differ in model\.hash"):
         append_samples(first, log(other, x, 1), looked=False)
     with pytest.raises(RecordError, match="differ in pixels"):

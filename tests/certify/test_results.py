@@ -94,10 +94,35 @@ def test_from_certify_to_a_file_and_back(tmp_path: Any) -> None:
     assert again.statement == log.statement == result.statement
     assert again.provenance == json.loads(json.dumps(log.provenance))
     assert again.provenance.pop("pixels")
+    assert again.provenance.pop("keyed_by") == "pixels"
     assert again.provenance == json.loads(json.dumps(result.provenance))
     np.testing.assert_array_equal(
         result.accuracy(y, radii=[0.0, 0.1, 0.2]), certified_accuracy(again, [0.0, 0.1, 0.2])
     )
+
+
+@pytest.mark.parametrize(
+    ("index", "idx", "keyed_by"),
+    [
+        (None, [7, 3, 9, 8], "pixels"),
+        ([0, 1, 2, 3], None, "idx"),
+        ([7, 3, 9, 8], [7, 3, 9, 8], "idx"),
+        ([7, 3, 9, 8], None, "index"),
+    ],
+)
+def test_the_votes_of_a_record_can_be_drawn_again(index: Any, idx: Any, keyed_by: str) -> None:
+    g, x, y = half_space(), images(4), torch.zeros(4, dtype=torch.int64)
+    given = None if index is None else torch.tensor(index)
+    log = certify(g, x, n=100, index=given).to_log(y, idx=idx)
+    assert log.provenance["keyed_by"] == keyed_by
+    assert (log.provenance.get("index") is not None) == (keyed_by == "index")
+    places = torch.arange(4) if idx is None else torch.tensor(idx)
+    key = {"pixels": None, "idx": places, "index": given}[keyed_by]
+    again = certify(g, x, n=100, index=key).to_log(y, idx=idx)
+    assert again.provenance == log.provenance
+    np.testing.assert_array_equal(again.counts, log.counts)
+    other = certify(g, x, n=100, index=places + 1).to_log(y, idx=idx)
+    assert other.provenance["index"] != log.provenance.get("index")
 
 
 def test_the_norm_is_that_of_the_noise() -> None:

@@ -105,6 +105,10 @@ def test_what_is_no_graph_is_refused(g) -> None:
         export_onnx(function, "model.onnx", (1, 8, 8))
     with pytest.raises(ValueError, match=r"expected shape \(C, H, W\)"):
         export_onnx(g, "model.onnx", (1, 8, 8, 8))
+    with pytest.raises(ValueError, match=r"expected shape \(C, H, W\)"):
+        export_onnx(g, "model.onnx", (1, 8))
+    with pytest.raises(ValueError, match=r"got \(C, H, W\) = \(3, 8, 8\), of which it says: Given"):
+        export_onnx(g, "model.onnx", (3, 8, 8))
 
 
 @pytest.mark.parametrize("said", [b'{"rows": []}', b"[", b"\xff"])

@@ -60,7 +60,10 @@ def test_deterministic_records_have_their_epsilons_and_linf_ones_pixel_steps():
     proofs = log(
         statement={"norm": "linf", "kind": "deterministic", "method": "ibp"}, epsilons=[0.0, 0.3]
     )
-    assert [name for name in figures_of(proofs) if "/" in name] == ["certified_accuracy/0.3"]
+    found = figures_of(proofs)
+    assert [name for name in found if "/" in name] == ["certified_accuracy/0.3"]
+    assert found["accuracy"] == 0.5
+    assert "average_certified_radius" not in found
     contained = in_norm(log(), "linf", dimension=64)
     names = [name for name in figures_of(contained) if "/" in name]
     assert len(names) == 8

@@ -55,3 +55,5 @@ def test_parts_of_other_images_are_one_run():
 def test_other_images_at_the_same_idx_are_refused():
     with pytest.raises(RecordError, match="got shards of other images"):
         merge([named("0" * 16, idx=[0, 3]), named("f" * 16, idx=[0, 3])])
+    with pytest.raises(RecordError, match="or of another index"):
+        merge([some_log(provenance={"index": each}) for each in ("0" * 16, "f" * 16)])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rsmooth.records.pixels import fingerprint, joined
+from rsmooth.records.pixels import fingerprint, joined, named
 
 IDX, HASHES = np.array([0, 3, 4]), np.array([11, 12, 13])
 
@@ -19,3 +19,11 @@ def test_parts_are_named_together_as_the_whole():
     parts = [{"pixels": fingerprint(IDX[part], HASHES[part])} for part in ([2], [0, 1])]
     assert joined(parts) == {"pixels": fingerprint(IDX, HASHES)}
     assert joined([*parts, {}]) == {}
+    assert joined([{**part, "index": "1"} for part in parts])["index"] == "0" * 15 + "2"
+    assert "index" not in joined([parts[0], {**parts[1], "index": "1"}])
+
+
+def test_what_chose_the_noise_is_said():
+    assert named(IDX, HASHES, None) == {"pixels": fingerprint(IDX, HASHES), "keyed_by": "pixels"}
+    assert named(IDX, HASHES, IDX)["keyed_by"] == "idx"
+    assert named(IDX, HASHES, IDX + 1)["index"] == fingerprint(IDX, IDX + 1)

@@ -8,6 +8,7 @@ import inspect
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -121,6 +122,17 @@ def test_examples_of_docstrings_come_out_as_they_say() -> None:
             assert _as_said(value, expected, said.strip()), (name, line, value)
             compared.append(name)
     assert {"lower_confidence_bound", "differing", "preset_names", "Gaussian"} <= {*compared}
+
+
+def test_every_public_function_and_class_begins_with_an_example() -> None:
+    """Which parses, as prose does not."""
+    for name, entry in _public().items():
+        own = getattr(entry, "__module__", "").startswith("rsmooth")
+        if own and (inspect.isclass(entry) or inspect.isfunction(entry)):
+            paragraphs = (inspect.getdoc(entry) or "").split("\n\n")
+            if not (inspect.isclass(entry) and issubclass(entry, Exception)):
+                assert len(paragraphs) > 1, name
+                compile(textwrap.dedent(paragraphs[1]), name, "exec")
 
 
 def _public() -> dict[str, object]:

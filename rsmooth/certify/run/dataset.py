@@ -59,10 +59,10 @@ def certify_dataset(
 ) -> CertificationLog:
     """Certify the images of ``data`` that no earlier start has certified; returns the whole record.
 
-        certify_dataset(g, data, "runs/smoothadv", CertifySettings(n=100_000))
+        certify_dataset(g, splits.test, "runs/smoothadv", CertifySettings(n=100_000))
 
-    data: of ``load_dataset``; or a data set of any kind that ``fit`` takes, in the order in which
-        it comes, which has to be the same at every start. The record calls its split "as given".
+    data: a split of ``load_dataset``; or a data set of any kind that ``fit`` takes, in the order in
+        which it comes, the same at every start. The record calls its split "as given".
     path: a run folder, or the journal (``*.jsonl``) to write. Once all images are there, the
         published table and its provenance are written beside it.
     workers: one-thread processes on a CPU. None takes one per core where the run is long.

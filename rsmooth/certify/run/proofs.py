@@ -36,10 +36,10 @@ def prove_dataset(
     """Prove certificates of the images that no earlier start has finished; the whole record.
 
         engine = BoundEngine(g, BoundSettings(epsilons=[2 / 255]), (3, 32, 32))
-        prove_dataset(engine, data, "runs/ibp", model=model_section(g))
+        prove_dataset(engine, splits.test, "runs/ibp", model=model_section(g))
 
     engine: what proves them, such as ``BoundEngine``.
-    model: the model section of the record.
+    model: the model section of the record, from ``rsmooth.certify.run.header.model_section``.
     workers: one-thread processes; None is one.
 
     Journal, resume, ranks, bar and table are those of ``certify_dataset``, and so are the other

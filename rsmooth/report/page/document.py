@@ -40,7 +40,7 @@ def page(
     pictures: Mapping[int, NDArray[np.uint8]] | None = None,
     classes: Sequence[str] | None = None,
 ) -> str:
-    """The text of that page.
+    """The text of the file that ``write_page`` writes.
 
     page(report(["runs/a"])).startswith("<!doctype html>")
     """

@@ -52,7 +52,7 @@ def write_leaderboard(board: Board, path: str | Path, title: str = "Certified ac
 
 
 def leaderboard_page(board: Board, title: str = "Certified accuracy") -> str:
-    """The text of that page.
+    """The text of the file that ``write_leaderboard`` writes.
 
     leaderboard_page(build_board(entries)).startswith("<!doctype html>")
     """
