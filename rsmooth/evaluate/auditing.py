@@ -28,6 +28,7 @@ from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
+from rsmooth.models.state import device_of
 from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.numbers import check_integer, check_seed, check_sizes
 from rsmooth.plumbing.progress import progress_bar
@@ -150,8 +151,7 @@ def audit(
     check_images_of(log, data)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
-    device = next((parameter.device for parameter in g.parameters()), torch.device("cpu"))
-    view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
+    view = quick_view(g, to_unit(data.batch([0])[0]).to(device_of(g)), precision)
     search = partial(
         _attack, view, num_noise=num_noise, generator=torch.Generator().manual_seed(seed)
     )
@@ -197,7 +197,7 @@ def _attack(
     num_noise: int,
     generator: torch.Generator,
 ) -> Tensor:
-    device = next((parameter.device for parameter in g.parameters()), x.device)
+    device = device_of(g)
     x_adv = attack(
         g,
         x.to(device),

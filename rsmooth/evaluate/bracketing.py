@@ -19,6 +19,7 @@ from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.evaluate.auditing import check_images_of, check_model_of
+from rsmooth.models.state import device_of
 from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import CertificationLog
@@ -163,7 +164,7 @@ def _attacked(
     g: SmoothedClassifier, attack: PGD, x: Tensor, y: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Attacked images in float64, exactly within epsilon of x, which float32 may miss by a bit."""
-    device = next((parameter.device for parameter in g.parameters()), x.device)
+    device = device_of(g)
     near = attack(g, x.to(device), y.to(device), num_noise=1, generator=generator).cpu().double()
     plain, epsilon = x.double(), attack.epsilon
     near = torch.maximum(torch.minimum(near, plain + epsilon), plain - epsilon).clamp(0.0, 1.0)
