@@ -255,19 +255,7 @@ class SmoothedClassifier(nn.Module):
         ValueError for a base that is not from ``MODELS.create``, which notes the architecture, for
         certificates of another classifier, and for a folder with such files of others.
         """
-        architecture = getattr(self.base, "architecture", None)
-        function = function_of(self.base)
-        if function is not None:
-            raise ValueError(
-                f"expected a base classifier with weights to save, got the function "
-                f"{function.name}; keep what makes it, and wrap it again"
-            )
-        if architecture is None:
-            raise ValueError(
-                "expected a base classifier from MODELS.create (it notes name and options), got "
-                f"{type(self.base).__name__}; register its constructor with "
-                "@MODELS.register('name'), or save its state_dict yourself"
-            )
+        architecture = _architecture(self.base)
         content = {
             "format": FORMAT,
             "version": __version__,
@@ -284,13 +272,7 @@ class SmoothedClassifier(nn.Module):
         if isinstance(self.noise, Gaussian):  # what earlier versions look for
             content["sigma"] = self.noise.sigma
         weights = self.base.state_dict()
-        weights = in_half(weights) if half else weights
-        if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
-            write_folder(Path(path), weights, content)
-        elif Path(path).suffix == SUFFIX:
-            write_tensors(path, weights, content)
-        else:
-            atomic_save({**content, "state_dict": weights}, Path(path))
+        _write(path, in_half(weights) if half else weights, content)
 
     def _own(self, certified: Sequence[Mapping[str, Any]], *, half: bool) -> list[dict[str, Any]]:
         """Cards of certificates; ValueError where they are not of what is saved."""
@@ -326,20 +308,10 @@ class SmoothedClassifier(nn.Module):
                     f"name a checkpoint of others as --checkpoint {path}, with --sigma",
                 )
             )
-        # Files of earlier versions know no noise but Gaussian.
-        if "sigma" in content:
-            content = {"noise": {"name": "gaussian", "sigma": content["sigma"]}, **content}
-        needed = ("architecture", "noise", "num_classes", "num_noise", "state_dict")
-        lacking = [key for key in needed if key not in content]
-        if lacking:
-            raise ValueError(
-                f"expected {', '.join(lacking)} in {path}, got {', '.join(map(str, content))}; "
-                "the file is incomplete: write it again with SmoothedClassifier.save"
-            )
-        architecture = content["architecture"]
+        content = _complete(content, path)
         try:
             with torch.inference_mode(False):  # whose tensors could not be attacked or trained
-                return cls._of_content(content, architecture, str(path), map_location)
+                return cls._of_content(content, str(path), map_location)
         except Exception as error:  # entries of other types fail in a dozen ways
             if str(path) in str(error):
                 raise
@@ -351,12 +323,9 @@ class SmoothedClassifier(nn.Module):
 
     @classmethod
     def _of_content(
-        cls,
-        content: Mapping[str, Any],
-        architecture: Mapping[str, Any],
-        source: str,
-        map_location: str | torch.device,
+        cls, content: Mapping[str, Any], source: str, map_location: str | torch.device
     ) -> SmoothedClassifier:
+        architecture = content["architecture"]
         base = MODELS.create(architecture["name"], **architecture["options"])
         load_weights(base, content["state_dict"], source=source)
         if "origin" in content:
@@ -370,6 +339,36 @@ class SmoothedClassifier(nn.Module):
         return g.eval()
 
 
+def _architecture(base: nn.Module) -> Mapping[str, Any]:
+    """Name and options that make the base again; ValueError where it notes none."""
+    function = function_of(base)
+    if function is not None:
+        raise ValueError(
+            f"expected a base classifier with weights to save, got the function "
+            f"{function.name}; keep what makes it, and wrap it again"
+        )
+    architecture: Mapping[str, Any] | None = getattr(base, "architecture", None)
+    if architecture is None:
+        raise ValueError(
+            "expected a base classifier from MODELS.create (it notes name and options), got "
+            f"{type(base).__name__}; register its constructor with "
+            "@MODELS.register('name'), or save its state_dict yourself"
+        )
+    return architecture
+
+
+def _write(
+    path: str | os.PathLike[str], weights: Mapping[str, Tensor], content: Mapping[str, Any]
+) -> None:
+    """A folder, a safetensors file or one of torch.save, as the path says."""
+    if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
+        write_folder(Path(path), weights, content)
+    elif Path(path).suffix == SUFFIX:
+        write_tensors(path, weights, content)
+    else:
+        atomic_save({**content, "state_dict": weights}, Path(path))
+
+
 def _read(path: str | os.PathLike[str]) -> Any:
     """What ``save`` wrote, of any kind."""
     if Path(path).is_dir():
@@ -379,6 +378,21 @@ def _read(path: str | os.PathLike[str]) -> Any:
         return safe_load(path)
     weights, content = read_tensors(path)
     return {**content, "state_dict": weights}
+
+
+def _complete(content: dict[str, Any], path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The content with its noise; ValueError where entries are missing."""
+    # Files of earlier versions know no noise but Gaussian.
+    if "sigma" in content:
+        content = {"noise": {"name": "gaussian", "sigma": content["sigma"]}, **content}
+    needed = ("architecture", "noise", "num_classes", "num_noise", "state_dict")
+    lacking = [key for key in needed if key not in content]
+    if lacking:
+        raise ValueError(
+            f"expected {', '.join(lacking)} in {path}, got {', '.join(map(str, content))}; "
+            "the file is incomplete: write it again with SmoothedClassifier.save"
+        )
+    return content
 
 
 def _check_num_noise(num_noise: int) -> int:

@@ -60,16 +60,8 @@ def beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     if table is None:
         return ""
     radii = (0.0, *table.radii)
-    sizes = sorted({row.images for row in quoted if row.images is not None})
-    subset = _subset(made.runs, reference)
-    if subset is None or subset not in sizes:
-        note = "Ours are on other images than any published table: compare with care."
-    else:
-        note = (
-            f"All rows that state their images are on {subset:,} images of the test set, "
-            "ours on the same ones."
-        )
     shown = with_curves(quoted, radii)
+    note = _on_which_images(made.runs, quoted, reference)
     if len(shown) < len(quoted):
         note += (
             f" {len(quoted) - len(shown)} published rows without certified accuracies at these "
@@ -89,6 +81,16 @@ def beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     lines += [_measured(row) for row in table.rows if row.name != "constant classifier"]
     lines += [_quoted(row, radii) for row in shown]
     return "\n".join(lines) + "\n"
+
+
+def _on_which_images(runs: Sequence[Run], quoted: Sequence[Quoted], reference: str) -> str:
+    subset = _subset(runs, reference)
+    if subset is None or subset not in {row.images for row in quoted}:
+        return "Ours are on other images than any published table: compare with care."
+    return (
+        f"All rows that state their images are on {subset:,} images of the test set, "
+        "ours on the same ones."
+    )
 
 
 def beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
