@@ -236,25 +236,6 @@ def _result(
         for size, rates in plain.items()
     }
     best = max(speed, key=lambda size: speed[size])
-    rows = []
-    for way, rates in ours.items():
-        rate = statistics.median(rate.samples_per_second for rate in rates)
-        rows.append(
-            {
-                "way": way.name,
-                "workers": way.workers,
-                "samples_per_second": rate,
-                "runs": [one.samples_per_second for one in rates],
-                "ratios": {
-                    size: [
-                        one.samples_per_second / other.samples_per_second
-                        for one, other in zip(rates, others, strict=True)
-                    ]
-                    for size, others in plain.items()
-                },
-                "startup_seconds": statistics.median(one.startup_seconds for one in rates),
-            }
-        )
     return {
         "model": options.model,
         "device": options.device,
@@ -264,10 +245,27 @@ def _result(
         "plain_runs": {
             size: [rate.samples_per_second for rate in rates] for size, rates in plain.items()
         },
-        "rows": rows,
+        "rows": [_row(way, rates, plain) for way, rates in ours.items()],
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "tf32": _on_gpu(options) and torch.backends.cudnn.allow_tf32,
         "provenance": provenance({"noise": 0}),
+    }
+
+
+def _row(way: Way, rates: list[Rate], plain: dict[int, list[Rate]]) -> dict[str, object]:
+    return {
+        "way": way.name,
+        "workers": way.workers,
+        "samples_per_second": statistics.median(rate.samples_per_second for rate in rates),
+        "runs": [one.samples_per_second for one in rates],
+        "ratios": {
+            size: [
+                one.samples_per_second / other.samples_per_second
+                for one, other in zip(rates, others, strict=True)
+            ]
+            for size, others in plain.items()
+        },
+        "startup_seconds": statistics.median(one.startup_seconds for one in rates),
     }
 
 

@@ -219,8 +219,7 @@ def _check(
     if not len(factors) or not all(factor > 0 for factor in factors):
         raise ValueError(f"expected factors > 0, got {list(factors)}; use e.g. 0.5, 1.0, 1.5")
     check_seed(seed)
-    if limit is not None and check_integer(limit, "limit") < 1:
-        raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
+    check_limit(limit)
     if not (log.radius > 0).any():
         raise ValueError(
             "expected a log with certified images, got none with a radius above 0; choose "
@@ -239,6 +238,12 @@ def _check(
             f"expected another seed than that of the certificates, got {seed}; the audit needs "
             "noise of its own, so choose another"
         )
+
+
+def check_limit(limit: int | None) -> None:
+    """ValueError for a largest number of images below 1; None is no limit."""
+    if limit is not None and check_integer(limit, "limit") < 1:
+        raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
 
 
 def _check_attack(attack: Attack) -> None:
