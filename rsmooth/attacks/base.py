@@ -244,21 +244,7 @@ class Attack(ABC):
         """The noise that this attack sees: as given, or a fresh draw; the base sees none."""
         m = check_integer(m, "num_noise")
         if noise is not None:
-            check_tensor(noise, "noise (B, m, C, H, W)")
-            if (
-                noise.ndim != 5
-                or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape)
-                or noise.shape[1] == 0
-            ):
-                raise ValueError(
-                    f"expected noise (B, m, C, H, W) for images {tuple(x.shape)}, "
-                    f"got {tuple(noise.shape)}"
-                )
-            if m not in (1, noise.shape[1]):
-                raise ValueError(
-                    f"expected num_noise to agree with the given noise, got num_noise={m} and "
-                    f"{noise.shape[1]} samples per image; leave num_noise out when giving noise"
-                )
+            _check_given(noise, x, m)
         if m < 1:
             raise ValueError(f"expected num_noise >= 1, got {m}")
         if self.target == "base":
@@ -277,6 +263,24 @@ def _check_batch(g: SmoothedClassifier, x: Tensor, y: Tensor, bounds: Bounds | N
     within = (-limit, limit) if bounds is None else bounds
     check_images(x, within, channels=channels_taken(g.base))
     check_labels(y, len(x), g.num_classes)
+
+
+def _check_given(noise: Tensor, x: Tensor, m: int) -> None:
+    """ValueError unless the noise is of these images, with m samples each where m is not 1."""
+    check_tensor(noise, "noise (B, m, C, H, W)")
+    if (
+        noise.ndim != 5
+        or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape)
+        or noise.shape[1] == 0
+    ):
+        raise ValueError(
+            f"expected noise (B, m, C, H, W) for images {tuple(x.shape)}, got {tuple(noise.shape)}"
+        )
+    if m not in (1, noise.shape[1]):
+        raise ValueError(
+            f"expected num_noise to agree with the given noise, got num_noise={m} and "
+            f"{noise.shape[1]} samples per image; leave num_noise out when giving noise"
+        )
 
 
 def _searchable(x: Tensor) -> Tensor:

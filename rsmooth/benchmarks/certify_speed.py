@@ -274,17 +274,11 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
     assert isinstance(rows, list)
     floor = result["roofline"]
     assert isinstance(floor, (float, type(None)))
-    made, plain = result["provenance"], result["plain_samples_per_second"]
-    best: Any = result["plain_best_batch"]
+    plain, best = result["plain_samples_per_second"], result["plain_best_batch"]
     assert isinstance(plain, dict)
-    assert isinstance(made, dict)
     shown = [size for size in plain if size in (1000, 400, best)]
     lines = [
-        f"Certification speed, {options.model} on {options.device}: noisy images/s at "
-        f"n={options.n:,} (median of {options.repeats} turns; "
-        f"{made['gpu'] if floor else made['cpu']}, {made['cores']} cores, torch "
-        f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of "
-        f"the machine {result['load']:.1f}, so compare the ratios)",
+        _caption(result, options),
         "",
         "| way | processes | samples/s | "
         + "".join(f"to the plain loop's batch {size} | " for size in shown)
@@ -310,6 +304,18 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
             "H200.",
         ]
     return "\n".join(lines)
+
+
+def _caption(result: dict[str, object], options: argparse.Namespace) -> str:
+    made = result["provenance"]
+    assert isinstance(made, dict)
+    return (
+        f"Certification speed, {options.model} on {options.device}: noisy images/s at "
+        f"n={options.n:,} (median of {options.repeats} turns; "
+        f"{made['gpu'] if result['roofline'] else made['cpu']}, {made['cores']} cores, torch "
+        f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of "
+        f"the machine {result['load']:.1f}, so compare the ratios)"
+    )
 
 
 def _span(ratios: list[float]) -> str:

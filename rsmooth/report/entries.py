@@ -114,7 +114,7 @@ def subset_words(idx: IntArray, whole: int | None = None) -> str:
 
 
 def _ordinal(number: int) -> str:
-    """ "1st", "2nd", "11th"."""
+    """As in 1st, 2nd and 11th."""
     if number // 10 % 10 == 1:
         return f"{number}th"
     return f"{number}{ {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th') }"
