@@ -92,8 +92,12 @@ def certify_dataset(
     shards = Shards(journal)
     settings = _as_designed(settings, shards)
     pool = _open_pool(g, data, settings, shards, world, extends)
-    said = {**stated(settings, pool.source), "numerics": pool.network.profile.record()}
-    header = run_header(data, pool.shape, {"model": model_section(g), **said}, provenance or {})
+    said = {
+        "model": model_section(g),
+        **stated(settings, pool.source),
+        "numerics": pool.network.profile.record(),
+    }
+    header = run_header(data, pool.shape, said, provenance or {})
     if extends is not None:
         check_extension(extends, header)
 
