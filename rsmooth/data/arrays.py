@@ -104,8 +104,14 @@ def _split(
     layout: Layout | None,
 ) -> ImageData:
     index = torch.arange(len(pair[1]), device="cpu")
-    stated = "channels_first" if layout else None
-    return ImageData(*pair, index, num_classes, path.stem, split, layout=stated)
+    return ImageData(
+        *pair,
+        index,
+        num_classes,
+        path.stem,
+        split,
+        layout="channels_first" if layout else None,
+    )
 
 
 def read_npz(path: Path, choose: Callable[[list[str]], Sequence[str]]) -> dict[str, NDArray[Any]]:

@@ -118,7 +118,8 @@ def _counts_of(
             f"{path}, got {log.counts.shape[1]} classes and {missing} images without votes; vote "
             "on the rest first"
         )
-    return log.counts[at]
+    counts: IntArray = log.counts[at]
+    return counts
 
 
 def votes_of_teacher(

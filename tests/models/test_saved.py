@@ -14,6 +14,7 @@ from rsmooth.registry import MODELS
 
 CONTENT = {
     "format": FORMAT,
+    "version": "1.0.0",
     "noise": {"name": "gaussian", "sigma": 0.25},
     "num_classes": 2,
     "num_noise": 4,
