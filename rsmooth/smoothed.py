@@ -8,21 +8,19 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from rsmooth._version import __version__
-from rsmooth.models.checkpoints import atomic_save, load_weights, safe_load
-from rsmooth.models.functions import NO_HASH, Function, FunctionClassifier, function_of
+from rsmooth.models.checkpoints import load_weights
+from rsmooth.models.functions import NO_HASH, Function, FunctionClassifier
 from rsmooth.models.hashing import is_base_hash
 from rsmooth.models.hub_card import FORMAT
-from rsmooth.models.hub_folder import read_folder, write_folder
-from rsmooth.models.safetensors import SUFFIX, in_half, read_tensors, write_tensors
+from rsmooth.models.safetensors import in_half
+from rsmooth.models.saved import architecture_of, read_model, write_model
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
-from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
@@ -255,19 +253,7 @@ class SmoothedClassifier(nn.Module):
         ValueError for a base that is not from ``MODELS.create``, which notes the architecture, for
         certificates of another classifier, and for a folder with such files of others.
         """
-        architecture = getattr(self.base, "architecture", None)
-        function = function_of(self.base)
-        if function is not None:
-            raise ValueError(
-                f"expected a base classifier with weights to save, got the function "
-                f"{function.name}; keep what makes it, and wrap it again"
-            )
-        if architecture is None:
-            raise ValueError(
-                "expected a base classifier from MODELS.create (it notes name and options), got "
-                f"{type(self.base).__name__}; register its constructor with "
-                "@MODELS.register('name'), or save its state_dict yourself"
-            )
+        architecture = architecture_of(self.base)
         content = {
             "format": FORMAT,
             "version": __version__,
@@ -284,13 +270,7 @@ class SmoothedClassifier(nn.Module):
         if isinstance(self.noise, Gaussian):  # what earlier versions look for
             content["sigma"] = self.noise.sigma
         weights = self.base.state_dict()
-        weights = in_half(weights) if half else weights
-        if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
-            write_folder(Path(path), weights, content)
-        elif Path(path).suffix == SUFFIX:
-            write_tensors(path, weights, content)
-        else:
-            atomic_save({**content, "state_dict": weights}, Path(path))
+        write_model(path, in_half(weights) if half else weights, content)
 
     def _own(self, certified: Sequence[Mapping[str, Any]], *, half: bool) -> list[dict[str, Any]]:
         """Cards of certificates; ValueError where they are not of what is saved."""
@@ -317,29 +297,10 @@ class SmoothedClassifier(nn.Module):
         another kind, or weights that do not fit. RecordError for a folder whose files do not
         belong together.
         """
-        content = _read(path)
-        if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(
-                f"expected a model written by SmoothedClassifier.save, got {path}; "
-                + remedy(
-                    "published checkpoints are opened by rsmooth.models.load_checkpoint",
-                    f"name a checkpoint of others as --checkpoint {path}, with --sigma",
-                )
-            )
-        # Files of earlier versions know no noise but Gaussian.
-        if "sigma" in content:
-            content = {"noise": {"name": "gaussian", "sigma": content["sigma"]}, **content}
-        needed = ("architecture", "noise", "num_classes", "num_noise", "state_dict")
-        lacking = [key for key in needed if key not in content]
-        if lacking:
-            raise ValueError(
-                f"expected {', '.join(lacking)} in {path}, got {', '.join(map(str, content))}; "
-                "the file is incomplete: write it again with SmoothedClassifier.save"
-            )
-        architecture = content["architecture"]
+        content = read_model(path)
         try:
             with torch.inference_mode(False):  # whose tensors could not be attacked or trained
-                g = cls._of_content(content, architecture, str(path))
+                g = cls._of_content(content, str(path))
         except Exception as error:  # entries of other types fail in a dozen ways
             if str(path) in str(error):
                 raise
@@ -352,12 +313,8 @@ class SmoothedClassifier(nn.Module):
             return g.to(map_location)  # torch says itself why a device is not there
 
     @classmethod
-    def _of_content(
-        cls,
-        content: Mapping[str, Any],
-        architecture: Mapping[str, Any],
-        source: str,
-    ) -> SmoothedClassifier:
+    def _of_content(cls, content: Mapping[str, Any], source: str) -> SmoothedClassifier:
+        architecture = content["architecture"]
         base = MODELS.create(architecture["name"], **architecture["options"])
         load_weights(base, content["state_dict"], source=source)
         if "origin" in content:
@@ -369,17 +326,6 @@ class SmoothedClassifier(nn.Module):
             num_noise=content["num_noise"],
         )
         return g.eval()
-
-
-def _read(path: str | os.PathLike[str]) -> Any:
-    """What ``save`` wrote, of any kind."""
-    if Path(path).is_dir():
-        weights, content = read_folder(Path(path))
-        return {**content, "state_dict": weights}
-    if Path(path).suffix != SUFFIX:
-        return safe_load(path)
-    weights, content = read_tensors(path)
-    return {**content, "state_dict": weights}
 
 
 def _check_num_noise(num_noise: int) -> int:

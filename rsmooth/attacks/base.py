@@ -156,10 +156,7 @@ class Attack(ABC):
         check_generator(generator)
         check_bounds(bounds)
         if validate:
-            limit = torch.finfo(x.dtype).max if x.is_floating_point() else math.inf
-            within = (-limit, limit) if bounds is None else bounds
-            check_images(x, within, channels=channels_taken(g.base))
-            check_labels(y, len(x), g.num_classes)
+            _check_batch(g, x, y, bounds)
         given, x = x.dtype, _searchable(x)
         noise = self._noise(g, x, noise, num_noise, generator)
         if validate and noise is not None:
@@ -174,17 +171,7 @@ class Attack(ABC):
             y = y.to(torch.int64, copy=True)
             problem = Problem(x.detach().clone(), y, bounds, generator)
             victim = Victim(g, noise, x, self._succeeds(y) if validate else None)
-            x_adv = self._perturb(victim, problem).detach()
-            if x_adv.shape != x.shape:
-                raise ValueError(
-                    f"expected images like those handed in {tuple(x.shape)} from {self!r}, got "
-                    f"{tuple(x_adv.shape)}; mend its _perturb"
-                )
-            x_adv = x_adv.masked_fill(~victim.healthy.view(-1, 1, 1, 1), math.nan)
-            if bounds is not None:
-                # Against the last bit of x + delta; NaN is left alone.
-                x_adv = x_adv.clamp(*bounds)
-            x_adv = x_adv.to(given)
+            x_adv = self._answer(victim, problem, x.shape).to(given)
         if validate:
             check_finite(x_adv)
         # Without validation x may be outside of the box, into which the answer is clamped.
@@ -192,6 +179,18 @@ class Attack(ABC):
         x_adv, length = self._kept_epsilon(x_adv, start, validate)
         blind = victim.without_gradient & (self.epsilon > 0)
         return Attacked(x_adv, length, blind)
+
+    def _answer(self, victim: Victim, problem: Problem, shape: torch.Size) -> Tensor:
+        """What ``_perturb`` found, within the box; NaN for images whose evaluation had a NaN."""
+        x_adv = self._perturb(victim, problem).detach()
+        if x_adv.shape != shape:
+            raise ValueError(
+                f"expected images like those handed in {tuple(shape)} from {self!r}, got "
+                f"{tuple(x_adv.shape)}; mend its _perturb"
+            )
+        x_adv = x_adv.masked_fill(~victim.healthy.view(-1, 1, 1, 1), math.nan)
+        # Against the last bit of x + delta; NaN is left alone.
+        return x_adv if problem.bounds is None else x_adv.clamp(*problem.bounds)
 
     def _succeeds(self, y: Tensor) -> Callable[[Tensor], Tensor]:
         """Whether log-probabilities (B, m, K) name what the attack wants: by votes, or on average.
@@ -245,21 +244,7 @@ class Attack(ABC):
         """The noise that this attack sees: as given, or a fresh draw; the base sees none."""
         m = check_integer(m, "num_noise")
         if noise is not None:
-            check_tensor(noise, "noise (B, m, C, H, W)")
-            if (
-                noise.ndim != 5
-                or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape)
-                or noise.shape[1] == 0
-            ):
-                raise ValueError(
-                    f"expected noise (B, m, C, H, W) for images {tuple(x.shape)}, "
-                    f"got {tuple(noise.shape)}"
-                )
-            if m not in (1, noise.shape[1]):
-                raise ValueError(
-                    f"expected num_noise to agree with the given noise, got num_noise={m} and "
-                    f"{noise.shape[1]} samples per image; leave num_noise out when giving noise"
-                )
+            _check_given(noise, x, m)
         if m < 1:
             raise ValueError(f"expected num_noise >= 1, got {m}")
         if self.target == "base":
@@ -270,6 +255,32 @@ class Attack(ABC):
         if frozen_noise is not None and m in (1, frozen_noise.shape[1]):
             return frozen_noise
         return g.sample_noise(x, m, generator)
+
+
+def _check_batch(g: SmoothedClassifier, x: Tensor, y: Tensor, bounds: Bounds | None) -> None:
+    """ValueError for images out of the box, or not finite where there is none; for other labels."""
+    limit = torch.finfo(x.dtype).max if x.is_floating_point() else math.inf
+    within = (-limit, limit) if bounds is None else bounds
+    check_images(x, within, channels=channels_taken(g.base))
+    check_labels(y, len(x), g.num_classes)
+
+
+def _check_given(noise: Tensor, x: Tensor, m: int) -> None:
+    """ValueError unless the noise is of these images, with m samples each where m is not 1."""
+    check_tensor(noise, "noise (B, m, C, H, W)")
+    if (
+        noise.ndim != 5
+        or (noise.shape[0], *noise.shape[2:]) != tuple(x.shape)
+        or noise.shape[1] == 0
+    ):
+        raise ValueError(
+            f"expected noise (B, m, C, H, W) for images {tuple(x.shape)}, got {tuple(noise.shape)}"
+        )
+    if m not in (1, noise.shape[1]):
+        raise ValueError(
+            f"expected num_noise to agree with the given noise, got num_noise={m} and "
+            f"{noise.shape[1]} samples per image; leave num_noise out when giving noise"
+        )
 
 
 def _searchable(x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -59,16 +60,8 @@ def beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     if table is None:
         return ""
     radii = (0.0, *table.radii)
-    sizes = sorted({row.images for row in quoted if row.images is not None})
-    subset = _subset(made.runs, reference)
-    if subset is None or subset not in sizes:
-        note = "Ours are on other images than any published table: compare with care."
-    else:
-        note = (
-            f"All rows that state their images are on {subset:,} images of the test set, "
-            "ours on the same ones."
-        )
     shown = with_curves(quoted, radii)
+    note = _on_which_images(made.runs, quoted, reference)
     if len(shown) < len(quoted):
         note += (
             f" {len(quoted) - len(shown)} published rows without certified accuracies at these "
@@ -90,6 +83,16 @@ def beside(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _on_which_images(runs: Sequence[Run], quoted: Sequence[Quoted], reference: str) -> str:
+    subset = _subset(runs, reference)
+    if subset is None or subset not in {row.images for row in quoted}:
+        return "Ours are on other images than any published table: compare with care."
+    return (
+        f"All rows that state their images are on {subset:,} images of the test set, "
+        "ours on the same ones."
+    )
+
+
 def beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> str:
     """The section with our linf accuracies and the published ones at the same radii, if any."""
     tables = [group.linf for group in made.groups if group.linf is not None]
@@ -107,20 +110,7 @@ def beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> st
     ]
     if not theirs:
         return ""
-    ours = [
-        _at_linf(
-            "measured",
-            row.name,
-            f"{found.table.norm}, {found.table.kind}",
-            row.sigma,
-            row.images,
-            _accuracies(row),
-            "",
-        )
-        for found in tables
-        for row in found.table.rows
-        if row.name != "constant classifier"
-    ]
+    ours = [text for found in tables for text in _measured_at_linf(found.table)]
     names = [f"linf {pixel_fraction(epsilon)}" for epsilon in epsilons]
     columns = ["", "method", "certificate", "σ", "images", "clean", *names, "table"]
     header = [
@@ -130,6 +120,16 @@ def beside_at_linf(made: Report, quoted: Sequence[Quoted], reference: str) -> st
         md_rule(len(columns), names=3),
     ]
     return "\n".join([*header, *ours, *theirs]) + "\n"
+
+
+def _measured_at_linf(table: Table) -> list[str]:
+    """Our rows; the constant classifier is left out."""
+    certificate = f"{table.norm}, {table.kind}"
+    return [
+        _at_linf("measured", row.name, certificate, row.sigma, row.images, _accuracies(row), "")
+        for row in table.rows
+        if row.name != "constant classifier"
+    ]
 
 
 def _quoted_at_linf(row: Quoted, cells: Sequence[str]) -> str:
@@ -209,45 +209,30 @@ def write_csv(table: Table, quoted: Sequence[Quoted], path: Path) -> None:
     radii = (0.0, *table.radii)
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(
-        [
-            "origin",
-            "method",
-            "kind",
-            "sigma",
-            "images",
-            *(f"{radius:g}" for radius in radii),
-            "acr",
-            "source",
-            "acr_is_lower_bound",
-        ]
-    )
-    for ours in table.rows:
-        writer.writerow(
-            [
-                "measured",
-                ours.name,
-                "run",
-                ours.sigma,
-                ours.images,
-                *("" if value is None else f"{100 * value:.2f}" for value in ours.accuracy),
-                ours.acr,
-                "this run",
-                None if ours.acr is None else ours.acr_is_bound,
-            ]
-        )
-    for row in quoted:
-        writer.writerow(
-            [
-                "quoted",
-                row.label,
-                row.kind,
-                row.sigma,
-                row.images,
-                *(row.accuracy.get(radius, "") for radius in radii),
-                row.acr,
-                f"{row.table}: {row.source}",
-                None if row.acr is None else False,
-            ]
-        )
+    at = [f"{radius:g}" for radius in radii]
+    writer.writerow([*_FIRST_COLUMNS, *at, *_LAST_COLUMNS])
+    writer.writerows(_measured_values(row) for row in table.rows)
+    writer.writerows(_quoted_values(row, radii) for row in quoted)
     replace_file(path, text.getvalue().encode(), sync=False)
+
+
+_FIRST_COLUMNS = ("origin", "method", "kind", "sigma", "images")
+_LAST_COLUMNS = ("acr", "source", "acr_is_lower_bound")
+
+
+def _measured_values(row: Row) -> list[Any]:
+    cells = ["" if value is None else f"{100 * value:.2f}" for value in row.accuracy]
+    bound = None if row.acr is None else row.acr_is_bound
+    return ["measured", row.name, "run", row.sigma, row.images, *cells, row.acr, "this run", bound]
+
+
+def _quoted_values(row: Quoted, radii: Sequence[float]) -> list[Any]:
+    cells = [row.accuracy.get(radius, "") for radius in radii]
+    first = ["quoted", row.label, row.kind, row.sigma, row.images]
+    return [
+        *first,
+        *cells,
+        row.acr,
+        f"{row.table}: {row.source}",
+        None if row.acr is None else False,
+    ]

@@ -236,25 +236,6 @@ def _result(
         for size, rates in plain.items()
     }
     best = max(speed, key=lambda size: speed[size])
-    rows = []
-    for way, rates in ours.items():
-        rate = statistics.median(rate.samples_per_second for rate in rates)
-        rows.append(
-            {
-                "way": way.name,
-                "workers": way.workers,
-                "samples_per_second": rate,
-                "runs": [one.samples_per_second for one in rates],
-                "ratios": {
-                    size: [
-                        one.samples_per_second / other.samples_per_second
-                        for one, other in zip(rates, others, strict=True)
-                    ]
-                    for size, others in plain.items()
-                },
-                "startup_seconds": statistics.median(one.startup_seconds for one in rates),
-            }
-        )
     return {
         "model": options.model,
         "device": options.device,
@@ -264,10 +245,27 @@ def _result(
         "plain_runs": {
             size: [rate.samples_per_second for rate in rates] for size, rates in plain.items()
         },
-        "rows": rows,
+        "rows": [_row(way, rates, plain) for way, rates in ours.items()],
         "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         "tf32": _on_gpu(options) and torch.backends.cudnn.allow_tf32,
         "provenance": provenance({"noise": 0}),
+    }
+
+
+def _row(way: Way, rates: list[Rate], plain: dict[int, list[Rate]]) -> dict[str, object]:
+    return {
+        "way": way.name,
+        "workers": way.workers,
+        "samples_per_second": statistics.median(rate.samples_per_second for rate in rates),
+        "runs": [one.samples_per_second for one in rates],
+        "ratios": {
+            size: [
+                one.samples_per_second / other.samples_per_second
+                for one, other in zip(rates, others, strict=True)
+            ]
+            for size, others in plain.items()
+        },
+        "startup_seconds": statistics.median(one.startup_seconds for one in rates),
     }
 
 
@@ -276,17 +274,11 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
     assert isinstance(rows, list)
     floor = result["roofline"]
     assert isinstance(floor, (float, type(None)))
-    made, plain = result["provenance"], result["plain_samples_per_second"]
-    best: Any = result["plain_best_batch"]
+    plain, best = result["plain_samples_per_second"], result["plain_best_batch"]
     assert isinstance(plain, dict)
-    assert isinstance(made, dict)
     shown = [size for size in plain if size in (1000, 400, best)]
     lines = [
-        f"Certification speed, {options.model} on {options.device}: noisy images/s at "
-        f"n={options.n:,} (median of {options.repeats} turns; "
-        f"{made['gpu'] if floor else made['cpu']}, {made['cores']} cores, torch "
-        f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of "
-        f"the machine {result['load']:.1f}, so compare the ratios)",
+        _caption(result, options),
         "",
         "| way | processes | samples/s | "
         + "".join(f"to the plain loop's batch {size} | " for size in shown)
@@ -312,6 +304,18 @@ def _table(result: dict[str, object], options: argparse.Namespace) -> str:
             "H200.",
         ]
     return "\n".join(lines)
+
+
+def _caption(result: dict[str, object], options: argparse.Namespace) -> str:
+    made = result["provenance"]
+    assert isinstance(made, dict)
+    return (
+        f"Certification speed, {options.model} on {options.device}: noisy images/s at "
+        f"n={options.n:,} (median of {options.repeats} turns; "
+        f"{made['gpu'] if result['roofline'] else made['cpu']}, {made['cores']} cores, torch "
+        f"{made['versions']['torch']}, {made['date']}, commit {made['commit']}; load average of "
+        f"the machine {result['load']:.1f}, so compare the ratios)"
+    )
 
 
 def _span(ratios: list[float]) -> str:

@@ -15,7 +15,7 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rsmooth.benchmarks.ablations import ablation, ablation_names
 from rsmooth.benchmarks.launchers import LAUNCHERS, make_launcher
@@ -25,6 +25,9 @@ from rsmooth.cli.argv import spelt
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.values import pixel_values
 from rsmooth.plumbing.yaml_text import load_yaml
+
+if TYPE_CHECKING:
+    from rsmooth.benchmarks.runner import Outcome
 
 # Each is a module of that name with a ``main``.
 MEASUREMENTS = {
@@ -161,13 +164,7 @@ def _run(options: argparse.Namespace) -> int:
     from rsmooth.report.looks import needed_for_figures
 
     needed_for_figures()  # before any work
-    for name, number in (("jobs", options.jobs), ("threads", options.threads)):
-        if number is not None and number < 1:
-            raise ValueError(f"expected --{name} >= 1, got {number}; leave it out for the preset's")
-    if options.max_seconds is not None and not 0 < options.max_seconds < math.inf:
-        raise ValueError(
-            f"expected --max_seconds > 0, got {options.max_seconds:g}; leave it out for no limit"
-        )
+    _check_numbers(options)
     preset = _preset(options)
     out = options.out or Path("runs") / (preset.name + ("-tiny" if options.tiny else ""))
     launcher = make_launcher(options.launcher, _launch_options(options, out))
@@ -177,6 +174,25 @@ def _run(options: argparse.Namespace) -> int:
         )
     finally:
         launcher.close()
+    _say_unfinished(outcome)
+    finished = [arm for arm in preset.arms if arm.name in outcome.finished]
+    certified = [out / arm.name for arm in finished if arm.certify is not None]
+    if certified:
+        print(report_runs(certified, title=preset.title, out=out, brief=True, **preset.report))
+    return 3 if outcome.failed else 130 if outcome.stopped else 0
+
+
+def _check_numbers(options: argparse.Namespace) -> None:
+    for name, number in (("jobs", options.jobs), ("threads", options.threads)):
+        if number is not None and number < 1:
+            raise ValueError(f"expected --{name} >= 1, got {number}; leave it out for the preset's")
+    if options.max_seconds is not None and not 0 < options.max_seconds < math.inf:
+        raise ValueError(
+            f"expected --max_seconds > 0, got {options.max_seconds:g}; leave it out for no limit"
+        )
+
+
+def _say_unfinished(outcome: Outcome) -> None:
     for name, output in outcome.failed.items():
         print(f"{name} failed: {output}", file=sys.stderr)
     if outcome.stopped:
@@ -184,20 +200,6 @@ def _run(options: argparse.Namespace) -> int:
             f"stopped before the end of {', '.join(outcome.stopped)}; the same command continues",
             file=sys.stderr,
         )
-    certified = [
-        arm.name for arm in preset.arms if arm.name in outcome.finished and arm.certify is not None
-    ]
-    if certified:
-        print(
-            report_runs(
-                [out / name for name in certified],
-                title=preset.title,
-                out=out,
-                brief=True,
-                **preset.report,
-            )
-        )
-    return 3 if outcome.failed else 130 if outcome.stopped else 0
 
 
 def _launch_options(options: argparse.Namespace, out: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rsmooth.bounds.methods import Method
 from rsmooth.bounds.passes import MEMORY, Bounds, count_multiply_adds, count_rows
 from rsmooth.bounds.rounding import LARGEST, exact_products
 from rsmooth.bounds.tracing import trace_network
+from rsmooth.models.state import device_of
 from rsmooth.plumbing.tensors import channels_taken, check_images, check_labels
 
 # Images whose answers are compared with their bounds at once, at most: each takes memory.
@@ -50,8 +51,7 @@ class Prover:
                     f"expected finite weights of at most {LARGEST:g}, got others in {name}; has "
                     "training diverged?"
                 )
-        parameter = next(self.net.parameters(), None)
-        self.device = torch.device("cpu") if parameter is None else parameter.device
+        self.device = device_of(self.net)
         self.graph = trace_network(self.net).fixed()
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ and nothing of it is visible here.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,13 +46,7 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
     """
     selection, selected_from = None, 0
     if label is None:
-        for selected_from in rule.selection_sizes(n0):
-            votes = yield VoteRequest("select", selected_from)
-            selection = votes[:-1]
-            if rule.selects(selection):
-                break
-        assert selection is not None
-        _some_finite(votes)  # of the last ones: 16 may all overflow where 100 do not
+        selection, selected_from = yield from _selection(rule, n0)
         label = int(selection.argmax())
     hits: list[int] = []
     for look in rule.looks:
@@ -73,6 +67,18 @@ def certification(rule: StoppingRule, n0: int, label: int | None = None) -> Proc
     raise RuntimeError(
         f"expected a decision at the last of the looks {rule.looks}, got none from {rule}"
     )
+
+
+def _selection(
+    rule: StoppingRule, n0: int
+) -> Generator[VoteRequest, NDArray[np.int64], tuple[NDArray[np.int64], int]]:
+    """The votes of each class that select one, and how many were drawn."""
+    for drawn in rule.selection_sizes(n0):
+        votes = yield VoteRequest("select", drawn)
+        if rule.selects(votes[:-1]):
+            break
+    _some_finite(votes)  # of the last ones: 16 may all overflow where 100 do not
+    return votes[:-1], drawn
 
 
 def prediction(n: int, alpha: float) -> Procedure:

@@ -48,6 +48,27 @@ def restate(
     """
     from rsmooth.records.files import read_log, write_log
 
+    _check(alpha, statements, append, looked)
+    path = None if out is None else _new_table(out)
+    log = read_log(source)
+    made = _restated(
+        log,
+        alpha,
+        len(log) if statements == "all" else _count(statements),
+        None if append is None else read_log(append),
+        bool(looked),
+    )
+    derived = _derivation(log, source, append, looked)
+    made = dataclasses.replace(made, provenance={**made.provenance, **derived})
+    print(_before_and_after(log, made, None if radii is None else list(radii)))
+    if path is not None:
+        write_log(made, path)
+        print(f"wrote {path}; see rsmooth report {shlex.quote(str(path))}")
+
+
+def _check(
+    alpha: float | None, statements: int | str | None, append: Path | None, looked: bool | None
+) -> None:
     if (append is None) != (looked is None):
         raise ValueError(
             "expected --append and --looked together, got one of them; add --looked true if any "
@@ -64,21 +85,6 @@ def restate(
             "expected --statements without --looked true, got both; leave one out, since the "
             "first test has spent its alpha image by image and cannot be made joint afterwards"
         )
-    path = None if out is None else _new_table(out)
-    log = read_log(source)
-    made = _restated(
-        log,
-        alpha,
-        len(log) if statements == "all" else _count(statements),
-        None if append is None else read_log(append),
-        bool(looked),
-    )
-    derived = _derivation(log, source, append, looked)
-    made = dataclasses.replace(made, provenance={**made.provenance, **derived})
-    print(_before_and_after(log, made, None if radii is None else list(radii)))
-    if path is not None:
-        write_log(made, path)
-        print(f"wrote {path}; see rsmooth report {shlex.quote(str(path))}")
 
 
 def _restated(

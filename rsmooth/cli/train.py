@@ -75,17 +75,10 @@ class SelfTraining:
                 "unlabelled_weight, soft_labels and confidence only beside them, got "
                 f"unlabelled={self.unlabelled!r} and teacher={self.teacher}; add what is missing"
             )
-        from rsmooth.data.images import ImageData
         from rsmooth.defenses.selftrain import pseudo_label
         from rsmooth.smoothed import SmoothedClassifier
 
-        with as_option("unlabelled"):
-            images = load_split(self.unlabelled, self.unlabelled_split or "train")
-        if not isinstance(images, ImageData):
-            raise ValueError(
-                "expected unlabelled images that fit into memory, got the image folder "
-                f"{self.unlabelled!r}; put them into an .npz file"
-            )
+        images = self._images(self.unlabelled)
         judge = SmoothedClassifier.load(model_path(self.teacher, "last"), map_location=device)
         check_fits(judge, image_shape(images))
         found = (image_shape(images), judge.num_classes)
@@ -103,6 +96,18 @@ class SelfTraining:
             weight=self.unlabelled_weight,
             seed=seed,
         )
+
+    def _images(self, unlabelled: Spec) -> ImageData:
+        from rsmooth.data.images import ImageData
+
+        with as_option("unlabelled"):
+            images = load_split(unlabelled, self.unlabelled_split or "train")
+        if not isinstance(images, ImageData):
+            raise ValueError(
+                "expected unlabelled images that fit into memory, got the image folder "
+                f"{unlabelled!r}; put them into an .npz file"
+            )
+        return images
 
 
 NO_OTHERS = SelfTraining()

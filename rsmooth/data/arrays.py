@@ -62,30 +62,11 @@ def npz(
     path = Path(path)
     arrays = {split: _read(path, split, layout) for split in ("train", "test")}
     present = [pair for pair in arrays.values() if pair is not None]
-    if not present:
-        raise ValueError(
-            f"expected x_train and y_train, or x_test and y_test, in {path}; got neither"
-        )
-    shapes = {tuple(images.shape[1:]) for images, _ in present}
-    if len(shapes) != 1:
-        raise ValueError(f"expected images of one shape in {path}, got {shapes}")
-    channels, height, width = shapes.pop()
-    classes = (
-        num_classes
-        if num_classes is not None
-        else 1 + max(int(labels.max()) for _, labels in present)
-    )
+    channels, height, width = _one_shape(path, [images for images, _ in present])
+    if num_classes is None:
+        num_classes = 1 + max(int(labels.max()) for _, labels in present)
     splits = {
-        split: None
-        if pair is None
-        else ImageData(
-            *pair,
-            torch.arange(len(pair[1]), device="cpu"),
-            classes,
-            path.stem,
-            split,
-            layout="channels_first" if layout else None,
-        )
+        split: None if pair is None else _split(path, split, pair, num_classes, layout)
         for split, pair in arrays.items()
     }
     train, held_out = splits["train"], None
@@ -96,10 +77,40 @@ def npz(
         train,
         held_out,
         splits["test"],
-        classes,
+        num_classes,
         (channels, height, width),
         augment=colour and height == width == 32 if augment is None else augment,
         normalize="cifar10" if colour else "none",
+    )
+
+
+def _one_shape(path: Path, images: Sequence[torch.Tensor]) -> tuple[int, int, int]:
+    if not images:
+        raise ValueError(
+            f"expected x_train and y_train, or x_test and y_test, in {path}; got neither"
+        )
+    shapes = {tuple(of_split.shape[1:]) for of_split in images}
+    if len(shapes) != 1:
+        raise ValueError(f"expected images of one shape in {path}, got {shapes}")
+    channels, height, width = shapes.pop()
+    return channels, height, width
+
+
+def _split(
+    path: Path,
+    split: str,
+    pair: tuple[torch.Tensor, torch.Tensor],
+    num_classes: int,
+    layout: Layout | None,
+) -> ImageData:
+    index = torch.arange(len(pair[1]), device="cpu")
+    return ImageData(
+        *pair,
+        index,
+        num_classes,
+        path.stem,
+        split,
+        layout="channels_first" if layout else None,
     )
 
 

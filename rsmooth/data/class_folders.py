@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,19 +56,13 @@ def folder(
     sources = _sources(root, {"train": train, "test": test}, listed, classes)
     if not sources:
         raise FileNotFoundError(_no_split(root, train, test))
-    if listed is None and len({tuple(source.classes) for source in sources.values()}) != 1:
-        raise ValueError(
-            f"expected the same classes in {train} and {test} of {root}, got "
-            f"{' and '.join(str(len(source.classes)) for source in sources.values())}; "
-            + remedy("give classes=FILE", "give --dataset.classes FILE")
-            + ", which numbers them, or their sub-folders the same names"
-        )
-    of_first = next(iter(sources.values())).classes
-    names = tuple(of_first if listed is None else sorted(listed, key=listed.__getitem__))
-    count = len(names)
+    if listed is None:
+        names = _names_of_all(list(sources.values()), f"{train} and {test} of {root}")
+    else:
+        names = tuple(sorted(listed, key=listed.__getitem__))
     splits = {
         split: replace(
-            _split(root, source, split, image_size, count),
+            _split(root, source, split, image_size, len(names)),
             resize=resize,
             numbered_by_place=listed is None,
         )
@@ -81,7 +75,7 @@ def folder(
         kept,
         held_out,
         splits.get("test"),
-        count,
+        len(names),
         (3, image_size, image_size),
         augment=False,
         normalize="imagenet",
@@ -133,6 +127,18 @@ def _numbered(
             "or name the list that these folders follow"
         )
     return {name: listed[name] for name in found}
+
+
+def _names_of_all(sources: Sequence[ImageFolder], where: str) -> tuple[str, ...]:
+    """The names of the classes in order; ValueError where the splits have others."""
+    if len({tuple(source.classes) for source in sources}) != 1:
+        raise ValueError(
+            f"expected the same classes in {where}, got "
+            f"{' and '.join(str(len(source.classes)) for source in sources)}; "
+            + remedy("give classes=FILE", "give --dataset.classes FILE")
+            + ", which numbers them, or their sub-folders the same names"
+        )
+    return tuple(sources[0].classes)
 
 
 def _listed(kind: type[ImageFolder], folder: Path) -> ImageFolder:

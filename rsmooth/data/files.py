@@ -82,39 +82,20 @@ class FolderData:
         another size.
         """
         positions = torch.as_tensor(positions, dtype=torch.int64, device="cpu")
-        draws: list[Tensor | None] = [None] * len(positions)
-        if generator is not None:
-            # All at once, since the result must not depend on the order in which threads run.
-            draws = list(
-                torch.rand(
-                    len(positions),
-                    CROP_TRIES + 1,
-                    4,
-                    generator=generator,
-                    dtype=torch.float64,
-                    device="cpu",
-                )
-            )
-        side = round(self.image_size * 256 / 224) if self.resize is None else self.resize
+        draws = _draws(len(positions), generator)
         files = [self.root / self.paths[i] for i in positions.tolist()]
         with ThreadPoolExecutor(_threads()) as pool:
-            images = list(
-                pool.map(
-                    lambda file, draw: (
-                        _read_whole(file, self.image_size, draw)
-                        if self.whole
-                        else _read(file, side, self.image_size, draw)
-                    ),
-                    files,
-                    draws,
-                )
-            )
-        stacked = (
-            torch.stack(images)
-            if images
-            else torch.empty(0, 3, self.image_size, self.image_size, device="cpu").byte()
-        )
-        return stacked, self.labels[positions]
+            images = list(pool.map(self._image, files, draws))
+        if images:
+            return torch.stack(images), self.labels[positions]
+        shape = (0, 3, self.image_size, self.image_size)
+        return torch.empty(shape, dtype=torch.uint8, device="cpu"), self.labels[positions]
+
+    def _image(self, file: Path, draw: Tensor | None) -> Tensor:
+        if self.whole:
+            return _read_whole(file, self.image_size, draw)
+        side = round(self.image_size * 256 / 224) if self.resize is None else self.resize
+        return _read(file, side, self.image_size, draw)
 
     def subset(self, positions: Tensor | Sequence[int]) -> FolderData:
         """The images at some positions, in that order, each with its index."""
@@ -166,6 +147,15 @@ class FolderData:
 
 def _threads() -> int:
     return min(32, os.cpu_count() or 1)
+
+
+def _draws(count: int, generator: torch.Generator | None) -> Sequence[Tensor | None]:
+    """The random numbers (CROP_TRIES + 1, 4) of each image; None without a generator."""
+    if generator is None:
+        return [None] * count
+    # All at once, since the result must not depend on the order in which threads run.
+    shape = (count, CROP_TRIES + 1, 4)
+    return list(torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu"))
 
 
 def _read(file: Path, side: int, size: int, draw: Tensor | None) -> Tensor:

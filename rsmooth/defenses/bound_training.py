@@ -87,6 +87,10 @@ class BoundTraining(Trainer):
                 "expected warmup_epochs <= epochs, so that training ends at the full epsilon, got "
                 f"{self.warmup_epochs} and {self.epochs}; {self._shorter()}"
             )
+        self._check_plain()
+
+    def _check_plain(self) -> None:
+        """ValueError for options of a training under noise."""
         for name, allowed, why in (
             ("attack", None, "bounds cover all perturbations"),
             ("num_noise", 1, "there is no noise to copy"),

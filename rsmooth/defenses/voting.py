@@ -22,6 +22,7 @@ from rsmooth.models import hub_card
 from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
+from rsmooth.records.log import CertificationLog, IntArray
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 from rsmooth.training.sampling import RunStart
 
@@ -70,13 +71,7 @@ def read_vote_labels(path: str | PathLike[str], images: ImageData | FolderData) 
     shares are biased.
     """
     log = read_log(Path(path)) if Path(path).is_dir() else Shards(Path(path)).merged()
-    if not len(log):
-        raise RecordError(f"expected votes in {path}, got none so far; vote first")
-    if log.counts is None:
-        raise RecordError(
-            f"expected votes in {path}, got a record without; give the journal (.jsonl) in place "
-            "of a table"
-        )
+    _check_votes(log, path)
     mode = log.provenance.get("mode", "fixed")
     if mode != "fixed":
         warnings.warn(
@@ -84,6 +79,30 @@ def read_vote_labels(path: str | PathLike[str], images: ImageData | FolderData) 
             "they decide: shares of them are biased; vote in mode fixed",
             stacklevel=2,
         )
+    counts = _counts_of(images, log, path)
+    if not bool((counts.sum(axis=1) > 0).all()):
+        raise RecordError(
+            f"expected at least one vote per image in {path}, got none for some; the teacher's "
+            "logits are not finite"
+        )
+    return torch.from_numpy(counts / counts.sum(axis=1, keepdims=True)).float()
+
+
+def _check_votes(log: CertificationLog, path: str | PathLike[str]) -> None:
+    if not len(log):
+        raise RecordError(f"expected votes in {path}, got none so far; vote first")
+    if log.counts is None:
+        raise RecordError(
+            f"expected votes in {path}, got a record without; give the journal (.jsonl) in place "
+            "of a table"
+        )
+
+
+def _counts_of(
+    images: ImageData | FolderData, log: CertificationLog, path: str | PathLike[str]
+) -> IntArray:
+    """The votes (N, K) on these images in their order; RecordError where the log has others."""
+    assert log.counts is not None
     of_record = log.provenance.get("dataset", {}).get("fingerprint")
     if of_record not in (None, images.fingerprint()):
         raise RecordError(
@@ -99,13 +118,8 @@ def read_vote_labels(path: str | PathLike[str], images: ImageData | FolderData) 
             f"{path}, got {log.counts.shape[1]} classes and {missing} images without votes; vote "
             "on the rest first"
         )
-    counts = log.counts[at]
-    if not bool((counts.sum(axis=1) > 0).all()):
-        raise RecordError(
-            f"expected at least one vote per image in {path}, got none for some; the teacher's "
-            "logits are not finite"
-        )
-    return torch.from_numpy(counts / counts.sum(axis=1, keepdims=True)).float()
+    counts: IntArray = log.counts[at]
+    return counts
 
 
 def votes_of_teacher(

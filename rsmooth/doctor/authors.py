@@ -90,19 +90,17 @@ def family(names: Sequence[str]) -> str | None:
     if "features.0." in text and "classifier." in text:
         return "a VGG, AlexNet or MobileNet of torchvision"
     if "layer4.0.conv1" in text:
-        kind = "bottleneck" if "layer1.0.conv3" in text else "basic"
-        counts = [
-            len(
-                {
-                    name.split(f"layer{stage}.")[1].split(".")[0]
-                    for name in names
-                    if f"layer{stage}." in name
-                }
-            )
-            for stage in (1, 2, 3, 4)
-        ]
-        depth = {"[2, 2, 2, 2]": 18, "[3, 4, 6, 3]": 34 if kind == "basic" else 50}.get(str(counts))
-        depth = 101 if counts == [3, 4, 23, 3] else depth
-        known = f"ResNet-{depth}" if depth else "ResNet"
-        return f"a {known} of {kind} blocks {counts} (as torchvision's, or pytorch-cifar's)"
+        return _resnet(names, "bottleneck" if "layer1.0.conv3" in text else "basic")
     return None
+
+
+def _resnet(names: Sequence[str], kind: str) -> str:
+    counts = [_blocks(names, f"layer{stage}.") for stage in (1, 2, 3, 4)]
+    depth = {"[2, 2, 2, 2]": 18, "[3, 4, 6, 3]": 34 if kind == "basic" else 50}.get(str(counts))
+    depth = 101 if counts == [3, 4, 23, 3] else depth
+    known = f"ResNet-{depth}" if depth else "ResNet"
+    return f"a {known} of {kind} blocks {counts} (as torchvision's, or pytorch-cifar's)"
+
+
+def _blocks(names: Sequence[str], stage: str) -> int:
+    return len({name.split(stage)[1].split(".")[0] for name in names if stage in name})

@@ -152,20 +152,8 @@ def _prefix(report: Report, one: Entry) -> None:
 
 def _architecture(report: Report, one: Entry, content: Any) -> bool:
     """Whether the network is one of ours; a word on it in any case."""
-    size = f"{parameters(one.inner):,} parameters"
-    named = content.get("arch") if isinstance(content, dict) else None
-    says = f"; the file says {named}" if isinstance(named, str) else ""
     if one.network is not None:
-        network = one.network
-        options = ", ".join(f"{key}={value}" for key, value in options_of(network).items())
-        report.add(
-            "ok",
-            "architecture",
-            f"{network.name} ({options}), {size}, told by names and shapes{says}",
-            architecture=network.name,
-            options=options_of(network),
-            parameters=parameters(one.inner),
-        )
+        _say_known(report, one, content)
         return True
     near = nearest(one.weights)
     report.facts["parameters"] = parameters(one.weights)
@@ -181,17 +169,38 @@ def _architecture(report: Report, one: Entry, content: Any) -> bool:
     elif near:
         _say_nearest(report, near)
     else:
-        known = family(list(one.weights))
-        like = f"; by its names it is {known}" if known else ""
-        first, last = _ends(one)
-        report.add(
-            "look",
-            "architecture",
-            f"none of rsmooth's ({size}; first layer {first}, last {last}){like}. Register its "
-            "constructor with MODELS.register, or use SmoothedClassifier(your_module, ...)",
-            architecture=None,
-        )
+        _say_unknown(report, one)
     return False
+
+
+def _say_known(report: Report, one: Entry, content: Any) -> None:
+    assert one.network is not None
+    name, given, size = one.network.name, options_of(one.network), parameters(one.inner)
+    named = content.get("arch") if isinstance(content, dict) else None
+    says = f"; the file says {named}" if isinstance(named, str) else ""
+    options = ", ".join(f"{key}={value}" for key, value in given.items())
+    report.add(
+        "ok",
+        "architecture",
+        f"{name} ({options}), {size:,} parameters, told by names and shapes{says}",
+        architecture=name,
+        options=given,
+        parameters=size,
+    )
+
+
+def _say_unknown(report: Report, one: Entry) -> None:
+    known = family(list(one.weights))
+    like = f"; by its names it is {known}" if known else ""
+    first, last = _ends(one)
+    report.add(
+        "look",
+        "architecture",
+        f"none of rsmooth's ({parameters(one.inner):,} parameters; first layer {first}, last "
+        f"{last}){like}. Register its constructor with MODELS.register, or use "
+        "SmoothedClassifier(your_module, ...)",
+        architecture=None,
+    )
 
 
 def _say_nearest(report: Report, near: Sequence[Any]) -> None:
@@ -291,17 +300,7 @@ def _try_out(
     stored = one.constants() or _stated(found.content)
     opened = _opening(report, path, one, out)
     if sample is None:
-        where = " It holds its normalisation." if stored is not None else ""
-        report.add(
-            "look",
-            "trial",
-            f"no images were given, so normalisation and sigma were not tried out.{where} Name "
-            "labelled images of its data set with --dataset",
-        )
-        options = one.network.options
-        if options.get("in_channels", 3) == 3 and options["num_classes"] == 10:
-            report.commands.append(f"rsmooth doctor {shlex.quote(str(path))} --dataset cifar10")
-        report.facts["needs"] = "images"
+        _ask_for_images(report, path, one.network.options, stored is not None)
         return
     why = fits(one.network.options, sample)
     if why is not None:
@@ -319,6 +318,19 @@ def _try_out(
     )
     if choice is not None:
         _certify(report, opened, sample, choice)
+
+
+def _ask_for_images(report: Report, path: Path, options: dict[str, Any], normalized: bool) -> None:
+    where = " It holds its normalisation." if normalized else ""
+    report.add(
+        "look",
+        "trial",
+        f"no images were given, so normalisation and sigma were not tried out.{where} Name "
+        "labelled images of its data set with --dataset",
+    )
+    if options.get("in_channels", 3) == 3 and options["num_classes"] == 10:
+        report.commands.append(f"rsmooth doctor {shlex.quote(str(path))} --dataset cifar10")
+    report.facts["needs"] = "images"
 
 
 def _stated(content: Any) -> Normalization:

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from rsmooth.data.arrays import npz
+from rsmooth.data.images import ImageData
 from rsmooth.doctor.findings import Report, listed
 
 
@@ -38,15 +39,20 @@ def examine_images(path: Path) -> Report:
         classes=splits.num_classes,
     )
     for name, each in found.items():
-        counts = torch.bincount(each.labels, minlength=splits.num_classes)
-        empty = [int(at) for at in torch.nonzero(counts == 0).flatten()]
-        if empty:
-            report.add("look", name, f"no images of classes {listed(empty)}")
-        same = int((each.images.flatten(1) == each.images.flatten(1)[:, :1]).all(dim=1).sum())
-        if same:
-            report.add("look", name, f"{same:,} images are of one colour")
+        _oddities(report, name, each, splits.num_classes)
     where = f"--dataset npz --dataset.path {shlex.quote(str(path))}"
     report.add("ok", "use", f"in every verb as {where}")
     if "train" in found:
         report.commands.append(f"rsmooth train runs/new --sigma 0.25 {where}")
     return report
+
+
+def _oddities(report: Report, name: str, split: ImageData, num_classes: int) -> None:
+    counts = torch.bincount(split.labels, minlength=num_classes)
+    empty = [int(at) for at in torch.nonzero(counts == 0).flatten()]
+    if empty:
+        report.add("look", name, f"no images of classes {listed(empty)}")
+    pixels = split.images.flatten(1)
+    same = int((pixels == pixels[:, :1]).all(dim=1).sum())
+    if same:
+        report.add("look", name, f"{same:,} images are of one colour")

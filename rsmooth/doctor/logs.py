@@ -26,7 +26,7 @@ from rsmooth.doctor.subsets import classes, doubled, subset, unfinished
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.dialects import Survey, survey_table
 from rsmooth.records.files import read_log
-from rsmooth.records.log import ABSTAIN, COLUMNS, CertificationLog, faults
+from rsmooth.records.log import ABSTAIN, COLUMNS, CertificationLog, FloatArray, faults
 
 _MOST = 8  # rows that are named
 _FEW = 50  # rows
@@ -174,8 +174,7 @@ def _radii(
 ) -> None:
     radii = survey.columns["radius"]
     printed = precision(survey.radii)
-    positive = radii[radii > 0]
-    if not len(positive):
+    if not (radii > 0).any():
         report.add("wrong", "radii", "all are 0: nothing is certified", largest=0.0)
         return
     report.facts["largest"] = float(radii.max())
@@ -191,20 +190,26 @@ def _radii(
             f"{stated.largest:.6g} at most",
             settings=[vars(stated)],
         )
-        _over(report, survey, stated.largest, printed)
-        return
-    named = sigma if sigma is not None else sigma_of_path("/".join(path.parts[-4:]))
+        cap: float | None = stated.largest
+    else:
+        named = sigma if sigma is not None else sigma_of_path("/".join(path.parts[-4:]))
+        cap = _say_fitting(report, radii, printed, named)
+    if cap is not None:
+        _over(report, survey, cap, printed)
+
+
+def _say_fitting(
+    report: Report, radii: FloatArray, printed: tuple[int, int], named: float | None
+) -> float | None:
+    """The settings that the radii fit; returns the largest radius of these, where they are told."""
     found = fitting(radii, printed, named) or fitting(radii, printed)
     report.facts |= {"settings": [vars(each) for each in found], "sigma_named": named}
-    highest = top(positive)
+    highest = top(radii[radii > 0])
     count = int((radii == highest).sum())
     if found and count >= _SURE:
         _say_settings(report, found, named, highest, count)
-        cap: float | None = max(each.largest for each in found)
-    else:
-        cap = _say_unknown(report, found, named, highest, count)
-    if cap is not None:
-        _over(report, survey, cap, printed)
+        return max(each.largest for each in found)
+    return _say_unknown(report, found, named, highest, count)
 
 
 def _over(report: Report, survey: Survey, cap: float, printed: tuple[int, int]) -> None:

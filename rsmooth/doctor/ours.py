@@ -64,13 +64,7 @@ def examine_model_file(path: Path, asked: Asked) -> Report:
     report.findings += suspicions(g.base.state_dict())
     sample = asked.sample() or _digits_for(g.base)
     if sample is not None and _takes(g.base, sample):
-        base = g.base
-        net, layer = (base[1], base[0]) if isinstance(base, Classifier) else (base, nn.Identity())
-        sigma = g.sigma if isinstance(g.noise, Gaussian) else None
-        layers = {"its own": layer}
-        judge(report, net, layers, sample, g.num_classes, stored="its own", sigma=sigma)
-        if sigma is None:
-            _of_other_noise(report)
+        _try_out(report, g, sample)
     elif sample is not None:
         report.add("wrong", "images", f"it does not take images of {sample.shape}: name others")
         sample = None
@@ -79,6 +73,16 @@ def examine_model_file(path: Path, asked: Asked) -> Report:
     words += [f"--out {shlex.quote(path.stem + '.jsonl')}"]
     report.commands.append(" ".join(words))
     return report
+
+
+def _try_out(report: Report, g: SmoothedClassifier, sample: Sample) -> None:
+    base = g.base
+    net, layer = (base[1], base[0]) if isinstance(base, Classifier) else (base, nn.Identity())
+    sigma = g.sigma if isinstance(g.noise, Gaussian) else None
+    layers = {"its own": layer}
+    judge(report, net, layers, sample, g.num_classes, stored="its own", sigma=sigma)
+    if sigma is None:
+        _of_other_noise(report)
 
 
 def _of_other_noise(report: Report) -> None:
@@ -159,16 +163,8 @@ def examine_json(path: Path, asked: Asked) -> Report:
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"expected JSON in {path}, got what cannot be read so ({error})") from None
     keys = set(content) if isinstance(content, dict) else set()
-    table = path.with_suffix("")
     if "provenance" in keys and ("checksums" in keys or "sha256" in keys):
-        if not table.exists():
-            report = Report(str(path), f"the provenance of a table {table.name}")
-            report.add("wrong", "table", f"{table} is not beside it, so it tells of nothing")
-            return report
-        report = examine_table(table, sigma=asked.sigma, unit=asked.unit)
-        report.kind = f"the provenance of {table.name}, which is {report.kind}"
-        report.path = str(path)
-        return report
+        return _provenance(path, asked)
     for name, (kind, verb) in _JSON.items():
         if path.name.endswith(name):
             report = Report(str(path), kind)
@@ -185,6 +181,18 @@ def examine_json(path: Path, asked: Asked) -> Report:
         f"expected a file of weights, certificates, options or images, got {path}, JSON of "
         f"{listed(sorted(map(str, keys))) or type(content).__name__}; name one of these"
     )
+
+
+def _provenance(path: Path, asked: Asked) -> Report:
+    table = path.with_suffix("")
+    if not table.exists():
+        report = Report(str(path), f"the provenance of a table {table.name}")
+        report.add("wrong", "table", f"{table} is not beside it, so it tells of nothing")
+        return report
+    report = examine_table(table, sigma=asked.sigma, unit=asked.unit)
+    report.kind = f"the provenance of {table.name}, which is {report.kind}"
+    report.path = str(path)
+    return report
 
 
 def _config(report: Report, path: Path) -> dict[str, Any] | None:

@@ -115,11 +115,7 @@ def _normalization(
     stored: str | None,
 ) -> str:
     """The normalisation to use, and the finding that says how sure that is."""
-    name = stored or _first(likely, usual) or trial.best()[0]
-    left = likely or [name, *rivals(trial, name)]
-    if usual in left and stored is None:
-        name = str(usual)
-    others = [each for each in left if each != name]
+    name, others = _picked(trial, likely, usual, stored)
     accuracy = _percent(trial, *trial.best(name))
     facts = {
         "normalization": name,
@@ -154,6 +150,17 @@ def _normalization(
 
 _STORED = {"stored": "its constants are in the file", "its own": "that of its own first layer"}
 _WHY = {True: "is its own", False: "fits batch norm best"}
+
+
+def _picked(
+    trial: Trial, likely: list[str], usual: str | None, stored: str | None
+) -> tuple[str, list[str]]:
+    """The normalisation to take, and the others that it could be as well."""
+    name = stored or _first(likely, usual) or trial.best()[0]
+    left = likely or [name, *rivals(trial, name)]
+    if usual in left and stored is None:
+        name = str(usual)
+    return name, [each for each in left if each != name]
 
 
 def _first(likely: list[str], usual: str | None) -> str | None:

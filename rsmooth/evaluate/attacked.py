@@ -21,6 +21,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.evaluate.empirical import Answers, measured_answers
 from rsmooth.models.precision import Precision
+from rsmooth.models.state import device_of
 from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import ABSTAIN
@@ -83,18 +84,13 @@ def attack_data(
     """
     check_smoothed(g)
     data = as_data(data, g.num_classes)
-    if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
-        raise ValueError(
-            f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"
-        )
-    check_seed(seed)
-    if attack is not None:
-        check_untargeted(attack)
-    parameter, epsilon = next(g.parameters(), None), 0.0 if attack is None else attack.epsilon
-    device = torch.device("cpu") if parameter is None else parameter.device
+    _check(data, attack, batch_size, seed)
+    device, epsilon = device_of(g), 0.0 if attack is None else float(attack.epsilon)
     view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
     measure = partial(
         measured_answers,
+        g,
+        attack=attack,
         num_noise=num_noise,
         n=n,
         alpha=alpha,
@@ -104,21 +100,17 @@ def attack_data(
         precision=precision,
         view=view,
     )
-    tally = _Tally()
-    with (
-        _seeded(seed, device),
-        _bar(len(data), f"epsilon {epsilon:.4g}", progress, {g, view}) as bar,
-    ):
-        for start in range(0, len(data), batch_size):
-            positions = list(range(start, min(start + batch_size, len(data))))
+    tally, total = _Tally(), len(data)
+    with _seeded(seed, device), _bar(total, f"epsilon {epsilon:.4g}", progress, {g, view}) as bar:
+        for start in range(0, total, batch_size):
+            positions = list(range(start, min(start + batch_size, total)))
             pixels, labels = data.batch(positions)
             x, y = to_unit(pixels).to(device), labels.to(device)
-            tally.add(y, measure(g, x, y, attack, index=data.index[positions]))
+            tally.add(y, measure(x, y, index=data.index[positions]))
             bar.update(len(positions))
-    total = len(data)
     warn_without_gradient(tally.without_gradient, total, stacklevel=3)
     return UnderAttack(
-        float(epsilon),
+        epsilon,
         tally.right / total,
         tally.abstained / total,
         total,
@@ -126,6 +118,16 @@ def attack_data(
         tally.largest,
         tally.without_gradient,
     )
+
+
+def _check(data: ImageData | FolderData, attack: Attack | None, batch_size: int, seed: int) -> None:
+    if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
+        raise ValueError(
+            f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"
+        )
+    check_seed(seed)
+    if attack is not None:
+        check_untargeted(attack)
 
 
 @dataclass

@@ -28,6 +28,7 @@ from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.precision import Precision as SearchPrecision
+from rsmooth.models.state import device_of
 from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.numbers import check_integer, check_seed, check_sizes
 from rsmooth.plumbing.progress import progress_bar
@@ -152,8 +153,7 @@ def audit(
     check_images_of(log, data)
     certified = np.flatnonzero(log.radius > 0)[:limit]
     position = {int(idx): at for at, idx in enumerate(data.index.tolist())}
-    device = next((parameter.device for parameter in g.parameters()), torch.device("cpu"))
-    view = quick_view(g, to_unit(data.batch([0])[0]).to(device), precision)
+    view = quick_view(g, to_unit(data.batch([0])[0]).to(device_of(g)), precision)
     search = partial(
         _attack, view, num_noise=num_noise, generator=torch.Generator().manual_seed(seed)
     )
@@ -199,7 +199,7 @@ def _attack(
     num_noise: int,
     generator: torch.Generator,
 ) -> Tensor:
-    device = next((parameter.device for parameter in g.parameters()), x.device)
+    device = device_of(g)
     x_adv = attack(
         g,
         x.to(device),
@@ -221,8 +221,7 @@ def _check(
     if not len(factors) or not all(factor > 0 for factor in factors):
         raise ValueError(f"expected factors > 0, got {list(factors)}; use e.g. 0.5, 1.0, 1.5")
     check_seed(seed)
-    if limit is not None and check_integer(limit, "limit") < 1:
-        raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
+    check_limit(limit)
     if not (log.radius > 0).any():
         raise ValueError(
             "expected a log with certified images, got none with a radius above 0; choose "
@@ -241,6 +240,12 @@ def _check(
             f"expected another seed than that of the certificates, got {seed}; the audit needs "
             "noise of its own, so choose another"
         )
+
+
+def check_limit(limit: int | None) -> None:
+    """ValueError for a largest number of images below 1; None is no limit."""
+    if limit is not None and check_integer(limit, "limit") < 1:
+        raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
 
 
 def _check_attack(attack: Attack) -> None:

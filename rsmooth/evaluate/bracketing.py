@@ -18,7 +18,8 @@ from rsmooth.attacks.pgd import PGD
 from rsmooth.data.convert import Convertible, as_data, to_unit
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
-from rsmooth.evaluate.auditing import check_images_of, check_model_of
+from rsmooth.evaluate.auditing import check_images_of, check_limit, check_model_of
+from rsmooth.models.state import device_of
 from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.progress import progress_bar
 from rsmooth.records.log import CertificationLog
@@ -110,8 +111,7 @@ def bracket(
     for name, value in {"steps": steps, "batch_size": batch_size, "restarts": restarts + 1}.items():
         if check_integer(value, name) < 1:
             raise ValueError(f"expected {name} >= {int(name != 'restarts')}, got {value}")
-    if limit is not None and check_integer(limit, "limit") < 1:
-        raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
+    check_limit(limit)
     epsilons = np.array(_epsilons_of(log), dtype=np.float64)
     check_model_of(log, g, ensemble)
     data = as_data(data, g.num_classes)
@@ -166,7 +166,7 @@ def _attacked(
     g: SmoothedClassifier, attack: PGD, x: Tensor, y: Tensor, generator: torch.Generator
 ) -> Tensor:
     """Attacked images in float64, exactly within epsilon of x, which float32 may miss by a bit."""
-    device = next((parameter.device for parameter in g.parameters()), x.device)
+    device = device_of(g)
     near = attack(g, x.to(device), y.to(device), num_noise=1, generator=generator).cpu().double()
     plain, epsilon = x.double(), attack.epsilon
     near = torch.maximum(torch.minimum(near, plain + epsilon), plain - epsilon).clamp(0.0, 1.0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -112,6 +113,8 @@ def measured_answers(
     _check(g, x, y, attack, num_noise, n, batch_size)
     numbers = None if index is None else image_ids(x, index)
     view = quick_view(g, x, precision) if view is None else view
+    # In floating point, since attacked images leave the 8-bit grid.
+    judged = partial(predict, g, n=n, seed=seed, arithmetic="float", precision=precision)
     answers, lengths, without = [], [], []
     for part in _parts(len(x), batch_size // num_noise):
         x_adv = x[part]
@@ -122,20 +125,9 @@ def measured_answers(
             without.append(found.without_gradient)
         if alpha is None or g.noise.scale_value == 0:
             answers.append(_vote(view, x_adv, n, batch_size, generator))
-            continue
-        ids = None if numbers is None else numbers[part]
-        # In floating point, since attacked images leave the 8-bit grid.
-        said = predict(
-            g,
-            x_adv,
-            n=n,
-            alpha=alpha,
-            seed=seed,
-            arithmetic="float",
-            index=ids,
-            precision=precision,
-        )
-        answers.append(said.label.to(y.device))
+        else:
+            ids = None if numbers is None else numbers[part]
+            answers.append(judged(x_adv, alpha=alpha, index=ids).label.to(y.device))
     none = torch.zeros(len(x), device=x.device)
     return Answers(
         torch.cat(answers),

@@ -100,25 +100,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
     source: where the weights come from, for the error. ValueError if they do not fit; then nothing
     is loaded.
     """
-    own = module.state_dict()
-    missing = sorted(own.keys() - state_dict.keys())
-    unexpected = sorted(map(str, state_dict.keys() - own.keys()))
-    common = [name for name in own if name in state_dict]
-    strange = [name for name in common if not isinstance(state_dict[name], Tensor)]
-    tensors = {name: state_dict[name] for name in common if name not in strange}
-    shapes = [
-        f"{name}: expected {tuple(own[name].shape)}, got {tuple(tensor.shape)}"
-        for name, tensor in tensors.items()
-        if tensor.shape != own[name].shape
-    ]
-    infinite = [name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())]
-    found = {
-        "missing": missing,
-        "unexpected": unexpected,
-        "not a tensor": strange,
-        "wrong shape": shapes,
-        "NaN or infinite": infinite,
-    }
+    found = _misfits(module.state_dict(), state_dict)
     problems = [f"{word} {some(names)}" for word, names in found.items() if names]
     if problems:
         raise ValueError(
@@ -128,3 +110,24 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
         )
     module.load_state_dict(dict(state_dict))
     torch.clear_autocast_cache()  # of the former weights, where the caller is within autocast
+
+
+def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, list[str]]:
+    """The names of entries with each kind of fault."""
+    common = [name for name in own if name in given]
+    strange = [name for name in common if not isinstance(given[name], Tensor)]
+    tensors = {name: given[name] for name in common if name not in strange}
+    shapes = [
+        f"{name}: expected {tuple(own[name].shape)}, got {tuple(tensor.shape)}"
+        for name, tensor in tensors.items()
+        if tensor.shape != own[name].shape
+    ]
+    return {
+        "missing": sorted(own.keys() - given.keys()),
+        "unexpected": sorted(map(str, given.keys() - own.keys())),
+        "not a tensor": strange,
+        "wrong shape": shapes,
+        "NaN or infinite": [
+            name for name, tensor in tensors.items() if not bool(torch.isfinite(tensor).all())
+        ],
+    }

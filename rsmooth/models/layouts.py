@@ -76,19 +76,7 @@ def weights_of(
     files before torch 0.4.1 lack, are those of ``own``. ValueError for several networks that fit.
     """
     needed = [name for name in own if not name.endswith("num_batches_tracked")]
-    first = needed[0] if needed else ""
-    prefixes = [
-        name[: -len(first)]
-        for name in weights
-        if name == first or (first and name.endswith(f".{first}"))
-    ]
-    fitting = [each for each in prefixes if all(each + name in weights for name in needed)]
-    if len(fitting) > 1:
-        raise ValueError(
-            f"expected one network in {source}, got several, under {', '.join(fitting)}; save the "
-            "state dict of the wanted one in a file of its own"
-        )
-    prefix = (fitting or prefixes or [""])[0]
+    prefix = _prefix(weights, needed, source)
     inner = {
         name.removeprefix(prefix): tensor
         for name, tensor in weights.items()
@@ -101,6 +89,23 @@ def weights_of(
     if any(name in inner for name in own):
         inner = {**{name: own[name] for name in own if name not in needed}, **inner}
     return inner, rest
+
+
+def _prefix(weights: Mapping[str, Tensor], needed: Sequence[str], source: str) -> str:
+    """What stands before the names of a network; ValueError where several networks fit."""
+    first = needed[0] if needed else ""
+    prefixes = [
+        name[: -len(first)]
+        for name in weights
+        if name == first or (first and name.endswith(f".{first}"))
+    ]
+    fitting = [each for each in prefixes if all(each + name in weights for name in needed)]
+    if len(fitting) > 1:
+        raise ValueError(
+            f"expected one network in {source}, got several, under {', '.join(fitting)}; save the "
+            "state dict of the wanted one in a file of its own"
+        )
+    return (fitting or prefixes or [""])[0]
 
 
 def is_constant(name: str) -> bool:

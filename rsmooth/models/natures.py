@@ -48,27 +48,16 @@ def nature(path: Path, error: BaseException) -> str:
         start = file.read(512)
     if not start:
         return "is empty; download it again"
-    lowered = start.lstrip().lower()
-    for sign, (words, advice) in _OTHERS.items():
-        if start.startswith(sign) or lowered.startswith(sign):
-            return f"is {words}; {advice}"
-    for sign, words in _ARCHIVES.items():
-        if start.startswith(sign):
-            return f"is {words}; unpack it, and name the checkpoint in it"
+    signed = _by_sign(start)
+    if signed is not None:
+        return signed
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") < 2**30:
         return (
             "is a safetensors file; convert it: "
             "torch.save(safetensors.torch.load_file(FILE), 'plain.pth')"
         )
     if path.suffix == ".onnx":
-        return (
-            "is an ONNX graph; "
-            + remedy(
-                "open one of rsmooth with rsmooth.models.load_onnx",
-                "name one of rsmooth in place of a run folder, as in rsmooth certify FILE",
-            )
-            + ", or name the checkpoint of torch that it was exported from"
-        )
+        return _graph()
     if start.startswith(ZIPPED):
         return _zipped(path, error)
     if start[257:262] == b"ustar":
@@ -79,6 +68,26 @@ def nature(path: Path, error: BaseException) -> str:
             "its source, convert it: torch.save(pickle.load(open(FILE, 'rb')), 'plain.pth')"
         )
     return _pickled(error)
+
+
+def _by_sign(start: bytes) -> str | None:
+    """The kinds of files that begin with a sign of their own; None of others."""
+    lowered = start.lstrip().lower()
+    for sign, (words, advice) in _OTHERS.items():
+        if start.startswith(sign) or lowered.startswith(sign):
+            return f"is {words}; {advice}"
+    for sign, words in _ARCHIVES.items():
+        if start.startswith(sign):
+            return f"is {words}; unpack it, and name the checkpoint in it"
+    return None
+
+
+def _graph() -> str:
+    ours = remedy(
+        "open one of rsmooth with rsmooth.models.load_onnx",
+        "name one of rsmooth in place of a run folder, as in rsmooth certify FILE",
+    )
+    return f"is an ONNX graph; {ours}, or name the checkpoint of torch that it was exported from"
 
 
 def _zipped(path: Path, error: BaseException) -> str:

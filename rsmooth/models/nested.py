@@ -40,18 +40,7 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
     if isinstance(part, nn.Module):
         return part, None
     if isinstance(part, Mapping):
-        options = dict(part)
-        if "checkpoint" in options and "name" not in options:
-            return _published(options), None
-        name = options.pop("name", None)
-        # As in the architecture of a model, or beside the name.
-        options = dict(options["options"]) if set(options) == {"options"} else options
-        if not isinstance(name, str):
-            raise ValueError(
-                f"expected the {registry.kind} to have a name, got {part!r}; give it as "
-                "{name: NAME, option: value}, or of a file as {checkpoint: FILE, arch: NAME}"
-            )
-        return registry.create(name, **{**_accepted(registry, name, known), **options}), None
+        return _of_mapping(part, registry, known), None
     there = isinstance(part, (str, PathLike)) and Path(part).exists()
     if isinstance(part, str) and (part in registry or not there):
         if registry is MODELS and part not in registry and is_shipped(part):
@@ -64,6 +53,24 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
             f"folder, got {part!r}"
         )
     return _saved(Path(part))
+
+
+def _of_mapping(
+    part: Mapping[str, Any], registry: ModelRegistry, known: Mapping[str, Any]
+) -> nn.Module:
+    options = dict(part)
+    if "checkpoint" in options and "name" not in options:
+        return _published(options)
+    name = options.pop("name", None)
+    # As in the architecture of a model, or beside the name.
+    options = dict(options["options"]) if set(options) == {"options"} else options
+    if not isinstance(name, str):
+        raise ValueError(
+            f"expected the {registry.kind} to have a name, got {part!r}; give it as "
+            "{name: NAME, option: value}, or of a file as {checkpoint: FILE, arch: NAME}"
+        )
+    built: nn.Module = registry.create(name, **{**_accepted(registry, name, known), **options})
+    return built
 
 
 def rebuilding(parts: Mapping[str, Any], **options: Any) -> dict[str, Any] | None:

@@ -20,6 +20,8 @@ from rsmooth.models.libraries import (
 from rsmooth.models.normalize import Normalization
 from rsmooth.registry import MODELS
 
+_MORE_HEADS = ("googlenet", "inception_v3")
+
 
 @MODELS.register("torchvision")
 def torchvision_model(
@@ -61,18 +63,11 @@ def torchvision_model(
     check_known("torchvision", model, models.list_models(module=models))
     weights = models.get_model_weights(model).DEFAULT
     stated = weights.transforms()
-    given = dict(options)
-    if image_size is not None and model.startswith("vit_"):
-        given["image_size"] = image_size
-    elif image_size is not None and model.startswith("maxvit"):
-        given["input_size"] = (image_size, image_size)
-    if model in ("googlenet", "inception_v3") and not pretrained:
-        # Its further heads answer with a tuple in train mode. The weights are drawn as ever.
-        given = {"aux_logits": False, "init_weights": True, **given}
     published = len(weights.meta["categories"])
     classes = published if num_classes is None else num_classes
+    given = {**options, **_fixed_size(model, image_size)}
     if not pretrained:
-        given["num_classes"] = classes
+        given = {**_one_head(model), **given, "num_classes": classes}
     source = weights if pretrained else None
     net = in_our_words(
         "torchvision",
@@ -91,9 +86,25 @@ def torchvision_model(
     return finished(net, normalize, in_channels, size, {**plain, **own})
 
 
+def _fixed_size(model: str, image_size: int | None) -> dict[str, Any]:
+    """The option of a network for one size of images that says which."""
+    if image_size is not None and model.startswith("vit_"):
+        return {"image_size": image_size}
+    if image_size is not None and model.startswith("maxvit"):
+        return {"input_size": (image_size, image_size)}
+    return {}
+
+
+def _one_head(model: str) -> dict[str, Any]:
+    """Options that spare a new network the heads that answer with a tuple in train mode."""
+    if model in _MORE_HEADS:
+        return {"aux_logits": False, "init_weights": True}  # the weights are drawn as ever
+    return {}
+
+
 def _plain_head(net: nn.Module, model: str) -> nn.Module:
     """A pretrained network of torchvision without the heads that only its training needed."""
-    if model in ("googlenet", "inception_v3"):
+    if model in _MORE_HEADS:
         for name in ("aux_logits", "aux1", "aux2", "AuxLogits"):
             if hasattr(net, name):
                 setattr(net, name, False if name == "aux_logits" else None)

@@ -205,14 +205,18 @@ def _radius_column(where: str, names: Sequence[str], unit: str | None) -> tuple[
         return column, norm
     if "exact_radius" in names and unit is not None:
         return "exact_radius", unit
+    raise _no_radii(where, names)
+
+
+def _no_radii(where: str, names: Sequence[str]) -> RecordError:
     others = [name for name in names if "radi" in name.lower()]
     if others:
-        raise RecordError(
+        return RecordError(
             f"{where}: expected radii in a column radius (l2), radius_l1 or radius_linf, got "
             f"{', '.join(others)}, {_about(others[0])}; where you know what they are, rename the "
             "column to one of these (and multiply radii in other units than those of [0, 1] pixels)"
         )
-    raise RecordError(
+    return RecordError(
         f"{where}: expected a column radius, got {' '.join(names)}; these are predictions without "
         "certified radii: certify the model, or name its certification log"
     )

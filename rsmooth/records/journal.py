@@ -198,6 +198,14 @@ class Journal:
         if crashes_at("mid-append"):
             os.write(self._fd, line[: len(line) // 2])
             os._exit(137)
+        self._append_whole(line)
+        crash_point("after-append")
+        self._size += len(line)
+        self._next_line += 1
+        self._unsynced += 1
+
+    def _append_whole(self, line: bytes) -> None:
+        """Write all of the line; OSError where that fails, and the file is as before."""
         try:
             written = os.write(self._fd, line)
         except OSError as error:
@@ -211,10 +219,6 @@ class Journal:
                 f"expected to append {len(line)} bytes to {self.path}, got only {written} written; "
                 "free some space on the disk"
             )
-        crash_point("after-append")
-        self._size += len(line)
-        self._next_line += 1
-        self._unsynced += 1
 
 
 def parse_journal(path: str | Path, known: JournalContents | None = None) -> JournalContents:
@@ -250,16 +254,21 @@ def parse_journal(path: str | Path, known: JournalContents | None = None) -> Jou
         record = _decode(line, f"{path}, line {number}")
         if header is None:
             header, config = record["data"], config_hash(record["data"])
-        if (record["seq"], record["config"]) != (number - 1, config):
-            raise RecordError(
-                f"{path}, line {number}: expected record {number - 1} of configuration {config}, "
-                f"got a {record['kind']} record {record['seq']} of {record['config']}; lines are "
-                "missing, moved or from another run: restore the file from a copy, or start a new "
-                "run folder"
-            )
+        _check_place(record, number, config, path)
         if number > 1:
             entries.append(Entry(record["kind"], record["data"], number))
     return JournalContents(header, tuple(entries), *ends, identity)
+
+
+def _check_place(record: Mapping[str, Any], number: int, config: str, path: str | Path) -> None:
+    """RecordError for a record of another line or configuration."""
+    if (record["seq"], record["config"]) != (number - 1, config):
+        raise RecordError(
+            f"{path}, line {number}: expected record {number - 1} of configuration {config}, "
+            f"got a {record['kind']} record {record['seq']} of {record['config']}; lines are "
+            "missing, moved or from another run: restore the file from a copy, or start a new "
+            "run folder"
+        )
 
 
 def _new_bytes(

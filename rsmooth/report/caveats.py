@@ -35,7 +35,7 @@ def caveats(runs: Sequence[Run]) -> list[str]:
     return [
         *_about_samples(runs),
         *(text for group in by_statement(runs) for text in _about_settings(group)),
-        *(text for run in runs for text in _about_run(run)),
+        *(f"{run.name}: {text}" for run in runs for about in _OF_ONE_RUN for text in about(run)),
     ]
 
 
@@ -75,54 +75,62 @@ def _about_settings(runs: Sequence[Run]) -> list[str]:
     return found
 
 
-def _about_run(run: Run) -> list[str]:
-    found = []
-    whole = images_asked(run.log)
+def _about_record(run: Run) -> list[str]:
+    found, whole = [], images_asked(run.log)
     if not run.statement.sound:
         found.append(
-            f"{run.name}: the rule behind its certificates ({run.statement.method}) is known to "
-            "prove nothing; its figures are in brackets and enter no envelope and no comparison."
+            f"the rule behind its certificates ({run.statement.method}) is known to prove "
+            "nothing; its figures are in brackets and enter no envelope and no comparison."
         )
     if whole > len(run.log):
-        found.append(f"{run.name}: unfinished, {len(run.log):,} of {whole:,} images are there.")
-    if run.setting("mode") in ("radius", "grid"):
+        found.append(f"unfinished, {len(run.log):,} of {whole:,} images are there.")
+    return found
+
+
+def _about_mode(run: Run) -> list[str]:
+    found, mode = [], run.setting("mode")
+    if mode in ("radius", "grid"):
         found.append(
-            f"{run.name}: mode {run.setting('mode')} only decides radii that were asked for; "
-            f"other radii are left out, {_AVERAGES[run.setting('mode')]}."
+            f"mode {mode} only decides radii that were asked for; other radii are left out, "
+            f"{_AVERAGES[mode]}."
         )
-    if run.log.counts is not None and run.setting("mode") not in (None, "fixed"):
+    if run.log.counts is not None and mode not in (None, "fixed"):
         found.append(
-            f"{run.name}: in mode {run.setting('mode')} the votes of an image stop where they "
-            "decide, so shares of votes are biased; take probabilities of classes and the accuracy "
-            "under noise from a run of mode fixed."
+            f"in mode {mode} the votes of an image stop where they decide, so shares of votes are "
+            "biased; take probabilities of classes and the accuracy under noise from a run of "
+            "mode fixed."
         )
     if run.setting("target") == "label":
         found.append(
-            f"{run.name}: the true label was tested, so an image that is misclassified counts as "
-            "abstained."
+            "the true label was tested, so an image that is misclassified counts as abstained."
         )
+    return found
+
+
+def _about_classifier(run: Run) -> list[str]:
+    found, named = [], function_without_hash(run.log)
     if float_noise(run.log.provenance):
-        found.append(
-            f"{run.name}: float noise, whose certificates floating-point rounding can break."
-        )
-    named = function_without_hash(run.log)
+        found.append("float noise, whose certificates floating-point rounding can break.")
     if named is not None:
         found.append(
-            f"{run.name}: certifies the function {named}, whose content the record does not state "
-            "(sha256)."
+            f"certifies the function {named}, whose content the record does not state (sha256)."
         )
+    return found
+
+
+def _about_answers(run: Run) -> list[str]:
+    found, predicted = [], predicted_classes(run.log)
     broken = 0 if run.attacked is None else int((run.attacked <= run.log.radius).sum())
     if broken and run.statement.sound:
         found.append(
-            f"{run.name}: an attack has changed the answer within the radius of {broken} images, "
-            "so their proofs are false; do not use this record."
+            f"an attack has changed the answer within the radius of {broken} images, so their "
+            "proofs are false; do not use this record."
         )
-    predicted = predicted_classes(run.log)
     if predicted == 0:
-        found.append(f"{run.name}: the model abstained on every image.")
+        found.append("the model abstained on every image.")
     elif predicted == 1 and len(np.unique(run.log.label)) > 1:
-        found.append(f"{run.name}: the model has collapsed, it predicts 1 class.")
-    return [*found, *_about_radii(run)]
+        found.append("the model has collapsed, it predicts 1 class.")
+    return found
 
 
 def function_without_hash(log: CertificationLog) -> str | None:
@@ -138,13 +146,16 @@ def _about_radii(run: Run) -> list[str]:
     found, largest = [], run.unanimous_radius
     if largest is not None and (beyond := overstated(run.log, largest)):
         found.append(
-            f"{run.name}: {beyond} radii exceed what n={run.setting('n')} samples can certify; "
-            "they were rounded up, or the configuration is another."
+            f"{beyond} radii exceed what n={run.setting('n')} samples can certify; they were "
+            "rounded up, or the configuration is another."
         )
     below = _worse_than_constant(run)
     if below is not None:
-        found.append(f"{run.name}: below the constant classifier from r={below:.3g} on.")
+        found.append(f"below the constant classifier from r={below:.3g} on.")
     return found
+
+
+_OF_ONE_RUN = (_about_record, _about_mode, _about_classifier, _about_answers, _about_radii)
 
 
 def _worse_than_constant(run: Run) -> float | None:

@@ -150,15 +150,14 @@ class Report:
         pictures: list[Path] = []
         shown: list[str] = []
         for number, group in enumerate(self.groups):
-            norm, kind = group.table.norm, group.table.kind
-            end = f"-{norm}-{kind}" if number else ""
-            texts |= {f"report{end}.csv": to_csv(group.table)}
-            title = self.title if len(self.groups) == 1 else f"{self.title} ({norm}, {kind})"
-            texts |= {
-                f"report{end}.tex": to_latex(
-                    group.table, self.columns, caption=title, width=self.width
-                )
-            }
+            table = group.table
+            kind = f"{table.norm}, {table.kind}"
+            end = f"-{table.norm}-{table.kind}" if number else ""
+            title = self.title if len(self.groups) == 1 else f"{self.title} ({kind})"
+            texts[f"report{end}.csv"] = to_csv(table)
+            texts[f"report{end}.tex"] = to_latex(
+                table, self.columns, caption=title, width=self.width
+            )
             written, links = save_figures(group.runs, group.baseline, out, end, title, self.width)
             pictures += written
             shown += links

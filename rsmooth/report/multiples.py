@@ -66,19 +66,11 @@ def multiples_figure(
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     titles = _titles(runs, panels, page.letters((1 - 0.8 / width) / columns))
     for axes, name, panel_title in zip(grid.flat, panels, titles, strict=False):
-        for run, other in zip(runs, names, strict=True):
-            if other != name:
-                _curve(axes, run, unit, color=FAINT, linewidth=page.line(0.7))
-        _curve(axes, first, unit, color=INK, linewidth=page.line(1.2), linestyle=(0, (3, 1.5)))
-        for run, other in zip(runs, names, strict=True):
-            if other == name:
-                _curve(axes, run, unit, color=COLOURS[0], linewidth=page.line(1.8), zorder=3)
-        dress(axes, page)
+        own = [run for run, other in zip(runs, names, strict=True) if other == name]
+        rest = [run for run, other in zip(runs, names, strict=True) if other != name]
+        _panel(axes, own, rest, first, page, unit)
         axes.set_title(panel_title, loc="left", fontsize=page.size)
-    for axes in grid.flat[len(panels) :]:
-        axes.set_visible(False)
-    for axes in grid[:-1].flat[len(panels) - columns :]:  # the lowest of their columns
-        axes.tick_params(labelbottom=True)
+    _leave_out(grid, len(panels))
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     grid[0, 0].set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
     figure.supxlabel(_radius_words(runs), fontsize=page.size)
@@ -86,6 +78,26 @@ def multiples_figure(
     if title:
         figure.suptitle(in_lines(title, page, 0.9), fontsize=page.size + 1, x=0.01, ha="left")
     return figure
+
+
+def _panel(
+    axes: Any, own: Sequence[Run], rest: Sequence[Run], first: Run, page: Page, unit: float
+) -> None:
+    """The curves of a method before those of all others and the dashed one of ``first``."""
+    for run in rest:
+        _curve(axes, run, unit, color=FAINT, linewidth=page.line(0.7))
+    _curve(axes, first, unit, color=INK, linewidth=page.line(1.2), linestyle=(0, (3, 1.5)))
+    for run in own:
+        _curve(axes, run, unit, color=COLOURS[0], linewidth=page.line(1.8), zorder=3)
+    dress(axes, page)
+
+
+def _leave_out(grid: Any, panels: int) -> None:
+    """Hide the places behind the last panel; those above them have the ticks of their column."""
+    for axes in grid.flat[panels:]:
+        axes.set_visible(False)
+    for axes in grid[:-1].flat[panels - grid.shape[1] :]:
+        axes.tick_params(labelbottom=True)
 
 
 def _titles(runs: Sequence[Run], panels: Sequence[str], letters: int) -> list[str]:

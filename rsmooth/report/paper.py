@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rsmooth.report.columns import places_of
 from rsmooth.report.looks import Page
@@ -40,16 +40,7 @@ def to_latex(
     header = [header_of(table)[place] for place in places]
     best = _best(table) if table.same_images else {}
     narrow = width is not None and Page(width).size <= 8
-    rows = [
-        " & ".join(
-            _cell(cells_of(row)[place], number in best.get(place, ()), not narrow)
-            for place in places
-        )
-        for number, row in enumerate(table.rows)
-    ]
-    runs = [number for number, row in enumerate(table.rows) if row.statement is not None]
     sides = "".join("l" if name in _BEFORE[:2] else "r" for name in header)
-    between = [r"\midrule"] if 0 < len(runs) < len(rows) else []
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}[t]",
@@ -61,14 +52,26 @@ def to_latex(
         r"\toprule",
         " & ".join(map(_heading, header)) + r" \\",
         r"\midrule",
-        *(rf"{row} \\" for row in rows[: len(runs)]),
-        *between,
-        *(rf"{row} \\" for row in rows[len(runs) :]),
+        *_body(table, places, best, narrow),
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _body(
+    table: Table, places: Sequence[int], best: Mapping[int, set[int]], narrow: bool
+) -> list[str]:
+    """The runs, and below a rule what they are compared with."""
+    rows = []
+    for number, row in enumerate(table.rows):
+        cells = cells_of(row)
+        shown = [_cell(cells[at], number in best.get(at, ()), not narrow) for at in places]
+        rows.append(" & ".join(shown) + r" \\")
+    runs = sum(row.statement is not None for row in table.rows)
+    between = [r"\midrule"] if 0 < runs < len(rows) else []
+    return [*rows[:runs], *between, *rows[runs:]]
 
 
 def _best(table: Table) -> dict[int, set[int]]:

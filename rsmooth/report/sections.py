@@ -207,15 +207,7 @@ def votes_section(runs: Sequence[Run]) -> list[Section]:
     if not runs:
         return []
     kinds = ("method", "base classifier under noise", "majority vote", "certified (r=0)")
-    rows = []
-    for run in runs:
-        values = (
-            base_accuracy_under_noise(run.log),
-            majority_accuracy(run.log),
-            float(certified_accuracy(run.log, 0.0)),
-        )
-        *cells, certified = (f"{100 * value:.1f}" for value in values)
-        rows.append((run.label, *cells, certified if run.decided(0.0) else "-"))
+    rows = tuple((run.label, *_three_accuracies(run)) for run in runs)
     levels = ("method", *(f"{100 * q:g} %" for q in QUANTILES))
     quantiles = tuple(
         (run.label, *map("{:.4f}".format, label_probability_quantiles(run.log, QUANTILES)))
@@ -226,11 +218,18 @@ def votes_section(runs: Sequence[Run]) -> list[Section]:
         "raised on easy images alone, this distribution shows the others too."
     )
     return [
-        Section("Three accuracies", (Grid(kinds, tuple(rows)),), level=3),
+        Section("Three accuracies", (Grid(kinds, rows),), level=3),
         Section(
             "Probability of the true class under noise", (Grid(levels, quantiles), note), level=3
         ),
     ]
+
+
+def _three_accuracies(run: Run) -> tuple[str, str, str]:
+    base, majority = base_accuracy_under_noise(run.log), majority_accuracy(run.log)
+    certified = float(certified_accuracy(run.log, 0.0))
+    shown = f"{100 * certified:.1f}" if run.decided(0.0) else "-"
+    return f"{100 * base:.1f}", f"{100 * majority:.1f}", shown
 
 
 def provenance_section(runs: Sequence[Run]) -> list[Section]:

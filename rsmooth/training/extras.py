@@ -63,17 +63,21 @@ def all_extras(
         found = {**made, **found}
     for name in recipe.needs:
         if name not in found:
-            raise ValueError(
-                f"expected extras[{name!r}] for {type(recipe).__name__}, got none; "
-                + remedy(
-                    f'give them to fit as extras={{"{name}": tensor}}, or let the trainer make '
-                    "them by its options",
-                    "let the trainer make them by its options, such as --trainer.teacher RUN; "
-                    "rsmooth list trainers has them",
-                )
-            )
+            raise _lacking(recipe, name)
         _check_probabilities(found[name], name, g.num_classes)
     return found
+
+
+def _lacking(recipe: Recipe, name: str) -> ValueError:
+    return ValueError(
+        f"expected extras[{name!r}] for {type(recipe).__name__}, got none; "
+        + remedy(
+            f'give them to fit as extras={{"{name}": tensor}}, or let the trainer make '
+            "them by its options",
+            "let the trainer make them by its options, such as --trainer.teacher RUN; "
+            "rsmooth list trainers has them",
+        )
+    )
 
 
 def _check_probabilities(column: Tensor, name: str, num_classes: int) -> None:

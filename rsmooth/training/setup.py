@@ -150,26 +150,30 @@ def _check(recipe: Recipe, wanted: Wanted) -> None:
         raise ValueError(
             "expected a run_dir for tensorboard=True, got none; the events are written into it"
         )
-    if wanted.unlabelled is None:
-        return
-    if not isinstance(wanted.unlabelled, PseudoLabels):
+    if wanted.unlabelled is not None:
+        _check_unlabelled(recipe, wanted)
+
+
+def _check_unlabelled(recipe: Recipe, wanted: Wanted) -> None:
+    unlabelled = wanted.unlabelled
+    if not isinstance(unlabelled, PseudoLabels):
         raise TypeError(
-            f"expected unlabelled as PseudoLabels, got {type(wanted.unlabelled).__name__}; make "
+            f"expected unlabelled as PseudoLabels, got {type(unlabelled).__name__}; make "
             "them with pseudo_label(teacher, images)"
         )
-    wanted.unlabelled.check_values()
+    unlabelled.check_values()
     # Those that the method would make by itself are of the labelled images, too.
     if columns := {**(wanted.extras or {}), **dict.fromkeys(recipe.needs)}:
         raise ValueError(
             f"expected extras or unlabelled images, got both ({', '.join(columns)}); the "
             "unlabelled images have no such columns"
         )
-    if recipe.unlabelled_share is not None and wanted.unlabelled.weight != 1:
+    if recipe.unlabelled_share is not None and unlabelled.weight != 1:
         raise ValueError(
             "expected a weight of 1 for pseudo-labelled images that share the mini-batches, got "
-            f"{wanted.unlabelled.weight:g}; let unlabelled_share say how much they count"
+            f"{unlabelled.weight:g}; let unlabelled_share say how much they count"
         )
-    if wanted.unlabelled.probabilities is not None and not recipe.soft_labels:
+    if unlabelled.probabilities is not None and not recipe.soft_labels:
         raise ValueError(
             f"expected hard labels for {type(recipe).__name__}, whose loss is of one class, got "
             "class probabilities; label with soft=False"

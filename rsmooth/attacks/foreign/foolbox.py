@@ -79,34 +79,38 @@ class FoolboxAttack(Attack):
 
     def _resolve(self) -> TheirAttack:
         """The foolbox attack; ValueError for an unknown name or option."""
+        if isinstance(self.attack, str):
+            return self._by_name(self.attack)
         fb = _import_foolbox()
-        if not isinstance(self.attack, str):
-            if self.options:
-                raise ValueError(
-                    "expected options only with the name of a foolbox attack, got "
-                    f"{dict(self.options)!r} with {self.attack!r}; set them in its constructor"
-                )
-            if not isinstance(self.attack, fb.attacks.base.Attack):
-                raise ValueError(
-                    "expected the name of a class of foolbox.attacks, or a foolbox attack, got "
-                    f"{self.attack!r}"
-                )
-            return self.attack
-        names = [name for name, entry in vars(fb.attacks).items() if isinstance(entry, type)]
-        if self.attack not in names:
-            close = difflib.get_close_matches(self.attack, names, cutoff=0.5)
+        if self.options:
             raise ValueError(
-                f"expected a class of foolbox.attacks, got {self.attack!r}; "
+                "expected options only with the name of a foolbox attack, got "
+                f"{dict(self.options)!r} with {self.attack!r}; set them in its constructor"
+            )
+        if not isinstance(self.attack, fb.attacks.base.Attack):
+            raise ValueError(
+                "expected the name of a class of foolbox.attacks, or a foolbox attack, got "
+                f"{self.attack!r}"
+            )
+        return self.attack
+
+    def _by_name(self, attack: str) -> TheirAttack:
+        fb = _import_foolbox()
+        names = [name for name, entry in vars(fb.attacks).items() if isinstance(entry, type)]
+        if attack not in names:
+            close = difflib.get_close_matches(attack, names, cutoff=0.5)
+            raise ValueError(
+                f"expected a class of foolbox.attacks, got {attack!r}; "
                 f"{'did you mean ' + ' or '.join(close) + '?' if close else 'see foolbox.attacks'}"
             )
         options: dict[str, Any] = dict(self.options)
         if isinstance(options.get("distance"), str):
             options["distance"] = getattr(fb.distances, options["distance"], None)
         try:
-            built: TheirAttack = getattr(fb.attacks, self.attack)(**options)
+            built: TheirAttack = getattr(fb.attacks, attack)(**options)
         except TypeError as error:
             raise ValueError(
-                f"expected options of {self.attack}, got {dict(self.options)!r}: {error}"
+                f"expected options of {attack}, got {dict(self.options)!r}: {error}"
             ) from None
         return built
 

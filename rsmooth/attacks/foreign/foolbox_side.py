@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rsmooth.attacks.base import Attack
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.norms import order_of
+from rsmooth.models.state import device_of
 from rsmooth.smoothed import SmoothedClassifier
 
 
@@ -25,8 +26,7 @@ class SmoothedModel(PyTorchModel):  # type: ignore[misc]
     """A foolbox model of log G that remembers its smoothed classifier."""
 
     def __init__(self, g: SmoothedClassifier, bounds: Bounds) -> None:
-        device = next((parameter.device for parameter in g.parameters()), torch.device("cpu"))
-        super().__init__(g, bounds=bounds, device=device)
+        super().__init__(g, bounds=bounds, device=device_of(g))
         self.smoothed = g
 
     def transform_bounds(

@@ -126,18 +126,8 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Generator[Event]:
     """
     events: queue.Queue[Event | subprocess.Popen[str]] = queue.Queue()
     at_work: set[int] = set()
-
-    def read(process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.endswith("\n"):  # a killed worker may leave half a line
-                kind, payload = json.loads(line)
-                at_work.add(process.pid)
-                events.put((kind, payload))
-        events.put(process)
-
     for process in team:
-        threading.Thread(target=read, args=(process,), daemon=True).start()
+        threading.Thread(target=_listen, args=(process, events, at_work), daemon=True).start()
     running = list(team)
     try:
         while running:
@@ -156,6 +146,21 @@ def _collect(team: Sequence[subprocess.Popen[str]]) -> Generator[Event]:
         # One that has reported nothing yet may still import its modules, and has no votes.
         yield from _last_events([each for each in running if each.pid in at_work], events)
         raise
+
+
+def _listen(
+    process: subprocess.Popen[str],
+    events: queue.Queue[Event | subprocess.Popen[str]],
+    at_work: set[int],
+) -> None:
+    """Put the events of a worker into the queue, and then the worker; note that it has begun."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.endswith("\n"):  # a killed worker may leave half a line
+            kind, payload = json.loads(line)
+            at_work.add(process.pid)
+            events.put((kind, payload))
+    events.put(process)
 
 
 def _last_events(

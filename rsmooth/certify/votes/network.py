@@ -144,31 +144,21 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
     the model's own parameters, whatever the profile executes.
     """
     net = fold_batchnorm(g.base)
-    parameter = next(net.parameters(), None)
-    generator = torch.Generator().manual_seed(0)
-    points = torch.rand((3, *shape), generator=generator, device="cpu")
-    if parameter is not None:
-        points = points.to(parameter.device, parameter.dtype)
+    points = _random_points(net, shape)
 
     def answers(rows: list[int]) -> Tensor:
         return check_logits(net(points[rows]), len(rows), g.num_classes).nan_to_num()
 
-    count = 2
-    try:
-        first = answers([0, 1])[0]
-    # From a model that was exported for one batch size. If it is broken, it fails again.
-    except Exception:
-        count = batch
-        first = answers([0] + [1] * (count - 1))[0]
+    count, first = _first_answer(answers, batch)
     pair, other = [0] + [1] * (count - 1), [0] + [2] * (count - 1)
     again = answers(pair)[0]
     with counted_operations() as operations:
         beside = answers(other)[0]
     random = not torch.equal(first, again)
-    if not random:
-        _check_folded(g.base, net, points[pair])
     if random:
         first, again, beside = _by_the_same_draws(answers, (pair, pair, other), points.device)
+    else:
+        _check_folded(g.base, net, points[pair])
     if torch.equal(first, again) and not torch.equal(first, beside):
         raise ValueError(
             "expected a base classifier that answers each image on its own, got one whose answer "
@@ -182,6 +172,23 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
             "image, or take batch_size=1"
         )
     return operations_of(net) if isinstance(net, Int8Network) else operations.total / count
+
+
+def _random_points(net: nn.Module, shape: torch.Size) -> Tensor:
+    """Three images (3, *shape) in the dtype and on the device of the network's parameters."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand((3, *shape), generator=generator, device="cpu")
+    parameter = next(net.parameters(), points)
+    return points.to(parameter.device, parameter.dtype)
+
+
+def _first_answer(answers: Callable[[list[int]], Tensor], batch: int) -> tuple[int, Tensor]:
+    """The images of a pass that the network takes, 2 or ``batch``, and the first one's answer."""
+    try:
+        return 2, answers([0, 1])[0]
+    # From a model that was exported for one batch size. If it is broken, it fails again.
+    except Exception:
+        return batch, answers([0] + [1] * (batch - 1))[0]
 
 
 def _check_folded(base: nn.Module, folded: nn.Module, points: Tensor) -> None:

@@ -104,18 +104,11 @@ def difference_chart(runs: Sequence[Run], baseline: Run, start: float = 0.0) -> 
     radii = _places([baseline, *others])
     series, reach = [], 1.0
     for number, run in enumerate(runs):
-        if not any(run is each for each in others):
-            continue
-        known = np.array([run.decided(r) and baseline.decided(r) for r in radii])
-        mean, error = difference(*changes(baseline.log, run.log, radii), len(run.log))
-        low, high = mean - 1.96 * error, mean + 1.96 * error
-        if known.any():
-            reach = max(reach, 100 * float((np.abs(mean) + 1.96 * error)[known].max()))
-        # The look is that of the run in the chart of accuracies.
-        made: dict[str, Any] = {"name": run.label, "k": number, "y": _percent(mean, known)}
-        made |= {"low": _percent(low, known), "high": _percent(high, known)}
-        apart = run.asked is not None or baseline.asked is not None
-        series.append(made | ({"points": True} if apart else {}))
+        if any(run is each for each in others):
+            # The look is that of the run in the chart of accuracies.
+            made, far = _differences(run, baseline, radii, number)
+            series.append(made)
+            reach = max(reach, far)
     steps = " (steps of 1/255)" if unit == 255 else ""
     bound = math.ceil(1.05 * reach)
     return Chart(
@@ -128,6 +121,20 @@ def difference_chart(runs: Sequence[Run], baseline: Run, start: float = 0.0) -> 
         start=unit * start,
         signed=True,
     )
+
+
+def _differences(
+    run: Run, baseline: Run, radii: FloatArray, look: int
+) -> tuple[dict[str, Any], float]:
+    """One series of a chart of differences, and how far from 0 it reaches, in points."""
+    known = np.array([run.decided(r) and baseline.decided(r) for r in radii])
+    mean, error = difference(*changes(baseline.log, run.log, radii), len(run.log))
+    low, high = mean - 1.96 * error, mean + 1.96 * error
+    reach = 100 * float((np.abs(mean) + 1.96 * error)[known].max(initial=0.0))
+    made: dict[str, Any] = {"name": run.label, "k": look, "y": _percent(mean, known)}
+    made |= {"low": _percent(low, known), "high": _percent(high, known)}
+    apart = run.asked is not None or baseline.asked is not None
+    return made | ({"points": True} if apart else {}), reach
 
 
 def probability_chart(runs: Sequence[Run]) -> Chart:

@@ -17,9 +17,10 @@ from rsmooth.records.metrics import (
 )
 from rsmooth.records.statistics import wilson_interval
 from rsmooth.report.board import LEVEL, USUAL_ALPHA, USUAL_N, Board, BoardGroup
-from rsmooth.report.entries import MEASURED, PUBLISHED, QUOTED, Entry
+from rsmooth.report.entries import MEASURED, PUBLISHED, QUOTED, Entry, Quoted
 from rsmooth.report.page.charts import accuracy_chart
 from rsmooth.report.page.rendering import render, write_html
+from rsmooth.report.runs import Run
 from rsmooth.report.tables import radius_name
 
 _PLACES = 150  # of a curve
@@ -143,23 +144,12 @@ def _has_curve(group: BoardGroup, entry: Entry) -> bool:
 def _row(group: BoardGroup, entry: Entry) -> dict[str, Any]:
     radii = [0.0, *group.radii]
     if entry.run is not None:
-        run = entry.run
-        log, count = run.log, len(run.log)
-        shares = certified_accuracy(log, radii)
-        values = [s if run.decided(r) else None for r, s in zip(radii, shares, strict=True)]
-        acr = average_certified_radius(log)
-        averaged = run.statement.kind == "probabilistic" and run.asked is None
-        last = [f"{acr:.3f}" if averaged else "-", f"{100 * abstention_rate(log):.1f}"]
-        last[1] = last[1] if run.decided(0.0) else "-"
-        brackets = not run.statement.sound
+        count, brackets = len(entry.run.log), not entry.run.statement.sound
+        values, last = _measured(entry.run, radii)
     else:
         assert entry.quoted is not None
-        quoted = entry.quoted
-        brackets = not quoted.sound
-        count = quoted.images or 0
-        values = [quoted.accuracy.get(radius) for radius in radii]
-        last = ["-" if quoted.acr is None else f"{quoted.acr:.3f}"]
-        last.append("-" if quoted.abstained is None else f"{100 * quoted.abstained:.1f}")
+        count, brackets = entry.quoted.images or 0, not entry.quoted.sound
+        values, last = _quoted(entry.quoted, radii)
     marks = group.marks(entry)
     return {
         **_about(entry),
@@ -169,6 +159,22 @@ def _row(group: BoardGroup, entry: Entry) -> dict[str, Any]:
         ],
         "last": last,
     }
+
+
+def _measured(run: Run, radii: Sequence[float]) -> tuple[list[float | None], list[str]]:
+    """The accuracies at the radii, and the cells of ACR and abstentions."""
+    shares = certified_accuracy(run.log, radii)
+    values = [s if run.decided(r) else None for r, s in zip(radii, shares, strict=True)]
+    averaged = run.statement.kind == "probabilistic" and run.asked is None
+    acr = f"{average_certified_radius(run.log):.3f}" if averaged else "-"
+    abstained = f"{100 * abstention_rate(run.log):.1f}" if run.decided(0.0) else "-"
+    return values, [acr, abstained]
+
+
+def _quoted(row: Quoted, radii: Sequence[float]) -> tuple[list[float | None], list[str]]:
+    acr = "-" if row.acr is None else f"{row.acr:.3f}"
+    abstained = "-" if row.abstained is None else f"{100 * row.abstained:.1f}"
+    return [row.accuracy.get(radius) for radius in radii], [acr, abstained]
 
 
 def _about(entry: Entry) -> dict[str, str]:
