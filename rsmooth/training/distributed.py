@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import gc
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,6 +105,8 @@ class Ranks:
         return DistributedDataParallel(module, gradient_as_bucket_view=True)
 
 
+# By far enough for the threads of a group to let go of their last tensors.
+LAST_TENSOR_SECONDS = 0.05
 # What tells one set of processes from another.
 _PLACE = ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE", "TORCHELASTIC_RESTART_COUNT")
 # Numbers the runs of this process, each of which needs addresses of its own.
@@ -136,6 +139,9 @@ def _leave() -> None:
     such a thread lets go of a tensor while the interpreter exits, the process dies by SIGABRT.
     """
     dist.destroy_process_group()
+    # A thread needs the interpreter's lock to let go of its last tensor. With torch 2.6 the
+    # collection waits for the thread, and keeps the lock meanwhile: both would wait for good.
+    time.sleep(LAST_TENSOR_SECONDS)
     gc.collect()
 
 
