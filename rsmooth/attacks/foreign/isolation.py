@@ -34,9 +34,8 @@ def isolated(device: torch.device) -> Iterator[None]:
     it too; numpy itself would ask the operating system. Switches: torch's
     gradient mode, default number format, deterministic and cuDNN settings, number of threads,
     numpy's error handling, the trace function that debuggers and coverage set, and the handlers of
-    the root logger. They are those
-    of the whole process, so other threads see what foreign code does to them meanwhile. A second
-    thread that wants such a context waits.
+    the root logger. They are those of the whole process, so other threads see what foreign code
+    does to them meanwhile. A second thread that wants such a context waits.
     """
     with _one_isolated, _put_back(device):
         yield
