@@ -5,12 +5,13 @@ lack some.
 from __future__ import annotations
 
 import functools
+import gc
 import os
 import random
 import re
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +48,18 @@ def pytest_report_header() -> list[str]:
         if collect_ignore
         else []
     )
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What modules hold stays: no garbage collection goes through all of torch, again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.set_threshold(10_000, 10, 10)
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 
 from rsmooth.attacks import DDN, PGD, Attack
@@ -19,6 +19,7 @@ from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.data import ImageData
 from rsmooth.defenses import Trainer
+from rsmooth.models.normalize import Classifier
 from rsmooth.models.precision import resolve_precision
 from rsmooth.noise import (
     GridSampler,
@@ -78,11 +79,18 @@ def place(
         yield torch.device("meta")
 
 
+def one_convolution() -> Classifier:
+    """One layer of each kind, since each operation on a fake device takes a millisecond."""
+    layers = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU()
+    head = nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(16, 4)
+    return Classifier(nn.Sequential(*layers, *head), normalize=None, in_channels=3)
+
+
 def classifier(
-    place: torch.device = CUDA, name: str = "small-cnn", **options: Any
+    place: torch.device = CUDA, name: str | None = None, **options: Any
 ) -> SmoothedClassifier:
     with unset_fake_temporarily():
-        base = MODELS.create(name, num_classes=4, **options)
+        base = MODELS.create(name, num_classes=4, **options) if name else one_convolution()
     return SmoothedClassifier(base, 0.25, 4).to(place)
 
 
