@@ -13,6 +13,9 @@ import torch
 from rsmooth.cli import main
 from rsmooth.cli.audit import Places, _write
 from rsmooth.evaluate.auditing import Audit
+from rsmooth.records.audits import identified
+from rsmooth.records.files import read_log
+from rsmooth.records.journal import config_hash
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.outside import QUICK, need, theirs
@@ -40,6 +43,8 @@ def test_an_audit_attacks_the_certified_images(
     assert np.shape(record["distance"]) == (len(record["idx"]), 2)
     assert 1 <= len(record["idx"]) <= 2
     assert (run / "audit-gap.png").exists()
+    assert record["config"] == config_hash(read_log(run).provenance)
+    assert record["record"] == identified(run)
 
 
 def test_an_audit_that_could_not_be_written_is_not_begun(
