@@ -71,6 +71,8 @@ def read_runs(
 ) -> ReadRuns:
     """The runs that have certificates, of those that ``load_runs`` would read.
 
+        read_runs([Path("runs/a"), Path("runs/begun")]).runs
+
     A run that has no certified image yet is left out, by name. So is any of ``tolerant`` that
     cannot be read. Other errors are those of ``load_runs``, and the first one where no run is left.
     """
@@ -83,20 +85,19 @@ def read_runs(
     times = training or [None] * len(files)
     called = names or distinct_names(files)
     tried = [
-        _tried(name, file, time, unit, file in tolerant)
+        (name, file, _tried(name, file, time, unit, file in tolerant))
         for name, file, time in zip(called, files, times, strict=True)
     ]
-    runs = tuple(each for each in tried if isinstance(each, Run))
-    faults = [each for each in tried if not isinstance(each, Run)]
-    if not runs:
-        raise faults[0]
-    kept = [file for file, each in zip(files, tried, strict=True) if isinstance(each, Run)]
-    left_out = [
-        LeftOut(name, _why(each))
-        for name, each in zip(called, tried, strict=True)
-        if not isinstance(each, Run)
-    ]
-    return ReadRuns(runs, tuple(kept), tuple(left_out), faults[0] if faults else None)
+    shown = [(found, file) for _, file, found in tried if isinstance(found, Run)]
+    faults = [(name, found) for name, _, found in tried if not isinstance(found, Run)]
+    if not shown:
+        raise faults[0][1]
+    return ReadRuns(
+        tuple(run for run, _ in shown),
+        tuple(file for _, file in shown),
+        tuple(LeftOut(name, _why(error)) for name, error in faults),
+        faults[0][1] if faults else None,
+    )
 
 
 def _tried(
