@@ -158,10 +158,10 @@ def _write(made: Audit, states: Mapping[str, Any], places: Places) -> None:
         name: value.tolist() if hasattr(value, "tolist") else value
         for name, value in asdict(made).items()
     }
+    print(made.summary())  # first: it took hours, and the file may fail
     replace_file(places.audit, f"{json.dumps({**values, **states})}\n".encode())
     drawn = attack_gap_figure(made.radius, made.attacked_radius, title=places.title)
     figures = save_figure(drawn, places.figure)  # last: it can be drawn again
-    print(made.summary())
     for path in [places.audit, *figures]:
         print(f"wrote {path}")
 

@@ -67,6 +67,18 @@ def test_an_audit_whose_figure_fails_leaves_its_values(
     assert places.audit.exists()
 
 
+def test_an_audit_that_cannot_be_written_has_said_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as where the run folder has become a file during its hours."""
+    (tmp_path / "run").touch()
+    places = Places(tmp_path / "run" / "audit.json", tmp_path / "run" / "audit-gap", "t")
+    made = Audit(*np.ones((4, 1)), *np.ones((2, 1, 1)), alpha=0.001)
+    with pytest.raises(OSError, match="nothing was written"):
+        _write(made, {}, places)
+    assert capsys.readouterr().out == f"{made.summary()}\n"
+
+
 def test_a_model_without_a_run_folder_is_audited_by_its_journal(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
