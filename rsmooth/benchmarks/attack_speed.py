@@ -22,6 +22,7 @@ from rsmooth.attacks.ddn import SmoothAdvDDN
 from rsmooth.attacks.pgd import SmoothAdvPGD
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
+from rsmooth.benchmarks.sizes import count
 from rsmooth.models.precision import Precision
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
@@ -125,11 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", default="resnet20", help="a registry name")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--images", type=int, default=32, help="images per call")
-    parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--num_noise", nargs="+", type=int, default=[4], help="samples per image")
-    parser.add_argument("--repeats", type=int, default=5, help="turns; the median counts")
-    parser.add_argument("--threads", type=int, help="threads; default: those of torch")
+    parser.add_argument("--images", type=count, default=32, help="images per call")
+    parser.add_argument("--steps", type=count, default=10)
+    parser.add_argument("--num_noise", nargs="+", type=count, default=[4], help="samples per image")
+    parser.add_argument("--repeats", type=count, default=5, help="turns; the median counts")
+    parser.add_argument("--threads", type=count, help="threads; default: those of torch")
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.sizes import count
 from rsmooth.bounds.graph import Graph
 from rsmooth.bounds.interval import pixel_box
 from rsmooth.bounds.methods import Method
@@ -106,8 +107,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--models", nargs="+", default=["small-cnn", "resnet8"])
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=count, default=32)
+    parser.add_argument("--rounds", type=count, default=5)
     return parser
 
 

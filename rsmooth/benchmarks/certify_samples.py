@@ -23,6 +23,7 @@ from rsmooth.benchmarks.presets import load_preset
 from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.published_samples import rows_of_logs
 from rsmooth.benchmarks.published_samples import table as table_of_logs
+from rsmooth.benchmarks.sizes import amount, count, probability
 from rsmooth.benchmarks.wald import wald_bound
 from rsmooth.certify.proof.rules import GridRule, RadiusRule, stopping_rule
 from rsmooth.certify.proof.stopping import StoppingRule
@@ -273,19 +274,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sigmas",
         nargs="+",
-        type=float,
+        type=amount,
         default=[0.25, 0.5],
         help="noise of the trained models, or of each log",
     )
-    parser.add_argument("--epochs", type=int, default=20, help="epochs of training")
-    parser.add_argument("--images", type=int, default=100, help="number of test images")
+    parser.add_argument("--epochs", type=count, default=20, help="epochs of training")
+    parser.add_argument("--images", type=count, default=100, help="number of test images")
     parser.add_argument(
-        "--skip", type=int, default=1, help="of the test images of a run, take 0, skip, 2*skip, ..."
+        "--skip",
+        type=count,
+        default=1,
+        help="of the test images of a run, take 0, skip, 2*skip, ...",
     )
-    parser.add_argument("--n", type=int, default=100_000)
-    parser.add_argument("--alpha", type=float, default=1e-3)
+    parser.add_argument("--n", type=count, default=100_000)
+    parser.add_argument("--alpha", type=probability, default=1e-3)
     parser.add_argument(
-        "--step", type=float, default=0.25, help="step of the radius grid, in [0,1] pixel units"
+        "--step", type=amount, default=0.25, help="step of the radius grid, in [0,1] pixel units"
     )
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")

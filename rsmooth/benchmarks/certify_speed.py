@@ -26,6 +26,7 @@ from torch import Tensor
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.roofline import images_a_second
+from rsmooth.benchmarks.sizes import amount, count
 from rsmooth.certify.run.stream import Event, certify_positions
 from rsmooth.certify.run.workers import certify_with_workers
 from rsmooth.certify.settings import CertifySettings
@@ -335,21 +336,23 @@ def _parser() -> argparse.ArgumentParser:
         help="a registry name: resnet20, resnet110, resnet50 (224x224), small-cnn (8x8 digits)",
     )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--n", type=int, default=100_000, help="samples per image")
-    parser.add_argument("--seconds", type=float, default=8.0, help="seconds per way and turn")
-    parser.add_argument("--repeats", type=int, default=3, help="turns; the median counts")
+    parser.add_argument("--n", type=count, default=100_000, help="samples per image")
+    parser.add_argument("--seconds", type=amount, default=8.0, help="seconds per way and turn")
+    parser.add_argument("--repeats", type=count, default=3, help="turns; the median counts")
     parser.add_argument(
-        "--batch", type=int, help="noisy images per pass of ours; default: chosen automatically"
+        "--batch", type=count, help="noisy images per pass of ours; default: chosen automatically"
     )
     parser.add_argument(
         "--plain_batches",
         nargs="+",
-        type=int,
+        type=count,
         help="noisy images per pass of the plain loop; default: 1000 and 400, and on a CPU also "
         "128, 64 and 32",
     )
-    parser.add_argument("--workers", type=int, default=usable_cores(), help="processes on a CPU")
-    parser.add_argument("--threads", type=int, help="threads per process; default: those of torch")
+    parser.add_argument("--workers", type=count, default=usable_cores(), help="processes on a CPU")
+    parser.add_argument(
+        "--threads", type=count, help="threads per process; default: those of torch"
+    )
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
+from rsmooth.benchmarks.sizes import count
 from rsmooth.certify.settings import CertifySettings
 from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.noisy import noisy_images
@@ -30,6 +31,8 @@ from rsmooth.certify.votes.pool import Slice, VotePool
 from rsmooth.certify.votes.profile import plain_profile
 from rsmooth.data.arrays import npz
 from rsmooth.data.convert import to_unit
+from rsmooth.data.files import FolderData
+from rsmooth.data.images import ImageData
 from rsmooth.models.int8.quantizing import quantize
 from rsmooth.models.pretrained import load_model
 from rsmooth.registry import MODELS
@@ -44,6 +47,7 @@ def main(argv: list[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     if options.threads:
         torch.set_num_threads(options.threads)
+    counted = None if options.data is None else _counted(options)  # before any work
     pools = _pools(options)
     result: dict[str, Any] = {
         "model": options.model,
@@ -53,8 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         "load": os.getloadavg()[0],
         "provenance": provenance({"weights": 0, "noise": 0}),
     }
-    if options.data:
-        result["answers"] = _answers(options)
+    if counted is not None:
+        result["answers"] = _answers(*counted, options)
     table = _table(result)
     print(table)
     write_measurement(options.out, result, table)
@@ -92,15 +96,30 @@ def _seconds(pools: dict[str, VotePool], samples: int, repeats: int) -> dict[str
     return seconds
 
 
-def _answers(options: argparse.Namespace) -> dict[str, Any]:
-    """Right answers of a shipped model under noise, by how it is executed, on the same noise."""
+def _counted(
+    options: argparse.Namespace,
+) -> tuple[SmoothedClassifier, ImageData | FolderData, ImageData | FolderData]:
+    """The shipped model whose answers are counted, and its training and test images."""
     data = npz(options.data)
-    assert data.train is not None
-    assert data.test is not None
-    g = load_model(options.trained)
-    train = to_unit(data.train.batch(list(range(options.calibration)))[0])
-    step = max(1, len(data.test) // options.images)
-    pixels, labels = data.test.batch(list(range(0, len(data.test), step))[: options.images])
+    if data.test is None or data.train is None or len(data.train) < options.calibration:
+        raise ValueError(
+            f"expected test images and {options.calibration} training images in {options.data}, "
+            f"got {len(data.test or ())} and {len(data.train or ())}; name another file, or give "
+            "--calibration"
+        )
+    return load_model(options.trained), data.train, data.test
+
+
+def _answers(
+    g: SmoothedClassifier,
+    training: ImageData | FolderData,
+    test: ImageData | FolderData,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """Right answers of a model under noise, by how it is executed, on the same noise."""
+    train = to_unit(training.batch(list(range(options.calibration)))[0])
+    step = max(1, len(test) // options.images)
+    pixels, labels = test.batch(list(range(0, len(test), step))[: options.images])
     x = to_unit(pixels) + g.sample_noise(
         to_unit(pixels), 1, torch.Generator().manual_seed(0)
     ).squeeze(1)
@@ -172,9 +191,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="resnet20", help="a registry name")
-    parser.add_argument("--samples", type=int, default=1024, help="noisy images per turn")
-    parser.add_argument("--repeats", type=int, default=7, help="turns; the median counts")
-    parser.add_argument("--threads", type=int, help="threads; default: those of torch")
+    parser.add_argument("--samples", type=count, default=1024, help="noisy images per turn")
+    parser.add_argument("--repeats", type=count, default=7, help="turns; the median counts")
+    parser.add_argument("--threads", type=count, help="threads; default: those of torch")
     parser.add_argument(
         "--no_compile",
         dest="compile",
@@ -183,8 +202,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data", type=Path, help="cifar10.npz, to count right answers too")
     parser.add_argument("--trained", default="cifar10-sigma-0.25", help="a model of the package")
-    parser.add_argument("--images", type=int, default=500, help="test images, evenly spaced")
-    parser.add_argument("--calibration", type=int, default=512, help="training images")
+    parser.add_argument("--images", type=count, default=500, help="test images, evenly spaced")
+    parser.add_argument("--calibration", type=count, default=512, help="training images")
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

@@ -14,6 +14,7 @@ import math
 import os
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.presets import load_preset, preset_names, select_arms
 from rsmooth.cli.argv import spelt
 from rsmooth.plumbing import exits
+from rsmooth.plumbing.processes import terminations_interrupt
 from rsmooth.plumbing.values import pixel_values
 from rsmooth.plumbing.yaml_text import load_yaml
 
@@ -58,9 +60,11 @@ def main(argv: list[str] | None = None) -> int:
     arguments = [spelt(token) for token in (sys.argv[1:] if argv is None else argv)]
     if arguments and arguments[0] in MEASUREMENTS:
         measure = importlib.import_module(_module(arguments[0])).main
-        return exits.run(lambda: measure(arguments[1:]), f"benchmarks {arguments[0]}")
-    options = _parser().parse_args(arguments)
-    return exits.run(lambda: _command(options), "benchmarks")
+        work, name = partial(measure, arguments[1:]), f"benchmarks {arguments[0]}"
+    else:
+        work, name = partial(_command, _parser().parse_args(arguments)), "benchmarks"
+    with terminations_interrupt():  # so that the arms of a runner that a scheduler stops save
+        return exits.run(work, name)
 
 
 def _module(command: str) -> str:
@@ -161,6 +165,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 def _run(options: argparse.Namespace) -> int:
     from rsmooth.benchmarks.report import report_runs
     from rsmooth.benchmarks.runner import run
+    from rsmooth.report.collecting import LeftOut
     from rsmooth.report.looks import needed_for_figures
 
     needed_for_figures()  # before any work
@@ -175,10 +180,12 @@ def _run(options: argparse.Namespace) -> int:
     finally:
         launcher.close()
     _say_unfinished(outcome)
-    finished = [arm for arm in preset.arms if arm.name in outcome.finished]
-    certified = [out / arm.name for arm in finished if arm.certify is not None]
+    shown = [arm.name for arm in preset.arms if arm.certify is not None]
+    certified = [out / name for name in shown if name in outcome.finished]
     if certified:
-        print(report_runs(certified, title=preset.title, out=out, brief=True, **preset.report))
+        left = [LeftOut(name, "not finished.") for name in shown if name not in outcome.finished]
+        words = {"title": preset.title, **preset.report}
+        print(report_runs(certified, out=out, brief=True, left_out=left, **words))
     return 3 if outcome.failed else 130 if outcome.stopped else 0
 
 
@@ -238,12 +245,14 @@ def _preset(options: argparse.Namespace) -> Any:
 
 def _report(options: argparse.Namespace) -> int:
     from rsmooth.benchmarks.report import report_runs
-    from rsmooth.config.folder import certified_runs
+    from rsmooth.config.folder import certified_runs, uncertified_runs
+    from rsmooth.report.collecting import not_certified
 
+    found = certified_runs(options.folders)
     linf = None if options.linf is None else pixel_values(options.linf)
     print(
         report_runs(
-            certified_runs(options.folders),
+            found,
             title=options.title,
             out=options.out,
             radii=options.radii,
@@ -252,6 +261,8 @@ def _report(options: argparse.Namespace) -> int:
             dimension=options.dimension,
             html=options.html,
             common=options.common,
+            tolerant=[path for path in found if path not in options.folders],
+            left_out=not_certified(uncertified_runs(options.folders)),
         )
     )
     return 0

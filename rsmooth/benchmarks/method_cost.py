@@ -25,6 +25,7 @@ from torch.nn.functional import one_hot
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.sizes import count
 from rsmooth.data.images import ImageData
 from rsmooth.defenses.preset_files import preset, preset_names
 from rsmooth.defenses.trainer import Trainer
@@ -237,9 +238,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--step", type=int, default=16, help="images of an optimiser step")
-    parser.add_argument("--steps", type=int, default=3, help="timed steps")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--step", type=count, default=16, help="images of an optimiser step")
+    parser.add_argument("--steps", type=count, default=3, help="timed steps")
+    parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--only", nargs="+", metavar="METHOD", help="Gaussian and these")
     parser.add_argument("--out", type=Path, help="JSON file; a .md of that name is beside it")
     return parser

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.benchmarks.place import PROGRAM
+from rsmooth.benchmarks.sizes import count
 from rsmooth.models.folding import fold_batchnorm
 from rsmooth.noise.grid import GridSampler, add_grid_noise, compilation_status, expect_noise
 from rsmooth.noise.keys import derive_key
@@ -146,8 +147,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="resnet20", help="a CIFAR model's registry name")
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--batch", type=count, default=128)
+    parser.add_argument("--rounds", type=count, default=20)
     parser.add_argument("--device", default="cpu")
     return parser
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rsmooth.benchmarks.across_seeds import across_seeds
 from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
 from rsmooth.benchmarks.training_time import training_time
+from rsmooth.report.collecting import LeftOut
 from rsmooth.report.document import report
 from rsmooth.report.page.document import write_page
 from rsmooth.report.tables import to_markdown
@@ -28,15 +29,18 @@ def report_runs(
     dimension: int | None = None,
     html: Path | None = None,
     common: bool = False,
+    tolerant: Collection[Path] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> str:
     """The report of run folders or logs as Markdown; its files go to ``out``.
 
         report_runs([Path("runs/digits/smoothadv")], title="Digits", radii=[0.25, 0.5])
 
     reference: "cifar10" or "imagenet" adds the published rows for the same subset of images; None
-    or "none" adds none. linf, dimension, common: as in ``rsmooth.report.report``; the published
-    linf rows at those radii are added too. html: a file for the page of the runs. brief: return
-    only the tables and the names of the files. ValueError for an unknown reference.
+    or "none" adds none. linf, dimension, common, tolerant, left_out: as in
+    ``rsmooth.report.report``; the published linf rows at those radii are added too. html: a file
+    for the page of the runs. brief: return only the tables and the names of the files. ValueError
+    for an unknown reference.
     """
     made = report(
         list(folders),
@@ -46,10 +50,12 @@ def report_runs(
         dimension=dimension,
         training=[training_time(folder) for folder in folders],
         common=common,
+        tolerant=tolerant,
+        left_out=left_out,
     )
     if html is not None:
         write_page(made, html)
-    further = [across_seeds(folders, made.table.radii), _machines(folders)]
+    further = [across_seeds(made.paths, made.table.radii), _machines(made.paths)]
     quoted = comparable(made, reference)
     if reference is not None and reference != "none":
         further += [beside(made, quoted, reference), beside_at_linf(made, quoted, reference)]

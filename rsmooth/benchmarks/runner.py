@@ -101,8 +101,10 @@ def run(
                 _settle(item, code, outcome)
                 progress.settle(item.arm.name, item.arm.name in outcome.finished)
     finally:
-        progress.close()
-        _end(running)
+        try:
+            _end(running)
+        finally:
+            progress.close()  # last: a terminal that is gone takes no bars
     _settle_waiting(waiting, outcome)
     return outcome
 

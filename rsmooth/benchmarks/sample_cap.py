@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
+from rsmooth.benchmarks.sizes import amount, count, probability
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
@@ -149,10 +150,10 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("logs", nargs="+", type=Path, help="published logs of Gaussian noise")
-    parser.add_argument("--sigma", type=float, required=True, help="of the logs' noise")
-    parser.add_argument("--n", type=int, default=10_000, help="samples to compute it for")
-    parser.add_argument("--of", type=int, default=100_000, help="samples that the logs have")
-    parser.add_argument("--alpha", type=float, default=1e-3)
+    parser.add_argument("--sigma", type=amount, required=True, help="of the logs' noise")
+    parser.add_argument("--n", type=count, default=10_000, help="samples to compute it for")
+    parser.add_argument("--of", type=count, default=100_000, help="samples that the logs have")
+    parser.add_argument("--alpha", type=probability, default=1e-3)
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

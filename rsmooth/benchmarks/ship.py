@@ -45,7 +45,13 @@ def _main(options: argparse.Namespace) -> int:
         ship(options.name, options.run, options.folder)
     if options.records:
         add_records(options.name, options.records, options.radii, options.folder)
-    print((options.folder / f"{options.name}.yaml").read_text(encoding="utf-8"), end="")
+    card = options.folder / f"{options.name}.yaml"
+    if not card.is_file():
+        raise ValueError(
+            f"expected --run with an arm for the new model {options.name}, got none, and there is "
+            f"no card {card} to show; name one"
+        )
+    print(card.read_text(encoding="utf-8"), end="")
     return 0
 
 

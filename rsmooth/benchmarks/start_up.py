@@ -16,6 +16,7 @@ from typing import Any
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
+from rsmooth.benchmarks.sizes import count
 
 BESIDE = "import torch"
 COMMANDS: dict[str, list[str]] = {
@@ -111,7 +112,7 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--repeats", type=int, default=5, help="turns; the median counts")
+    parser.add_argument("--repeats", type=count, default=5, help="turns; the median counts")
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

@@ -23,6 +23,7 @@ from torch.utils.data import DataLoader, Dataset
 from rsmooth.attacks.pgd import PGD
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance
+from rsmooth.benchmarks.sizes import count, count_or_none
 from rsmooth.data.images import ImageData
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.defenses.variants import GaussianAugmentation, SmoothAdv
@@ -258,25 +259,25 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--model", default="resnet20")
-    parser.add_argument("--batch", type=int, default=256)
-    parser.add_argument("--steps", type=int, default=4, help="timed batches")
+    parser.add_argument("--batch", type=count, default=256)
+    parser.add_argument("--steps", type=count, default=4, help="timed batches")
     parser.add_argument(
         "--warmup",
-        type=int,
+        type=count_or_none,
         default=1,
         help="batches before the timed ones; on a GPU at least 5, since steps are recorded",
     )
     parser.add_argument(
-        "--repeats", type=int, default=3, help="turns of each loop; the median counts"
+        "--repeats", type=count, default=3, help="turns of each loop; the median counts"
     )
     parser.add_argument(
-        "--num_noise", type=int, default=2, help="noise samples m of the SmoothAdv arm"
+        "--num_noise", type=count, default=2, help="noise samples m of the SmoothAdv arm"
     )
     parser.add_argument(
-        "--workers", type=int, default=2, help="worker processes of the plain DataLoader"
+        "--workers", type=count_or_none, default=2, help="worker processes of the plain DataLoader"
     )
     parser.add_argument(
-        "--threads", type=int, help="threads of both loops; default: those of torch"
+        "--threads", type=count, help="threads of both loops; default: those of torch"
     )
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true", help="compile ours")

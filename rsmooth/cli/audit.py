@@ -16,6 +16,7 @@ from rsmooth.cli.verbs import VERBS
 from rsmooth.config.images import image_shape, split_of
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing.files import replace_file
+from rsmooth.records.audits import states_of
 from rsmooth.records.files import audit_of
 
 if TYPE_CHECKING:
@@ -88,7 +89,9 @@ def audit(
             f"expected --log with the journal of the certificates, got none, and {source} is no "
             "run folder that would hold one; name the file that rsmooth certify wrote"
         )
-    record = read_log(source if log is None else log)
+    of = source if log is None else log
+    record = read_log(of)
+    states = states_of(record, of)
     check_ensemble(ensemble, rule)
     places = Places.of(source, log)
     output_file(places.audit)
@@ -99,7 +102,7 @@ def audit(
         found = attack_proofs(
             members, rule, data, record, steps=steps, seed=seed, limit=max, progress=progress
         )
-        replace_file(places.audit, f"{json.dumps(found)}\n".encode())
+        replace_file(places.audit, f"{json.dumps({**found, **states})}\n".encode())
         print(f"wrote {places.audit}")
         return
     if rule is not None:
@@ -110,7 +113,7 @@ def audit(
     asked = {"num_noise": num_noise, **asdict(prediction), "seed": seed, "precision": precision}
     limits = {"factors": factors, "limit": max, "progress": progress}
     made, by = _attacked(g, data, record, attack, steps, {**asked, **limits})
-    _write(made, {**by, **asked}, places)
+    _write(made, {"options": {**by, **asked}, **states}, places)
 
 
 def _attacked(
@@ -146,8 +149,8 @@ class Places(NamedTuple):
         return cls(audit, audit.with_name(f"{name}audit-gap"), title)
 
 
-def _write(made: Audit, options: Mapping[str, Any], places: Places) -> None:
-    """Say what an audit found, and leave its values and its figure."""
+def _write(made: Audit, states: Mapping[str, Any], places: Places) -> None:
+    """Say what an audit found, and leave its values, what it states of itself, and its figure."""
     from rsmooth.report.looks import save_figure
     from rsmooth.report.plots import attack_gap_figure
 
@@ -155,10 +158,10 @@ def _write(made: Audit, options: Mapping[str, Any], places: Places) -> None:
         name: value.tolist() if hasattr(value, "tolist") else value
         for name, value in asdict(made).items()
     }
-    replace_file(places.audit, f"{json.dumps({**values, 'options': options})}\n".encode())
+    print(made.summary())  # first: it took hours, and the file may fail
+    replace_file(places.audit, f"{json.dumps({**values, **states})}\n".encode())
     drawn = attack_gap_figure(made.radius, made.attacked_radius, title=places.title)
     figures = save_figure(drawn, places.figure)  # last: it can be drawn again
-    print(made.summary())
     for path in [places.audit, *figures]:
         print(f"wrote {path}")
 

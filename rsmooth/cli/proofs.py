@@ -89,7 +89,6 @@ def attack_proofs(
     """Attack deterministic certificates; what a report needs of that, after printing it."""
     from rsmooth.certify.ensembles import ensemble_section, mean_classifier
     from rsmooth.evaluate.bracketing import bracket
-    from rsmooth.records.journal import config_hash
 
     recorded = log.provenance
     options = LinfOptions(
@@ -113,7 +112,6 @@ def attack_proofs(
         "attacked": [value if math.isfinite(value) else None for value in found.attacked.tolist()],
         "contradictions": found.idx[found.contradictions].tolist(),
         "options": asked,
-        "config": config_hash(recorded),  # of the record, which another one may take the place of
     }
 
 

@@ -29,7 +29,8 @@ def report(
     """Compare run folders, journals and published logs.
 
     A report has tables, paired differences, curves, provenance and caveats, for each norm and kind
-    of certificate; as a page (--html) also rows per image.
+    of certificate; as a page (--html) also rows per image. Runs without a certified image yet, and
+    damaged ones within a folder of runs, are named under "Read with care".
 
     Args:
         logs: the records to compare, or folders of run folders
@@ -51,7 +52,8 @@ def report(
             first run folder names; default: none
         out: folder for report.md, report.csv, report.tex and the figures; default: print only
     """
-    from rsmooth.config.folder import certified_runs
+    from rsmooth.config.folder import certified_runs, uncertified_runs
+    from rsmooth.report.collecting import not_certified
     from rsmooth.report.document import report as compose
 
     if not logs:
@@ -75,6 +77,8 @@ def report(
         columns=columns,
         width=width,
         common=common,
+        tolerant=[path for path in found if path not in logs],
+        left_out=not_certified(uncertified_runs(logs)),
     )
     print(made.markdown)
     files = list(made.files)
@@ -82,7 +86,7 @@ def report(
         from rsmooth.cli.thumbnails import thumbnails
         from rsmooth.report.page.document import write_page
 
-        shown = ({}, None) if images is None else thumbnails(images, made.runs, found)
+        shown = ({}, None) if images is None else thumbnails(images, made.runs, made.paths)
         files.append(write_page(made, html, *shown))
     for path in files:
         print(f"wrote {path}")

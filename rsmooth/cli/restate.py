@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import glob
-import hashlib
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsmooth.cli.models import output_file
 from rsmooth.cli.verbs import VERBS
+from rsmooth.records.audits import identified
 
 if TYPE_CHECKING:
     from rsmooth.records.log import CertificationLog
@@ -111,7 +111,7 @@ def _derivation(
 
     sources = [source] if append is None else [source, append]
     derived: dict[str, Any] = {
-        "derived_from": [record for each in sources for record in _identified(each)]
+        "derived_from": [record for each in sources for record in identified(each)]
     }
     if looked is not None:
         derived["looked"] = looked
@@ -144,19 +144,6 @@ def _new_table(out: Path) -> Path:
         )
     output_file(out)
     return out
-
-
-def _identified(source: Path) -> list[dict[str, str]]:
-    """Each file of a record: its name, with that of its folder, and its SHA-256."""
-    from rsmooth.records.files import record_files
-
-    return [
-        {
-            "file": "/".join(file.resolve().parts[-2:]),
-            "sha256": hashlib.sha256(file.read_bytes()).hexdigest(),
-        }
-        for file in record_files(source)
-    ]
 
 
 def _before_and_after(

@@ -117,6 +117,22 @@ def certified_runs(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
+def uncertified_runs(paths: Sequence[Path]) -> list[Path]:
+    """The run folders directly below ``paths`` that wait for their certificates.
+
+        uncertified_runs([Path("runs/digits")])
+
+    Not those that the harness has finished without: they were trained for others.
+    """
+    folders = [path for path in paths if path.is_dir() and not _certified(path)]
+    return [child for folder in folders for child in sorted(folder.iterdir()) if _waits(child)]
+
+
+def _waits(folder: Path) -> bool:
+    begun = any((folder / name).exists() for name in (CONFIG, "arm.yaml"))
+    return begun and not (folder / "summary.json").exists() and not _certified(folder)
+
+
 def _certified(folder: Path) -> bool:
     return any(folder.glob("certificates*.[jt]s*"))
 

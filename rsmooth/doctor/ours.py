@@ -20,6 +20,7 @@ from rsmooth.doctor.weights import suspicions
 from rsmooth.models.normalize import Classifier
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.records.audits import beside, of_another
 from rsmooth.records.files import read_log, record_files
 from rsmooth.records.journal import parse_journal
 from rsmooth.records.log import ABSTAIN, CertificationLog, images_asked
@@ -169,6 +170,8 @@ def examine_json(path: Path, asked: Asked) -> Report:
         if path.name.endswith(name):
             report = Report(str(path), kind)
             report.add("ok", "content", listed(sorted(keys)) or "a list")
+            if name == "audit.json":
+                _check_audited(report, path, content)
             if verb:
                 report.commands.append(f"{verb} {shlex.quote(str(path.parent))}")
             return report
@@ -181,6 +184,17 @@ def examine_json(path: Path, asked: Asked) -> Report:
         f"expected a file of weights, certificates, options or images, got {path}, JSON of "
         f"{listed(sorted(map(str, keys))) or type(content).__name__}; name one of these"
     )
+
+
+def _check_audited(report: Report, path: Path, content: Any) -> None:
+    """Add whether an audit is of the record beside it; nothing where it does not say."""
+    record = beside(path)
+    if record is None or not isinstance(content, dict) or "config" not in content:
+        return
+    if of_another(content, read_log(record)):
+        report.add("wrong", "record", f"{record} is another than it has tested; audit it again")
+    else:
+        report.add("ok", "record", f"it has tested {record}")
 
 
 def _provenance(path: Path, asked: Asked) -> Report:

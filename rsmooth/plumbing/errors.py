@@ -10,6 +10,17 @@ class RecordError(ValueError):
     """A record or checkpoint that is damaged, incomplete, contradictory or of another run."""
 
 
+class EmptyRecordError(RecordError):
+    """A record without any result yet, as a run that has just begun leaves it.
+
+    asked: the results that it shall have; 0 where it does not say.
+    """
+
+    def __init__(self, message: str, asked: int = 0) -> None:
+        super().__init__(message)
+        self.asked = asked
+
+
 class LockedError(RecordError):
     """A record or run folder that another process is writing."""
 

@@ -45,10 +45,12 @@ class FileLock:
         # Whoever releases it need not be the thread that took it.
         self._lock = filelock.FileLock(self.path, thread_local=False)
         self._inode: Callable[[], None] | None = None
+        self._mark = f"{os.getpid()}\n"
         _wait(self._taken, patience, path, self._holder)
         try:
-            self._writer.write_text(f"{os.getpid()}\n", encoding="ascii")
+            self._writer.write_text(self._mark, encoding="ascii")
         except OSError as error:  # a full disk does not name the file
+            self._remove_files()
             self.release()
             raise OSError(error.errno, error.strerror, str(path)) from error
 
@@ -82,11 +84,41 @@ class FileLock:
         if not self._lock.is_locked:
             return
         # While still locked: nobody else can hold these very files. Who waits for the lock sees
-        # that its file has lost its name, and opens a new one.
-        self._writer.unlink(missing_ok=True)
-        with suppress(PermissionError):  # Windows keeps the name of an open file
-            self.path.unlink(missing_ok=True)
+        # that its file has lost its name, and opens a new one. Where the folder was moved away,
+        # the files of these names are those of whoever has made it anew.
+        if self._in_place():
+            self._remove_files()
         self._lock.release()
+
+    def _remove_files(self) -> None:
+        with suppress(OSError):  # such as of Windows, which keeps the name of an open file
+            self._writer.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+
+    def check(self) -> None:
+        """LockedError where the file's folder has been moved, removed or replaced since.
+
+            lock.check()
+
+        What is written by name would then be elsewhere, perhaps in the folder of another run.
+        """
+        if not self._in_place():
+            raise LockedError(
+                f"expected {self._target} to stay where it was, but its folder was moved, removed "
+                "or replaced; nothing more is written there: put it back, and start again"
+            )
+
+    def _in_place(self) -> bool:
+        """Whether the path leads to the files that this lock has written.
+
+        By what is in them: some network file systems number a folder anew.
+        """
+        if f"{os.path.realpath(self._target)}.writer" != str(self._writer):
+            return False
+        try:
+            return self._writer.read_text(encoding="ascii", errors="replace") == self._mark
+        except (FileNotFoundError, NotADirectoryError):
+            return False
 
     def __enter__(self) -> FileLock:
         return self

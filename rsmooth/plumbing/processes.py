@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-TERMINATIONS = ("SIGTERM", "SIGBREAK")  # the second one of Windows alone
+TERMINATIONS = ("SIGTERM", "SIGHUP", "SIGBREAK")  # the last is of Windows alone
 
 
 def apart() -> dict[str, Any]:
@@ -36,29 +36,40 @@ def interrupt(process: subprocess.Popen[Any]) -> None:
 def on_interrupts(handler: Any) -> None:
     """Let what stops this process from outside call ``handler``, and SIGINT interrupt it.
 
-    Of SIGTERM, and on Windows of Ctrl-Break. The background jobs of a shell inherit an ignored
-    SIGINT, and the workers of Ray a blocked one.
+    Of SIGTERM, of SIGHUP unless it is ignored as under nohup, and on Windows of Ctrl-Break. The
+    background jobs of a shell inherit an ignored SIGINT, and the workers of Ray a blocked one.
     """
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
-    for name in TERMINATIONS:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), handler)
+    for number in terminations():
+        signal.signal(number, handler)
+
+
+def terminations() -> list[signal.Signals]:
+    """What ends a process from outside; not the end of its terminal where nohup has it ignored.
+
+    [each.name for each in terminations()]      # ["SIGTERM", "SIGHUP"]
+    """
+    there = [getattr(signal, name) for name in TERMINATIONS if hasattr(signal, name)]
+    return [
+        each for each in there if each.name != "SIGHUP" or signal.getsignal(each) != signal.SIG_IGN
+    ]
 
 
 @contextmanager
 def terminations_interrupt() -> Iterator[None]:
-    """A context in which SIGTERM interrupts this process as Ctrl-C does.
+    """A context in which SIGTERM or SIGHUP interrupts this process as Ctrl-C does.
 
         with terminations_interrupt():
             certify_dataset(g, data, "runs/a")
 
-    So what a scheduler stops saves its work. On Windows that is Ctrl-Break. Outside the main thread
-    signals cannot be caught, and nothing changes.
+    So what a scheduler stops, or the end of a terminal, saves its work; not so under nohup, which
+    ignores that end. On Windows it is Ctrl-Break. Outside the main thread signals cannot be caught,
+    and nothing changes.
     """
     catch = threading.current_thread() is threading.main_thread()
-    numbers = [getattr(signal, name) for name in TERMINATIONS if catch and hasattr(signal, name)]
+    numbers = terminations() if catch else []
     before = {number: signal.signal(number, signal.default_int_handler) for number in numbers}
     try:
         yield

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.errors import EmptyRecordError, RecordError
 from rsmooth.records.journal import (
     Entry,
     JournalContents,
     describe_difference,
     parse_journal,
 )
-from rsmooth.records.log import COLUMNS, CertificationLog, check_log, first_fault
+from rsmooth.records.log import COLUMNS, CertificationLog, check_log, first_fault, images_asked
 from rsmooth.records.merging import merge
 from rsmooth.records.published import read_table, write_table
 from rsmooth.records.votes import stacked
@@ -44,8 +44,8 @@ def read_log(path: str | Path, *, unit: str | None = None) -> CertificationLog:
     unit: what the radii of a table without provenance are measured in: "l1", "l2" (taken where
         nothing is said), "linf", or other words. Records that state it themselves ignore this.
 
-    RecordError with file and line for anything damaged, cut off or
-    contradictory. FileNotFoundError where there is no record.
+    RecordError with file and line for anything damaged, cut off or contradictory; of these
+    EmptyRecordError where no image is certified yet. FileNotFoundError where there is no record.
     """
     path = Path(path)
     files = record_files(path)
@@ -55,8 +55,9 @@ def read_log(path: str | Path, *, unit: str | None = None) -> CertificationLog:
         else _read_table(files[0], unit)
     )
     if not len(log):
-        raise RecordError(
-            f"expected certificates in {path}, got none so far; certify at least one image first"
+        raise EmptyRecordError(
+            f"expected certificates in {path}, got none so far; certify at least one image first",
+            images_asked(log),
         )
     return log
 

@@ -137,8 +137,9 @@ class Journal:
         return [entry for entry in self._contents.entries if kind is None or entry.kind == kind]
 
     def sync(self) -> None:
-        """Flush what was appended to the disk."""
+        """Flush what was appended to the disk; LockedError where the file has been moved away."""
         os.fsync(self._fd)
+        self._lock.check()
         self._unsynced, self._synced_at = 0, time.monotonic()
 
     def close(self) -> None:

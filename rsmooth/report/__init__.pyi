@@ -12,8 +12,8 @@ from .paper import to_latex as to_latex
 from .plots import accuracy_figure as accuracy_figure
 from .plots import attack_gap_figure as attack_gap_figure
 from .plots import probability_figure as probability_figure
+from .reading import load_runs as load_runs
 from .runs import Run as Run
-from .runs import load_runs as load_runs
 from .tables import Row as Row
 from .tables import Table as Table
 from .tables import build_table as build_table

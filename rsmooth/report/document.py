@@ -5,13 +5,14 @@ Runs that state different things have tables and figures of their own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.numbers import check_radius
 from rsmooth.report.blocks import Section
+from rsmooth.report.collecting import LeftOut
 from rsmooth.report.columns import places_of, radii_of
 from rsmooth.report.common import on_common_images
 from rsmooth.report.figures import save_figures
@@ -20,7 +21,8 @@ from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_tab
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
 from rsmooth.report.looks import Page, needed_for_figures
 from rsmooth.report.paper import to_latex
-from rsmooth.report.runs import Run, by_statement, default_radii, load_runs
+from rsmooth.report.reading import read_runs
+from rsmooth.report.runs import Run, by_statement, default_radii
 from rsmooth.report.sections import (
     caveats_section,
     differences_section,
@@ -77,6 +79,7 @@ class Report:
     ``table`` and ``linf`` are those of the first group. ``blocks`` are the parts of the document,
     ``sections`` the same in Markdown. ``kinds`` is the one table of all kinds at linf radii, where
     any run is deterministic. ``columns`` and ``width`` are those of tables and figures for a paper.
+    ``paths`` are where the runs were read; ``left_out`` what is named, but has nothing to show.
     """
 
     runs: tuple[Run, ...]
@@ -86,6 +89,8 @@ class Report:
     kinds: KindsTable | None = None
     columns: tuple[str, ...] | None = None
     width: float | None = None
+    paths: tuple[Path, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def __str__(self) -> str:
         return self.markdown
@@ -117,7 +122,7 @@ class Report:
             *(section for group in self.groups for section in group.blocks),
             *self.kinds_blocks,
             *provenance_section(self.runs),
-            *caveats_section(self.runs),
+            *caveats_section(self.runs, self.left_out),
         ]
 
     @property
@@ -187,6 +192,8 @@ def report(
     columns: Sequence[str] | None = None,
     width: float | None = None,
     common: bool = False,
+    tolerant: Collection[Path] = (),
+    left_out: Sequence[LeftOut] = (),
 ) -> Report:
     """Compare run folders, journals and published logs side by side.
 
@@ -208,7 +215,10 @@ def report(
         7 points at that width. By default figures are 7.2 inches wide.
     common: whether only the images count that every run has, as in ``on_common_images``. So 500
         images are compared with a published log of 10,000.
+    tolerant: those of the runs that are left out where they cannot be read, and named.
+    left_out: further runs that are named as not shown.
 
+    A run that has no certified image yet is named as unfinished; at least one run must have some.
     Runs are grouped by norm and kind. Each group has its own table, intervals, curves and
     differences. Errors are those of ``load_runs``, ``on_common_images`` and ``linf_table``, and
     ValueError for what is no radius, no column, no run, and for a width that no page has.
@@ -220,7 +230,8 @@ def report(
         )
     if width is not None:
         Page(width)  # before anything is read
-    loaded = load_runs(runs, names, training, unit)
+    read = read_runs(runs, names, training, unit, tolerant)
+    loaded = list(read.runs)
     loaded = on_common_images(loaded) if common else loaded
     asked = radii if radii is not None or columns is None else radii_of(columns) or None
     wanted = None if asked is None else sorted({check_radius(radius) for radius in asked if radius})
@@ -235,6 +246,8 @@ def report(
         kinds=_kinds(loaded, linf, dimension),
         columns=None if columns is None else tuple(columns),
         width=width,
+        paths=read.paths,
+        left_out=(*read.left_out, *left_out),
     )
     return made if out_dir is None else made.write(out_dir)
 

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rsmooth.certify.proof.bounds import lower_confidence_bound
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution
-from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.figures import asked_radii
-from rsmooth.records.files import audit_of, read_log
-from rsmooth.records.journal import config_hash
 from rsmooth.records.log import CertificationLog, FloatArray
 from rsmooth.records.noise import noise_words, recorded_noise
 from rsmooth.records.norms import radius_in_norm
 from rsmooth.records.statement import Statement
-from rsmooth.report.training_time import TrainingTime, recorded_training_time
+from rsmooth.report.training_time import TrainingTime
 
 logger = logging.getLogger(__name__)
 
@@ -149,109 +143,10 @@ def by_statement(runs: Iterable[Run]) -> list[list[Run]]:
     return list(groups.values())
 
 
-def load_runs(
-    paths: Sequence[str | Path],
-    names: Sequence[str] | None = None,
-    training: Sequence[TrainingTime | None] | None = None,
-    unit: str | None = None,
-) -> list[Run]:
-    """Runs from run folders, journals and published tables.
-
-        load_runs(["runs/smoothadv", "sigma_0.25"], names=["ours", "Cohen"])
-
-    names: one per run. The default is the shortest path endings that differ.
-    training: one per run. None, for all or for one, reads it from the run folder.
-    unit: of the radii in tables that do not say it, as in ``read_log``.
-
-    FileNotFoundError and RecordError as of ``read_log``. ValueError for names that repeat, for
-    another number of names or times than paths, and for one path given twice without names.
-    TypeError for a single path, and for logs that are not files.
-    """
-    files = _files(paths)
-    for what, given in (("names", names), ("training times", training)):
-        if given is not None and len(given) != len(files):
-            raise ValueError(f"expected {len(files)} {what}, one per run, got {len(given)}")
-    if names is not None and len(set(names)) < len(names):
-        raise ValueError(f"expected names that differ, got {', '.join(names)}")
-    times = training or [None] * len(files)
-    return [
-        _load(name, file, time, unit)
-        for name, file, time in zip(names or distinct_names(files), files, times, strict=True)
-    ]
-
-
-def _files(paths: Iterable[object]) -> list[Path]:
-    """The paths of runs; ValueError for none, TypeError for one in no list and for what is none."""
-    if isinstance(paths, (str, PathLike)):  # the letters of a name would be taken for paths
-        raise TypeError(f"expected a list of runs, got {str(paths)!r}; write [{str(paths)!r}]")
-    files: list[Path] = []
-    for path in paths or ():
-        if not isinstance(path, (str, PathLike)):
-            raise TypeError(
-                f"expected runs as paths, got {type(path).__name__}; write a log to a file with "
-                "rsmooth.records.write_log, and name that"
-            )
-        files.append(Path(path))
-    if not files:
-        raise ValueError("expected at least one run folder or log, got none")
-    return files
-
-
 def check_any(runs: Sequence[Run]) -> None:
     """ValueError for no runs."""
     if not runs:
         raise ValueError("expected at least one run, got none; read some with load_runs")
-
-
-def _load(name: str, file: Path, time: TrainingTime | None, unit: str | None) -> Run:
-    log = read_log(file, unit=unit)
-    return Run(name, log, time or recorded_training_time(file), _attacked(audit_of(file), log))
-
-
-def _attacked(path: Path, log: CertificationLog) -> FloatArray | None:
-    """What ``rsmooth audit`` found of deterministic certificates, for all images of the log."""
-    if log.statement.kind != "deterministic" or not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        found = dict(zip(content["idx"], content["attacked"], strict=True))
-        of = content.get("config")  # audits of earlier versions do not say it
-    except (ValueError, KeyError, TypeError) as error:
-        raise RecordError(
-            f"expected idx and attacked in {path}, got {type(error).__name__}: {error}; write it "
-            "anew with rsmooth audit"
-        ) from None
-    if of not in (None, config_hash(log.provenance)):
-        logger.warning(
-            "%s is of another record than the certificates beside it, and left out; run rsmooth "
-            "audit again",
-            path,
-        )
-        return None
-    if not set(log.idx.tolist()) <= set(found):
-        return None
-    values = (found[idx] for idx in log.idx.tolist())
-    return np.array([np.inf if value is None else float(value) for value in values])
-
-
-def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """The shortest path endings that differ.
-
-        distinct_names([Path("a/x/certificates.tsv"), Path("b/x")])      # ["a/x", "b/x"]
-
-    File names that every run folder has are left out where they do not help. ValueError for the
-    same path twice: two rows would compare it with itself.
-    """
-    parts = [_meaningful_parts(path) for path in paths]
-    if len(set(parts)) < len(parts):  # a run folder and a file in it, say
-        parts = [path.resolve().parts for path in paths]
-    repeated = [path for at, path in enumerate(paths) if parts[at] in parts[:at]]
-    if repeated:
-        raise ValueError(f"expected every run once, got {repeated[0]} twice; leave one out")
-    depth = 1
-    while len({tuple(part[-depth:]) for part in parts}) < len(parts):
-        depth += 1
-    return ["/".join(part[-depth:]) for part in parts]
 
 
 def default_radii(runs: Sequence[Run]) -> list[float]:
@@ -277,10 +172,3 @@ def default_radii(runs: Sequence[Run]) -> list[float]:
         step *= 2
     count = math.floor(scale * reach / step * (1 + 1e-12))
     return [step * k / scale if pixels else round(step * k, 10) for k in range(1, count + 1)]
-
-
-def _meaningful_parts(path: Path) -> tuple[str, ...]:
-    parts = path.resolve().parts
-    inside_run_folder = parts[-1].startswith("certificates.") and len(parts) > 2
-    last = parts[-2] if inside_run_folder else parts[-1].removesuffix(".tsv").removesuffix(".jsonl")
-    return (*parts[1 : -2 if inside_run_folder else -1], last)

@@ -20,6 +20,7 @@ from rsmooth.records.statistics import (
 )
 from rsmooth.report.blocks import Grid, Items, Part, Section
 from rsmooth.report.caveats import caveats
+from rsmooth.report.collecting import LeftOut
 from rsmooth.report.runs import Run
 from rsmooth.report.tables import Table, averages, cells_of, header_of, winners
 
@@ -278,9 +279,9 @@ def _derivation(run: Run) -> str:
     return text
 
 
-def caveats_section(runs: Sequence[Run]) -> list[Section]:
-    """What to read with care; empty without any."""
-    found = caveats(runs)
+def caveats_section(runs: Sequence[Run], left_out: Sequence[LeftOut] = ()) -> list[Section]:
+    """What to read with care, and which runs are not shown; empty without any."""
+    found = [*caveats(runs), *(f"{each.source}: {each.reason}" for each in left_out)]
     return [Section("Read with care", (Items("", tuple(found)),))] if found else []
 
 

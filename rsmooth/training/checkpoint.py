@@ -1,4 +1,4 @@
-"""The folder of a run: its checkpoint and metrics, and orderly ends on Ctrl-C and SIGTERM."""
+"""The folder of a run: its checkpoint and metrics, and orderly ends by signals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
@@ -15,6 +16,8 @@ from rsmooth.models.checkpoints import atomic_save, safe_load
 from rsmooth.plumbing.difference import differences
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import remove_leftovers, replace_file
+from rsmooth.plumbing.locking import FileLock
+from rsmooth.plumbing.processes import terminations
 
 FORMAT = "rsmooth-training-1"
 MODELS = ("model.pt", "best.pt")
@@ -25,7 +28,8 @@ class RunFolder:
 
     since: what holds for options that a checkpoint of an earlier version does not know.
 
-    Each file is replaced whole or not at all.
+    Each file is replaced whole or not at all. Within ``only_writer`` none is written into another
+    folder that has taken the name.
     """
 
     def __init__(
@@ -39,7 +43,18 @@ class RunFolder:
         self.config = dict(config)
         self._since = dict(since or {})
         self._taken = False
+        self._lock: FileLock | None = None
         self.path.mkdir(parents=True, exist_ok=True)
+
+    @contextmanager
+    def only_writer(self, patience: float) -> Iterator[None]:
+        """A context in which no other run writes here; LockedError as of ``FileLock``.
+
+        with RunFolder("runs/a", config).only_writer(patience=10.0):
+            ...
+        """
+        with FileLock(self.checkpoint, patience=patience) as self._lock:
+            yield
 
     def load(self) -> dict[str, Any] | None:
         """The state last saved, or None.
@@ -73,8 +88,11 @@ class RunFolder:
     def take(self) -> None:
         """Remove the models of an earlier run, once: of a run that begins anew, before it writes.
 
-        Else a best.pt of other options would pass for its own.
+        Else a best.pt of other options would pass for its own. LockedError where the folder has
+        been moved, removed or replaced under this run.
         """
+        if self._lock is not None:
+            self._lock.check()
         if not self._taken:
             for name in MODELS:
                 (self.path / name).unlink(missing_ok=True)
@@ -105,7 +123,7 @@ class RunFolder:
 
 
 class Interruption:
-    """A context in which Ctrl-C and SIGTERM only leave a note.
+    """A context in which Ctrl-C, SIGTERM and the end of the terminal only leave a note.
 
     received: the number of the signal; 0 for none.
 
@@ -123,7 +141,7 @@ class Interruption:
         if self._active:
             self._handlers = {
                 number: signal.signal(number, self._note)
-                for number in (signal.SIGINT, signal.SIGTERM)
+                for number in (signal.SIGINT, *terminations())
             }
         return self
 
@@ -141,8 +159,9 @@ class Interruption:
     @staticmethod
     def end(number: int, advice: str) -> NoReturn:
         """Raise what the signal would have raised, with advice on how to go on."""
-        if number == signal.SIGTERM and signal.getsignal(number) != signal.default_int_handler:
-            raise SystemExit(f"stopped by SIGTERM; {advice}")
+        ends = number != signal.SIGINT
+        if ends and signal.getsignal(number) != signal.default_int_handler:
+            raise SystemExit(f"stopped by {signal.Signals(number).name}; {advice}")
         raise KeyboardInterrupt(advice)
 
     def _note(self, number: int, frame: FrameType | None) -> None:

@@ -16,7 +16,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.data.items import AnyData
 from rsmooth.models.precision import Precision, resolve_precision
-from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
+from rsmooth.plumbing.locking import PATIENCE_SECONDS
 from rsmooth.plumbing.parallel import local_device
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 from rsmooth.training import guards
@@ -274,7 +274,7 @@ def _only_writer(folder: RunFolder | None, ranks: Ranks) -> AbstractContextManag
     """A context in which no other run writes into the folder; the processes of one run may."""
     if folder is None or not ranks.first:
         return nullcontext()
-    return FileLock(folder.checkpoint, patience=PATIENCE_SECONDS)
+    return folder.only_writer(PATIENCE_SECONDS)
 
 
 def _precision(

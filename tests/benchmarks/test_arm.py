@@ -24,15 +24,17 @@ from rsmooth.benchmarks.arm import (
     stage_seconds,
 )
 from rsmooth.benchmarks.presets import Arm, Preset
+from rsmooth.plumbing import processes
 from rsmooth.report.kinds import kinds_table
-from rsmooth.report.runs import load_runs
+from rsmooth.report.reading import load_runs
 from tests.full_disk import small_files_only
 
 
 @pytest.fixture
 def signals() -> Iterator[None]:
     """The signal handlers that an arm's process sets up, taken back."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    caught = [signal.SIGINT, *processes.terminations()]
+    before = {number: signal.getsignal(number) for number in caught}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

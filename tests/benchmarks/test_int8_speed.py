@@ -38,3 +38,19 @@ def test_both_are_timed_in_turns_and_their_answers_counted(
     assert result["answers"]["images"] == 6
     assert result["answers"]["as float32"]["float32"] == 6
     assert "| int8 |" in shown
+
+
+def test_images_that_cannot_be_used_are_refused_before_any_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsmooth.benchmarks.int8_speed._pools", None)
+    path = tmp_path / "images.npz"
+    with pytest.raises(FileNotFoundError, match=r"images\.npz"):
+        main(["--data", str(path)])
+    pixels, labels = np.zeros((3, 32, 32, 3), np.uint8), np.arange(3)
+    np.savez(path, x_test=pixels, y_test=labels)
+    with pytest.raises(ValueError, match=r"and 512 training images in .*, got 3 and 0; name"):
+        main(["--data", str(path)])
+    np.savez(path, x_test=pixels, y_test=labels, x_train=pixels, y_train=labels)
+    with pytest.raises(ValueError, match=r"and 4 training images in .*, got 3 and 3; name"):
+        main(["--data", str(path), "--calibration", "4"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +114,22 @@ def test_an_interruption_is_one_line(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(module, "_run", interrupted)
+    assert main(["run", "digits"]) == 130
+    assert capsys.readouterr().err == "benchmarks: stopped; the same command continues from here\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM")
+def test_a_termination_interrupts_the_runner(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its arms then save their step, and are waited for."""
+
+    def ended(_: object) -> int:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        return 0
+
+    monkeypatch.setattr(module, "_run", ended)
     assert main(["run", "digits"]) == 130
     assert capsys.readouterr().err == "benchmarks: stopped; the same command continues from here\n"
 

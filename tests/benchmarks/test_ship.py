@@ -163,3 +163,10 @@ def test_what_comes_with_the_package_is_certified_by_committed_records(name: str
     for row in card["certified"]:
         radii = [float(radius) for radius in row["accuracy"]]
         assert certified(CHECKOUT / row["record"], g, radii) == row
+
+
+def test_a_model_without_card_and_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["ship", "new", "--folder", str(tmp_path)]) == 2
+    assert "expected --run with an arm for the new model new, got none" in capsys.readouterr().err

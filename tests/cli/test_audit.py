@@ -13,6 +13,9 @@ import torch
 from rsmooth.cli import main
 from rsmooth.cli.audit import Places, _write
 from rsmooth.evaluate.auditing import Audit
+from rsmooth.records.audits import identified
+from rsmooth.records.files import read_log
+from rsmooth.records.journal import config_hash
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.outside import QUICK, need, theirs
@@ -40,6 +43,8 @@ def test_an_audit_attacks_the_certified_images(
     assert np.shape(record["distance"]) == (len(record["idx"]), 2)
     assert 1 <= len(record["idx"]) <= 2
     assert (run / "audit-gap.png").exists()
+    assert record["config"] == config_hash(read_log(run).provenance)
+    assert record["record"] == identified(run)
 
 
 def test_an_audit_that_could_not_be_written_is_not_begun(
@@ -60,6 +65,18 @@ def test_an_audit_whose_figure_fails_leaves_its_values(
     with pytest.raises(TypeError):
         _write(made, {}, places)
     assert places.audit.exists()
+
+
+def test_an_audit_that_cannot_be_written_has_said_what_it_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such as where the run folder has become a file during its hours."""
+    (tmp_path / "run").touch()
+    places = Places(tmp_path / "run" / "audit.json", tmp_path / "run" / "audit-gap", "t")
+    made = Audit(*np.ones((4, 1)), *np.ones((2, 1, 1)), alpha=0.001)
+    with pytest.raises(OSError, match="nothing was written"):
+        _write(made, {}, places)
+    assert capsys.readouterr().out == f"{made.summary()}\n"
 
 
 def test_a_model_without_a_run_folder_is_audited_by_its_journal(

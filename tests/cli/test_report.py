@@ -94,3 +94,30 @@ def test_a_place_that_is_of_another_kind_is_refused_before_any_work(
         place.mkdir()
     said = error_of(capsys, "report", str(tmp_path / "none"), option, str(place))
     assert f"got the {'file' if option == '--out' else 'folder'} {place}; name" in said
+
+
+def test_a_folder_of_runs_is_shown_though_some_have_nothing_to_show(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = tmp_path / "runs"
+    journal = (run / "certificates.jsonl").read_bytes()
+    header, rest = journal.split(b"\n", 1)
+    records = {
+        "begun": header + b"\n",
+        "damaged": header + b"\n" + rest.replace(b'"idx"', b'"ixd"', 1),
+        "whole": journal,
+    }
+    for name, content in records.items():
+        (runs / name).mkdir(parents=True)
+        (runs / name / "certificates.jsonl").write_bytes(content)
+    (runs / "trained").mkdir()
+    (runs / "trained" / "config.yaml").write_bytes((run / "config.yaml").read_bytes())
+    assert main(["report", str(runs)]) == 0
+    printed = capsys.readouterr().out
+    count = journal.count(b'"kind":"image"')
+    assert f"- begun: unfinished, 0 of {count} images are there." in printed
+    assert "- damaged: left out, since it cannot be read: " in printed
+    assert "- trained: not certified yet." in printed
+    assert "| whole |" in printed
+    error = error_of(capsys, "report", str(runs / "whole"), str(runs / "damaged"))
+    assert "fitting checksum" in error

@@ -14,6 +14,7 @@ from rsmooth.config.folder import (
     differing,
     model_path,
     read_config,
+    uncertified_runs,
 )
 from rsmooth.models import shipped
 from rsmooth.plumbing.errors import LockedError
@@ -101,3 +102,20 @@ def test_a_folder_of_runs_stands_for_the_certified_ones_in_it(tmp_path: Path) ->
     assert certified_runs([runs / "b", runs / "a"]) == [runs / "b", runs / "a"]
     with pytest.raises(ValueError, match=r"got .*trained-only without any; run rsmooth certify"):
         certified_runs([runs, runs / "trained-only"])
+
+
+def test_run_folders_that_wait_for_their_certificates(tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    files = {
+        "certified": ["config.yaml", "certificates.jsonl"],
+        "claimed": ["arm.yaml"],
+        "empty": [],
+        "for-others": ["arm.yaml", "config.yaml", "summary.json"],
+        "trained": ["config.yaml", "model.pt"],
+    }
+    for name, within in files.items():
+        (runs / name).mkdir(parents=True)
+        for file in within:
+            (runs / name / file).touch()
+    assert uncertified_runs([runs]) == [runs / "claimed", runs / "trained"]
+    assert uncertified_runs([runs / "certified", runs / "trained"]) == []

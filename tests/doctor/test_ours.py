@@ -14,7 +14,8 @@ from rsmooth import SmoothedClassifier
 from rsmooth.certify.proof.bounds import radius_from_counts
 from rsmooth.doctor import Report, examine
 from rsmooth.noise import Uniform
-from rsmooth.records.files import write_log
+from rsmooth.records.audits import states_of
+from rsmooth.records.files import read_log, write_log
 from rsmooth.records.journal import Journal
 
 from .helpers import NORMALIZE, SIGMA, saved, trained
@@ -185,3 +186,14 @@ def test_images_that_a_model_does_not_take(model: Path) -> None:
     data = ImageData(images, torch.tensor([0, 1, 0, 1]), torch.arange(4), 2, "made", "test")
     assert "images of (3, 8, 8)" in findings(examine(model, data), "wrong")["images"]
     assert np.isfinite(0.0)
+
+
+def test_an_audit_is_of_the_record_beside_it_or_of_another(tmp_path: Path) -> None:
+    write_log(made(), tmp_path / "a.tsv")
+    audit = tmp_path / "a.audit.json"
+    audit.write_text(json.dumps(states_of(read_log(tmp_path / "a.tsv"), tmp_path / "a.tsv")))
+    assert findings(examine(audit), "ok")["record"] == f"it has tested {tmp_path / 'a.tsv'}"
+    audit.write_text(json.dumps({"config": "0" * 16}))
+    assert "is another than it has tested" in findings(examine(audit), "wrong")["record"]
+    audit.write_text(json.dumps({"idx": []}))  # as earlier versions wrote it
+    assert "record" not in findings(examine(audit), "ok")

@@ -105,6 +105,49 @@ def test_a_name_that_went_to_another_file_is_noticed(tmp_path: Path) -> None:
     os.close(descriptor)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps a folder with an open file in place")
+@pytest.mark.parametrize("by", ["nothing", "folder", "link", "file"])
+def test_a_folder_that_was_moved_away_is_noticed(by: str, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with FileLock(run / "file") as lock:
+        lock.check()
+        run.rename(tmp_path / "moved")
+        if by == "folder":
+            run.mkdir()
+        elif by == "link":
+            (tmp_path / "other").mkdir()
+            run.symlink_to(tmp_path / "other")
+        elif by == "file":
+            run.touch()
+        with pytest.raises(LockedError, match="stay where it was, but its folder was moved"):
+            lock.check()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps a folder with an open file in place")
+def test_a_link_to_the_folder_that_leads_elsewhere_is_noticed(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "latest").symlink_to(tmp_path / "one")
+    with FileLock(tmp_path / "latest" / "file") as lock:
+        (tmp_path / "latest").unlink()
+        (tmp_path / "latest").symlink_to(tmp_path / "two")
+        with pytest.raises(LockedError, match="stay where it was"):
+            lock.check()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps a folder with an open file in place")
+def test_the_lock_of_who_came_into_the_place_is_not_taken_away(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    with FileLock(run / "file"):
+        run.rename(tmp_path / "moved")
+        run.mkdir()
+        (run / "file.lock").touch()
+        (run / "file.writer").write_text("1\n")  # of another process
+    assert {path.name for path in run.iterdir()} == {"file.lock", "file.writer"}
+
+
 def test_windows_keeps_the_name_of_a_lock_file_that_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,12 +74,28 @@ def test_a_child_hears_an_interrupt_whatever_it_inherited(spoil: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a process cannot send itself SIGTERM")
-def test_a_termination_interrupts_within_the_context_alone() -> None:
-    before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(KeyboardInterrupt), terminations_interrupt():  # noqa: PT012
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(30)
-    assert signal.getsignal(signal.SIGTERM) is before
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])  # of a scheduler; of a terminal that closes
+def test_a_termination_interrupts_within_the_context_alone(name: str) -> None:
+    number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        with pytest.raises(KeyboardInterrupt), terminations_interrupt():  # noqa: PT012
+            os.kill(os.getpid(), number)
+            time.sleep(30)
+        assert signal.getsignal(number) == signal.SIG_DFL
+    finally:
+        signal.signal(number, before)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="has no such signal")
+@pytest.mark.parametrize("caught", [False, True])
+def test_under_nohup_the_end_of_the_terminal_stays_ignored(caught: bool) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL if caught else signal.SIG_IGN)
+    try:
+        with terminations_interrupt():
+            assert (signal.getsignal(signal.SIGHUP) == signal.SIG_IGN) is not caught
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_outside_the_main_thread_nothing_changes() -> None:

@@ -379,3 +379,20 @@ def test_an_interrupt_behind_a_write_leaves_the_journal_whole(tmp_path, monkeypa
         ("partial", 2),
     ]
     assert found.torn_bytes == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps a folder with an open file in place")
+def test_a_journal_that_was_moved_away_takes_no_more(tmp_path):
+    """Or hours of certificates would go where nobody looks for them."""
+    run, moved = tmp_path / "run", tmp_path / "moved"
+    journal = Journal(run / "a.jsonl", {"sigma": 0.25}, sync_every=2)
+    journal.append("image", {"idx": 0})
+    run.rename(moved)
+    with pytest.raises(LockedError, match="stay where it was, but its folder was moved, removed"):
+        journal.append("image", {"idx": 1})
+    with pytest.raises(LockedError, match="put it back, and start again"):
+        journal.close()
+    assert not run.exists()
+    moved.rename(run)  # as the message says
+    with Journal(run / "a.jsonl", {"sigma": 0.25}) as journal:
+        assert [entry.data["idx"] for entry in journal.entries()] == [0, 1]

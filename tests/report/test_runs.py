@@ -8,7 +8,8 @@ from rsmooth.noise.distributions import Gaussian, Laplace, Uniform
 from rsmooth.records.converting import in_norm
 from rsmooth.records.log import CertificationLog
 from rsmooth.report import load_runs, report
-from rsmooth.report.runs import Run, by_statement, default_radii, distinct_names
+from rsmooth.report.reading import distinct_names
+from rsmooth.report.runs import Run, by_statement, default_radii
 from tests.report.by_hand import HEADER, UNIFORM, linf_log, run_of, write_tables
 
 

@@ -35,6 +35,7 @@ OPTIONS: dict[str, Any] = {
     "checkpoint_seconds": 1e-9,
 }
 STEPS = 16
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)  # the end of a terminal, where there are such
 TIMELESS = (
     "epoch",
     "train_loss",
@@ -136,6 +137,7 @@ def test_killed_and_resumed_equals_unbroken_bitwise(
     ("number", "error", "where", "how"),
     [
         (signal.SIGTERM, SystemExit, on_command_line, "give the same command again"),
+        (HANGUP, SystemExit, on_command_line, "give the same command again"),
         (signal.SIGINT, KeyboardInterrupt, nullcontext, "call fit again with run_dir="),
     ],
 )
@@ -151,10 +153,13 @@ def test_a_signal_saves_at_the_end_of_the_step_and_says_how_to_go_on(
         if (epoch, step) == (1, 3):
             os.kill(os.getpid(), number)
 
+    started = signal.getsignal(HANGUP)
+    signal.signal(HANGUP, signal.SIG_DFL)  # which nohup may have changed
     before = signal.getsignal(number)
     with where(), pytest.raises(error, match=f"saved after step 3 of epoch 1; {how}"):
         run(tmp_path, send, checkpoint_seconds=1e9)
     assert signal.getsignal(number) is before
+    signal.signal(HANGUP, started)
     assert torch.equal(run(tmp_path), unbroken[0])
 
 
@@ -331,3 +336,23 @@ def weights_of(trainer: Trainer, folder: Path | None) -> Tensor:
     g = classifier()
     trainer.fit(g, images(), run_dir=folder, progress=False)
     return weights(g)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="keeps a folder with an open file in place")
+def test_a_run_whose_folder_was_moved_away_writes_into_no_other(
+    tmp_path: Path, unbroken: tuple[Tensor, Path]
+) -> None:
+    """Or it would train on into a folder that is new, or that of another run."""
+    place, moved = tmp_path / "run", tmp_path / "moved"
+
+    def move(epoch: int, step: int) -> None:
+        if (epoch, step) == (1, 3):
+            place.rename(moved)
+            place.mkdir()
+
+    with pytest.raises(LockedError, match="stay where it was, but its folder was moved"):
+        run(place, move)
+    assert not list(place.iterdir())
+    place.rmdir()
+    moved.rename(place)
+    assert torch.equal(run(place), unbroken[0])

@@ -49,7 +49,7 @@ def page(
         title=made.title,
         version=__version__,
         runs=[run.label for run in made.runs],
-        care=caveats_section(made.runs),
+        care=caveats_section(made.runs, made.left_out),
         before=overview([group.table for group in made.groups]),
         groups=[_group(group) for group in made.groups],
         behind=[*made.kinds_blocks, *provenance_section(made.runs)],
