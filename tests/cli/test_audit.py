@@ -103,6 +103,10 @@ def test_a_model_without_a_run_folder_is_audited_by_its_journal(
         assert main([*asked, "--log", str(log)]) == 0
         assert (run / "audit.json").read_bytes() == before
     values = [json.loads(path.read_text()) for path in (tmp_path / written[3], run / "audit.json")]
+    named = [entry["file"] for value in values for entry in value["record"]]
+    assert named == [f"{tmp_path.name}/proved.jsonl", "run/certificates.jsonl"]
+    for value in values:
+        del value["record"][0]["file"]  # what is left is the hash, of the same bytes
     assert values[0] == values[1]
 
 
