@@ -323,7 +323,17 @@ def test_an_n_that_can_never_certify_is_refused_with_the_smallest_that_can(alpha
 
 @pytest.mark.parametrize(
     ("successes", "n"),
-    [(-1, 10), (11, 10), (0, 0), (0.5, 10), (np.array([3, 12]), 10), (3, 10.0), (True, 10)],
+    [
+        (-1, 10),
+        (11, 10),
+        (0, 0),
+        (0.5, 10),
+        (np.array([3, 12]), 10),
+        (np.array([3, -1]), 10),
+        (0, np.array([10, 0])),
+        (3, 10.0),
+        (True, 10),
+    ],
 )
 def test_counts_that_are_none_are_refused(successes, n):
     with pytest.raises(ValueError, match="expected"):
