@@ -305,7 +305,8 @@ def test_radii_lie_below_the_textbook_formula_and_hardly_so():
 
 
 @pytest.mark.parametrize(
-    ("top", "second"), [(0, 0), (5, 5), (10, 0), (11, 0), (60, 40), (3, 8), (50_400, 49_600)]
+    ("top", "second"),
+    [(0, 0), (1, 0), (1, 1), (5, 5), (10, 0), (11, 0), (60, 40), (3, 8), (50_400, 49_600)],
 )
 def test_p_values_are_scipys(top, second):
     expected = stats.binomtest(top, top + second).pvalue if top + second else 1.0

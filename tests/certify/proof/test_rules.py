@@ -288,7 +288,7 @@ def test_unreachable_radii():
         (lambda: GridRule(SIGMA, [], ALPHA, 1_000), "at least one radius"),
         (lambda: GridRule(SIGMA, [math.nan], ALPHA, 1_000), "radius"),
         (lambda: AnytimeRule(SIGMA, ALPHA, 1_000, 0.0), "tolerance > 0"),
-        (lambda: AnytimeRule(SIGMA, ALPHA, 50, 0.1, final_share=1e-13), "n >= 55"),
+        (lambda: AnytimeRule(SIGMA, ALPHA, 54, 0.1, final_share=1e-13), "n >= 55"),
         (lambda: AnytimeRule(math.inf, ALPHA, 1_000, 0.1), "sigma"),
         (
             lambda: stopping_rule("all", SIGMA, 100, ALPHA),
