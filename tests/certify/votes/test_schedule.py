@@ -39,9 +39,10 @@ def test_task_goes_on_from_its_record_and_refuses_another_procedure() -> None:
     pool, image = make_pool(), images(1)[0]
     rule = CertifySettings(n=100).rule(0.25, 0.0)
     task = Task(0, 3, image, certification(rule, 20))
-    for room in (20, 30):
+    for room, total in ((20, 20), (30, 50)):
         piece = task.next_slice(room)
         task.receive(pool.count([piece])[0], piece.stop - piece.start, 0.5)
+        assert task.drawn.total == total
     again = Task(0, 3, image, certification(rule, 20), Drawn.of_record(task.drawn.record()))
     assert again.next_slice(1000) == Slice("estimate", image, 3, 30, 100)
     assert again.drawn.seconds == 1.0
