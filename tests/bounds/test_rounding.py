@@ -116,7 +116,7 @@ def test_certain_margins_take_the_rounding_error_off_three_times():
 
 
 def test_gamma_is_over_twice_the_bound_of_a_sum():
-    assert UNIT == torch.finfo(torch.float64).eps / 2
+    assert torch.finfo(torch.float64).eps / 2 == UNIT
     for terms in (1, 100, 32768):
         assert gamma(terms) > 2 * (terms + 8) * UNIT / (1 - (terms + 8) * UNIT)
 
