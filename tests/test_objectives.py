@@ -7,7 +7,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsmooth.objectives import naive, resolve_objective, smoothadv
+from rsmooth.objectives import (
+    check_answers,
+    check_columns,
+    log_mean,
+    naive,
+    resolve_objective,
+    smoothadv,
+)
 from rsmooth.registry import RegistryError
 
 
@@ -56,6 +63,35 @@ def test_gradient_of_smoothadv_weights_the_copies_by_their_probability():
         2, y.view(-1, 1, 1).expand(-1, 4, 1), -(p / p.sum(1, keepdim=True)).unsqueeze(2)
     )
     torch.testing.assert_close(log_probs.grad, expected)
+
+
+def test_the_log_of_the_mean_is_that_of_the_mean_probabilities():
+    log_probs, _ = random_log_probs(5, 7, 4, seed=2)
+    torch.testing.assert_close(log_mean(log_probs), log_probs.exp().mean(dim=1).log())
+
+
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(5,), (5, 4)],
+        [(5,), (4, 7, 4)],
+        [(5, 1), (5, 7, 4)],
+        [(5,), (5, 7, 4), (5, 7, 3)],
+        [(5,), (5, 7, 4), (4, 7, 4)],
+    ],
+)
+def test_answers_that_do_not_fit_the_labels_are_refused(shapes):
+    y, *answers = (torch.zeros(shape) for shape in shapes)
+    with pytest.raises(ValueError, match=r"of the same B and K.*log_probs\.unsqueeze\(1\)"):
+        check_answers(y, *answers)
+
+
+def test_answers_and_columns_that_fit_are_taken_and_other_columns_are_not():
+    y = torch.zeros(5)
+    check_answers(y, torch.zeros(5, 7, 4), torch.zeros(5, 1, 4))
+    check_columns(y, mixing=(torch.zeros(5), ()), soft_labels=(torch.zeros(5, 4), (4,)))
+    with pytest.raises(ValueError, match=r"expected mixing of shape \(5,\), one row per image"):
+        check_columns(y, soft_labels=(torch.zeros(5, 4), (4,)), mixing=(torch.zeros(5, 1), ()))
 
 
 def test_resolve_objective_takes_names_and_functions():

@@ -37,6 +37,16 @@ def images(batch: int = 4) -> torch.Tensor:
     )
 
 
+def test_points_are_converted_to_the_type_of_the_floating_point_parameters():
+    base = linear(dtype=torch.float32)
+    base.register_parameter("counter", nn.Parameter(torch.tensor([1]), requires_grad=False))
+    base.to(torch.float32)
+    assert next(base.parameters()).dtype == torch.int64
+    g = SmoothedClassifier(base, sigma=0.5, num_classes=3)
+    points = images().unsqueeze(1)
+    assert torch.equal(g.log_probs(points), g.log_probs(points.float()))
+
+
 def test_noise_has_shape_and_scale():
     g = SmoothedClassifier(linear(), sigma=0.5, num_classes=3)
     noise = g.sample_noise(images(8), 2000, torch.Generator().manual_seed(0))

@@ -5,6 +5,9 @@ import torch
 from torch import nn
 
 from rsmooth.bounds import Interval, interval_bounds, pixel_box, trace_network
+from rsmooth.bounds.interval import _widened
+from rsmooth.bounds.layers import Sum
+from rsmooth.bounds.rounding import UNIT
 from tests.bounds.oracles import ARRAYS, EPSILONS, NETS, assert_equal, images, network
 
 
@@ -45,10 +48,22 @@ def test_max_pooling_and_sums_keep_what_is_within():
     assert (found.upper - found.lower < 2 * (z.amax(0) - z.amin(0)) + 0.3).all()
 
 
+def test_the_rounding_error_of_a_sum_is_of_the_sizes_of_both_terms():
+    first, second, plain = (
+        Interval(*torch.tensor(ends, dtype=torch.float64).view(2, 1, 1))
+        for ends in ([-3.0, 2.0], [1.0, 4.0], [-2.0, 6.0])
+    )
+    wider = _widened(Sum(), [first, second], plain, 2.0)
+    error = 2 * 4 * UNIT * (3 + 4)
+    assert (float(wider.lower), float(wider.upper)) == (-2.0 - error, 6.0 + error)
+
+
 def test_intervals_have_a_centre_a_radius_and_intersections():
     first = Interval(torch.tensor([0.0, -1.0]), torch.tensor([2.0, 1.0]))
     assert first.center.tolist() == [1.0, 0.0]
     assert first.radius.tolist() == [1.0, 1.0]
+    assert first.reach.tolist() == [2.0, 1.0]
+    assert Interval(torch.tensor([-3.0, 1.0]), torch.tensor([2.0, 4.0])).reach.tolist() == [3, 4]
     both = first.intersect(Interval.around(torch.tensor([0.0, 0.0]), torch.tensor([0.5, 2.0])))
     assert both.lower.tolist() == [0.0, -1.0]
     assert both.upper.tolist() == [0.5, 1.0]

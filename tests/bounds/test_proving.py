@@ -58,8 +58,8 @@ def test_an_answer_outside_of_its_bounds_is_no_answer():
 
 
 def test_the_smallest_margin_leaves_the_class_itself_out():
-    margins = torch.tensor([[0.0, 2.0, 1.0], [-3.0, 0.0, 5.0]])
-    assert smallest_margin(margins, torch.tensor([0, 1])).tolist() == [1.0, -3.0]
+    margins = torch.tensor([[0.0, -1.0, 2.0], [3.0, 0.0, 5.0]])
+    assert smallest_margin(margins, torch.tensor([0, 1])).tolist() == [-1.0, 3.0]
     nan = torch.tensor([[0.0, torch.nan, 1.0]])
     assert not (smallest_margin(nan, torch.tensor([0])) > 0).any()
 

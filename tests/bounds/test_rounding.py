@@ -109,9 +109,14 @@ def test_certain_margins_take_the_rounding_error_off_three_times():
     thrice = margins - prover.certain_margins(x, y, 1.0, 0.5)
     assert float(once[0, 1]) > 0
     assert float(thrice[0, 1] / once[0, 1]) == pytest.approx(3.0, rel=0.05)
+    pair, labels = torch.cat([x, x]), torch.tensor([0, 1])
+    alone = [prover.certain_margins(x, label, 1.0, 0.5) for label in labels.split(1)]
+    assert torch.equal(prover.certain_margins(pair, labels, 1.0, 0.5), torch.cat(alone))
+    assert [float(found[0, label]) for found, label in zip(alone, labels, strict=True)] == [0, 0]
 
 
 def test_gamma_is_over_twice_the_bound_of_a_sum():
+    assert torch.finfo(torch.float64).eps / 2 == UNIT
     for terms in (1, 100, 32768):
         assert gamma(terms) > 2 * (terms + 8) * UNIT / (1 - (terms + 8) * UNIT)
 

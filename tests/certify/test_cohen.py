@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from rsmooth.certify import ABSTAIN
-from rsmooth.certify.cohen import certify, predict
+from rsmooth.certify.cohen import certify, predict, prediction
 from rsmooth.certify.proof.bounds import radius_from_counts
+from rsmooth.certify.votes.requests import VoteRequest
 from rsmooth.data import as_image_data
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import HalfSpace, Scripted, half_space, images, small_net
@@ -116,6 +117,25 @@ def test_predict_names_the_class_and_its_p_value() -> None:
     top, invalid = int(result.counts[0, 1]), int(result.invalid[0])
     assert result.label.tolist() == [1]
     assert result.p_value[0] == pytest.approx(stats.binomtest(top, top + invalid).pvalue, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("votes", "label", "p_value"),
+    [
+        ([81, 19, 0], 0, stats.binomtest(81, 100).pvalue),
+        ([64, 36, 0], ABSTAIN, stats.binomtest(64, 100).pvalue),
+        ([50, 50, 0], ABSTAIN, 1.0),
+        ([10, 0, 90], ABSTAIN, 1.0),  # the last ones are without finite logits
+    ],
+)
+def test_predict_abstains_unless_one_class_leads(
+    votes: list[int], label: int, p_value: float
+) -> None:
+    procedure = prediction(100, alpha=1e-3)
+    assert next(procedure) == VoteRequest("predict", 100)
+    with pytest.raises(StopIteration) as end:
+        procedure.send(np.array(votes))
+    assert (end.value.value.label, end.value.value.p_value) == (label, pytest.approx(p_value))
 
 
 def test_result_of_an_image_depends_on_nothing_else() -> None:

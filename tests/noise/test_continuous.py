@@ -67,6 +67,15 @@ def test_draws_of_every_noise_are_keyed(name):
     assert (other_epoch != whole).float().mean() > 0.99
 
 
+@pytest.mark.parametrize("name", ["uniform", "laplace"])
+def test_values_are_the_quantiles_of_the_words(name):
+    words = torch.tensor([0, 1, 2**30, 2**31, 3 * 2**30, 2**32 - 1])
+    first, second = NOISES.get(name)(1.0).from_words(words, words.flip(0))
+    quantiles = STANDARD[name].ppf((words.double().numpy() + 0.5) / 2**32)
+    np.testing.assert_allclose(first.numpy(), quantiles, rtol=1e-12, atol=1e-12)
+    assert torch.equal(second, first.flip(0))
+
+
 def test_extreme_words_give_finite_values_at_the_ends_of_the_range():
     ends = torch.tensor([0, 2**31, 2**32 - 1])
     for first in Uniform(1.0).from_words(ends, ends.flip(0)):

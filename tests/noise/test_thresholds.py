@@ -12,6 +12,8 @@ from rsmooth.noise.thresholds import (
     BITS,
     LARGEST_NOISE,
     SLACK,
+    STEP,
+    _nearest,
     decimal_scale,
     exponential_tail,
     gaussian_tail,
@@ -163,6 +165,22 @@ def test_a_tiny_scale_never_moves_a_pixel(name):
     limits = make(name, 0.00001).thresholds()
     assert (len(limits.values), limits.lowest) == (0, 0)
     assert limits.total_variation < 1e-37
+
+
+def test_all_of_a_noise_that_is_rounded_away_is_its_total_variation():
+    sigma = Fraction("0.000209")  # moves a pixel with probability 2^-67
+    limits = Gaussian(float(sigma)).thresholds()
+    assert (limits.values.size, limits.lowest) == (0, 0)
+    moved = Fraction(2 * gaussian_tail(Fraction(1, 510) / sigma), 2**BITS)
+    assert 2.0**-68 < moved <= limits.total_variation <= moved * (1 + Fraction(1, 2**50))
+
+
+def test_a_tie_within_the_error_of_a_tail_is_refused():
+    tie = (5 << STEP) + (1 << (STEP - 1))
+    for error in (-SLACK, 0, SLACK):
+        with pytest.raises(ArithmeticError, match="too close to call"):
+            _nearest(tie + error)
+    assert [_nearest(tie - SLACK - 1), _nearest(tie + SLACK + 1)] == [5, 6]
 
 
 def test_a_uniform_cell_at_the_edge_has_what_is_left_of_it():

@@ -305,7 +305,8 @@ def test_radii_lie_below_the_textbook_formula_and_hardly_so():
 
 
 @pytest.mark.parametrize(
-    ("top", "second"), [(0, 0), (5, 5), (10, 0), (11, 0), (60, 40), (3, 8), (50_400, 49_600)]
+    ("top", "second"),
+    [(0, 0), (1, 0), (1, 1), (5, 5), (10, 0), (11, 0), (60, 40), (3, 8), (50_400, 49_600)],
 )
 def test_p_values_are_scipys(top, second):
     expected = stats.binomtest(top, top + second).pvalue if top + second else 1.0
@@ -323,7 +324,17 @@ def test_an_n_that_can_never_certify_is_refused_with_the_smallest_that_can(alpha
 
 @pytest.mark.parametrize(
     ("successes", "n"),
-    [(-1, 10), (11, 10), (0, 0), (0.5, 10), (np.array([3, 12]), 10), (3, 10.0), (True, 10)],
+    [
+        (-1, 10),
+        (11, 10),
+        (0, 0),
+        (0.5, 10),
+        (np.array([3, 12]), 10),
+        (np.array([3, -1]), 10),
+        (0, np.array([10, 0])),
+        (3, 10.0),
+        (True, 10),
+    ],
 )
 def test_counts_that_are_none_are_refused(successes, n):
     with pytest.raises(ValueError, match="expected"):

@@ -21,11 +21,12 @@ def test_an_account_is_kept_and_never_overspent():
         budget.spend(1e-9, "one more")
 
 
-def test_shares_that_add_up_to_alpha_fit_in_spite_of_rounding():
-    budget = ErrorBudget(0.1)
-    for k in range(10):
-        budget.spend(0.01, f"look {k}")
-    assert budget.left <= 1e-12
+@pytest.mark.parametrize("shares", [[0.01] * 10, [0.1, 0.2]])  # 0.1 + 0.2 exceeds 0.3 as a float
+def test_shares_that_add_up_to_alpha_fit_in_spite_of_rounding(shares):
+    budget = ErrorBudget(round(sum(shares), 3))
+    for k, share in enumerate(shares):
+        budget.spend(share, f"look {k}")
+    assert 0.0 <= budget.left <= 1e-12
 
 
 @pytest.mark.parametrize("amount", [-1e-6, float("nan"), float("inf")])

@@ -82,15 +82,30 @@ def test_a_record_gives_the_design_back() -> None:
     for design in DESIGNS:
         assert SequentialDesign.of_record(design.record()) == design
     assert FIRST_DESIGN.looks(5_000) == default_looks(5_000)
+    assert SequentialDesign(start=20, growth=1.5).looks(100) == (20, 30, 45, 68, 100)
     good = FIRST_DESIGN.record()
     for record in ({**good, "weights": "x"}, {**good, "growth": "x"}, {"start": 32}, [1], "abc", 7):
         with pytest.raises(ValueError, match="as this version writes it"):
             SequentialDesign.of_record(record)  # type: ignore[arg-type]
 
 
+def test_records_without_a_design_keep_the_one_that_they_were_made_with() -> None:
+    assert FIRST_DESIGN.record() == {
+        "start": 32,
+        "growth": 2.0**0.5,
+        "final_share": 0.5,
+        "power_loss": 0.01,
+        "selection": [],
+        "lead": 1,
+    }
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"start": 32.5}, "an integer start"),
+        ({"lead": 1.5}, "an integer lead"),
+        ({"selection": (16.5,)}, "an integer selection size"),
         ({"growth": 1.0}, "growth > 1"),
         ({"growth": float("nan")}, "growth > 1"),
         ({"growth": float("inf")}, "growth > 1"),

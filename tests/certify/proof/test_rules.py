@@ -174,6 +174,23 @@ def test_anytime_gives_up_where_an_upper_bound_promises_too_little(noise, formul
     assert rule.decide([size // 2 + 4]) is None
 
 
+def test_anytime_stops_where_going_on_at_this_share_of_hits_promises_too_little():
+    rule, decided = AnytimeRule(SIGMA, ALPHA, 5_000, 0.6), []
+    for hits in range(28, 33):  # of 32; each certifies something already
+        present = radius_from_counts(hits, 32, SIGMA, rule.levels[0])
+        promised = radius_from_counts(round(hits * 5_000 / 32), 5_000, SIGMA, rule.levels[-1])
+        stops = present > 0.0 and promised - present <= 0.6
+        assert rule.decide([hits]) == (Decision(present, True, 32) if stops else None), hits
+        decided.append(stops)
+    assert decided == [True, True, False, False, False]
+
+
+def test_anytime_keeps_the_largest_radius_of_all_looks():
+    first = radius_from_counts(32, 32, SIGMA, RULES["anytime"].levels[0])
+    unanimous_then_never = [32] * len(RULES["anytime"].looks)
+    assert run(RULES["anytime"], unanimous_then_never) == Decision(first, True, 128)
+
+
 def test_a_larger_tolerance_takes_fewer_samples():
     shares = special.ndtr(np.linspace(-1.0, 3.0, 30)).tolist()
     samples = [
@@ -246,6 +263,8 @@ def test_unreachable_radii():
         RadiusRule(SIGMA, 1.0, ALPHA, 300)
     with pytest.raises(ValueError, match="max_n >= 301"):
         GridRule(SIGMA, [1.0, 1.5], ALPHA, 300)
+    assert RadiusRule(SIGMA, 1.0, ALPHA, 301).decided_radii == (1.0,)
+    assert GridRule(SIGMA, [1.0, 1.5], ALPHA, 301).decided_radii == (1.0,)
     rule = GridRule(SIGMA, [2.5, 0.5, 0.5, 9.0], ALPHA, 5_000)
     assert rule.radii == (0.5, 2.5, 9.0)
     assert rule.decided_radii == (0.5,)
@@ -269,7 +288,7 @@ def test_unreachable_radii():
         (lambda: GridRule(SIGMA, [], ALPHA, 1_000), "at least one radius"),
         (lambda: GridRule(SIGMA, [math.nan], ALPHA, 1_000), "radius"),
         (lambda: AnytimeRule(SIGMA, ALPHA, 1_000, 0.0), "tolerance > 0"),
-        (lambda: AnytimeRule(SIGMA, ALPHA, 36, 0.1, final_share=1e-8), "n >= 38"),
+        (lambda: AnytimeRule(SIGMA, ALPHA, 54, 0.1, final_share=1e-13), "n >= 55"),
         (lambda: AnytimeRule(math.inf, ALPHA, 1_000, 0.1), "sigma"),
         (
             lambda: stopping_rule("all", SIGMA, 100, ALPHA),
@@ -292,7 +311,9 @@ def test_bad_settings_are_refused(build, message):
 
 def test_rules_by_name():
     assert stopping_rule("fixed", SIGMA, 5_000, ALPHA) == RULES["fixed"]
-    assert stopping_rule("radius", SIGMA, 5_000, ALPHA, radius=0.5) == RULES["radius"]
+    assert stopping_rule("radius", SIGMA, 5_000, ALPHA, radius=0.4) == RadiusRule(
+        SIGMA, 0.4, ALPHA, 5_000
+    )
     assert stopping_rule("grid", SIGMA, 5_000, ALPHA, radii=GRID) == RULES["grid"]
     assert stopping_rule("anytime", SIGMA, 5_000, ALPHA, tolerance=0.02) == RULES["anytime"]
     first = stopping_rule("radius", SIGMA, 5_000, ALPHA, radius=0.5, design=FIRST_DESIGN)

@@ -172,6 +172,16 @@ def test_draws_add_up():
     np.testing.assert_array_equal(halves.mass, whole.mass)
 
 
+def test_streams_stop_and_thresholds_lie_at_their_very_hits():
+    mass = np.array([0.25, 0.25, 0.25, 0.25])  # of 3, 4, 5 and 6 hits
+    for hits, above in [(7, 0.0), (6, 0.25), (4, 0.75), (3, 1.0), (0, 1.0)]:
+        assert HitsDistribution(0.5, 3, mass).stop_at_least(hits) == above
+        assert HitsDistribution(0.5, 3, mass).stop_at_most(hits - 1) == 1.0 - above
+    for probability, hits in [(0.2, 7), (0.25, 6), (0.5, 5), (0.6, 5), (1.0, 3)]:
+        assert HitsDistribution(0.5, 3, mass).highest_within(probability) == hits
+        assert HitsDistribution(0.5, 3, mass).lowest_within(probability) == 9 - hits
+
+
 @pytest.mark.parametrize("p", [0.5, 0.97725, 0.99865])
 def test_large_draws_by_fourier_transform_are_the_same(p, monkeypatch):
     direct, fast = HitsDistribution(p), HitsDistribution(p)

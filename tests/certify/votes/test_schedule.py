@@ -13,7 +13,7 @@ from rsmooth.certify import ABSTAIN, CertifySettings
 from rsmooth.certify.cohen import certification
 from rsmooth.certify.votes.pool import Slice
 from rsmooth.certify.votes.requests import Outcome, VoteRequest
-from rsmooth.certify.votes.schedule import Drawn, Task, drive
+from rsmooth.certify.votes.schedule import Drawn, Task, _plan, drive
 from tests.certify.nets import images
 from tests.certify.votes.pools import make_pool
 
@@ -39,9 +39,10 @@ def test_task_goes_on_from_its_record_and_refuses_another_procedure() -> None:
     pool, image = make_pool(), images(1)[0]
     rule = CertifySettings(n=100).rule(0.25, 0.0)
     task = Task(0, 3, image, certification(rule, 20))
-    for room in (20, 30):
+    for room, total in ((20, 20), (30, 50)):
         piece = task.next_slice(room)
         task.receive(pool.count([piece])[0], piece.stop - piece.start, 0.5)
+        assert task.drawn.total == total
     again = Task(0, 3, image, certification(rule, 20), Drawn.of_record(task.drawn.record()))
     assert again.next_slice(1000) == Slice("estimate", image, 3, 30, 100)
     assert again.drawn.seconds == 1.0
@@ -49,6 +50,18 @@ def test_task_goes_on_from_its_record_and_refuses_another_procedure() -> None:
         _ = again.outcome
     with pytest.raises(ValueError, match="another procedure"):
         Task(0, 3, image, certification(rule, 21), task.drawn)
+
+
+def test_a_round_has_so_many_copies_and_takes_in_no_image_beyond_them() -> None:
+    rule, x, running = CertifySettings(n=100).rule(0.25, 0.0), images(5), list[Task]()
+    tasks = (Task(at, at, x[at], certification(rule, 8)) for at in range(5))
+    work = _plan(running, tasks, 20)
+    assert [(task.position, piece.start, piece.stop) for task, piece in work] == [
+        (0, 0, 8),
+        (1, 0, 8),
+        (2, 0, 4),
+    ]
+    assert [task.position for task in running] == [0, 1, 2]
 
 
 def feed(task: Task) -> Outcome:
