@@ -216,9 +216,10 @@ def test_soft_labels_are_refused() -> None:
         ({"l1_weight": -1.0}, "expected l1_weight to be a number >= 0"),
         ({"regularizer_tolerance": 0.0}, r"expected regularizer_tolerance in \(0, 1\], got 0"),
         (
-            {"warmup_epochs": 9},
-            "the full epsilon, got 9 and .*; give warmup_epochs=",
+            {"epochs": 4, "warmup_epochs": 9},
+            "the full epsilon, got 9 and 4; give warmup_epochs=2 beside epochs=4$",
         ),
+        ({"epochs": 1, "warmup_epochs": 2}, "; give warmup_epochs=1 beside epochs=1$"),
         ({"warmup_from": 2}, "expected warmup_from <= warmup_epochs"),
         ({"attack": PGD(epsilon=0.1, steps=1)}, "expected attack=None for .*, since bounds cover"),
         ({"num_noise": 2}, "expected num_noise=1 for .*, since there is no noise to copy, got 2"),

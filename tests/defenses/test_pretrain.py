@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rsmooth.defenses import init_from
+from rsmooth.noise import Uniform
 from tests.training.helpers import CLASSES, classifier
 
 
@@ -33,5 +34,7 @@ def test_a_kept_head_makes_it_the_saved_classifier(tmp_path: Path) -> None:
     old, new = teacher.base.state_dict(), g.base.state_dict()
     assert all(torch.equal(old[name], new[name]) for name in old)
     assert g.sigma == 0.5
+    other = init_from(tmp_path / "model.pt", noise=Uniform(0.5), num_classes=CLASSES, num_noise=3)
+    assert (other.noise, other.num_noise) == (Uniform(0.5), 3)
     with pytest.raises(ValueError, match=r"expected a model of 99 classes .* leave keep_head out"):
         init_from(tmp_path / "model.pt", sigma=0.5, num_classes=99, keep_head=True)

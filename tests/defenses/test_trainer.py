@@ -48,6 +48,28 @@ def test_every_registered_trainer_takes_bfloat16_and_a_time_budget(name: str) ->
     assert bool(weights(g).isfinite().all())
 
 
+# Of the options that a method's text calls published.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "consistency": {"num_noise": 2, "consistency_weight": 10.0, "entropy_weight": 0.5},
+    "stability": {"stability_weight": 2.0},
+    "macer": {"num_noise": 16, "batch_size": 1024, "beta": 16.0, "gamma": 8.0, "weight": 12.0},
+    "smoothmix": {"num_noise": 2, "steps": 4, "step_size": 0.5, "mix_steps": 0, "weight": 5.0},
+    "cat-rs": {"num_noise": 4, "epsilon": 1.0, "steps": 4, "votes": 10_000},
+    "ft-cadis": {"num_noise": 4, "epsilon": 64 / 256 / 2, "steps": 4, "warm_start": True},
+    "reweighting": {"since": 60, "dropping_copies": 100, "every": 10, "weighting_copies": 16},
+    "rst-stab": {"stability_weight": 6.0, "unlabelled_share": 0.5, "epochs": 400},
+    "denoiser": {"optimizer": "adam", "lr": 1e-3, "epochs": 90, "lr_step_epochs": 30},
+    "ibp": {"epochs": 160, "lr_milestones": (120, 140), "warmup_from": 1, "warmup_epochs": 81},
+    "wong-kolter": {"epochs": 60, "lr_milestones": (30, 40, 50), "warmup_epochs": 20},
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_recipes_are_the_defaults(name: str) -> None:
+    fields = TRAINERS.get(name).__dataclass_fields__
+    assert {option: fields[option].default for option in PUBLISHED[name]} == PUBLISHED[name]
+
+
 def twice(log_probs: Tensor, y: Tensor) -> Tensor:
     return 2 * naive(log_probs, y)
 
