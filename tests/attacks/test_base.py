@@ -103,6 +103,7 @@ NAN = float("nan")
         ({"noise": 5}, r"expected noise \(B, m, C, H, W\) as a torch.Tensor, got builtins.int"),
         ({"noise": torch.full((4, 2, 1, 1, 7), NAN)}, "expected finite noise, got NaN"),
         ({"bounds": 5}, r"expected bounds \(low, high\) with low < high, .* got 5"),
+        ({"bounds": (0.5, 0.5)}, r"expected bounds \(low, high\) with low < high"),
         ({"bounds": (0.0,)}, r"expected bounds \(low, high\) with low < high"),
         ({"bounds": (0.0, 1.0, 2.0)}, r"expected bounds \(low, high\) with low < high"),
         ({"bounds": ("a", "b")}, r"expected bounds \(low, high\) with low < high"),

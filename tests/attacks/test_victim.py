@@ -11,6 +11,7 @@ from rsmooth.attacks import (
     SmoothAdvPGD,
 )
 from rsmooth.attacks.base import majority_vote
+from rsmooth.attacks.victim import Victim
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import Hole, base_labels, draw, images, length, probe, smooth_net
 
@@ -64,3 +65,17 @@ def test_masked_classes_are_no_nan():
         ),
         torch.full((2,), 0.1, dtype=torch.float64),
     )
+
+
+def test_points_of_one_image_are_under_its_noise_and_a_nan_is_its_own():
+    g, x = smooth_net(), images(3)
+    noise, points = draw(g, x, 4), images(5, seed=7)
+    of_one = Victim(g, noise, x).log_probs_anywhere(points, image=1)
+    assert torch.equal(of_one, g.log_probs(points.unsqueeze(1) + noise[1]))
+    bare = Victim(g, None, x).log_probs_anywhere(points)
+    assert torch.equal(bare, g.log_probs(points.unsqueeze(1)))
+    victim = Victim(SmoothedClassifier(Hole(), 0.2, 2), None, x)
+    victim.log_probs_anywhere(torch.ones_like(points), image=1)
+    assert victim.healthy.tolist() == [True, False, True]
+    victim.log_probs_anywhere(torch.ones_like(points))
+    assert not victim.healthy.any()
