@@ -170,6 +170,33 @@ def test_votes_that_are_proved_outnumber_what_others_could_get(votes, winner, ra
     assert (found.label, found.radius) == (winner, radius)
 
 
+NOWHERE, NEAR, ALWAYS = [False, False], [True, False], [True, True]
+
+
+@pytest.mark.parametrize(
+    ("last", "surely", "always", "radius"),
+    [
+        # The last stage's (label, radius); whether each has class 1 at x; where each proves it.
+        ((0, 0.0), [False, False], [ALWAYS, NOWHERE], 0.05),
+        ((0, 0.0), [False, False], [NEAR, NOWHERE], 0.02),
+        ((0, 0.0), [True, False], [NOWHERE, NEAR], 0.02),
+        ((0, 0.0), [False, False], [NOWHERE, ALWAYS], 0.0),  # the first may answer another class
+        ((1, 0.02), [True, False], [NOWHERE, NOWHERE], 0.02),  # what is left is the last stage's
+        ((1, 0.05), [True, False], [NEAR, NOWHERE], 0.05),
+        ((0, 0.05), [True, True], [NOWHERE, NOWHERE], 0.0),
+        ((1, 0.05), [False, True], [NOWHERE, NOWHERE], 0.0),
+        ((1, 0.05), [True, False, True], [NOWHERE, NOWHERE, NOWHERE], 0.0),
+        ((1, 0.05), [True, True, False], [NOWHERE, NOWHERE, NOWHERE], 0.05),
+    ],
+)
+def test_a_cascade_is_proved_where_no_stage_before_may_answer_otherwise(
+    last, surely, always, radius
+):
+    engine = Cascade(toys(2), SETTINGS, SHAPE)
+    found = engine._decide(1, Proof(*last), surely, always)
+    assert found == (Proof(1, radius, "cascade") if radius else Proof(1))
+
+
 def test_the_mean_of_logits_is_one_network():
     members, x = toys(3), points(5)
     expected = torch.stack([member.base(x) for member in members]).mean(dim=0)
