@@ -102,9 +102,8 @@ def append_samples(
     if looked:
         level, total = _alpha_left(alpha, total)
     votes = {
-        name: getattr(log, name) + getattr(more, name)
+        name: _pooled(getattr(log, name), getattr(more, name))
         for name in ("counts", "samples", "invalid")
-        if getattr(log, name) is not None and getattr(more, name) is not None
     }
     pooled = replace(
         log, **votes, time=log.time + more.time, provenance=_with_one_key(log, more.provenance)
@@ -116,6 +115,11 @@ def append_samples(
         "seeds": [*_seeds(log.provenance), *_seeds(more.provenance)],
     }
     return _from_votes(pooled, class_under_test(log), level, change)
+
+
+def _pooled(ours: IntArray | None, theirs: IntArray | None) -> IntArray | None:
+    """What both runs counted together; None where one did not count it."""
+    return None if ours is None or theirs is None else ours + theirs
 
 
 def check_extension(log: CertificationLog, configuration: Mapping[str, Any]) -> None:

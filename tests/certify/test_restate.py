@@ -366,6 +366,20 @@ def test_what_could_not_be_appended_is_told_beforehand(change, reason):
         check_extension(counted(HITS, mode="radius"), {**HEADER, "seed": 1})
 
 
+@pytest.mark.parametrize("first_counts", [True, False])
+def test_samples_without_a_vote_are_known_where_both_runs_counted_them(first_counts):
+    """One run without them may lack votes, which the other's numbers do not explain."""
+    told = counted([900, 400], seed=1)
+    bare = replace(told, counts=told.counts - [[1, 0], [0, 0]], invalid=None)
+    first, more = (counted([990, 500]), bare) if first_counts else (bare, counted([990, 500]))
+    pooled = append_samples(first, more, looked=False)
+    assert pooled.invalid is None
+    assert pooled.counts.tolist() == [[109, 1890], [1100, 900]]
+    lost = replace(bare, invalid=np.array([1, 0]))
+    both = append_samples(lost, counted([990, 500]), looked=False)
+    assert both.invalid.tolist() == [1, 0]
+
+
 def test_an_unfinished_run_is_not_extended():
     """Its further images would be drawn in vain: samples are added up image by image."""
     part = counted(HITS, dataset={"images": len(HITS) + 1})
