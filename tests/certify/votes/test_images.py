@@ -30,6 +30,19 @@ def test_arrays_with_channels_last_are_turned() -> None:
     tall = images(2, (5, 8, 3))  # a model that takes 5 channels says where they are
     assert torch.equal(given_images(tall.numpy(), 2, channels=5)[0], tall)
     assert given_images(tall, 2)[0] is tall
+    for stored in (stored_images(tall, "float", 5), stored_images(tall.float() / 255, "float", 5)):
+        assert torch.equal(stored, tall.float() / 255)
+
+
+def test_images_with_labels_have_an_index_and_a_list_is_neither() -> None:
+    x = images(3)
+    found, index = given_images((x, torch.zeros(3, dtype=torch.int64)), 2)
+    assert torch.equal(found, x)
+    assert index is not None
+    assert index.tolist() == [0, 1, 2]
+    for other in (list(x), iter(x)):
+        with pytest.raises(TypeError, match=r"expected images \(B, C, H, W\) as a torch.Tensor"):
+            given_images(other, 2)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from rsmooth.certify import CertifySettings, certify_dataset
-from rsmooth.certify.votes.profile import default_batch, plain_profile
+from rsmooth.certify.votes.profile import default_batch, plain_profile, recall_profile
 from rsmooth.data import ImageData
 from rsmooth.plumbing.errors import RecordError
 from tests.certify.nets import images, sensitive
@@ -25,6 +27,26 @@ def test_default_batch_follows_the_size_of_the_images() -> None:
 def test_a_device_that_is_none_is_refused() -> None:
     with pytest.raises(ValueError, match="expected a device, got 'gpu'; use cpu, cuda"):
         plain_profile(sensitive(), torch.Size((1, 4, 4)), CertifySettings(device="gpu"))
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype", "batch", "compiled"),
+    [
+        ({}, "bfloat16", 7, "inductor"),
+        ({"precision": "float32"}, "float32", 7, "inductor"),
+        ({"batch_size": 9}, "bfloat16", 9, "inductor"),
+        ({"compile": "never"}, "bfloat16", 7, "no"),
+    ],
+)
+def test_what_settings_leave_open_is_as_recorded(
+    options: dict[str, Any], dtype: str, batch: int, compiled: str
+) -> None:
+    g, shape = sensitive(), torch.Size((1, 4, 4))
+    here = plain_profile(g, shape, CertifySettings())
+    assert not here.tf32  # which no CPU has
+    recorded = replace(here, dtype="bfloat16", batch=7, compiled="inductor", device_name="other")
+    found = recall_profile(g, shape, CertifySettings(**options), recorded)
+    assert found == replace(here, dtype=dtype, batch=batch, compiled=compiled)
 
 
 @pytest.mark.usefixtures("forked_workers")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 from types import FrameType
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from rsmooth.certify import ABSTAIN, CertifySettings
 from rsmooth.certify.cohen import certification
+from rsmooth.certify.votes import schedule
 from rsmooth.certify.votes.pool import Slice
 from rsmooth.certify.votes.requests import Outcome, VoteRequest
 from rsmooth.certify.votes.schedule import Drawn, Task, _plan, drive
@@ -62,6 +64,19 @@ def test_a_round_has_so_many_copies_and_takes_in_no_image_beyond_them() -> None:
         (2, 0, 4),
     ]
     assert [task.position for task in running] == [0, 1, 2]
+
+
+def test_however_slow_a_pass_is_all_images_are_decided(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A round is of one pass at least."""
+    monkeypatch.setattr(schedule.time, "perf_counter", itertools.count(step=1000.0).__next__)
+    rule, x = CertifySettings(n=100).rule(0.25, 0.0), images(3)
+    tasks = [Task(at, at, x[at], certification(rule, 8)) for at in range(3)]
+    sizes = [turn.samples for turn in drive(make_pool(), iter(tasks))]
+    assert all(task.finished for task in tasks)
+    assert sum(sizes) == 3 * 108
+    assert max(sizes) == 32
+    # Each image has its share of the time of each round.
+    assert sum(task.drawn.seconds for task in tasks) == pytest.approx(1000.0 * len(sizes))
 
 
 def feed(task: Task) -> Outcome:
