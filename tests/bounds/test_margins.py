@@ -171,6 +171,21 @@ def test_bad_input_gives_no_number(options, message):
         margin_bounds(net, **given)
 
 
+@pytest.mark.parametrize(
+    ("weights", "pixels", "kinds"),
+    [
+        (torch.float32, torch.float64, "torch.float32, torch.float64"),
+        (torch.float64, torch.float32, "torch.float32, torch.float64"),
+        (torch.bfloat16, torch.bfloat16, "torch.bfloat16"),
+    ],
+)
+def test_bounds_are_of_one_precision_that_means_something(weights, pixels, kinds):
+    net = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).to(weights)
+    x, y = torch.rand(2, 1, 4, 4).to(pixels), torch.tensor([0, 2])
+    with pytest.raises(ValueError, match=f"of one precision, float32 or float64, got {kinds}; con"):
+        margin_bounds(net, x, y, epsilon=0.1)
+
+
 def flipped(self, rows, shape):
     """The convolution itself in place of its transpose, as far as the kernel goes."""
     turned = functional.conv_transpose2d(

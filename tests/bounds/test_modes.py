@@ -55,6 +55,16 @@ def test_batch_norm_in_train_mode_is_the_map_of_its_batch(update):
         BatchNorm(layer).fixed("bn")
 
 
+@pytest.mark.parametrize("mode", [True, False])
+def test_batch_norm_of_vectors_is_the_layer(mode):
+    layer = nn.BatchNorm1d(3).double().train(mode)
+    nn.init.normal_(layer.running_mean), nn.init.normal_(layer.weight), nn.init.normal_(layer.bias)
+    x = torch.randn(5, 3, dtype=torch.float64)
+    value, clean = BatchNorm(layer).clean(x, "bn", update=False)
+    torch.testing.assert_close(value, layer(x))
+    torch.testing.assert_close(clean.apply(x), value)
+
+
 def test_dropout_in_train_mode_is_refused():
     with pytest.raises(ValueError, match=r"expected dropout in eval mode, got 3\.drop"):
         Dropout(nn.Dropout()).fixed("3.drop")

@@ -134,6 +134,15 @@ def test_what_is_not_known_is_named(name):
         trace_network(nn.Sequential(net))
 
 
+def test_a_network_of_two_inputs_is_refused():
+    class Two(nn.Module):
+        def forward(self, x, scale=1.0):
+            return x.flatten(1) * scale
+
+    with pytest.raises(ValueError, match="a network of one input, got a second one, scale"):
+        trace_network(Two())
+
+
 def test_a_hook_of_the_network_itself_is_read_too():
     with pytest.raises(ValueError, match="neg"):
         trace_network(hooked_itself())
