@@ -94,8 +94,6 @@ class _Reader:
         return Graph(tuple(self.nodes[: self.position[result] + 1]))
 
     def _add_images(self, item: fx.Node) -> None:
-        if self.nodes:
-            raise ValueError(f"expected a network of one input, got a second one, {item.name}")
         self.position[item] = self.memory[0] = 0
         self.nodes.append(Node(item.name, Input(), ()))
 
