@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from rsmooth.defenses import Trainer
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.averaging import MovingAverage
 from tests.training.helpers import classifier, images, weights
 
 OPTIONS: dict[str, Any] = {
@@ -44,6 +45,21 @@ def test_a_base_that_keeps_things_is_averaged() -> None:
     g.log_probs(torch.ones(1, 1, 1, 8, 8))
     Trainer(**OPTIONS, ema_decay=0.3).fit(g, images(), **RUN)
     assert bool(weights(g).isfinite().all())
+
+
+def test_buffers_are_averaged_too() -> None:
+    """With a decay of 2/11 after the first, which is copied."""
+    g = classifier()
+    average = MovingAverage(g, decay=0.9)
+    for value in (1.0, 2.0):
+        for name, buffer in g.base.named_buffers():
+            if name.endswith("running_mean"):
+                buffer.fill_(value)
+        average.update(g.base)
+    means = [own for name, own in average.g.base.named_buffers() if name.endswith("running_mean")]
+    assert means
+    for mean in means:
+        torch.testing.assert_close(mean, torch.full_like(mean, (2 * 1.0 + 9 * 2.0) / 11))
 
 
 def test_it_is_the_definition_step_by_step() -> None:
