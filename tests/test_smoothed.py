@@ -107,6 +107,15 @@ def test_a_saved_classifier_keeps_its_noise(noise: NoiseDistribution, tmp_path: 
     assert SmoothedClassifier(base, noise=noise, num_classes=4).around(base).noise == noise
 
 
+def test_a_classifier_that_is_loaded_in_inference_mode_can_be_trained(tmp_path: Path) -> None:
+    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
+    SmoothedClassifier(base, 0.25, 4).save(tmp_path / "g.pt")
+    with torch.inference_mode():
+        g = SmoothedClassifier.load(tmp_path / "g.pt")
+    assert not any(own.is_inference() for own in g.state_dict().values())
+    assert all(own.requires_grad for own in g.parameters())
+
+
 def test_files_of_earlier_versions_are_gaussian(tmp_path: Path) -> None:
     base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
     SmoothedClassifier(base, 0.3, 4).save(tmp_path / "g.pt")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import torch
 
 from rsmooth.noise.distributions import Gaussian
+from rsmooth.noise.keys import derive_key
+from rsmooth.noise.philox import philox_words
 from rsmooth.training.draws import LABELLED, UNLABELLED, Draws
 
 
@@ -52,6 +56,18 @@ def test_uniform_numbers_are_keyed_by_purpose_image_and_epoch() -> None:
     others = [Draws(0).uniform(ids, 2, "other", 3), Draws(0).uniform(ids, 3, "mixing", 3)]
     others.append(Draws(1).uniform(ids, 2, "mixing", 3))
     assert len({numbers.numpy().tobytes() for numbers in [whole, *others]}) == 4
+
+
+def test_uniform_numbers_are_53_bits_of_two_words() -> None:
+    ids = torch.tensor([7, 900])
+    named = int.from_bytes(hashlib.sha256(b"mixing").digest()[:4], "little")
+    key = derive_key(5, "method", LABELLED, 2, named)
+    words = philox_words(key, ids, torch.zeros_like(ids), 6, ids.device).tolist()
+    expected = [
+        [(high * 2**21 + low // 2**11) / 2**53 for high, low in zip(row[::2], row[1::2], strict=True)]
+        for row in words
+    ]
+    assert Draws(5).uniform(ids, 2, "mixing", 3).tolist() == expected
 
 
 def test_orders_are_permutations_of_their_own() -> None:
