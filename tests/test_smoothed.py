@@ -358,6 +358,25 @@ def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_one_sample_is_enough() -> None:
+    g = SmoothedClassifier(nn.Flatten(), 0.25, 4, num_noise=1)
+    x = torch.rand(2, 1, 2, 2)
+    with g.frozen_noise(seed=0, num_noise=1):
+        noise = g.frozen_sample(x)
+        assert noise is not None
+        assert noise.shape == (2, 1, 1, 2, 2)
+        torch.testing.assert_close(g(x), (x + noise[:, 0]).flatten(1).log_softmax(dim=1))
+
+
+def test_frozen_noise_is_of_the_shape_of_the_images() -> None:
+    g = SmoothedClassifier(nn.Flatten(), 0.25, 4)
+    with g.frozen_noise(seed=0, num_noise=2):
+        for channels in (1, 3):
+            noise = g.frozen_sample(torch.rand(2, channels, 4, 4))
+            assert noise is not None
+            assert noise.shape == (2, 2, channels, 4, 4)
+
+
 def test_frozen_noise_refuses_no_samples() -> None:
     g = SmoothedClassifier(torch.nn.Flatten(), 0.5, 4)
     with (

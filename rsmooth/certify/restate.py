@@ -101,12 +101,13 @@ def append_samples(
     total = float(log.provenance.get("alpha_spent", level))
     if looked:
         level, total = _alpha_left(alpha, total)
-    votes = {
-        name: _pooled(getattr(log, name), getattr(more, name))
-        for name in ("counts", "samples", "invalid")
-    }
     pooled = replace(
-        log, **votes, time=log.time + more.time, provenance=_with_one_key(log, more.provenance)
+        log,
+        counts=_pooled(log.counts, more.counts),
+        samples=_pooled(log.samples, more.samples),
+        invalid=_pooled(log.invalid, more.invalid),
+        time=log.time + more.time,
+        provenance=_with_one_key(log, more.provenance),
     )
     change = {
         "n": int(log.provenance["n"]) + int(more.provenance["n"]),

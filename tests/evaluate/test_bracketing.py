@@ -1,5 +1,6 @@
 """Certified <= true <= attacked, on networks whose truth is known."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -12,7 +13,7 @@ from rsmooth.attacks import PGD
 from rsmooth.bounds import Prover
 from rsmooth.certify import certify_linf
 from rsmooth.data import ImageData
-from rsmooth.evaluate import bracket
+from rsmooth.evaluate import bracket, bracketing
 from rsmooth.evaluate.bracketing import Bracket, _attacked
 from rsmooth.records.log import CertificationLog
 from rsmooth.smoothed import SmoothedClassifier
@@ -87,6 +88,23 @@ def test_attacked_images_are_within_epsilon_in_exact_arithmetic(epsilon):
     distances = [abs(Fraction(one) - Fraction(other)) for one, other in moved]
     assert max(distances) <= Fraction(epsilon)
     assert max(distances) > Fraction(epsilon) * (1 - Fraction(1, 10**12))
+
+
+def test_attacks_start_at_the_image_and_then_at_random_points(monkeypatch):
+    tried = []
+
+    def attacked(g, attack, x, y, generator):
+        tried.append((attack.epsilon, attack.random_start))
+        return x
+
+    monkeypatch.setattr(bracketing, "_attacked", attacked)
+    x, y = torch.zeros(2, 1, 2, 2), torch.tensor([0, 1])
+    found = bracketing._smallest(
+        None, lambda near: y[: len(near)], x, y, np.array([0.1, 0.2]), 1, 2, torch.Generator()
+    )
+    assert found.tolist() == [math.inf, math.inf]
+    starts = (False, True, True)
+    assert tried == [(epsilon, random) for epsilon in (0.1, 0.2) for random in starts]
 
 
 def test_a_limit_takes_the_first_images():

@@ -70,6 +70,14 @@ def test_a_broken_compiler_is_recorded_and_changes_nothing(monkeypatch):
     assert len(attempts) == 1
 
 
+def test_a_compiler_that_gives_other_bits_is_not_used(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **_: torch.abs)
+    kernel = CompiledOnceWorthIt(torch.neg, after=0, least=0)
+    assert [kernel(1, torch.ones(())) for _ in range(2)] == [None, None]
+    said = "uncompiled: ArithmeticError: the compiled kernel gave other bits"
+    assert kernel.status == said
+
+
 def test_small_problems_never_compile_and_long_runs_announce_themselves(compilations, monkeypatch):
     for name, function in (("compiled_pairs", philox.pairs_torch), ("compiled_dense", grid.dense)):
         fresh = CompiledOnceWorthIt(
