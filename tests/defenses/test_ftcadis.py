@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -72,3 +73,19 @@ def test_options_out_of_range_are_refused() -> None:
     for name in ("epsilon", "steps", "weight"):
         with pytest.raises(ValueError, match=f"expected {name} to be a number >= 0, got -1"):
             FTCadis(**{name: -1})  # type: ignore[arg-type]
+
+
+def test_both_passes_are_over_the_image_plus_its_noise() -> None:
+    """Without a step of the search, the worst noise is the plain one."""
+    x, noise, seen = torch.rand(3, 1, 2, 2), torch.randn(3, 2, 1, 2, 2), list[Tensor]()
+
+    def log_probs(points: Tensor) -> Tensor:
+        seen.append(points)
+        return points.flatten(2).log_softmax(dim=2)
+
+    batch: Any = SimpleNamespace(
+        x=x, noise=noise, y=torch.tensor([0, 1, 2]), g=None, log_probs=log_probs
+    )
+    FTCadis(num_noise=2, steps=0).losses(batch)
+    assert len(seen) == 2
+    assert all(torch.equal(points, x.unsqueeze(1) + noise) for points in seen)
