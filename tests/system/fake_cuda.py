@@ -40,8 +40,15 @@ WAITS = {
 
 
 def available() -> bool:
-    """Whether this build of torch knows CUDA at all."""
-    return bool(torch.backends.cuda.is_built())
+    """Whether this build of torch knows CUDA, and can imitate it without a driver; 2.6 cannot."""
+    try:
+        with FakeTensorMode():
+            torch.ones(1, device=CUDA).nonzero()
+    except WAITS["cuda"]:
+        return True
+    except (AssertionError, RuntimeError):
+        return False
+    return False
 
 
 @contextmanager

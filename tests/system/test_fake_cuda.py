@@ -42,7 +42,7 @@ from tests.system.fake_cuda import CUDA, WAITS, Transfers, available, fake_cuda
 from tests.training.helpers import build
 
 pytestmark = [
-    pytest.mark.skipif(not available(), reason="this build of torch knows no CUDA"),
+    pytest.mark.skipif(not available(), reason="this torch cannot imitate CUDA"),
     pytest.mark.filterwarnings(
         "ignore:Accessing the data pointer of FakeTensor"
     ),  # what copy.deepcopy does
