@@ -3,7 +3,6 @@
 import copy
 import math
 import pickle
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,7 +17,7 @@ from rsmooth.data import as_image_data, load_dataset
 from rsmooth.evaluate import attack_data, audit
 from rsmooth.noise import Gaussian, NoiseDistribution, Uniform
 from rsmooth.records import CertificationLog
-from rsmooth.registry import MODELS, NOISES
+from rsmooth.registry import NOISES
 from rsmooth.smoothed import SmoothedClassifier
 
 every_noise = pytest.mark.parametrize(
@@ -94,35 +93,6 @@ def test_forward_averages_over_the_noise_that_g_holds(noise: NoiseDistribution) 
     mean = torch.stack([g.base(x + one).softmax(1) for one in drawn]).mean(0)
     torch.testing.assert_close(out, mean.log(), rtol=0, atol=1e-12)
     assert not torch.equal(out, g.base(x).log_softmax(1))
-
-
-@every_noise
-def test_a_saved_classifier_keeps_its_noise(noise: NoiseDistribution, tmp_path: Path) -> None:
-    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
-    SmoothedClassifier(base, noise=noise, num_classes=4).save(tmp_path / "g.pt")
-    content = torch.load(tmp_path / "g.pt", weights_only=True)
-    assert content["noise"] == noise.record()
-    assert ("sigma" in content) == isinstance(noise, Gaussian)
-    assert SmoothedClassifier.load(tmp_path / "g.pt").noise == noise
-    assert SmoothedClassifier(base, noise=noise, num_classes=4).around(base).noise == noise
-
-
-def test_a_classifier_that_is_loaded_in_inference_mode_can_be_trained(tmp_path: Path) -> None:
-    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
-    SmoothedClassifier(base, 0.25, 4).save(tmp_path / "g.pt")
-    with torch.inference_mode():
-        g = SmoothedClassifier.load(tmp_path / "g.pt")
-    assert not any(own.is_inference() for own in g.state_dict().values())
-    assert all(own.requires_grad for own in g.parameters())
-
-
-def test_files_of_earlier_versions_are_gaussian(tmp_path: Path) -> None:
-    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
-    SmoothedClassifier(base, 0.3, 4).save(tmp_path / "g.pt")
-    content = torch.load(tmp_path / "g.pt", weights_only=True)
-    del content["noise"]
-    torch.save(content, tmp_path / "earlier.pt")
-    assert SmoothedClassifier.load(tmp_path / "earlier.pt").noise == Gaussian(0.3)
 
 
 def test_sigma_is_asked_of_gaussian_noise_alone() -> None:
@@ -352,12 +322,6 @@ def test_what_takes_images_with_labels_names_the_conversion(tmp_path):
     assert attack_data(g, pairs, None, n=100) == wanted
 
 
-def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path):
-    with pytest.raises(ValueError, match=r"MODELS\.create"):
-        SmoothedClassifier(linear(), sigma=0.1, num_classes=3).save(tmp_path / "model.pt")
-    assert not list(tmp_path.iterdir())
-
-
 def test_one_sample_is_enough() -> None:
     g = SmoothedClassifier(nn.Flatten(), 0.25, 4, num_noise=1)
     x = torch.rand(2, 1, 2, 2)
@@ -386,18 +350,6 @@ def test_frozen_noise_refuses_no_samples() -> None:
         pass
 
 
-def test_a_device_that_is_not_there_is_no_fault_of_the_file(tmp_path) -> None:
-    SmoothedClassifier(MODELS.create("resnet8"), 0.25, 10).save(tmp_path / "g.pt")
-    with pytest.raises(RuntimeError, match="device"):
-        SmoothedClassifier.load(tmp_path / "g.pt", map_location="nowhere")
-
-
-def test_an_incomplete_file_is_named_with_what_it_lacks(tmp_path) -> None:
-    torch.save({"format": "rsmooth-model-1", "num_classes": 4}, tmp_path / "g.pt")
-    with pytest.raises(ValueError, match="expected architecture, noise, num_noise, state_dict in"):
-        SmoothedClassifier.load(tmp_path / "g.pt")
-
-
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
@@ -423,33 +375,3 @@ def test_frozen_noise_needs_integers(options) -> None:
         pass
     assert g.num_noise == 16
     assert not torch.equal(g(images()), g(images())), "expected fresh noise still"
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("noise", {"name": "gaussian", "sigma": "wide"}),
-        ("noise", 3),
-        ("noise", {"name": "cauchy"}),
-        ("num_classes", "ten"),
-        ("num_classes", [1]),
-        ("num_noise", None),
-        ("architecture", {}),
-        ("architecture", 3),
-        ("architecture", {"name": "nobody", "options": {}}),
-        ("architecture", {"name": "resnet8", "options": {"depth": 3}}),
-        ("architecture", {"name": "resnet8", "options": 3}),
-        ("state_dict", None),
-        ("state_dict", [1]),
-    ],
-)
-def test_a_model_file_with_entries_of_other_types_is_named(key, value, tmp_path):
-    path = tmp_path / "model.pt"
-    SmoothedClassifier(MODELS.create("resnet8"), 0.25, 10).save(path)
-    content = torch.load(path, weights_only=True)
-    torch.save({**content, key: value}, path)
-    if key == "noise":
-        del content["sigma"]
-        torch.save({**content, key: value}, path)
-    with pytest.raises(ValueError, match=r"expected .*model\.pt"):
-        SmoothedClassifier.load(path)

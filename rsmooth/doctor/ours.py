@@ -20,6 +20,7 @@ from rsmooth.doctor.weights import suspicions
 from rsmooth.models.normalize import Classifier
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.exits import in_one_line
 from rsmooth.records.audits import beside, of_another
 from rsmooth.records.files import read_log, record_files
 from rsmooth.records.journal import parse_journal
@@ -191,7 +192,12 @@ def _check_audited(report: Report, path: Path, content: Any) -> None:
     record = beside(path)
     if record is None or not isinstance(content, dict) or "config" not in content:
         return
-    if of_another(content, read_log(record)):
+    try:
+        other = of_another(content, read_log(record))
+    except (RecordError, OSError) as error:  # the fault of another file
+        report.add("look", "record", in_one_line(error))
+        return
+    if other:
         report.add("wrong", "record", f"{record} is another than it has tested; audit it again")
     else:
         report.add("ok", "record", f"it has tested {record}")

@@ -10,7 +10,9 @@ from torch import nn
 
 from rsmooth.models.hub_card import FORMAT
 from rsmooth.models.saved import architecture_of, read_model, write_model
-from rsmooth.registry import MODELS
+from rsmooth.noise import Gaussian, NoiseDistribution
+from rsmooth.registry import MODELS, NOISES
+from rsmooth.smoothed import SmoothedClassifier
 
 CONTENT = {
     "format": FORMAT,
@@ -68,3 +70,73 @@ def test_a_network_states_its_architecture_or_is_refused() -> None:
     assert architecture_of(made)["name"] == "small-cnn"
     with pytest.raises(ValueError, match=r"expected a base classifier from MODELS\.create"):
         architecture_of(nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize("noise", [NOISES.get(name)(0.3) for name in NOISES.own_names()], ids=str)
+def test_a_saved_classifier_keeps_its_noise(noise: NoiseDistribution, tmp_path: Path) -> None:
+    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
+    SmoothedClassifier(base, noise=noise, num_classes=4).save(tmp_path / "g.pt")
+    content = torch.load(tmp_path / "g.pt", weights_only=True)
+    assert content["noise"] == noise.record()
+    assert ("sigma" in content) == isinstance(noise, Gaussian)
+    assert SmoothedClassifier.load(tmp_path / "g.pt").noise == noise
+    assert SmoothedClassifier(base, noise=noise, num_classes=4).around(base).noise == noise
+
+
+def test_a_classifier_that_is_loaded_in_inference_mode_can_be_trained(tmp_path: Path) -> None:
+    base = MODELS.create("small-cnn", in_channels=1, num_classes=4)
+    SmoothedClassifier(base, 0.25, 4).save(tmp_path / "g.pt")
+    with torch.inference_mode():
+        g = SmoothedClassifier.load(tmp_path / "g.pt")
+    assert not any(own.is_inference() for own in g.state_dict().values())
+    assert all(own.requires_grad for own in g.parameters())
+
+
+def test_a_base_without_a_known_architecture_cannot_be_saved(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"MODELS\.create"):
+        SmoothedClassifier(nn.Linear(12, 3), sigma=0.1, num_classes=3).save(tmp_path / "model.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_device_that_is_not_there_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    SmoothedClassifier(MODELS.create("resnet8"), 0.25, 10).save(tmp_path / "g.pt")
+    with pytest.raises(RuntimeError, match="device"):
+        SmoothedClassifier.load(tmp_path / "g.pt", map_location="nowhere")
+
+
+def test_an_incomplete_file_is_named_with_what_it_lacks(tmp_path: Path) -> None:
+    torch.save({"format": "rsmooth-model-1", "num_classes": 4}, tmp_path / "g.pt")
+    with pytest.raises(ValueError, match="expected architecture, noise, num_noise, state_dict in"):
+        SmoothedClassifier.load(tmp_path / "g.pt")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("noise", {"name": "gaussian", "sigma": "wide"}),
+        ("noise", 3),
+        ("noise", {"name": "cauchy"}),
+        ("num_classes", "ten"),
+        ("num_classes", [1]),
+        ("num_noise", None),
+        ("architecture", {}),
+        ("architecture", 3),
+        ("architecture", {"name": "nobody", "options": {}}),
+        ("architecture", {"name": "resnet8", "options": {"depth": 3}}),
+        ("architecture", {"name": "resnet8", "options": 3}),
+        ("state_dict", None),
+        ("state_dict", [1]),
+    ],
+)
+def test_a_model_file_with_entries_of_other_types_is_named(
+    key: str, value: object, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.pt"
+    SmoothedClassifier(MODELS.create("resnet8"), 0.25, 10).save(path)
+    content = torch.load(path, weights_only=True)
+    torch.save({**content, key: value}, path)
+    if key == "noise":
+        del content["sigma"]
+        torch.save({**content, key: value}, path)
+    with pytest.raises(ValueError, match=r"expected .*model\.pt"):
+        SmoothedClassifier.load(path)

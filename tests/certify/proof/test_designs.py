@@ -89,17 +89,6 @@ def test_a_record_gives_the_design_back() -> None:
             SequentialDesign.of_record(record)  # type: ignore[arg-type]
 
 
-def test_records_without_a_design_keep_the_one_that_they_were_made_with() -> None:
-    assert FIRST_DESIGN.record() == {
-        "start": 32,
-        "growth": 2.0**0.5,
-        "final_share": 0.5,
-        "power_loss": 0.01,
-        "selection": [],
-        "lead": 1,
-    }
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
