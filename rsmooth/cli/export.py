@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rsmooth.cli.options import DataOptions, ModelOptions
 from rsmooth.cli.verbs import VERBS
-from rsmooth.config.folder import CERTIFICATES
 from rsmooth.config.images import image_shape
 
 
@@ -28,21 +27,20 @@ def export(
     from rsmooth.certify.cards import certified_card
     from rsmooth.certify.run.header import is_hash_of
     from rsmooth.models.onnx_files import SUFFIX, export_onnx
-    from rsmooth.records.files import read_log
+    from rsmooth.records.files import log_of_run
 
     shape = image_shape(data.choose(model.source))
     g = model.load(shape)
     if out.suffix == SUFFIX:
         print(f"{export_onnx(g, out, shape)} with its card {out.with_suffix('.json')}")
         return
-    record = None if model.source is None else model.source / CERTIFICATES
-    log = read_log(record) if record is not None and record.is_file() else None
+    log = log_of_run(model.source)
     # That of the other weights, last or best, says nothing of these.
     own = log is not None and is_hash_of(log.provenance.get("model", {}).get("hash"), g)
     certified = [certified_card(log, g, radii)] if log is not None and own else None
     g.save(f"{out}/", certified=certified)
+    told = f"whose table is of {model.source}" if certified else "without certificates"
     print(
-        f"{out} with config.json, model.safetensors and README.md, "
-        f"{f'whose table is of {record}' if certified else 'without certificates'}; state a "
+        f"{out} with config.json, model.safetensors and README.md, {told}; state a "
         f"license in README.md, then: hf upload USER/NAME {shlex.quote(str(out))}"
     )

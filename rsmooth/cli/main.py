@@ -56,13 +56,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parse(name: str, arguments: Sequence[str]) -> dict[str, Any]:
     """The options of a verb from its command line, by name; SystemExit for wrong ones."""
+    from rsmooth.cli.deeper import with_deeper
     from rsmooth.cli.parsing import parts_of, verb_parser
 
-    verb = VERBS.get(name)
-    parser = verb_parser(name, verb, VERBS.describe(name))
+    verb, summary = VERBS.get(name), VERBS.describe(name)
+    parser = verb_parser(name, verb, summary)
     written = expand(arguments, manner(verb).positionals, parts_of(verb))
+
+    def parsed(tokens: Sequence[str]) -> dict[str, Any]:
+        asked = [token for token in tokens if not token.startswith(("--help", "--print_config"))]
+        return dict(verb_parser(name, verb, summary, whole=False).parse_args(asked).as_dict())
+
     try:
         _check_keys(written)
+        written = with_deeper(written, parts_of(verb), parsed)
         options: dict[str, Any] = parser.parse_args(written).as_dict()
     except UnicodeDecodeError as error:
         raise ValueError(

@@ -102,8 +102,11 @@ class Parser(ArgumentParser):
         sys.exit(2)
 
 
-def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
-    """The parser of a verb: one option, and YAML key, for each of its options."""
+def verb_parser(name: str, verb: Callable[..., Any], summary: str, *, whole: bool = True) -> Parser:
+    """The parser of a verb: one option, and YAML key, for each of its options.
+
+    whole: False takes a part of a command line, in which required options may be absent.
+    """
     for kind, write, read in _READERS:
         register_type(kind, write, read, type_check=_is_read, fail_already_registered=False)
     set_dumper("yaml", dump_yaml)  # of --print_config, so that --config reads texts as texts
@@ -120,8 +123,9 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str) -> Parser:
     )
     parser.parts = tuple(parts_of(verb))
     for option in options:
-        required = option.default is REQUIRED
-        given: dict[str, Any] = {"required": True} if required else {"default": option.default}
+        required = whole and option.default is REQUIRED
+        default = None if option.default is REQUIRED else option.default
+        given: dict[str, Any] = {"required": True} if required else {"default": default}
         text = option.help.replace("%", "%%").replace("``", "")
         if option.choices:
             given["metavar"] = f"{{{','.join(option.choices)}}}"

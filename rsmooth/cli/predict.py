@@ -87,12 +87,10 @@ def _as_certified(source: Path | None, device: str) -> dict[str, Any]:
     A certificate holds for the network as it was executed. On another kind of device that cannot be
     had, which is said.
     """
-    from rsmooth.config.folder import CERTIFICATES
-    from rsmooth.records.files import read_log
+    from rsmooth.records.files import log_of_run
 
-    if source is None or not (source / CERTIFICATES).is_file():
-        return {}
-    numerics = read_log(source).provenance.get("numerics")
+    log = log_of_run(source)
+    numerics = None if log is None else log.provenance.get("numerics")
     if not isinstance(numerics, dict):
         return {}
     if numerics["device"] != device:

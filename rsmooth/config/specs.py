@@ -14,7 +14,8 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import date
 from typing import Any, Union
 
 from rsmooth.plumbing.values import pixel_value
@@ -23,6 +24,8 @@ from rsmooth.registry import Registry
 # Read at run time, under Python 3.10 too.
 Spec = Union[str, dict[str, Any]]  # noqa: UP007
 """A registered name, or a mapping of ``name`` and the entry's options."""
+
+_OF_YAML = (type(None), bool, int, float, str, bytes, date, list, tuple, set, Mapping)
 
 
 def split_spec(spec: Spec, kind: str) -> tuple[str, dict[str, Any]]:
@@ -50,17 +53,7 @@ def create(registry: Registry, spec: Spec, **fixed: Any) -> Any:
     name, options = split_spec(spec, registry.kind)
     entry, owner = registry.get(name), f"{registry.kind} {name!r}"
     options = checked_options(entry, options, owner)
-    named = [
-        each
-        for each in inspect.signature(entry).parameters.values()
-        if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
-    ]
-    missing = [
-        each.name
-        for each in named
-        if each.default is each.empty and each.name not in {*options, *fixed}
-    ]
-    if missing:
+    if missing := missing_options(entry, {*options, *fixed}):
         example = f"--{registry.kind.replace(' ', '')}.{missing[0]}=VALUE"
         raise ValueError(
             f"expected {owner} to be given {' and '.join(missing)}, got "
@@ -69,13 +62,26 @@ def create(registry: Registry, spec: Spec, **fixed: Any) -> Any:
     return registry.create(name, **options, **fixed)
 
 
+def missing_options(entry: Any, given: Collection[str]) -> list[str]:
+    """The options without a default that are not given.
+
+    missing_options(PGD, {"epsilon"})     # ["steps"]
+    """
+    named = [
+        each
+        for each in inspect.signature(entry).parameters.values()
+        if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    ]
+    return [each.name for each in named if each.default is each.empty and each.name not in given]
+
+
 def accepts(entry: Any, option: str) -> bool:
     """Whether the callable ``entry`` takes an option of that name."""
     parameters = inspect.signature(entry).parameters
     return option in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
-def checked_options(entry: Any, options: dict[str, Any], owner: str) -> dict[str, Any]:
+def checked_options(entry: Any, options: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """``options`` with numbers of the types that the entry's annotations ask for.
 
     ValueError names the option that does not fit.
@@ -108,18 +114,22 @@ def hints_of(entry: Any) -> dict[str, Any]:
 def _coerce(value: Any, hint: Any, where: str) -> Any:
     """A YAML value as the annotation asks: 64/255 or 1e-3 as float, 3 as int or float.
 
-    So are the items of a list. Other values stay as they are.
+    So are the items of a list. Other values stay as they are, and so do objects that no YAML has,
+    such as modules: the entry knows them.
     """
+    if not isinstance(value, _OF_YAML):
+        return value
     union = typing.get_origin(hint) in (typing.Union, types.UnionType)
     kinds = typing.get_args(hint) if union else (hint,)
     if (value is None and type(None) in kinds) or (isinstance(value, bool) and bool in kinds):
         return value
     if all(typing.get_origin(kind) is Sequence for kind in kinds):
         of_items = typing.get_args(kinds[0])[0]
-        if not isinstance(value, list):
+        if not isinstance(value, (list, tuple)):
             example = "[128, 64]" if of_items in (int, float) else "[first, second]"
             raise ValueError(f"{where}: expected a list such as {example}, got {value!r}")
-        return [_coerce(item, of_items, where) for item in value]
+        items = [_coerce(item, of_items, where) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
     value = _number(value, kinds, where)
     _check(value, kinds, where)
     if isinstance(value, dict):  # options within an option have no annotations
@@ -144,6 +154,8 @@ def _number(value: Any, kinds: Sequence[Any], where: str) -> Any:
         and float in kinds
     ):
         return float(value)
+    if isinstance(value, float):  # of numpy too
+        value = float(value)
     if isinstance(value, float) and value.is_integer() and int in kinds and float not in kinds:
         return int(value)
     return value

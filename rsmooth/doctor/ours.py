@@ -19,7 +19,7 @@ from rsmooth.doctor.verdict import judge
 from rsmooth.doctor.weights import suspicions
 from rsmooth.models.normalize import Classifier
 from rsmooth.noise.distributions import Gaussian
-from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.errors import EmptyRecordError, RecordError
 from rsmooth.plumbing.exits import in_one_line
 from rsmooth.records.audits import beside, of_another
 from rsmooth.records.files import read_log, record_files
@@ -121,13 +121,15 @@ def examine_folder(path: Path, asked: Asked) -> Report:
     where = shlex.quote(str(path))
     try:
         record_files(path)
+        some = _record(report, path)
     except FileNotFoundError:
         report.add("look", "certificates", "none yet")
+        some = False
+    if not some:
         missing = "" if config is not None else " --dataset NAME"
         verb = f"rsmooth certify {where}{missing}" if models else f"rsmooth train {where}"
         report.commands.append(verb if models else f"{verb} --config {where}/{CONFIG}")
         return report
-    _record(report, path)
     report.commands.append(f"rsmooth report {where}")
     return report
 
@@ -135,8 +137,8 @@ def examine_folder(path: Path, asked: Asked) -> Report:
 def examine_journal(path: Path, asked: Asked) -> Report:
     """The report on a journal of certificates."""
     report = Report(str(path), "a journal of certificates by rsmooth")
-    _record(report, path)
-    report.commands.append(f"rsmooth report {shlex.quote(str(path))}")
+    if _record(report, path):
+        report.commands.append(f"rsmooth report {shlex.quote(str(path))}")
     return report
 
 
@@ -248,14 +250,21 @@ def _model(report: Report, path: Path) -> None:
     report.findings += suspicions(g.base.state_dict())
 
 
-def _record(report: Report, path: Path) -> None:
-    """Certificates of ours: whether they are whole, how many, and whether votes bear them out."""
+def _record(report: Report, path: Path) -> bool:
+    """Certificates of ours: whether they are whole, how many, and whether votes bear them out.
+
+    False where no image is certified yet.
+    """
     try:
         torn = sum(parse_journal(f).torn_bytes for f in record_files(path) if f.suffix == ".jsonl")
         log = read_log(path)
+    except EmptyRecordError as error:
+        of = f" of {error.asked:,} images" if error.asked else ""
+        report.add("look", "certificates", f"none yet{of}; the same rsmooth certify goes on")
+        return False
     except RecordError as error:
         report.add("wrong", CERTIFICATES, str(error), whole=False)
-        return
+        return True
     if torn:
         report.add(
             "look", "end", f"{torn} bytes of a torn last line, which the next rsmooth certify drops"
@@ -268,6 +277,7 @@ def _record(report: Report, path: Path) -> None:
         )
     elif log.counts is not None:
         report.add("ok", "votes", "they are there, and no radius is larger than they show")
+    return True
 
 
 def _say_record(report: Report, log: CertificationLog) -> None:

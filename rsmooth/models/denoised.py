@@ -48,9 +48,10 @@ def denoised(
 
 def _of_classes(part: Any, num_classes: int | None) -> Any:
     """An architecture, which may come with another head, for num_classes."""
-    if num_classes is None or not isinstance(part, Mapping) or "options" not in part:
+    noted = part.get("options") if isinstance(part, Mapping) else None
+    if num_classes is None or not isinstance(noted, Mapping):
         return part
-    return {**part, "options": {**part["options"], "num_classes": num_classes}}
+    return {**part, "options": {**noted, "num_classes": num_classes}}
 
 
 class Denoised(nn.Module):

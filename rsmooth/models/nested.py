@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from rsmooth.config.specs import checked_options, missing_options
 from rsmooth.models.checkpoints import load_weights, safe_load
 from rsmooth.models.foreign import load_checkpoint
 from rsmooth.models.hub_card import CONFIG
@@ -45,8 +46,7 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
     if isinstance(part, str) and (part in registry or not there):
         if registry is MODELS and part not in registry and is_shipped(part):
             return _saved(shipped_file(part))
-        # An unknown name is refused by the registry, which lists the known ones.
-        return registry.create(part, **_accepted(registry, part, known)), None
+        return _named(registry, part, {}, known), None
     if not isinstance(part, (str, PathLike)):
         raise ValueError(
             f"expected the {registry.kind} as a module, a name, a mapping with one or a run "
@@ -62,14 +62,32 @@ def _of_mapping(
     if "checkpoint" in options and "name" not in options:
         return _published(options)
     name = options.pop("name", None)
-    # As in the architecture of a model, or beside the name.
-    options = dict(options["options"]) if set(options) == {"options"} else options
     if not isinstance(name, str):
         raise ValueError(
             f"expected the {registry.kind} to have a name, got {part!r}; give it as "
             "{name: NAME, option: value}, or of a file as {checkpoint: FILE, arch: NAME}"
         )
-    built: nn.Module = registry.create(name, **{**_accepted(registry, name, known), **options})
+    noted = options.get("options")
+    if len(options) == 1 and isinstance(noted, Mapping):
+        options = dict(noted)  # as in the architecture of a model, in place of beside the name
+    return _named(registry, name, options, known)
+
+
+def _named(
+    registry: ModelRegistry, name: str, options: Mapping[str, Any], known: Mapping[str, Any]
+) -> nn.Module:
+    """A new module of a registered name; ValueError for options that it does not take, or lacks."""
+    entry = registry.get(name)  # which lists the known names where there is none
+    given = {
+        **_accepted(entry, known),
+        **checked_options(entry, options, f"the {registry.kind} {name!r}"),
+    }
+    if missing := missing_options(entry, given):
+        raise ValueError(
+            f"expected the {registry.kind} {name!r} to be given {' and '.join(missing)}, got "
+            f"{', '.join(options) or 'no option'}; give it as {{name: {name}, {missing[0]}: VALUE}}"
+        )
+    built: nn.Module = registry.create(name, **given)
     return built
 
 
@@ -100,11 +118,14 @@ def _published(options: dict[str, Any]) -> nn.Module:
             f"expected a checkpoint with {', '.join(sorted(known))}, got {', '.join(unknown)}; "
             "leave it out"
         )
-    return load_checkpoint(options.pop("checkpoint"), **options)
+    path = options.pop("checkpoint")
+    return load_checkpoint(
+        **checked_options(load_checkpoint, {"path": path, **options}, "checkpoint")
+    )
 
 
-def _accepted(registry: ModelRegistry, name: str, known: Mapping[str, Any]) -> dict[str, Any]:
-    taken = inspect.signature(registry.get(name)).parameters
+def _accepted(entry: Callable[..., Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    taken = inspect.signature(entry).parameters
     return {key: value for key, value in known.items() if key in taken and value is not None}
 
 

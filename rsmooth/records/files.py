@@ -62,6 +62,21 @@ def read_log(path: str | Path, *, unit: str | None = None) -> CertificationLog:
     return log
 
 
+def log_of_run(path: str | Path | None) -> CertificationLog | None:
+    """The record in a run folder; None for another path, and where no image is certified yet.
+
+        log_of_run("runs/smoothadv")
+
+    RecordError for a record that is damaged.
+    """
+    if path is None or not Path(path).is_dir():
+        return None
+    try:
+        return read_log(path)
+    except (FileNotFoundError, EmptyRecordError):
+        return None
+
+
 def write_log(log: CertificationLog, path: str | Path) -> None:
     """Write a log as a published table, with its provenance beside it (``.json``).
 

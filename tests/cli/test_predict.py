@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from rsmooth.cli import main
 from rsmooth.cli.predict import read_images
+from rsmooth.models import model_card
 from tests.cli.helpers import error_of
 
 
@@ -51,6 +53,17 @@ def test_predictions_of_files_and_of_the_data_set_agree(
     assert (tmp_path / "p.csv").read_text().split("\n")[
         0
     ].strip() == "image,prediction,p_value,label"
+
+
+def test_a_certification_that_is_only_begun_is_in_nobodys_way(run: Path, tmp_path: Path) -> None:
+    """A journal without an image, as Ctrl-C leaves it, says nothing of predictions or cards."""
+    begun = tmp_path / "begun"
+    shutil.copytree(run, begun)
+    header, _, _ = (begun / "certificates.jsonl").read_bytes().partition(b"\n")
+    (begun / "certificates.jsonl").write_bytes(header + b"\n")
+    assert main(["predict", str(begun), "--max", "1", "--n", "50"]) == 0
+    assert main(["export", str(begun), "--out", str(tmp_path / "hub")]) == 0
+    assert "certified" not in model_card(str(tmp_path / "hub"))
 
 
 def test_the_array_of_images_is_found_by_its_name(tmp_path: Path) -> None:

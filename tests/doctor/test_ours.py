@@ -102,6 +102,12 @@ def test_a_run_folder_from_beginning_to_end(model: Path, tmp_path: Path) -> None
     report = examine(run)
     assert report.commands == [f"rsmooth certify {run}"]
     assert "it opens" in findings(report, "ok")["model.pt"]
+    Journal(run / "certificates.jsonl", {**HEADER, "dataset": {"images": 3}}).close()
+    report = examine(run)
+    assert report.commands == [f"rsmooth certify {run}"], "it was only begun"
+    assert findings(report, "look")["certificates"].startswith("none yet of 3 images; the same")
+    assert not examine(run / "certificates.jsonl").commands
+    (run / "certificates.jsonl").unlink()
     journal(run / "certificates.jsonl")
     report = examine(run)
     assert report.commands == [f"rsmooth report {run}"]

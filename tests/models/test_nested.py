@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -81,3 +82,38 @@ def test_a_published_checkpoint_is_a_part(tmp_path: Path) -> None:
         build_part({**spec, "norm": "cifar10"})
     with pytest.raises(ValueError, match=r"or of a file as \{checkpoint: FILE"):
         build_part({"arch": "resnet8"})
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ("ffdnet", r"denoiser 'ffdnet' to be given sigma, got no option; give it as {name: ffd"),
+        ({"name": "ffdnet", "width": 4}, r"to be given sigma, got width; give it"),
+        ({"name": "dncnn", "depht": 3}, r"an option of the denoiser 'dncnn', got 'depht'; did you"),
+        ({"name": "dncnn", "options": {"depht": 3}}, r"of the denoiser 'dncnn', got 'depht'"),
+        ({"name": "dncnn", "options": 3}, r"of the denoiser 'dncnn', got 'options'"),
+        ({"name": "dncnn", "depth": "a"}, r"'dncnn', option depth: expected int, got 'a'"),
+        ({"name": "ffdnet", "sigma": None}, r"option sigma: expected float, got None"),
+        ({"checkpoint": 4, "arch": "resnet20"}, r"option path: expected a path, got 4"),
+        ({"checkpoint": "net.th", "num_classes": "a"}, r"num_classes: expected int or null, got"),
+    ],
+)
+def test_wrong_options_of_a_part_are_named(part: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build_part(part, DENOISERS)
+
+
+def test_options_of_a_part_are_read_as_those_of_a_whole_model() -> None:
+    """A file writes 64/255 and 3.0; a program has tuples, numpy's numbers and modules."""
+    built, _ = build_part({"name": "ffdnet", "sigma": "64/255", "depth": 3.0}, DENOISERS)
+    known = built.architecture["options"]
+    assert (known["sigma"], known["depth"], type(known["depth"])) == (64 / 255, 3, int)
+    hidden = {"num_classes": 3, "image_size": 8, "in_channels": 1, "hidden": (4, 2)}
+    assert build_part({"name": "mlp", **hidden})[0].architecture["options"] == hidden
+    built, _ = build_part({"name": "ffdnet", "sigma": np.float64(0.5)}, DENOISERS)
+    assert type(built.architecture["options"]["sigma"]) is float
+    front = DENOISERS.create("dncnn", depth=3, width=4, in_channels=1)
+    back = MODELS.create("small-cnn", **OPTIONS)
+    whole, _ = build_part({"name": "denoised", "denoiser": front, "classifier": back})
+    assert whole.denoiser is front
+    assert whole.classifier is back

@@ -3,7 +3,7 @@
 import pytest
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.records.files import read_log, record_files
+from rsmooth.records.files import log_of_run, read_log, record_files
 from rsmooth.records.journal import Journal
 from tests.records.by_hand import (
     HEADER,
@@ -98,3 +98,19 @@ def test_a_folder_of_run_folders_says_which(tmp_path):
     (tmp_path / "c").mkdir()
     with pytest.raises(FileNotFoundError, match="certify the model first"):
         read_log(tmp_path / "c")
+
+
+def test_the_record_of_a_run_is_none_until_an_image_is_certified(tmp_path):
+    """A journal that a stopped certification has only begun is no fault."""
+    assert log_of_run(None) is None
+    assert log_of_run(tmp_path) is None
+    write_journal(tmp_path / "certificates.jsonl", [])
+    assert log_of_run(tmp_path) is None
+    write_journal(tmp_path / "other.jsonl", [image(1)])
+    assert log_of_run(tmp_path / "other.jsonl") is None, "a file is no run folder"
+    (tmp_path / "certificates.jsonl").rename(tmp_path / "certificates.rank0.jsonl")
+    write_journal(tmp_path / "certificates.rank1.jsonl", [image(1)])
+    assert log_of_run(tmp_path).idx.tolist() == [1]
+    (tmp_path / "certificates.rank1.jsonl").write_text("{}\n")
+    with pytest.raises(RecordError, match=r"rank1\.jsonl"):
+        log_of_run(tmp_path)
