@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rsmooth.cli.proofs import plan_proofs
 from rsmooth.cli.verbs import VERBS
+from rsmooth.config.specs import Spec
 
 if TYPE_CHECKING:
     from rsmooth.noise.distributions import NoiseDistribution
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 @VERBS.register("plan")
 def plan(
     sigma: float | None = None,
+    noise: Spec | None = None,
     alpha: float = 0.001,
     n: int = 100_000,
     n0: int = 100,
@@ -32,7 +34,8 @@ def plan(
     Of a network without noise (--proofs), what each method of --norm linf costs.
 
     Args:
-        sigma: standard deviation of the noise in [0,1] pixel units
+        sigma: standard deviation of Gaussian noise in [0,1] pixel units; default: the noise of log
+        noise: other noise, e.g. uniform with --noise.half_width 0.5 (see rsmooth list noises)
         alpha: failure probability per image
         n: noise samples per image that estimate the probability
         n0: noise samples per image that select the class
@@ -46,35 +49,39 @@ def plan(
             planned; only images counts beside it
     """
     from rsmooth.certify.proof.planning import plan as work_out
-    from rsmooth.noise.distributions import Gaussian
+    from rsmooth.config.parts import build_noise
 
-    if (sigma is None) == (proofs is None):
+    if (sigma is None and noise is None and log is None) == (proofs is None):
         raise ValueError(
-            "expected either --sigma, for certificates of a smoothed classifier, or --proofs, for "
-            f"those of a network without noise, got sigma={sigma} and proofs={proofs}; give one"
+            "expected either --sigma, --noise or --log, for certificates of a smoothed classifier, "
+            "or --proofs, for those of a network without noise, got "
+            f"{'none' if proofs is None else 'both'}; give e.g. --sigma 0.25"
         )
     if proofs is not None:
         print(plan_proofs(proofs, images))
         return
-    assert sigma is not None
+    known = log is not None and sigma is None and noise is None
+    chosen = None if known else build_noise(sigma, noise)
     if log is None and (radii is not None or tolerance is not None):
         raise ValueError(
             "expected --log beside --radii or --tolerance, since the samples of a sequential mode "
             "depend on the votes, got none; name an earlier run folder"
         )
-    noise, shares = Gaussian(float(sigma)), None
+    shares = None
     if log is not None:
         votes, measured, drawn = _votes(log)
         rate = measured if rate is None else rate
-        shares = votes if drawn == noise else None
+        chosen = drawn if chosen is None else chosen
+        shares = votes if drawn == chosen else None
         if shares is None and (radii is not None or tolerance is not None):
             raise ValueError(
-                f"expected --log of a run under {noise} beside --radii or --tolerance, since the "
+                f"expected --log of a run under {chosen} beside --radii or --tolerance, since the "
                 f"votes depend on the noise, got {log} under {drawn}; name another run folder"
             )
+    assert chosen is not None
     print(
         work_out(
-            noise,
+            chosen,
             alpha=alpha,
             n=n,
             n0=n0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 
@@ -28,7 +29,10 @@ def test_a_plan_says_what_n_samples_can_certify(capsys: pytest.CaptureFixture[st
 def test_a_run_gives_the_rate_and_the_votes(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["plan", "--sigma", "0.25", "--n", "1000", "--log", str(run), "--radii", "0.1,0.2"]
     assert main(asked) == 0
-    assert "grid" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "grid" in shown
+    assert main([asked[0], *asked[3:]]) == 0
+    assert capsys.readouterr().out == shown, "the noise of the run is the default"
 
 
 def test_votes_under_other_noise_give_only_the_rate(
@@ -77,3 +81,13 @@ def test_proofs_are_planned_by_their_rows(tmp_path, capsys):
 
 def test_a_plan_is_of_votes_or_of_proofs(capsys):
     assert "expected either --sigma" in error_of(capsys, "plan")
+    for other in ("--sigma=0.25", "--noise=laplace", "--log=runs/b"):
+        assert "got both" in error_of(capsys, "plan", "--proofs=runs/a", other)
+
+
+def test_other_noise_is_planned_too(capsys):
+    """Unanimous votes bound p by alpha^(1/n); the radius of Laplace noise is -b log(2 (1 - p))."""
+    asked = ["plan", "--noise", "laplace", "--noise.scale", "0.2", "--n", "1000"]
+    assert main(asked) == 0
+    largest = -0.2 * math.log(2 * (1 - 0.001 ** (1 / 1000)))
+    assert f"certifies at most {largest:.4f} in l1" in capsys.readouterr().out
