@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
+import re
+import secrets
 import tempfile
 import time
 from collections.abc import Callable
@@ -32,8 +35,8 @@ class FileLock:
     patience: seconds to wait for another holder, in this process or another one. LockedError after
         that.
 
-    The lock file is ``path.lock``, beside the file itself where ``path`` is a symbolic link. The
-    process id of the holder is in ``path.writer``, and the error names it.
+    The lock file is ``path.lock``, beside the file itself where ``path`` is a symbolic link.
+    ``path.writer`` has the holder's process id and machine, which the error names.
     """
 
     def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
@@ -45,7 +48,8 @@ class FileLock:
         # Whoever releases it need not be the thread that took it.
         self._lock = filelock.FileLock(self.path, thread_local=False)
         self._inode: Callable[[], None] | None = None
-        self._mark = f"{os.getpid()}\n"
+        # In containers many processes have the same number: the last word tells them apart.
+        self._mark = f"{os.getpid()} {_machine()} {secrets.token_hex(8)}\n"
         _wait(self._taken, patience, path, self._holder)
         try:
             self._writer.write_text(self._mark, encoding="ascii")
@@ -140,10 +144,16 @@ class FileLock:
 
     def _holder(self) -> str:
         try:
-            number = self._writer.read_text(encoding="ascii", errors="replace").strip()
-        except OSError:
-            number = ""
-        return f"process {number}" if number.isdigit() else "another process"
+            number, *more = self._writer.read_text(encoding="ascii", errors="replace").split()
+        except (OSError, ValueError):
+            return "another process"
+        elsewhere = f" on {more[0]}" if more and more[0] != _machine() else ""
+        return f"process {number}{elsewhere}" if number.isdigit() else "another process"
+
+
+def _machine() -> str:
+    """The name of this machine, as one word of ASCII."""
+    return re.sub(r"[^!-~]", "?", platform.node()) or "?"
 
 
 def _wait(

@@ -80,7 +80,7 @@ def kill_worker_of(arm: Path, killed: list[int]) -> None:
     while time.monotonic() < deadline and not (arm / SUMMARY).exists():
         writer = arm / "checkpoint.pt.writer"
         if (arm / "checkpoint.pt").exists() and writer.exists():
-            worker = psutil.Process(int(writer.read_text())).ppid()
+            worker = psutil.Process(int(writer.read_text().split()[0])).ppid()
             os.kill(worker, signal.SIGKILL)
             killed.append(worker)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import platform
 import sys
 import tempfile
 import threading
@@ -23,7 +24,7 @@ def test_patience_outlasts_a_writer_that_ends(
     first = FileLock(tmp_path / "run")
     threading.Timer(0.3, first.release).start()
     with caplog.at_level(logging.INFO), FileLock(tmp_path / "run", patience=60.0):
-        assert (tmp_path / "run.writer").read_text() == f"{os.getpid()}\n"
+        assert (tmp_path / "run.writer").read_text().split()[0] == str(os.getpid())
     assert caplog.text.count(f"waiting for process {os.getpid()}") == 1
     assert not list(tmp_path.iterdir())
 
@@ -37,6 +38,25 @@ def test_a_writer_that_goes_on_is_named_when_patience_ends(patience: float, tmp_
         ):
             FileLock(tmp_path / "run", patience=patience)
         assert time.monotonic() - start >= patience
+
+
+@pytest.mark.parametrize(
+    ("mark", "told"),
+    [
+        ("7 elsewhere-3 ab\n", "process 7 on elsewhere-3"),
+        (f"7 {platform.node() or '?'} ab\n", "process 7"),
+        ("7\n", "process 7"),  # of earlier versions
+        ("", "another process"),
+        ("x y\n", "another process"),
+    ],
+)
+def test_a_writer_on_another_machine_is_named_with_it(mark: str, told: str, tmp_path: Path) -> None:
+    with FileLock(tmp_path / "run"):
+        own = (tmp_path / "run.writer").read_text()
+        (tmp_path / "run.writer").write_text(mark)
+        with pytest.raises(LockedError, match=f"but {told} is writing it"):
+            FileLock(tmp_path / "run")
+        (tmp_path / "run.writer").write_text(own)
 
 
 def test_an_error_within_gives_the_lock_back(tmp_path: Path) -> None:
@@ -146,6 +166,21 @@ def test_the_lock_of_who_came_into_the_place_is_not_taken_away(tmp_path: Path) -
         (run / "file.lock").touch()
         (run / "file.writer").write_text("1\n")  # of another process
     assert {path.name for path in run.iterdir()} == {"file.lock", "file.writer"}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="keeps a folder with an open file in place")
+def test_writers_of_one_number_are_told_apart(tmp_path: Path) -> None:
+    """Two containers with one file system: in both, the process has the same number."""
+    run = tmp_path / "run"
+    run.mkdir()
+    first = FileLock(run / "file")
+    run.rename(tmp_path / "moved")
+    run.mkdir()
+    with FileLock(run / "file"):
+        with pytest.raises(LockedError, match="stay where it was"):
+            first.check()
+        first.release()
+        assert {path.name for path in run.iterdir()} == {"file.lock", "file.writer"}
 
 
 def test_windows_keeps_the_name_of_a_lock_file_that_is_open(
