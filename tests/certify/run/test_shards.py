@@ -14,6 +14,7 @@ from rsmooth.certify import (
     certify_dataset,
     read_log,
 )
+from rsmooth.certify.proof.designs import PRESENT_DESIGN
 from rsmooth.certify.run.shards import Shards, agree, profile_of
 from rsmooth.certify.votes.requests import VoteRequest
 from rsmooth.certify.votes.schedule import Drawn
@@ -171,6 +172,20 @@ def test_a_journal_of_another_configuration_is_refused(tmp_path: Path) -> None:
     write(shards.of_rank(2, 3), ("image", image(3)), n=200)
     with pytest.raises(RecordError, match=r"rank2-of-3\.jsonl .* differs in n \(200, here 100\)"):
         shards.read(HEADER)
+
+
+def test_a_header_that_a_kill_has_torn_says_nothing(tmp_path: Path) -> None:
+    """The next start writes it anew, with the numerics and design of the others, or its own."""
+    shards = Shards(tmp_path / "certificates.jsonl")
+    shards.path.write_bytes(b'{"seq":0,"config":"')
+    assert shards.profile() is None
+    assert shards.design() is None
+    assert shards.read(HEADER) == (set(), {})
+    design = {"design": PRESENT_DESIGN.record()}
+    write(shards.of_rank(0, 2), ("image", image(3)))  # of a mode without a design
+    assert shards.design() is None
+    write(shards.of_rank(1, 2), ("image", image(3)), **design)
+    assert shards.design() == PRESENT_DESIGN
 
 
 def test_shards_that_contradict_each_other_are_not_merged(tmp_path: Path) -> None:
