@@ -82,13 +82,15 @@ def write(path: Path, *records: tuple[str, dict[str, Any]], **header: Any) -> No
 def test_journals_of_all_ranks_are_read_together(tmp_path: Path) -> None:
     shards = Shards(tmp_path / "certificates.jsonl")
     assert shards.of_rank(0, 1) == shards.path
-    write(shards.path, ("image", image(3)), ("partial", partial(4, 32)), ("partial", partial(5, 8)))
+    begun = [("partial", partial(4, 32)), ("partial", partial(5, 8)), ("partial", partial(7, 32))]
+    write(shards.path, ("image", image(3)), *begun)
     write(shards.of_rank(1, 2), ("partial", partial(4, 64)), ("partial", partial(3, 16)))
     write(shards.of_rank(0, 2), ("image", image(5)), ("look", partial(6, 16)))
+    write(shards.of_rank(1, 3), ("partial", partial(7, 16)), ("another kind", partial(8, 16)))
     write(tmp_path / "certificates-more.jsonl", ("image", image(9)), seed=1)
     finished, drawn = shards.read(HEADER)
     assert finished == {3, 5}
-    assert {idx: votes.reached for idx, votes in drawn.items()} == {4: 64, 6: 16}
+    assert {idx: votes.reached for idx, votes in drawn.items()} == {4: 64, 6: 16, 7: 32}
     assert shards.merged().idx.tolist() == [3, 5]
 
 
@@ -136,15 +138,24 @@ def test_the_names_of_journals_are_no_patterns(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["idx\tlabel\n", "", {"provenance": {**HEADER, "n": 200}}, {"provenance": 3}, [1]]
+    ("content", "why"),
+    [
+        ("idx\tlabel\n", "none of this run"),
+        ("", "none of this run"),
+        ({"provenance": {**HEADER, "n": 200}}, r"differs in n \(200, here 100\)"),
+        ({"provenance": 3}, "none of this run"),
+        ([1], "none of this run"),
+    ],
 )
-def test_a_table_of_somebody_else_is_not_replaced(tmp_path: Path, content: Any) -> None:
+def test_a_table_of_somebody_else_is_not_replaced(tmp_path: Path, content: Any, why: str) -> None:
     shards = Shards(tmp_path / "notes.jsonl")
     shards.check_table(HEADER)
     name = "notes.tsv" if isinstance(content, str) else "notes.tsv.json"
     text = content if isinstance(content, str) else json.dumps(content)
     (tmp_path / name).write_text(text)
-    with pytest.raises(RecordError, match=r"expected .*notes\.tsv to be free for the table"):
+    with pytest.raises(
+        RecordError, match=rf"expected .*notes\.tsv to be free for the table.*{why}"
+    ):
         shards.check_table(HEADER)
     assert (tmp_path / name).read_text() == text
 
@@ -152,7 +163,10 @@ def test_a_table_of_somebody_else_is_not_replaced(tmp_path: Path, content: Any) 
 def test_the_table_of_this_run_is_written_again(tmp_path: Path) -> None:
     shards = Shards(tmp_path / "certificates.jsonl")
     write(shards.path, ("image", image(3)))
+    for name in ("certificates.tsv", "certificates.tsv.json"):
+        (tmp_path / f".{name}.{16 * '0'}.tmp").touch()  # of a killed process
     shards.export(shards.merged())
+    assert not list(tmp_path.glob("*.tmp"))
     shards.check_table(HEADER)
 
 
@@ -181,6 +195,8 @@ def test_a_header_that_a_kill_has_torn_says_nothing(tmp_path: Path) -> None:
     assert shards.profile() is None
     assert shards.design() is None
     assert shards.read(HEADER) == (set(), {})
+    write(shards.of_rank(0, 3))
+    assert shards.merged().provenance["n"] == 100
     design = {"design": PRESENT_DESIGN.record()}
     write(shards.of_rank(0, 2), ("image", image(3)))  # of a mode without a design
     assert shards.design() is None
