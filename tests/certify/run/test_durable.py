@@ -1,9 +1,12 @@
 """What all recorded certifications share; the runs themselves test the rest."""
 
+import pytest
+
 from rsmooth.certify.run.durable import certify_durably, journal_path
 from rsmooth.certify.run.shards import Shards
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.figures import figures_of
+from rsmooth.records.journal import Journal
 from tests.certify.recorded import seven
 
 
@@ -68,3 +71,17 @@ def test_the_figures_are_handed_over_once_the_record_is_complete(tmp_path):
     assert handed[0]["images"] == 7.0
     record(tmp_path, 7, hook)
     assert len(handed) == 2, "also where nothing was left to do"
+
+
+def test_files_of_another_run_are_refused_before_anything_is_done(tmp_path):
+    folder = tmp_path / "new" / "run"
+    folder.mkdir(parents=True)
+    (folder / "certificates.tsv").write_text("idx\tlabel\n")
+    with pytest.raises(RecordError, match="to be free for the table"):
+        certify_durably(seven(), Shards(journal_path(folder)), {"n": 1}, lambda *_: None)
+    (folder / "certificates.tsv").unlink()
+    with Journal(folder / "certificates.rank1-of-2.jsonl", {"n": 2}):
+        pass
+    with pytest.raises(RecordError, match="differs in n"):
+        certify_durably(seven(), Shards(journal_path(folder)), {"n": 1}, lambda *_: None)
+    assert [path.name for path in folder.iterdir()] == ["certificates.rank1-of-2.jsonl"]
