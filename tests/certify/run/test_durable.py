@@ -6,7 +6,7 @@ from rsmooth.certify.run.durable import certify_durably, journal_path
 from rsmooth.certify.run.shards import Shards
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.figures import figures_of
-from rsmooth.records.journal import Journal
+from rsmooth.records.journal import Journal, parse_journal
 from tests.certify.recorded import seven
 
 
@@ -46,6 +46,8 @@ def test_only_what_is_missing_is_done(tmp_path):
     assert len(log) == 7
     log, asked = record(tmp_path, 7)
     assert asked == []
+    kinds = {entry.kind for entry in parse_journal(journal_path(tmp_path / "new" / "run")).entries}
+    assert kinds == {"image"}, "a round is for the progress bar"
 
 
 def test_a_journal_may_be_named(tmp_path):
