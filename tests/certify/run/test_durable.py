@@ -14,7 +14,7 @@ def image(idx, label):
     return {"idx": idx, "label": label, "predict": 0, "radius": 0.0, "seconds": 0.0}
 
 
-def record(tmp_path, positions, on_certified=None):
+def record(tmp_path, positions, on_certified=None, **more):
     data = seven()
     said = []
 
@@ -27,7 +27,7 @@ def record(tmp_path, positions, on_certified=None):
 
     journal = journal_path(tmp_path / "new" / "run")
     assert journal.name == "certificates.jsonl"
-    header = {"statement": {"norm": "linf", "kind": "deterministic", "method": "none"}}
+    header = {"statement": {"norm": "linf", "kind": "deterministic", "method": "none"}, **more}
     try:
         log = certify_durably(
             data, Shards(journal), header, events, progress=False, on_certified=on_certified
@@ -87,3 +87,14 @@ def test_files_of_another_run_are_refused_before_anything_is_done(tmp_path):
     with pytest.raises(RecordError, match="differs in n"):
         certify_durably(seven(), Shards(journal_path(folder)), {"n": 1}, lambda *_: None)
     assert [path.name for path in folder.iterdir()] == ["certificates.rank1-of-2.jsonl"]
+
+
+def test_a_record_from_before_files_of_weights_were_noted_goes_on(tmp_path):
+    record(tmp_path, 4, model={"hash": "ab"})
+    log, asked = record(tmp_path, 7, model={"hash": "ab", "file": {"sha256": "cd"}})
+    assert asked == [4, 5, 6]
+    assert log.provenance["model"] == {"hash": "ab"}
+    other = {**log.provenance, "model": {"hash": "x", "file": {}}}
+    shards = Shards(journal_path(tmp_path / "new" / "run"))
+    with pytest.raises(RecordError, match=r"differs in model\.hash"):
+        certify_durably(seven(), shards, other, iter)
