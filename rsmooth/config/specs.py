@@ -25,6 +25,7 @@ from rsmooth.registry import Registry
 Spec = Union[str, dict[str, Any]]  # noqa: UP007
 """A registered name, or a mapping of ``name`` and the entry's options."""
 
+_FRACTION = r"[\d.]+/[\d.]+"
 _OF_YAML = (type(None), bool, int, float, str, bytes, date, list, tuple, set, Mapping)
 
 
@@ -139,7 +140,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
 
 def _number(value: Any, kinds: Sequence[Any], where: str) -> Any:
     """A number, or a text that is to be one, as the number that is asked for."""
-    fraction = isinstance(value, str) and re.fullmatch(r"[\d.]+/[\d.]+", value)
+    fraction = isinstance(value, str) and re.fullmatch(_FRACTION, value)
     if None in kinds and fraction:  # an option that **options takes
         return float(pixel_value(value))
     if isinstance(value, str) and str not in kinds and float in kinds:
@@ -176,9 +177,11 @@ def _check(value: Any, kinds: Sequence[Any], where: str) -> None:
 
 
 def _scalar(text: Any) -> Any:
-    """A text that is a number, as that number."""
+    """A text that is a number, or a fraction of two, as that number."""
     if isinstance(text, str) and re.fullmatch(r"-?\d+", text):
         return int(text)
     if isinstance(text, str) and re.fullmatch(r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
         return float(text)
+    if isinstance(text, str) and re.fullmatch(_FRACTION, text):
+        return float(pixel_value(text))
     return text

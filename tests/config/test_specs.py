@@ -52,9 +52,9 @@ def test_items_of_a_list_and_options_within_an_option() -> None:
     spec = {"name": "gaussian", "schedule": "milestones", "lr_milestones": [2.0, 3]}
     milestones = create(TRAINERS, spec).lr_milestones
     assert [(type(epoch), epoch) for epoch in milestones] == [(int, 2), (int, 3)]
-    options = {"rel_stepsize": "0.5", "steps": "2"}
+    options = {"rel_stepsize": "64/255", "steps": "2", "abs_stepsize": "0.5"}
     made = create(ATTACKS, {"name": "foolbox", "attack": "L2PGD", "epsilon": 1, "options": options})
-    assert made.options == {"rel_stepsize": 0.5, "steps": 2}
+    assert made.options == {"rel_stepsize": 64 / 255, "steps": 2, "abs_stepsize": 0.5}
 
 
 def test_what_is_unknown_or_missing_is_named() -> None:
