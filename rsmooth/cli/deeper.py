@@ -50,10 +50,14 @@ def with_deeper(
         if (part, option) not in mappings:
             mappings[part, option] = _as_mapping(_within(known.get(part), option))
         _put(mappings[part, option], within, _read(text))
-    written = [
-        f"--{part}.{option}={json.dumps(whole)}" for (part, option), whole in mappings.items()
+    # Not in escapes: YAML reads two of them as two characters, where JSON means one.
+    return [
+        *rest,
+        *(
+            f"--{part}.{option}={json.dumps(whole, ensure_ascii=False)}"
+            for (part, option), whole in mappings.items()
+        ),
     ]
-    return [*rest, *written]
 
 
 def _apart(tokens: Sequence[str], parts: set[str]) -> tuple[list[str], list[_Deep]]:

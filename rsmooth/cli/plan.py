@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from rsmooth.cli.proofs import plan_proofs
 from rsmooth.cli.verbs import VERBS
@@ -60,25 +60,24 @@ def plan(
     if proofs is not None:
         print(plan_proofs(proofs, images))
         return
-    known = log is not None and sigma is None and noise is None
-    chosen = None if known else build_noise(sigma, noise)
     if log is None and (radii is not None or tolerance is not None):
         raise ValueError(
             "expected --log beside --radii or --tolerance, since the samples of a sequential mode "
             "depend on the votes, got none; name an earlier run folder"
         )
+    earlier = None if log is None else _earlier(log)
+    given = sigma is not None or noise is not None
+    chosen = build_noise(sigma, noise) if given or earlier is None else earlier.noise
     shares = None
-    if log is not None:
-        votes, measured, drawn = _votes(log)
-        rate = measured if rate is None else rate
-        chosen = drawn if chosen is None else chosen
-        shares = votes if drawn == chosen else None
+    if earlier is not None:
+        rate = earlier.rate if rate is None else rate
+        shares = earlier.shares if earlier.noise == chosen else None
         if shares is None and (radii is not None or tolerance is not None):
             raise ValueError(
                 f"expected --log of a run under {chosen} beside --radii or --tolerance, since the "
-                f"votes depend on the noise, got {log} under {drawn}; name another run folder"
+                f"votes depend on the noise, got {log} under {earlier.noise}; name another run "
+                "folder"
             )
-    assert chosen is not None
     print(
         work_out(
             chosen,
@@ -95,8 +94,15 @@ def plan(
     )
 
 
-def _votes(log: Path) -> tuple[list[float], float, NoiseDistribution]:
-    """The share of the most frequent class of each image, the samples per second, the noise."""
+class _Earlier(NamedTuple):
+    """A run's share of the most frequent class of each image, samples per second, and noise."""
+
+    shares: list[float]
+    rate: float
+    noise: NoiseDistribution
+
+
+def _earlier(log: Path) -> _Earlier:
     from rsmooth.plumbing.errors import RecordError
     from rsmooth.records.files import read_log
     from rsmooth.records.noise import required_noise
@@ -109,4 +115,4 @@ def _votes(log: Path) -> tuple[list[float], float, NoiseDistribution]:
         raise RecordError(f"expected a record with vote counts, got {log}, which has none; {why}")
     shares: list[float] = (record.counts.max(axis=1) / record.samples).tolist()
     rate = float(record.samples.sum() / record.time.sum())
-    return shares, rate, required_noise(record.provenance)
+    return _Earlier(shares, rate, required_noise(record.provenance))

@@ -72,8 +72,8 @@ def test_the_command_line_has_them(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("attack: {name: art, attack: DeepFool, options: {max_iter: 5, epsilon: 2}}\n")
     given = ["--attack.options.nb-grads", "3", "--config", str(file), "--attack.options.epsilon=1"]
-    found = parse("attack", [*given, "--source", "run"])["attack"]
-    assert found["options"] == {"max_iter": 5, "epsilon": 1, "nb_grads": 3}
+    found = parse("attack", [*given, "--source=run", "--attack.options.text=ü😀"])["attack"]
+    assert found["options"] == {"max_iter": 5, "epsilon": 1, "nb_grads": 3, "text": "ü😀"}
 
 
 def test_required_options_are_still_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
