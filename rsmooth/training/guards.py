@@ -121,6 +121,27 @@ def _remedy(recipe: Recipe) -> str:
     return f"start anew in another run folder with {', or '.join(steps)}"
 
 
+def remark_on_unused(recipe: Recipe, *, unlabelled: bool) -> None:
+    """Warn of options that were changed, but have no use beside the others.
+
+    unlabelled: whether there are pseudo-labelled images.
+
+    In an ablation all their values would come out the same. It is no error: presets hold options of
+    their schedule, and a run that was begun with such an option goes on.
+    """
+    stepwise, milestones = recipe.schedule == "step", recipe.schedule == "milestones"
+    by_schedule = f"schedule={recipe.schedule!r}"
+    for name, used, beside in (
+        ("lr_step_epochs", stepwise, by_schedule),
+        ("lr_gamma", stepwise or milestones, by_schedule),
+        ("budget_clock", recipe.budget_seconds is not None, "budget_seconds=None"),
+        ("unlabelled_share", unlabelled, "no pseudo-labelled images"),
+    ):
+        value = getattr(recipe, name)
+        if not used and value != type(recipe).__dataclass_fields__[name].default:
+            warnings.warn(f"{name}={value!r} has no effect with {beside}", stacklevel=3)
+
+
 def remark(recipe: Recipe, noise: NoiseDistribution) -> None:
     """Warn of settings that came out badly in the published grid of CIFAR-10 runs."""
     each = recipe.batch_size // recipe.num_noise

@@ -61,6 +61,7 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     _check(recipe, wanted)
     recipe.check_noise(g.noise)
     guards.remark(recipe, g.noise)
+    guards.remark_on_unused(recipe, unlabelled=wanted.unlabelled is not None)
     data = _training_data(wanted.train_data, g)
     held_out = None if wanted.validation is None else _held_out(wanted.validation, g)
     _check_together(data, held_out, wanted.unlabelled)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 import warnings
 from pathlib import Path
 
@@ -12,8 +14,9 @@ import torch
 from rsmooth.attacks import DDN, SmoothAdvPGD
 from rsmooth.defenses import Trainer, TrainingCollapsed
 from rsmooth.noise.distributions import Gaussian
+from rsmooth.registry import TRAINERS
 from rsmooth.training import metrics
-from rsmooth.training.guards import check_collapse, remark, remark_on_loss
+from rsmooth.training.guards import check_collapse, remark, remark_on_loss, remark_on_unused
 from tests.training.helpers import classifier, images, weights
 
 CLIP = r"gradient clipping \(clip_grad_norm=1\)"
@@ -120,6 +123,42 @@ def test_usual_settings_are_not(trainer: Trainer, sigma: float) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         remark(trainer, Gaussian(sigma))
+
+
+@pytest.mark.parametrize(
+    ("trainer", "message"),
+    [
+        (Trainer(schedule="cosine", lr_gamma=0.5), "lr_gamma=0.5 has no effect with schedule='cos"),
+        (
+            Trainer(schedule="milestones", lr_milestones=(3,), lr_step_epochs=2),
+            "lr_step_epochs=2 has no effect with schedule='milestones'",
+        ),
+        (Trainer(budget_clock="wall"), "budget_clock='wall' has no effect with budget_seconds=Non"),
+        (Trainer(unlabelled_share=0.5), "unlabelled_share=0.5 has no effect with no pseudo-label"),
+    ],
+)
+def test_an_option_without_use_is_remarked_on_before_a_training(
+    trainer: Trainer, message: str
+) -> None:
+    short = dataclasses.replace(trainer, epochs=1, batch_size=24)
+    with pytest.warns(UserWarning, match=re.escape(message)):
+        short.fit(classifier("mlp"), images(), progress=False)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "unlabelled"),
+    [
+        (Trainer(lr_step_epochs=3, lr_gamma=0.5), False),
+        (Trainer(schedule="milestones", lr_milestones=(3,), lr_gamma=0.5), False),
+        (Trainer(budget_seconds=9, budget_clock="wall"), False),
+        (Trainer(unlabelled_share=0.5), True),
+        (TRAINERS.get("rst-stab")(), False),  # the defaults of a method, whatever they are
+    ],
+)
+def test_one_that_counts_is_not(trainer: Trainer, unlabelled: bool) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        remark_on_unused(trainer, unlabelled=unlabelled)
 
 
 def test_a_loss_that_no_guess_has_is_remarked_on(recwarn):
