@@ -2,7 +2,8 @@
 
 ``python -m benchmarks sample-cap LOG ... --sigma 0.25`` takes logs of n = 100,000 samples, and
 prints what the same models are expected to certify with n = 10,000. No model is run: a radius tells
-the hits that it was made of, and these the probability of the class.
+the hits that it was made of, and these the probability of the class. ``--beside OURS`` compares a
+log of 10,000 samples with each of them, as if all had so many.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.sizes import amount, count, probability
 from rsmooth.noise.distributions import Gaussian
+from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
-from rsmooth.records.log import CertificationLog
+from rsmooth.records.log import CertificationLog, check_same_images
+from rsmooth.records.merging import cut
 from rsmooth.records.metrics import average_certified_radius
 
 Floats = NDArray[np.float64]
@@ -31,6 +34,7 @@ RADII = (0.25, 0.5, 0.75)
 def main(argv: list[str] | None = None) -> int:
     """Compute, print the table, write JSON and Markdown with provenance, and return 0."""
     options = _parser().parse_args(argv)
+    beside = None if options.beside is None else read_log(options.beside)
     rows = [
         cost(
             "/".join(path.parts[-3:]),
@@ -39,6 +43,7 @@ def main(argv: list[str] | None = None) -> int:
             options.n,
             options.of,
             options.alpha,
+            beside,
         )
         for path in options.logs
     ]
@@ -60,16 +65,28 @@ def bounds(n: int, alpha: float) -> Floats:
 
 
 def cost(
-    name: str, log: CertificationLog, sigma: float, n: int, of: int, alpha: float
+    name: str,
+    log: CertificationLog,
+    sigma: float,
+    n: int,
+    of: int,
+    alpha: float,
+    beside: CertificationLog | None = None,
 ) -> dict[str, Any]:
     """What a log's model is expected to certify with n samples where the log has ``of``.
 
         cost("cohen", read_log("sigma_0.25"), 0.25, 10_000, 100_000, 0.001)
 
+    beside: a log of n samples, such as one of ours. Then all is of the images that both have, and
+        the difference is the radius of ``beside`` less the expected one, image by image.
+
     The hits behind a radius are those whose bound is nearest to it. The probability is taken as
     (hits + 1/2) / (of + 1), and the radius from n samples in its mean over the binomial
-    distribution. The selection of the class is taken as the log has it.
+    distribution. The selection of the class is taken as the log has it. RecordError where
+    ``beside`` has other samples, other labels, or no image of the log.
     """
+    if beside is not None:
+        log, beside = _on_common_images(log, beside, n)
     noise = Gaussian(sigma)
     known = noise.radius(bounds(of, alpha))
     right = log.correct.astype(bool) & (log.radius > 0)
@@ -80,7 +97,7 @@ def cost(
     spread = [_binomial(n, (count + 0.5) / (of + 1)) for count in hits]
     expected = np.zeros(len(log.idx))
     expected[right] = [share @ found[start : start + len(share)] for start, share in spread]
-    change = expected - np.where(log.correct, np.maximum(log.radius, 0.0), 0.0)
+    change = expected - _held(log)
     reached = {
         f"{r:g}": float(sum(share[found[s : s + len(share)] >= r].sum() for s, share in spread))
         / len(log.idx)
@@ -97,6 +114,39 @@ def cost(
         "at_the_cap": float((log.correct & (log.radius >= found[-1])).mean()),
         "accuracy": {f"{r:g}": float((log.correct & (log.radius >= r)).mean()) for r in RADII},
         "accuracy_expected": reached,
+        **({} if beside is None else _difference(_held(beside), expected)),
+    }
+
+
+def _on_common_images(
+    log: CertificationLog, beside: CertificationLog, n: int
+) -> tuple[CertificationLog, CertificationLog]:
+    """Both logs with the images that each of them has."""
+    if beside.samples is None or (beside.samples != n).any():
+        raise RecordError(
+            f"expected a log of n = {n:,} samples for every image beside the others, got "
+            f"{'none' if beside.samples is None else sorted({*beside.samples.tolist()})[:3]}; "
+            "certify in mode fixed with this n, or change --n"
+        )
+    common = np.intersect1d(log.idx, beside.idx)
+    if not len(common):
+        raise RecordError("expected images that both logs have, got none; compare one data set")
+    pair = cut(log, common), cut(beside, common)
+    check_same_images(pair)
+    return pair
+
+
+def _held(log: CertificationLog) -> Floats:
+    """The radius of each image, 0 where its answer is wrong: (N,)."""
+    return np.where(log.correct, np.maximum(log.radius, 0.0), 0.0)
+
+
+def _difference(radius: Floats, expected: Floats) -> dict[str, float]:
+    more = radius - expected
+    return {
+        "acr_beside": float(radius.mean()),
+        "difference": float(more.mean()),
+        "difference_error": float(more.std() / np.sqrt(len(more))),
     }
 
 
@@ -109,15 +159,17 @@ def _binomial(n: int, p: float) -> tuple[int, Floats]:
 
 
 def _table(rows: Sequence[dict[str, Any]], options: argparse.Namespace, made: Any) -> str:
+    beside = ["beside it", "less expected"] if options.beside else []
     lines = [
         f"Expected certificates from n = {options.n:,} samples per image where the logs have "
         f"{options.of:,} (sigma {options.sigma:g}, alpha {options.alpha:g}; {made['date']}, commit "
-        f"{made['commit']}). The error of the change is over the images.",
+        f"{made['commit']}). The error of the change is over the images."
+        + (f" Beside it: the ACR of {options.beside.name}." if beside else ""),
         "",
         "| log | images | ACR | expected | change | radii at the largest | "
-        + " | ".join(f"r={r:g}" for r in RADII)
+        + " | ".join([*(f"r={r:g}" for r in RADII), *beside])
         + " |",
-        "|---|---:|---:|---:|---:|---:|" + "---:|" * len(RADII),
+        "|---|---:|---:|---:|---:|---:|" + "---:|" * len([*RADII, *beside]),
     ]
     lines += [_line(row) for row in rows]
     return "\n".join(lines)
@@ -139,6 +191,9 @@ def _line(row: dict[str, Any]) -> str:
         f"{100 * row['at_the_cap']:.1f} % of {row['largest_radius']:.3f}",
         *accuracies,
     ]
+    if "difference" in row:
+        error = row["difference_error"]
+        cells += [f"{row['acr_beside']:.4f}", f"{row['difference']:+.4f} ± {error:.4f}"]
     return f"| {' | '.join(cells)} |"
 
 
@@ -154,6 +209,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--n", type=count, default=10_000, help="samples to compute it for")
     parser.add_argument("--of", type=count, default=100_000, help="samples that the logs have")
     parser.add_argument("--alpha", type=probability, default=1e-3)
+    parser.add_argument(
+        "--beside", type=Path, help="a log of --n samples, to compare with what is expected"
+    )
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from rsmooth.benchmarks.main import main
 from rsmooth.benchmarks.sample_cap import bounds, cost
 from rsmooth.certify import lower_confidence_bound
 from rsmooth.noise.distributions import Gaussian
+from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
 
 ALPHA, SIGMA = 0.001, 0.25
@@ -67,3 +70,56 @@ def test_the_command_prints_and_keeps_a_row_per_log(
     kept = json.loads((tmp_path / "found" / "cap.json").read_text())
     assert kept["rows"][0]["images"] == 6
     assert kept["provenance"]["commit"]
+
+
+def test_a_log_of_fewer_samples_is_compared_with_what_is_expected(tmp_path: Path) -> None:
+    """On the images of both, 0, 1, 3 and 8: the last is wrong in one log and right in the other."""
+    given, ours = log(tmp_path / "a.tsv"), tmp_path / "ours.tsv"
+    rows = [(0, 1, 0.3), (1, 1, 0.1), (3, -1, 0.0), (8, 1, 0.2), (77, 1, 0.5)]
+    ours.write_text(
+        HEADER + "".join(f"{i}\t1\t{p}\t{r}\t{int(p == 1)}\t0:00:01\n" for i, p, r in rows)
+    )
+    beside = replace(read_log(ours), samples=np.full(5, 100))
+    row = cost("a", read_log(given), SIGMA, 100, 1000, ALPHA, beside)
+    radius = [Gaussian(SIGMA).radius(lower_confidence_bound(k, 100, ALPHA)) for k in range(101)]
+    means = [
+        math.fsum(stats.binom.pmf(np.arange(101), 100, (HITS[i] + 0.5) / 1001) * radius)
+        for i in (0, 1, 3)
+    ]
+    more = np.array([0.3 - means[0], 0.1 - means[1], 0.0 - means[2], 0.2])
+    assert row["images"] == 4
+    assert row["acr_beside"] == pytest.approx(0.15)
+    assert row["difference"] == pytest.approx(more.mean(), rel=1e-6)
+    assert row["difference_error"] == pytest.approx(more.std() / 2, rel=1e-6)
+    assert row["acr_expected"] == pytest.approx(sum(means) / 4, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"samples": None}, "expected a log of n = 100 samples for every image.* got none"),
+        ({"samples": np.array([100, 50, 100, 100, 100, 100])}, r"got \[50, 100\]; certify in mode"),
+        ({"idx": np.arange(100, 106)}, "expected images that both logs have, got none"),
+        ({"label": np.array([1, 1, 1, 1, 1, 2])}, "other labels at idx 9"),
+    ],
+)
+def test_a_log_that_cannot_be_compared_is_refused(
+    change: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    given = read_log(log(tmp_path / "a.tsv"))
+    beside = replace(given, **{"samples": np.full(6, 100), **change})
+    with pytest.raises(RecordError, match=message):
+        cost("a", given, SIGMA, 100, 1000, ALPHA, beside)
+
+
+def test_the_command_names_what_it_compares(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given, ours = log(tmp_path / "a.tsv"), log(tmp_path / "ours.tsv", [90, 80, 70, 60], 100)
+    read = {given: read_log(given), ours: replace(read_log(ours), samples=np.full(6, 100))}
+    monkeypatch.setattr("rsmooth.benchmarks.sample_cap.read_log", read.__getitem__)
+    asked = [str(given), "--sigma", "0.25", "--n", "100", "--of", "1000", "--beside", str(ours)]
+    assert main(["sample-cap", *asked]) == 0
+    head, row = capsys.readouterr().out.splitlines()[2::2][:2]
+    assert head.endswith("| r=0.75 | beside it | less expected |")
+    assert row.count("|") == head.count("|")
