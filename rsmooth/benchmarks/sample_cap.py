@@ -2,8 +2,9 @@
 
 ``python -m benchmarks sample-cap LOG ... --sigma 0.25`` takes logs of n = 100,000 samples, and
 prints what the same models are expected to certify with n = 10,000. No model is run: a radius tells
-the hits that it was made of, and these the probability of the class. ``--beside OURS`` compares a
-log of 10,000 samples with each of them, as if all had so many.
+the hits that it was made of, and these the probability of the class. The alpha of
+a log, where it is not that of ``--alpha``, is told from its largest radius. ``--beside OURS``
+compares a log of 10,000 samples with each of them, as if all had so many.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.sizes import amount, count, probability
+from rsmooth.doctor.logs import examine_table
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
@@ -44,6 +46,7 @@ def main(argv: list[str] | None = None) -> int:
             options.of,
             options.alpha,
             beside,
+            alpha_of=_alpha_of(path, options),
         )
         for path in options.logs
     ]
@@ -72,6 +75,8 @@ def cost(
     of: int,
     alpha: float,
     beside: CertificationLog | None = None,
+    *,
+    alpha_of: float | None = None,
 ) -> dict[str, Any]:
     """What a log's model is expected to certify with n samples where the log has ``of``.
 
@@ -79,6 +84,7 @@ def cost(
 
     beside: a log of n samples, such as one of ours. Then all is of the images that both have, and
         the difference is the radius of ``beside`` less the expected one, image by image.
+    alpha_of: with which the log was made, where that is not the ``alpha`` of the n samples.
 
     The hits behind a radius are those whose bound is nearest to it. The probability is taken as
     (hits + 1/2) / (of + 1), and the radius from n samples in its mean over the binomial
@@ -88,7 +94,8 @@ def cost(
     if beside is not None:
         log, beside = _on_common_images(log, beside, n)
     noise = Gaussian(sigma)
-    known = noise.radius(bounds(of, alpha))
+    made_with = alpha if alpha_of is None else alpha_of
+    known = noise.radius(bounds(of, made_with))
     right = log.correct.astype(bool) & (log.radius > 0)
     radii = log.radius[right]
     above = np.searchsorted(known, radii).clip(1, of)
@@ -105,6 +112,7 @@ def cost(
     }
     return {
         "log": name,
+        "alpha": made_with,
         "images": len(log.idx),
         "largest_radius": float(found[-1]),
         "acr": average_certified_radius(log),
@@ -150,6 +158,13 @@ def _difference(radius: Floats, expected: Floats) -> dict[str, float]:
     }
 
 
+def _alpha_of(path: Path, options: argparse.Namespace) -> float | None:
+    """The alpha whose unanimous votes have the log's largest radius; None where none is known."""
+    found = examine_table(path, sigma=options.sigma).facts.get("settings", [])
+    alphas = {s["alpha"] for s in found if (s["n"], s["sigma"]) == (options.of, options.sigma)}
+    return alphas.pop() if len(alphas) == 1 else None
+
+
 def _binomial(n: int, p: float) -> tuple[int, Floats]:
     """The first of the likely numbers of hits, and the probabilities from there on."""
     low, high = (int(scipy.stats.binom.ppf(q, n, p)) for q in (1e-9, 1 - 1e-9))
@@ -171,11 +186,11 @@ def _table(rows: Sequence[dict[str, Any]], options: argparse.Namespace, made: An
         + " |",
         "|---|---:|---:|---:|---:|---:|" + "---:|" * len([*RADII, *beside]),
     ]
-    lines += [_line(row) for row in rows]
+    lines += [_line(row, options.alpha) for row in rows]
     return "\n".join(lines)
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: dict[str, Any], alpha: float) -> str:
     accuracies = [
         f"{100 * before:.1f} -> {100 * after:.1f}"
         for before, after in zip(
@@ -183,7 +198,7 @@ def _line(row: dict[str, Any]) -> str:
         )
     ]
     cells = [
-        row["log"],
+        row["log"] + (f" (alpha {row['alpha']:g})" if row["alpha"] != alpha else ""),
         str(row["images"]),
         f"{row['acr']:.4f}",
         f"{row['acr_expected']:.4f}",
@@ -208,7 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sigma", type=amount, required=True, help="of the logs' noise")
     parser.add_argument("--n", type=count, default=10_000, help="samples to compute it for")
     parser.add_argument("--of", type=count, default=100_000, help="samples that the logs have")
-    parser.add_argument("--alpha", type=probability, default=1e-3)
+    parser.add_argument("--alpha", type=probability, default=1e-3, help="of what is computed")
     parser.add_argument(
         "--beside", type=Path, help="a log of --n samples, to compare with what is expected"
     )

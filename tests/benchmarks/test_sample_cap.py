@@ -24,11 +24,11 @@ HEADER = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
 HITS = [600, 730, 1000, 990]
 
 
-def log(path: Path, hits: list[int] = HITS, n: int = 1000) -> Path:
+def log(path: Path, hits: list[int] = HITS, n: int = 1000, alpha: float = ALPHA) -> Path:
     """A published table of right answers with these hits, a wrong one and an abstention."""
-    radii = [Gaussian(SIGMA).radius(lower_confidence_bound(k, n, ALPHA)) for k in hits]
+    radii = [Gaussian(SIGMA).radius(lower_confidence_bound(k, n, alpha)) for k in hits]
     rows = [f"{i}\t1\t1\t{radius:.4}\t1\t0:00:01\n" for i, radius in enumerate(radii)]
-    rows += ["8\t1\t2\t0.3\t0\t0:00:01\n", "9\t1\t-1\t0.0\t0\t0:00:01\n"]
+    rows += [f"8\t1\t2\t{radii[0]:.4}\t0\t0:00:01\n", "9\t1\t-1\t0.0\t0\t0:00:01\n"]
     path.write_text(HEADER + "".join(rows))
     return path
 
@@ -56,6 +56,27 @@ def test_the_expectation_is_the_sum_over_all_hits(tmp_path: Path) -> None:
 def test_as_many_samples_cost_nothing_but_the_spread_of_hits(tmp_path: Path) -> None:
     row = cost("a", read_log(log(tmp_path / "a.tsv", [700, 900])), SIGMA, 1000, 1000, ALPHA)
     assert abs(row["change"]) < 0.001
+
+
+def test_the_hits_of_a_log_are_those_of_its_own_alpha(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Four logs of the same hits, of three alphas: the same is expected of them."""
+    for alpha in (0.001, 0.01, 0.05):
+        log(tmp_path / f"{alpha}", alpha=alpha)
+    log(tmp_path / "no top", [600, 730])  # fits no setting, and is taken as --alpha says
+    paths = [str(tmp_path / name) for name in ("0.001", "0.01", "0.05", "no top")]
+    out = tmp_path / "cap"
+    asked = [*paths, "--sigma", "0.25", "--n", "100", "--of", "1000", "--out", str(out)]
+    assert main(["sample-cap", *asked]) == 0
+    rows = json.loads(out.with_suffix(".json").read_text())["rows"]
+    assert [row["alpha"] for row in rows] == [0.001, 0.01, 0.05, 0.001]
+    for row in rows[1:3]:
+        assert row["acr"] > rows[0]["acr"] + 0.005
+        assert row["acr_expected"] == pytest.approx(rows[0]["acr_expected"], rel=1e-9)
+    printed = capsys.readouterr().out
+    assert "/0.01 (alpha 0.01) | 6 |" in printed
+    assert "/0.001 | 6 |" in printed
 
 
 def test_the_command_prints_and_keeps_a_row_per_log(
