@@ -15,6 +15,7 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
+from rsmooth.benchmarks.published_alpha import published_alpha
 from rsmooth.benchmarks.wald import wald_bound
 from rsmooth.certify.proof.bounds import radius_from_counts
 from rsmooth.certify.proof.designs import FIRST_DESIGN, SequentialDesign
@@ -26,7 +27,7 @@ from rsmooth.records.log import ABSTAIN, CertificationLog
 
 N0 = 100
 FACTORS = (0.5, 1.0, 2.0, 3.0)  # radii, in units of sigma
-PUBLISHED_N, PUBLISHED_ALPHA = 100_000, 1e-3  # of the logs
+PUBLISHED_N = 100_000  # of the logs
 
 Floats = NDArray[np.float64]
 
@@ -44,7 +45,7 @@ def rows_of_logs(options: argparse.Namespace) -> list[dict[str, Any]]:
     found = []
     for path, sigma in zip(options.logs, options.sigmas, strict=True):
         log = read_log(path)
-        p = vote_shares(log, sigma)
+        p = vote_shares(log, sigma, published_alpha(Path(path), sigma, PUBLISHED_N))
         right = (log.predict == log.label) & (log.predict != ABSTAIN)
         for mode, rules in _modes(sigma, options):
             row = {"log": Path(path).name, "sigma": sigma, "mode": mode, "images": len(log)}
@@ -53,14 +54,14 @@ def rows_of_logs(options: argparse.Namespace) -> list[dict[str, Any]]:
     return found
 
 
-def vote_shares(log: CertificationLog, sigma: float) -> Floats:
-    """The share of hits (N,) behind each published radius.
+def vote_shares(log: CertificationLog, sigma: float, alpha: float) -> Floats:
+    """The share of hits (N,) behind each published radius, which was certified at ``alpha``.
 
     An abstention counts as 1/2, the share nearest to what is tested, so that its samples are
     overstated.
     """
     hits = np.arange(PUBLISHED_N // 2, PUBLISHED_N + 1)
-    radii = radius_from_counts(hits, PUBLISHED_N, sigma, PUBLISHED_ALPHA)
+    radii = radius_from_counts(hits, PUBLISHED_N, sigma, alpha)
     first = int(np.flatnonzero(radii)[0])
     at = np.searchsorted(0.5 * (radii[first:-1] + radii[first + 1 :]), log.radius)
     return np.where(log.predict == ABSTAIN, 0.5, hits[first + at] / PUBLISHED_N)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
+from rsmooth.benchmarks.published_alpha import published_alpha
 from rsmooth.benchmarks.sizes import amount, count, probability
-from rsmooth.doctor.logs import examine_table
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
             options.of,
             options.alpha,
             beside,
-            alpha_of=_alpha_of(path, options),
+            alpha_of=published_alpha(path, options.sigma, options.of, options.alpha),
         )
         for path in options.logs
     ]
@@ -156,13 +156,6 @@ def _difference(radius: Floats, expected: Floats) -> dict[str, float]:
         "difference": float(more.mean()),
         "difference_error": float(more.std() / np.sqrt(len(more))),
     }
-
-
-def _alpha_of(path: Path, options: argparse.Namespace) -> float | None:
-    """The alpha whose unanimous votes have the log's largest radius; None where none is known."""
-    found = examine_table(path, sigma=options.sigma).facts.get("settings", [])
-    alphas = {s["alpha"] for s in found if (s["n"], s["sigma"]) == (options.of, options.sigma)}
-    return alphas.pop() if len(alphas) == 1 else None
 
 
 def _binomial(n: int, p: float) -> tuple[int, Floats]:
