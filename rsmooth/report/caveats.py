@@ -70,7 +70,7 @@ def _about_settings(runs: Sequence[Run]) -> list[str]:
     if len(runs) > 1 and probabilistic and unknown:
         found.append(
             f"No configuration in the record of {', '.join(unknown)}: whether noise, n and alpha "
-            "agree cannot be checked."
+            "agree cannot be checked; rsmooth doctor FILE says which the largest radius fits."
         )
     return found
 
