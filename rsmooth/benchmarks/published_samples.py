@@ -45,7 +45,7 @@ def rows_of_logs(options: argparse.Namespace) -> list[dict[str, Any]]:
     found = []
     for path, sigma in zip(options.logs, options.sigmas, strict=True):
         log = read_log(path)
-        p = vote_shares(log, sigma, published_alpha(Path(path), sigma, PUBLISHED_N))
+        p = vote_shares(log, sigma, published_alpha(Path(path), log, sigma, PUBLISHED_N))
         right = (log.predict == log.label) & (log.predict != ABSTAIN)
         for mode, rules in _modes(sigma, options):
             row = {"log": Path(path).name, "sigma": sigma, "mode": mode, "images": len(log)}

@@ -2,9 +2,9 @@
 
 ``python -m benchmarks sample-cap LOG ... --sigma 0.25`` takes logs of n = 100,000 samples, and
 prints what the same models are expected to certify with n = 10,000. No model is run: a radius tells
-the hits that it was made of, and these the probability of the class. The alpha of
-a log, where it is not that of ``--alpha``, is told from its largest radius. ``--beside OURS``
-compares a log of 10,000 samples with each of them, as if all had so many.
+the hits that it was made of, and these the probability of the class. A log is read at its own
+alpha, which its record states, or else its largest radius shows. ``--beside OURS`` compares a
+record of 10,000 samples with each of them, as if all had so many.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
-from rsmooth.benchmarks.published_alpha import published_alpha
+from rsmooth.benchmarks.published_alpha import published_alpha, recorded_setting
 from rsmooth.benchmarks.sizes import amount, count, probability
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
@@ -37,25 +37,22 @@ def main(argv: list[str] | None = None) -> int:
     """Compute, print the table, write JSON and Markdown with provenance, and return 0."""
     options = _parser().parse_args(argv)
     beside = None if options.beside is None else read_log(options.beside)
-    rows = [
-        cost(
-            "/".join(path.parts[-3:]),
-            read_log(path),
-            options.sigma,
-            options.n,
-            options.of,
-            options.alpha,
-            beside,
-            alpha_of=published_alpha(path, options.sigma, options.of, options.alpha),
-        )
-        for path in options.logs
-    ]
+    rows = [_row(path, options, beside) for path in options.logs]
     made = provenance({})
     text = _table(rows, options, made)
     print(text)
     asked = {"n": options.n, "of": options.of, "alpha": options.alpha, "sigma": options.sigma}
     write_measurement(options.out, {**asked, "rows": rows, "provenance": made}, text)
     return 0
+
+
+def _row(
+    path: Path, options: argparse.Namespace, beside: CertificationLog | None
+) -> dict[str, Any]:
+    log, name = read_log(path), "/".join(path.parts[-3:])
+    of, alpha, sigma = options.of, options.alpha, options.sigma
+    made_with = published_alpha(path, log, sigma, of, alpha)
+    return cost(name, log, sigma, options.n, of, alpha, beside, alpha_of=made_with)
 
 
 def bounds(n: int, alpha: float) -> Floats:
@@ -82,17 +79,18 @@ def cost(
 
         cost("cohen", read_log("sigma_0.25"), 0.25, 10_000, 100_000, 0.001)
 
-    beside: a log of n samples, such as one of ours. Then all is of the images that both have, and
-        the difference is the radius of ``beside`` less the expected one, image by image.
+    beside: a record of n samples at the same sigma and alpha. Then all is of the images that both
+        have, and the difference is its radius less the expected one, image by image.
     alpha_of: with which the log was made, where that is not the ``alpha`` of the n samples.
 
     The hits behind a radius are those whose bound is nearest to it. The probability is taken as
     (hits + 1/2) / (of + 1), and the radius from n samples in its mean over the binomial
     distribution. The selection of the class is taken as the log has it. RecordError where
-    ``beside`` has other samples, other labels, or no image of the log.
+    ``beside`` is of another n, sigma or alpha, or has other labels, or no image of the log.
     """
     if beside is not None:
-        log, beside = _on_common_images(log, beside, n)
+        _check_setting(beside, n, alpha, sigma)
+        log, beside = _on_common_images(log, beside)
     noise = Gaussian(sigma)
     made_with = alpha if alpha_of is None else alpha_of
     known = noise.radius(bounds(of, made_with))
@@ -126,16 +124,19 @@ def cost(
     }
 
 
+def _check_setting(beside: CertificationLog, n: int, alpha: float, sigma: float) -> None:
+    stated = recorded_setting(beside)
+    if stated is None or (stated.n, stated.alpha, stated.sigma) != (n, alpha, sigma):
+        raise RecordError(
+            f"expected a record of n={n:,}, alpha={alpha:g}, sigma={sigma:g} beside the others, "
+            f"got {stated or 'a table that states none'}; compare equal settings"
+        )
+
+
 def _on_common_images(
-    log: CertificationLog, beside: CertificationLog, n: int
+    log: CertificationLog, beside: CertificationLog
 ) -> tuple[CertificationLog, CertificationLog]:
     """Both logs with the images that each of them has."""
-    if beside.samples is None or (beside.samples != n).any():
-        raise RecordError(
-            f"expected a log of n = {n:,} samples for every image beside the others, got "
-            f"{'none' if beside.samples is None else sorted({*beside.samples.tolist()})[:3]}; "
-            "certify in mode fixed with this n, or change --n"
-        )
     common = np.intersect1d(log.idx, beside.idx)
     if not len(common):
         raise RecordError("expected images that both logs have, got none; compare one data set")
@@ -218,7 +219,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--of", type=count, default=100_000, help="samples that the logs have")
     parser.add_argument("--alpha", type=probability, default=1e-3, help="of what is computed")
     parser.add_argument(
-        "--beside", type=Path, help="a log of --n samples, to compare with what is expected"
+        "--beside", type=Path, help="a record of --n samples, to compare with what is expected"
     )
     parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
     return parser

@@ -203,10 +203,11 @@ def _say_fitting(
 ) -> float | None:
     """The settings that the radii fit; returns the largest radius of these, where they are told."""
     found = fitting(radii, printed, named) or fitting(radii, printed)
-    report.facts |= {"settings": [vars(each) for each in found], "sigma_named": named}
     highest = top(radii[radii > 0])
     count = int((radii == highest).sum())
-    if found and count >= _SURE:
+    sure = bool(found) and count >= _SURE
+    report.facts |= {"settings": [vars(each) for each in found], "sigma_named": named, "sure": sure}
+    if sure:
         _say_settings(report, found, named, highest, count)
         return max(each.largest for each in found)
     return _say_unknown(report, found, named, highest, count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
 
 import torch
 from torch import nn
@@ -131,6 +132,7 @@ def remark_on_unused(recipe: Recipe, *, unlabelled: bool) -> None:
     """
     stepwise, milestones = recipe.schedule == "step", recipe.schedule == "milestones"
     by_schedule = f"schedule={recipe.schedule!r}"
+    defaults = {each.name: each.default for each in fields(recipe)}
     for name, used, beside in (
         ("lr_step_epochs", stepwise, by_schedule),
         ("lr_gamma", stepwise or milestones, by_schedule),
@@ -138,7 +140,7 @@ def remark_on_unused(recipe: Recipe, *, unlabelled: bool) -> None:
         ("unlabelled_share", unlabelled, "no pseudo-labelled images"),
     ):
         value = getattr(recipe, name)
-        if not used and value != type(recipe).__dataclass_fields__[name].default:
+        if not used and value != defaults[name]:
             warnings.warn(f"{name}={value!r} has no effect with {beside}", stacklevel=3)
 
 

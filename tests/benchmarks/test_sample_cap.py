@@ -22,6 +22,7 @@ from rsmooth.records.files import read_log
 ALPHA, SIGMA = 0.001, 0.25
 HEADER = "idx\tlabel\tpredict\tradius\tcorrect\ttime\n"
 HITS = [600, 730, 1000, 990]
+STATED = {"n": 100, "alpha": ALPHA, "sigma": SIGMA}
 
 
 def log(path: Path, hits: list[int] = HITS, n: int = 1000, alpha: float = ALPHA) -> Path:
@@ -100,7 +101,7 @@ def test_a_log_of_fewer_samples_is_compared_with_what_is_expected(tmp_path: Path
     ours.write_text(
         HEADER + "".join(f"{i}\t1\t{p}\t{r}\t{int(p == 1)}\t0:00:01\n" for i, p, r in rows)
     )
-    beside = replace(read_log(ours), samples=np.full(5, 100))
+    beside = replace(read_log(ours), provenance=STATED)
     row = cost("a", read_log(given), SIGMA, 100, 1000, ALPHA, beside)
     radius = [Gaussian(SIGMA).radius(lower_confidence_bound(k, 100, ALPHA)) for k in range(101)]
     means = [
@@ -118,8 +119,14 @@ def test_a_log_of_fewer_samples_is_compared_with_what_is_expected(tmp_path: Path
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"samples": None}, "expected a log of n = 100 samples for every image.* got none"),
-        ({"samples": np.array([100, 50, 100, 100, 100, 100])}, r"got \[50, 100\]; certify in mode"),
+        (
+            {"provenance": {}},
+            r"n=100, alpha=0\.001, sigma=0\.25 beside .* a table that",
+        ),
+        ({"provenance": {**STATED, "n": 50}}, "got n=50, alpha=0.001, sigma=0.25; compare equal"),
+        ({"provenance": {**STATED, "alpha": 0.01}}, "got n=100, alpha=0.01, sigma=0.25; compare"),
+        ({"provenance": {**STATED, "sigma": 0.5}}, "got n=100, alpha=0.001, sigma=0.5; compare"),
+        ({"samples": np.array([100, 50, 100, 100, 100, 100])}, "certify in mode fixed"),
         ({"idx": np.arange(100, 106)}, "expected images that both logs have, got none"),
         ({"label": np.array([1, 1, 1, 1, 1, 2])}, "other labels at idx 9"),
     ],
@@ -128,7 +135,7 @@ def test_a_log_that_cannot_be_compared_is_refused(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     given = read_log(log(tmp_path / "a.tsv"))
-    beside = replace(given, **{"samples": np.full(6, 100), **change})
+    beside = replace(given, **{"provenance": STATED, **change})
     with pytest.raises(RecordError, match=message):
         cost("a", given, SIGMA, 100, 1000, ALPHA, beside)
 
@@ -137,7 +144,7 @@ def test_the_command_names_what_it_compares(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given, ours = log(tmp_path / "a.tsv"), log(tmp_path / "ours.tsv", [90, 80, 70, 60], 100)
-    read = {given: read_log(given), ours: replace(read_log(ours), samples=np.full(6, 100))}
+    read = {given: read_log(given), ours: replace(read_log(ours), provenance=STATED)}
     monkeypatch.setattr("rsmooth.benchmarks.sample_cap.read_log", read.__getitem__)
     asked = [str(given), "--sigma", "0.25", "--n", "100", "--of", "1000", "--beside", str(ours)]
     assert main(["sample-cap", *asked]) == 0
