@@ -15,6 +15,7 @@ from scipy import stats
 from rsmooth.benchmarks.main import main
 from rsmooth.benchmarks.sample_cap import bounds, cost
 from rsmooth.certify import lower_confidence_bound
+from rsmooth.certify.proof.bounds import radius_from_counts
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
@@ -57,6 +58,13 @@ def test_the_expectation_is_the_sum_over_all_hits(tmp_path: Path) -> None:
 def test_as_many_samples_cost_nothing_but_the_spread_of_hits(tmp_path: Path) -> None:
     row = cost("a", read_log(log(tmp_path / "a.tsv", [700, 900])), SIGMA, 1000, 1000, ALPHA)
     assert abs(row["change"]) < 0.001
+
+
+def test_radii_that_were_rounded_down_are_at_the_largest(tmp_path: Path) -> None:
+    top = radius_from_counts(1000, 1000, SIGMA, ALPHA)
+    given = read_log(log(tmp_path / "a.tsv"))
+    ours = replace(given, radius=np.where(given.radius == given.radius.max(), top, given.radius))
+    assert cost("a", ours, SIGMA, 1000, 1000, ALPHA)["at_the_cap"] == pytest.approx(1 / 6)
 
 
 def test_the_hits_of_a_log_are_those_of_its_own_alpha(
