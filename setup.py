@@ -90,7 +90,9 @@ setup(
         "numpy>=1.26",
         "scipy>=1.13",
         "lazy-loader>=0.4",
-        "filelock>=3.25",
+        # Releases before it, on Unix, delete the lock file of whoever came into the place of a folder
+        # that was moved away.
+        "filelock>=3.29.5",
         "jsonargparse[signatures]>=4.35",
         "pyyaml>=6",
         "tqdm>=4.66",

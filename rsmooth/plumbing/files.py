@@ -6,6 +6,7 @@ pass, counted from 1.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -16,6 +17,8 @@ from pathlib import Path
 
 CRASH_VARIABLE = "RSMOOTH_CRASH_AT"
 _LEFTOVER = re.compile(r"\..+\.[0-9a-f]{16}\.tmp")
+# What a file system says that cannot flush what it was asked to, such as a folder.
+_NO_FLUSH = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, getattr(errno, "ENOTSUP", errno.EINVAL)}
 BUSY_SECONDS = 5.0  # how long a file that is open elsewhere is waited for, on Windows
 _passes: Counter[str] = Counter()
 
@@ -76,9 +79,24 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
         return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        flush(descriptor, folder)
     finally:
         os.close(descriptor)
+
+
+def flush(descriptor: int, path: str | os.PathLike[str]) -> None:
+    """Wait until what was written is on the disk, where the file system can say so.
+
+        flush(file.fileno(), "runs/a/checkpoint.pt")
+
+    OSError, which names ``path``, where the disk fails. Some file systems of networks do not know
+    the call, for folders or at all: there a power cut may cost what was written last.
+    """
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_FLUSH:
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def crash_point(name: str) -> None:
@@ -129,4 +147,4 @@ def _write(path: Path, content: bytes | memoryview, name: str, sync: bool) -> No
         file.write(content)
         file.flush()
         if sync:
-            os.fsync(file.fileno())
+            flush(file.fileno(), path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import platform
@@ -9,6 +10,7 @@ import re
 import secrets
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +26,13 @@ logger = logging.getLogger(__name__)
 # parent process was killed.
 PATIENCE_SECONDS = 10.0
 POLL_SECONDS = 0.05
+# What a file system says that knows no locks, as those of clusters may.
+_UNKNOWN = {
+    errno.ENOLCK,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    getattr(errno, "ENOTSUP", errno.EOPNOTSUPP),
+}
 
 
 class FileLock:
@@ -36,7 +45,9 @@ class FileLock:
         that.
 
     The lock file is ``path.lock``, beside the file itself where ``path`` is a symbolic link.
-    ``path.writer`` has the holder's process id and machine, which the error names.
+    ``path.writer`` has the holder's process id and machine, which the error names. Where the file
+    system knows no locks, a file that is there for as long as the lock takes its place, with a
+    warning. That of a killed holder is noticed on the same machine only.
     """
 
     def __init__(self, path: str | Path, *, patience: float = 0.0) -> None:
@@ -46,11 +57,11 @@ class FileLock:
         self._writer = Path(f"{real}.writer")
         self._target = path
         # Whoever releases it need not be the thread that took it.
-        self._lock = filelock.FileLock(self.path, thread_local=False)
+        self._lock = _lock_of(self.path)
         self._inode: Callable[[], None] | None = None
         # In containers many processes have the same number: the last word tells them apart.
         self._mark = f"{os.getpid()} {_machine()} {secrets.token_hex(8)}\n"
-        _wait(self._taken, patience, path, self._holder)
+        _wait(self._taken, patience, path, self._holder, self._remedy)
         try:
             self._writer.write_text(self._mark, encoding="ascii")
         except OSError as error:  # a full disk does not name the file
@@ -142,6 +153,12 @@ class FileLock:
             return False
         return True
 
+    def _remedy(self) -> str:
+        """What else to do where the lock is a mere file, which outlives a killed holder."""
+        if isinstance(self._lock, filelock.SoftFileLock):
+            return f", or delete {self._lock.lock_file} if it was killed"
+        return ""
+
     def _holder(self) -> str:
         try:
             number, *more = self._writer.read_text(encoding="ascii", errors="replace").split()
@@ -151,15 +168,50 @@ class FileLock:
         return f"process {number}{elsewhere}" if number.isdigit() else "another process"
 
 
+def _lock_of(path: Path) -> filelock.BaseFileLock:
+    """A lock, or a file that stands for one where the file system knows no locks.
+
+    filelock has such a file, too. But several of its releases then let two processes in.
+    """
+    why = _without_locks(path.parent)
+    if not why:
+        return filelock.FileLock(path, thread_local=False)
+    plain = path.with_name(path.name + ".plain")
+    warnings.warn(
+        f"the file system of {path.parent} knows no locks ({why}); {plain.name} takes the place "
+        "of one",
+        stacklevel=3,
+    )
+    return filelock.SoftFileLock(plain, thread_local=False)
+
+
+def _without_locks(folder: Path) -> str:
+    """What the folder's file system says to a lock of an unnamed file; "" where it gives one."""
+    try:
+        import fcntl
+    except ImportError:  # Windows always has them
+        return ""
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as probe:
+        try:
+            fcntl.flock(probe.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return str(error.strerror) if error.errno in _UNKNOWN else ""
+    return ""
+
+
 def _machine() -> str:
     """The name of this machine, as one word of ASCII."""
     return re.sub(r"[^!-~]", "?", platform.node()) or "?"
 
 
 def _wait(
-    taken: Callable[[], bool], patience: float, target: str | Path, holder: Callable[[], str]
+    taken: Callable[[], bool],
+    patience: float,
+    target: str | Path,
+    holder: Callable[[], str],
+    remedy: Callable[[], str] = str,
 ) -> None:
-    """Try until it is taken; LockedError after ``patience`` seconds."""
+    """Try until it is taken; LockedError after ``patience`` seconds, with one more remedy."""
     if taken():
         return
     if patience > 0:
@@ -171,7 +223,7 @@ def _wait(
             return
     raise LockedError(
         f"expected to be the only writer of {target}, but {holder()} is writing it; wait for that "
-        "process to end, or write to another folder"
+        f"process to end, or write to another folder{remedy()}"
     )
 
 

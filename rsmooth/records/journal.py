@@ -29,7 +29,7 @@ import numpy as np
 
 from rsmooth.plumbing.difference import ABSENT, differences
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.plumbing.files import crash_point, crashes_at, sync_folder
+from rsmooth.plumbing.files import crash_point, crashes_at, flush, sync_folder
 from rsmooth.plumbing.locking import FileLock
 from rsmooth.records.upgrade import upgraded
 
@@ -138,7 +138,7 @@ class Journal:
 
     def sync(self) -> None:
         """Flush what was appended to the disk; LockedError where the file has been moved away."""
-        os.fsync(self._fd)
+        flush(self._fd, self.path)
         self._lock.check()
         self._unsynced, self._synced_at = 0, time.monotonic()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rsmooth.plumbing import files
-from rsmooth.plumbing.files import remove_leftovers, replace_file
+from rsmooth.plumbing.files import remove_leftovers, replace_file, sync_folder
 from tests.full_disk import small_files_only
 
 LARGE = b"x" * 100_000
@@ -76,6 +76,34 @@ def test_the_disk_is_waited_for_unless_told_otherwise(
     assert not synced
     replace_file(tmp_path / "a", b"")
     assert len(synced) == 2  # the file and its folder
+
+
+def refusing(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fsync(_: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_file_system_that_cannot_flush_is_written_to(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as those of some networks, for folders or at all."""
+    refusing(number, monkeypatch)
+    replace_file(tmp_path / "new" / "a", b"new")
+    assert (tmp_path / "new" / "a").read_bytes() == b"new"
+
+
+def test_a_disk_that_fails_while_it_flushes_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusing(errno.EIO, monkeypatch)
+    with pytest.raises(OSError, match=r"output error; nothing was written: .*/a"):
+        replace_file(tmp_path / "a", b"")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(OSError, match=rf"output error: .*{tmp_path.name}"):
+        sync_folder(tmp_path)
 
 
 def test_leftovers_of_a_kill_are_removed_and_nothing_else(tmp_path: Path) -> None:

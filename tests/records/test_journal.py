@@ -1,5 +1,6 @@
 """The journal loses nothing that was written, and takes nothing for what was not."""
 
+import contextlib
 import errno
 import json
 import logging
@@ -279,6 +280,23 @@ def test_it_syncs_every_k_records_and_on_close(tmp_path, monkeypatch):
         before = len(synced)
         hasty.append("image", RECORDS[2])
         assert len(synced) == before + 1
+
+
+@pytest.mark.parametrize(("number", "fails"), [(errno.EINVAL, False), (errno.EIO, True)])
+def test_only_a_disk_that_fails_while_it_flushes_is_named(number, fails, tmp_path, monkeypatch):
+    """Some file systems of networks do not know the call: lines are kept all the same."""
+    journal = Journal(tmp_path / "j", HEADER, sync_every=1)
+
+    def fsync(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    fault = pytest.raises(OSError, match=r"output error: .*/j")
+    with fault if fails else contextlib.nullcontext():
+        journal.append("image", RECORDS[0])
+    with fault if fails else contextlib.nullcontext():
+        journal.close()
+    assert texts(tmp_path / "j") == RECORDS[:1]
 
 
 def test_nan_and_closed_journals_are_refused(tmp_path):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import glob
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -18,8 +16,8 @@ from rsmooth.certify.proof.designs import SequentialDesign
 from rsmooth.certify.votes.profile import Profile
 from rsmooth.certify.votes.schedule import Drawn
 from rsmooth.plumbing.errors import LockedError, RecordError
-from rsmooth.plumbing.files import remove_leftovers
-from rsmooth.plumbing.locking import FileLock
+from rsmooth.plumbing.files import remove_leftovers, replace_file
+from rsmooth.plumbing.locking import PATIENCE_SECONDS, FileLock
 from rsmooth.records.files import journal_log, write_log
 from rsmooth.records.journal import (
     Entry,
@@ -180,15 +178,11 @@ def agree(path: Path, proposal: dict[str, Any]) -> dict[str, Any]:
 
     The file ``path`` appears whole, and never changes. RecordError for a file of something else.
     """
-    fd, temporary = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(fd, "w", encoding="utf-8") as file:
-        json.dump(proposal, file)
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temporary)
+    if not path.exists():
+        with FileLock(path, patience=PATIENCE_SECONDS):
+            if not path.exists():
+                remove_leftovers(path.parent, path.name)
+                replace_file(path, json.dumps(proposal).encode())
     try:
         agreed: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

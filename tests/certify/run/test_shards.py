@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,19 @@ def test_first_proposal_of_numerics_wins(tmp_path: Path) -> None:
     assert agree(path, {"dtype": "a"}) == {"dtype": "a"}
     assert agree(path, {"dtype": "b"}) == {"dtype": "a"}
     assert json.loads(path.read_text()) == {"dtype": "a"}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_proposal_waits_for_one_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "numerics.json"
+    first = FileLock(path)
+
+    def write() -> None:
+        path.write_text('{"dtype": "a"}')
+        first.release()
+
+    threading.Timer(0.2, write).start()
+    assert agree(path, {"dtype": "b"}) == {"dtype": "a"}
     assert list(tmp_path.iterdir()) == [path]
 
 
