@@ -90,8 +90,8 @@ setup(
         "numpy>=1.26",
         "scipy>=1.13",
         "lazy-loader>=0.4",
-        # Releases before it, on Unix, delete the lock file of whoever came into the place of a folder
-        # that was moved away.
+        # On Unix, releases before it delete the lock file of whoever came into the place of a
+        # folder that was moved away.
         "filelock>=3.29.5",
         "jsonargparse[signatures]>=4.35",
         "pyyaml>=6",

@@ -176,13 +176,12 @@ def _lock_of(path: Path) -> filelock.BaseFileLock:
     why = _without_locks(path.parent)
     if not why:
         return filelock.FileLock(path, thread_local=False)
-    plain = path.with_name(path.name + ".plain")
-    warnings.warn(
-        f"the file system of {path.parent} knows no locks ({why}); {plain.name} takes the place "
-        "of one",
-        stacklevel=3,
+    warnings.warn(  # the same words for each file of a folder, so that they are shown once
+        f"the file system of {path.parent} knows no locks ({why}); files *.lock.plain take their "
+        "place",
+        stacklevel=2,
     )
-    return filelock.SoftFileLock(plain, thread_local=False)
+    return filelock.SoftFileLock(path.with_name(path.name + ".plain"), thread_local=False)
 
 
 def _without_locks(folder: Path) -> str:
