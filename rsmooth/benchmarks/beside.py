@@ -15,7 +15,7 @@ from rsmooth.plumbing.files import replace_file
 from rsmooth.records.norms import linf_to_l2
 from rsmooth.report.document import Report
 from rsmooth.report.runs import Run
-from rsmooth.report.tables import Row, Table, md_row, md_rule, pixel_fraction
+from rsmooth.report.tables import Row, Table, average_words, md_row, md_rule, pixel_fraction
 
 VALUES = {"cifar10": 3 * 32 * 32, "imagenet": 3 * 224 * 224}
 """Values per image, by which published linf figures become l2 radii."""
@@ -190,7 +190,7 @@ def with_curves(quoted: Sequence[Quoted], radii: Sequence[float]) -> list[Quoted
 
 
 def _measured(row: Row) -> str:
-    acr = "" if row.acr is None else f"{'≥ ' if row.acr_is_bound else ''}{row.acr:.3f}"
+    acr = "" if row.acr is None else average_words(row)
     size = str(row.images or "")
     return md_row("measured", row.name, _known(row.sigma), size, *_accuracies(row), acr, "")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rsmooth.certify.votes.requests import Outcome
 from rsmooth.data.convert import as_labels
+from rsmooth.plumbing.numbers import rounded_down
 from rsmooth.plumbing.tensors import check_labels
 from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray
 from rsmooth.records.metrics import certified_accuracy
@@ -157,7 +158,7 @@ class Certificates:
 
     def __repr__(self) -> str:
         held = self.radius[self.label != ABSTAIN]
-        reach = f"{self.norm} radii {_span(held)}" if len(held) else "no radii"
+        reach = f"{self.norm} radii {_span(held, _proved)}" if len(held) else "no radii"
         said = [noise_words(self.provenance), f"n={self.provenance.get('n')}", str(self.statement)]
         parts = f"{_counted(self.label)}; {reach}; {', '.join(filter(None, said))}"
         return f"Certificates({parts})"
@@ -166,7 +167,7 @@ class Certificates:
         """For notebooks: the text of ``repr``, and a table of the first images."""
         names = ["image", "label", f"{self.norm} radius", "samples"]
         rows = [
-            [at, _class(int(self.label[at])), f"{float(self.radius[at]):.4g}", self.samples[at]]
+            [at, _class(int(self.label[at])), _proved(float(self.radius[at])), self.samples[at]]
             for at in range(min(len(self), MOST_ROWS))
         ]
         return _html(repr(self), names, rows, len(self))
@@ -207,7 +208,7 @@ class Predictions:
         return len(self.label)
 
     def __repr__(self) -> str:
-        reach = f"; p-values {_span(self.p_value)}" if len(self) else ""
+        reach = f"; p-values {_span(self.p_value, '{:.3g}'.format)}" if len(self) else ""
         return f"Predictions({_counted(self.label)}{reach})"
 
     def _repr_html_(self) -> str:
@@ -233,9 +234,15 @@ def _counted(label: Tensor) -> str:
     return f"{len(label)} images, {abstained} abstained"
 
 
-def _span(values: Tensor) -> str:
-    low, middle, high = (float(values.min()), float(values.quantile(0.5)), float(values.max()))
-    return f"{low:.3g} to {high:.3g}, median {middle:.3g}"
+def _span(values: Tensor, show: Callable[[float], str]) -> str:
+    low, middle, high = (
+        show(float(value)) for value in (values.min(), values.quantile(0.5), values.max())
+    )
+    return f"{low} to {high}, median {middle}"
+
+
+def _proved(radius: float) -> str:
+    return rounded_down(radius, 4).rstrip("0").rstrip(".")
 
 
 def _class(label: int) -> str:

@@ -4,7 +4,33 @@ from __future__ import annotations
 
 import math
 import operator
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import SupportsIndex
+
+
+def rounded_down(value: float, digits: int, *, times: int = 1) -> str:
+    """For what is proved: as many digits, and never more than the value.
+
+    rounded_down(0.20858, 3)                # "0.208"
+    rounded_down(0.57, 1, times=100)        # "57.0", in percent
+    """
+    return _rounded(value, digits, ROUND_FLOOR, times)
+
+
+def rounded_up(value: float, digits: int) -> str:
+    """For what has to be proved: as many digits, and never less than the value.
+
+    rounded_up(0.43471, 4)        # "0.4348"
+    """
+    return _rounded(value, digits, ROUND_CEILING)
+
+
+def _rounded(value: float, digits: int, rounding: str, times: int = 1) -> str:
+    """In decimals: a product of floats would be rounded first, and 0.3 is meant to be 0.3."""
+    if not math.isfinite(value):
+        return f"{value:.{digits}f}"
+    exact = Decimal(repr(float(value))) * times
+    return str(exact.quantize(Decimal(1).scaleb(-digits), rounding=rounding))
 
 
 def check_sigma(sigma: float, *, allow_zero: bool = False) -> float:

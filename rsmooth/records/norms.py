@@ -40,7 +40,7 @@ def covering_radius(
 ) -> float:
     """The ``target`` radius that covers every perturbation of ``norm`` size ``epsilon``.
 
-        covering_radius(2 / 255, 3072, "linf")               # 0.4347: what l2 has to certify
+        covering_radius(2 / 255, 3072, "linf")               # 0.43471...: what l2 has to certify
 
     Rounded up. Arguments and errors are those of ``radius_in_norm``.
     """

@@ -86,7 +86,7 @@ def write_table(path: Path, columns: Sequence[NDArray[Any]], provenance: dict[st
         "provenance": json.loads(canonical_json(provenance)),  # numpy's numbers as plain ones
     }
     replace_file(
-        _beside(path),
+        provenance_file(path),
         json.dumps(beside, indent=2, sort_keys=True, allow_nan=False).encode() + b"\n",
     )
     replace_file(path, raw)
@@ -106,7 +106,7 @@ def _checked_norm(path: Path, named: str, provenance: dict[str, Any]) -> dict[st
         if named == "other":
             raise RecordError(
                 f"{path}, line 1: expected the unit of the column radius_other in "
-                f"{_beside(path).name}, got no such file; put it back, or "
+                f"{provenance_file(path).name}, got no such file; put it back, or "
                 "give unit= (--unit on the command line)"
             )
         said = Statement.in_unit(named, method="not recorded")
@@ -114,22 +114,23 @@ def _checked_norm(path: Path, named: str, provenance: dict[str, Any]) -> dict[st
     try:
         stated = Statement.of(provenance).norm
     except RecordError as error:
-        raise RecordError(f"{_beside(path)}: {error}") from None
+        raise RecordError(f"{provenance_file(path)}: {error}") from None
     if stated != named:
         raise RecordError(
             f"{path}, line 1: expected the column {RADIUS_COLUMNS[stated]}, since "
-            f"{_beside(path).name} states {stated} radii, got {RADIUS_COLUMNS[named]}; one of the "
-            "two is of another log: export it again"
+            f"{provenance_file(path).name} states {stated} radii, got {RADIUS_COLUMNS[named]}; one "
+            "of the two is of another log: export it again"
         )
     return provenance
 
 
-def _beside(path: Path) -> Path:
+def provenance_file(path: Path) -> Path:
+    """Where an exported table keeps what it states: beside it."""
     return path.with_name(path.name + ".json")
 
 
 def _read_provenance(path: Path, raw: bytes) -> dict[str, Any]:
-    beside = _beside(path)
+    beside = provenance_file(path)
     if not beside.exists():
         return {}
     try:

@@ -70,9 +70,10 @@ def wilson_interval(
     z = float(scipy.stats.norm.isf((1.0 - _check_confidence(confidence)) / 2.0))
     middle = (rate + z**2 / (2 * n)) / (1.0 + z**2 / n)
     half = z / (1.0 + z**2 / n) * np.sqrt(rate * (1.0 - rate) / n + z**2 / (4 * n**2))
-    # In exact arithmetic the ends reach 0 and 1 at no hits and at all hits. Rounding must not push
-    # them beyond.
-    return np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    # In exact arithmetic the interval holds the rate, also at no hits and at all hits, where an end
+    # is 0 or 1. Rounding must not push it off.
+    low, high = np.maximum(middle - half, 0.0), np.minimum(middle + half, 1.0)
+    return np.minimum(low, rate), np.maximum(high, rate)
 
 
 def radius_interval(

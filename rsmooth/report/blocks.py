@@ -74,6 +74,6 @@ class Section:
 def to_markdown(sections: Iterable[Section]) -> str:
     """Sections as one document.
 
-    print(to_markdown(report(["runs/a", "runs/b"]).sections))
+    print(to_markdown(report(["runs/a", "runs/b"]).blocks))
     """
     return "\n".join(section.markdown for section in sections)

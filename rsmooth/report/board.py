@@ -167,9 +167,11 @@ def _cut(entry: Entry, images: IntArray) -> Entry | None:
 
 
 def _radii(entries: Sequence[Entry], runs: Sequence[Run]) -> list[float]:
-    """Those of the quoted rows, else the usual ones of the logs; at most ten."""
+    """Those of the quoted rows and that logs were asked for, else the usual ones; at most ten."""
     quoted = {r for entry in entries if entry.quoted for r in entry.quoted.accuracy}
-    found = sorted((quoted or set(default_radii(runs) if runs else ())) - {0.0})
+    asked = {radius for run in runs for radius in run.asked or ()}
+    usual = set(default_radii(runs) if runs else ())
+    found = sorted((quoted | asked if quoted else usual) - {0.0})
     if len(found) <= MOST_RADII:
         return found
     return [found[k] for k in np.linspace(0, len(found) - 1, MOST_RADII).round().astype(int)]

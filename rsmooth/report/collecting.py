@@ -14,6 +14,7 @@ from pathlib import Path
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
+from rsmooth.records.published import provenance_file
 
 # What stands beside logs, and is none.
 _OTHERS = (".md", ".json", ".yaml", ".png", ".pdf", ".tex", ".csv.gz")
@@ -136,6 +137,7 @@ def _read_archive(path: Path, found: Collection) -> None:
     try:
         with tarfile.open(path) as archive, tempfile.TemporaryDirectory() as scratch:
             members = [each for each in archive.getmembers() if each.isfile()]
+            beside = {each.name: each for each in members}
             for member in sorted(members, key=lambda each: each.name):
                 inner = member.name.removeprefix(f"{home}/")
                 if Path(inner).suffix in _OTHERS:
@@ -145,12 +147,19 @@ def _read_archive(path: Path, found: Collection) -> None:
                     continue
                 # Of our own name: those of the archive decide no path.
                 copy = Path(scratch) / ("log.jsonl" if inner.endswith(".jsonl") else "log")
-                stream = archive.extractfile(member)
-                assert stream is not None
-                copy.write_bytes(stream.read())
+                _extract(archive, member, copy)
+                _extract(archive, beside.get(f"{member.name}.json"), provenance_file(copy))
                 _read(copy, home.replace("__", "/", 1), inner, found)
     except (tarfile.TarError, OSError, EOFError) as error:
         found.left_out.append(LeftOut(path.name, f"no archive that can be read: {error}"))
+
+
+def _extract(archive: tarfile.TarFile, member: tarfile.TarInfo | None, copy: Path) -> None:
+    """The content of a member as the file ``copy``; no such file where there is no member."""
+    copy.unlink(missing_ok=True)
+    stream = None if member is None else archive.extractfile(member)
+    if stream is not None:
+        copy.write_bytes(stream.read())
 
 
 def _read(path: Path, home: str, name: str, found: Collection) -> None:

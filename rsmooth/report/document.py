@@ -20,7 +20,7 @@ from rsmooth.report.formats import to_csv
 from rsmooth.report.kinds import KindsTable, kinds_csv, kinds_section, kinds_table
 from rsmooth.report.linf import LinfTable, linf_csv, linf_section, linf_table
 from rsmooth.report.looks import Page, needed_for_figures
-from rsmooth.report.paper import to_latex
+from rsmooth.report.paper import as_word, to_latex
 from rsmooth.report.reading import read_runs
 from rsmooth.report.runs import Run, by_statement, default_radii
 from rsmooth.report.sections import (
@@ -157,7 +157,7 @@ class Report:
         for number, group in enumerate(self.groups):
             table = group.table
             kind = f"{table.norm}, {table.kind}"
-            end = f"-{table.norm}-{table.kind}" if number else ""
+            end = f"-{as_word(table.norm)}-{table.kind}" if number else ""
             title = self.title if len(self.groups) == 1 else f"{self.title} ({kind})"
             texts[f"report{end}.csv"] = to_csv(table)
             texts[f"report{end}.tex"] = to_latex(
@@ -260,11 +260,15 @@ def _group(
     baseline: Run | None,
 ) -> Group:
     table = build_table(runs, default_radii(runs) if radii is None else radii)
-    norms = runs[0].statement.norm != "other"  # of other radii, no linf radius follows
-    other = None if linf is None or not norms else linf_table(runs, linf, dimension)
+    other = None if linf is None or not _has_linf(runs[0]) else linf_table(runs, linf, dimension)
     sound = (run for run in runs if run.statement.sound)
     first = baseline if baseline in runs else next(sound, None)
     return Group(tuple(runs), table, other, first)
+
+
+def _has_linf(run: Run) -> bool:
+    """Whether linf radii follow from what it states: from other radii than of a norm none do."""
+    return run.statement.norm != "other"
 
 
 def _named(runs: Sequence[Run], name: str) -> Run:
@@ -286,5 +290,5 @@ def _kinds(
     if not proved:
         return None
     if linf is not None:
-        return kinds_table(runs, linf, dimension)
+        return kinds_table([run for run in runs if _has_linf(run)], linf, dimension)
     return kinds_table(proved, default_radii(proved))

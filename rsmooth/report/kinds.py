@@ -137,7 +137,7 @@ def _cells(row: KindsRow) -> list[str]:
         row.proved_by,
         row.failure,
         "-" if run.training is None else training_words(run.training),
-        duration(run.certify_seconds),
+        duration(run.certify_seconds) if run.certify_seconds else "-",  # of tables without times
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rsmooth.plumbing.errors import RecordError
-from rsmooth.plumbing.numbers import check_radius
+from rsmooth.plumbing.numbers import check_radius, rounded_up
 from rsmooth.records.converting import recorded_dimension
 from rsmooth.records.norms import covering_radius
 from rsmooth.report.blocks import Grid, Section
@@ -72,7 +72,8 @@ def _rule(found: LinfTable, names: Sequence[str]) -> str:
             "lie in the linf ball of that radius."
         )
     covers = ", ".join(
-        f"{name} by {radius:.4f}" for name, radius in zip(names, found.table.radii, strict=True)
+        f"{name} by {rounded_up(radius, 4)}"
+        for name, radius in zip(names, found.table.radii, strict=True)
     )
     factor = {"l2": f"√{found.dimension}", "l1": f"{found.dimension}"}[norm]
     also = (
@@ -121,9 +122,11 @@ def common_dimension(runs: Sequence[Run], dimension: int | None, *, needed: bool
     sizes = {*known.values(), *([] if dimension is None else [dimension])}
     if needed and len(sizes) > 1:
         named = ", ".join(f"{name} {size}" for name, size in known.items())
+        apart = len({*known.values()}) > 1
+        remedy = "report them apart" if apart else "leave the dimension out"
         raise RecordError(
             "expected images of one size, got "
             f"{named}{'' if dimension is None else f', {dimension=}'}; "
-            "an linf radius means another radius in each: report them apart"
+            f"an linf radius means another radius in each: {remedy}"
         )
     return next(iter(sizes), None) if needed else None

@@ -180,7 +180,8 @@ def _labels(runs: Sequence[Run], names: Sequence[str], page: Page, of_points: st
         endings.append("" if run.asked is None else of_points)
     room = page.letters(0.85) - max(map(len, endings))
     shown = zip(shorten_apart(full, room), endings, strict=True)
-    return [label + ending for label, ending in shown]
+    # matplotlib leaves out of a legend what begins with "_".
+    return [f"{' ' * label.startswith('_')}{label}{ending}" for label, ending in shown]
 
 
 def _unsound(run: Run) -> str:

@@ -31,7 +31,7 @@ from rsmooth.report.looks import (
     shorten_apart,
 )
 from rsmooth.report.plots import curve_radii
-from rsmooth.report.runs import NOT_SOUND, Run, check_any
+from rsmooth.report.runs import NOT_SOUND, Run, check_any, reach_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,8 +71,7 @@ def multiples_figure(
         _panel(axes, own, rest, first, page, unit)
         axes.set_title(panel_title, loc="left", fontsize=page.size)
     _leave_out(grid, len(panels))
-    reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
-    grid[0, 0].set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
+    grid[0, 0].set(xlim=(0, 1.02 * unit * max(reach_of(runs), 1e-9)), ylim=(0, 100))
     figure.supxlabel(_radius_words(runs), fontsize=page.size)
     figure.supylabel("certified accuracy (%)", fontsize=page.size)
     if title:

@@ -47,7 +47,7 @@ def to_latex(
         r"\centering",
         *([r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] if narrow else []),
         rf"\caption{{{escape_latex(caption)}. {_meaning(table, header, bool(best), narrow)}}}",
-        rf"\label{{{label or f'tab:certified-{_word(table.norm)}-{table.kind}'}}}",
+        rf"\label{{{label or f'tab:certified-{as_word(table.norm)}-{table.kind}'}}}",
         rf"\begin{{tabular}}{{@{{}}{sides}@{{}}}}",
         r"\toprule",
         " & ".join(map(_heading, header)) + r" \\",
@@ -68,6 +68,8 @@ def _body(
     for number, row in enumerate(table.rows):
         cells = cells_of(row)
         shown = [_cell(cells[at], number in best.get(at, ()), not narrow) for at in places]
+        if shown[0][:1] in ("[", "*"):  # which the end of the row before would take for its own
+            shown[0] = "{}" + shown[0]
         rows.append(" & ".join(shown) + r" \\")
     runs = sum(row.statement is not None for row in table.rows)
     between = [r"\midrule"] if 0 < runs < len(rows) else []
@@ -148,8 +150,8 @@ def _certain(row: Row) -> str:
     return f"{said.kind} (${alpha})"
 
 
-def _word(text: str) -> str:
-    """A unit as a part of a label."""
+def as_word(text: str) -> str:
+    """A unit as a part of a label, or of the name of a file."""
     return re.sub(r"[^A-Za-z0-9]+", "-", text)
 
 

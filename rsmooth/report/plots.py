@@ -32,7 +32,7 @@ from rsmooth.report.looks import (
     marker,
     one_plot,
 )
-from rsmooth.report.runs import Run, check_any
+from rsmooth.report.runs import Run, check_any, reach_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -70,8 +70,7 @@ def accuracy_figure(
         else:
             _curve(axes, run, unit, line, banded=banded)
     _constant(axes, runs, unit, page)
-    reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
-    axes.set(xlim=(0, 1.02 * unit * max(reach, 1e-9)), ylim=(0, 100))
+    axes.set(xlim=(0, 1.02 * unit * max(reach_of(runs), 1e-9)), ylim=(0, 100))
     steps = " (steps of 1/255)" if norm == "linf" else ""
     said = banded and any(run.statement.sound for run in runs)
     said = said and page.size > 8  # a narrow figure has no room for it: its caption says so

@@ -135,6 +135,14 @@ class Run:
         return known or float(self.log.radius.max())
 
 
+def reach_of(runs: Iterable[Run]) -> float:
+    """The largest radius of a right answer, or that a run was asked for: so far figures go."""
+    return max(
+        max([float(run.log.radius[run.log.correct].max(initial=0.0)), *(run.asked or ())])
+        for run in runs
+    )
+
+
 def by_statement(runs: Iterable[Run]) -> list[list[Run]]:
     """The runs of each norm and kind, in the order in which the first of each came."""
     groups: dict[tuple[str, str], list[Run]] = {}

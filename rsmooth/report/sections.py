@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rsmooth.plumbing.numbers import rounded_down
 from rsmooth.records.log import image_difference
 from rsmooth.records.metrics import (
     base_accuracy_under_noise,
@@ -116,7 +117,9 @@ def _average_interval(run: Run) -> str:
         return "-"
     low, high = radius_interval(run.log)
     # The average of mode grid is a lower bound, so the upper end says nothing.
-    return f"≥ {low:.3f}" if run.setting("mode") == "grid" else f"{low:.3f} to {high:.3f}"
+    return (
+        f"≥ {rounded_down(low, 3)}" if run.setting("mode") == "grid" else f"{low:.3f} to {high:.3f}"
+    )
 
 
 def _at_least(runs: Sequence[Run], table: Table) -> list[Section]:
@@ -127,7 +130,7 @@ def _at_least(runs: Sequence[Run], table: Table) -> list[Section]:
     rows = []
     for run in known:
         least = high_probability_accuracy(run.log, [0.0, *table.radii], run.statement.alpha)
-        cells = _decided_cells([run], table, [f"{100 * value:.1f}" for value in least])
+        cells = _decided_cells([run], table, [rounded_down(value, 1, times=100) for value in least])
         rows.append((run.name, *cells))
     text = "Certified accuracy in %, less the share of certificates that may be false by alpha."
     parts = (Grid(_header(table, acr=False), tuple(rows)), text)

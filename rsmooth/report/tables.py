@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from rsmooth.plumbing.numbers import rounded_down
 from rsmooth.records.log import image_difference
 from rsmooth.records.metrics import (
     abstention_rate,
@@ -261,7 +262,9 @@ def header_of(table: Table) -> list[str]:
 
 def cells_of(row: Row) -> list[str]:
     """The cells of a row as text, below ``header_of``."""
-    acr = ("≥ " if row.acr_is_bound else "") + _with_error(row.acr, row.acr_error, 3)
+    acr = average_words(row)
+    if row.acr is not None and row.acr_error is not None:
+        acr += f" ± {row.acr_error:.3f}"
     return [
         row.name,
         row.noise or "-",
@@ -293,3 +296,10 @@ def _with_error(value: float | None, error: float | None, digits: int) -> str:
     if value is None:
         return "-"
     return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def average_words(row: Row) -> str:
+    """The average certified radius; "≥", and rounded down, where the true one is that or more."""
+    if row.acr is None:
+        return "-"
+    return f"≥ {rounded_down(row.acr, 3)}" if row.acr_is_bound else f"{row.acr:.3f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,8 @@ from rsmooth.plumbing.numbers import (
     check_seed,
     check_sigma,
     check_sizes,
+    rounded_down,
+    rounded_up,
 )
 
 
@@ -93,3 +96,26 @@ def test_sizes_are_integers_from_one_on() -> None:
     for value, said in ((0, "expected width >= 1, got 0"), (2.5, "expected an integer width, got")):
         with pytest.raises(ValueError, match=said):
             check_sizes(num_classes=10, width=value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("value", "down", "up"),
+    [
+        (0.20858, "0.2085", "0.2086"),
+        (0.3, "0.3000", "0.3000"),  # as it is written, not as it is stored
+        (0.32000000000000006, "0.3200", "0.3201"),
+        (0.0, "0.0000", "0.0000"),
+        (math.inf, "inf", "inf"),
+        (math.nan, "nan", "nan"),
+    ],
+)
+def test_what_is_proved_is_rounded_down_and_what_is_needed_up(
+    value: float, down: str, up: str
+) -> None:
+    assert (rounded_down(value, 4), rounded_up(value, 4)) == (down, up)
+
+
+def test_shares_in_percent_are_rounded_as_they_are_written() -> None:
+    for k in range(101):
+        assert rounded_down(k / 100, 1, times=100) == f"{k}.0"
+    assert rounded_down(0.65667, 1, times=100) == "65.6"

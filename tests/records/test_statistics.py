@@ -17,6 +17,7 @@ from rsmooth.records.statistics import (
     false_certificates,
     radius_interval,
     radius_standard_error,
+    wilson_interval,
 )
 
 RADII = [0.0, 0.25, 0.5, 2.0]
@@ -190,3 +191,12 @@ def test_no_resamples_no_interval():
             radius_interval(LOG, resamples=wrong)
         with pytest.raises(ValueError, match="expected an integer"):
             false_certificates(wrong, 0.001)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_wilson_interval_holds_the_rate_at_no_hits_and_at_all(share):
+    """In floating point its ends fell inside, for a quarter of these numbers."""
+    for n in range(1, 3000):
+        low, high = wilson_interval([share], n)
+        assert low[0] <= share <= high[0]
+        assert (low[0] if share == 0 else high[0]) == share

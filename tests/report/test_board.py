@@ -129,3 +129,11 @@ def test_the_constant_classifier_is_known_by_the_labels():
     )
     over = next(each for each in build_board([*rows, many]).groups if each.noise is None)
     assert over.constant() is None
+
+
+def test_the_radii_that_logs_were_asked_for_are_shown_beside_quoted_ones():
+    asked = {**HEADER, "mode": "grid", "mode_options": {"radii": [0.31]}, "dataset": {}}
+    del asked["seed"]
+    grid = Entry("grid", MEASURED, "g", "cifar10", 0.25, Run("grid", log_of(1, **asked)))
+    (group,) = build_board([grid, quoted("q", {0.25: 0.5}, idx=np.arange(200))]).groups
+    assert group.radii == (0.25, 0.31)

@@ -6,8 +6,9 @@ import tarfile
 
 import pytest
 
+from rsmooth.records.files import write_log
 from rsmooth.report.collecting import FoundLog, collect
-from tests.report.by_hand import WEAK, run_of, write_run
+from tests.report.by_hand import HEAD, WEAK, linf_log, run_of, write_run
 
 
 def add(archive, name, text):
@@ -79,3 +80,16 @@ def test_the_journal_of_an_archive_is_read_as_one(tmp_path):
     found = collect(tmp_path / "logs")
     assert found.left_out == []
     assert found.logs[0].log.counts is not None
+
+
+def test_an_exported_table_of_an_archive_keeps_what_it_states(tmp_path):
+    write_log(linf_log(sound=False), tmp_path / "x.tsv")
+    (tmp_path / "logs").mkdir()
+    with tarfile.open(tmp_path / "logs" / "a.tar", "w") as archive:
+        add(archive, "a/x.tsv", (tmp_path / "x.tsv").read_text())
+        add(archive, "a/x.tsv.json", (tmp_path / "x.tsv.json").read_text())
+        add(archive, "a/y", HEAD + "0\t1\t1\t0.5\t1\t1\n")  # which states nothing
+    found = collect(tmp_path / "logs")
+    assert [each.log.statement.sound for each in found.logs] == [False, True]
+    assert found.logs[0].log.statement.norm == "linf"
+    assert found.logs[1].log.provenance == {}

@@ -142,3 +142,13 @@ def test_an_audit_of_some_images_bounds_nothing(tmp_path):
     (run / "audit.json").write_text("{}")
     with pytest.raises(ValueError, match="expected idx and attacked in"):
         report([run])
+
+
+def test_records_in_other_units_are_left_out(tmp_path):
+    statement = {"norm": "other", "unit": "degrees", "kind": "probabilistic", "method": "x"}
+    other = replace(smoothed(), provenance={"statement": statement})
+    write_log(proved([EPSILON, 0, 0, 0]), tmp_path / "ibp.tsv")
+    write_log(other, tmp_path / "turned.tsv")
+    made = report([tmp_path / "ibp.tsv", tmp_path / "turned.tsv"], linf=[EPSILON], dimension=4)
+    assert made.kinds is not None
+    assert [row.run.name for row in made.kinds.rows] == ["ibp"]

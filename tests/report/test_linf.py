@@ -83,7 +83,7 @@ def test_an_l1_record_needs_the_radius_of_its_own_ball():
     assert found.table.rows[0].accuracy == (1.0, 0.25)
     assert found.table.radii[0] == pytest.approx(0.32)
     text = to_markdown(linf_section(found))
-    assert "lies in the l1 ball of radius ε·64 (0.005 by 0.3200)." in text
+    assert "lies in the l1 ball of radius ε·64 (0.005 by 0.3201)." in text
     assert "read the l2 table" not in text
     assert "read the l2 table as it is" in to_markdown(
         linf_section(linf_table([run_of()], [0.005], 64))
@@ -122,7 +122,7 @@ def test_a_report_has_a_section_and_a_file_of_it(tmp_path):
         "| weak | 50.0 ± 25.0 | 25.0 ± 21.7 | 0.0 ± 0.0 |\n"
         "| strong | 75.0 ± 21.7 | 75.0 ± 21.7 | 75.0 ± 21.7 |\n"
     ) in made.markdown
-    assert "ε·√3072 (1/255 by 0.2174, 2/255 by 0.4347)" in made.markdown
+    assert "ε·√3072 (1/255 by 0.2174, 2/255 by 0.4348)" in made.markdown
     with (tmp_path / "out" / "linf.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["method"], float(row["linf"]), float(row["certified"])) for row in rows[:3]] == [

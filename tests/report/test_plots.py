@@ -138,3 +138,25 @@ def test_the_legend_hides_no_data(draw, count):
 def test_no_runs_are_no_figure(draw):
     with pytest.raises(ValueError, match="expected at least one run, got none"):
         draw([])
+
+
+GRID = {**HEADER, "mode": "grid", "mode_options": {"radii": [0.1, 0.25, 1.0]}}
+
+
+@pytest.mark.parametrize("draw", [accuracy_figure, multiples_figure])
+def test_radii_that_were_asked_for_are_shown_though_nothing_is_certified_there(draw):
+    """With 500 images and no hit, an end of the interval was once above the value."""
+    many = 125
+    run = run_of(
+        "grid", GRID, idx=range(4 * many), label=[0, 1, 1, 1] * many, predict=[0, 1, 1, 1] * many,
+        radius=[0.1, 0.1, 0.25, 0.0] * many, correct=[1] * 4 * many, time=[1] * 4 * many,
+    )  # fmt: skip
+    figure = draw([run])
+    figure.draw_without_rendering()  # a layout that collapses is a warning, and so an error
+    assert figure.axes[0].get_xlim()[1] >= 1.0
+
+
+def test_a_name_that_begins_with_an_underscore_is_in_the_legend():
+    (axes,) = accuracy_figure([run_of("_old"), run_of("new")]).axes
+    names = [text.get_text().strip() for text in axes.get_legend().get_texts()]
+    assert {"_old", "new"} <= set(names)

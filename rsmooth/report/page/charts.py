@@ -137,10 +137,12 @@ def _differences(
     return made | ({"points": True} if apart else {}), reach
 
 
-def probability_chart(runs: Sequence[Run]) -> Chart:
+def probability_chart(runs: Sequence[Run], among: Sequence[Run] | None = None) -> Chart:
     """Which share of the images has at least a probability of the true class under noise.
 
         probability_chart(runs)
+
+    among: all runs of a page, whose looks these keep.
 
     RecordError for a run without vote counts.
     """
@@ -152,7 +154,8 @@ def probability_chart(runs: Sequence[Run]) -> Chart:
     for run in runs:
         share = np.sort(label_probability(run.log))
         least = 1 - np.searchsorted(share, levels, side="left") / len(share)
-        series.append({"name": run.label, "y": _percent(least)})
+        look = next(k for k, each in enumerate(among or runs) if each is run)
+        series.append({"name": run.label, "k": look, "y": _percent(least)})
     ticks = [(round(float(ndtri(p)), 4), f"{p:g}") for p in _LEVELS if abs(ndtri(p)) <= reach]
     return Chart(
         "Probability of the true class under noise",
@@ -172,12 +175,11 @@ def _places(runs: Sequence[Run], most: int = MOST_PLACES) -> FloatArray:
     reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
     asked = {radius for run in runs for radius in run.asked or ()}
     asked |= {float(radius) for run in runs for radius in run.setting("epsilons") or []}
-    if runs[0].statement.norm == "linf":
-        step = _round_step(255 * max(reach, 1 / 255) / most) / 255
-    else:
-        step = _round_step(max(reach, 1e-3) / most)
-    count = math.ceil(reach / step) + 1
-    grid = [round(step * k, 12) for k in range(count + 1)]
+    # In whole units first: 2/255 itself has to be among the places, and no rounding of it.
+    unit = 255 if runs[0].statement.norm == "linf" else 1
+    step = _round_step(max(unit * reach, 1.0 if unit == 255 else 1e-3) / most)
+    count = math.ceil(unit * reach / step) + 1
+    grid = [round(step * k, 12) / unit for k in range(count + 1)]
     return np.array(sorted({0.0, *grid, *asked}))
 
 

@@ -63,7 +63,7 @@ def _group(group: Group) -> dict[str, Any]:
     if group.baseline is not None and len(group.runs) > 1:
         charts.append(difference_chart(group.runs, group.baseline, start))
     if group.counted:
-        charts.append(probability_chart(group.counted))
+        charts.append(probability_chart(group.counted, group.runs))
     return {
         "caption": group.table.caption,
         "sections": group.blocks,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rsmooth.plumbing.numbers import rounded_down
 from rsmooth.records.log import ABSTAIN, CertificationLog, IntArray
 from rsmooth.report.runs import Run
 
@@ -99,16 +100,11 @@ def _row(run: Run, at: int, classes: Sequence[str] | None, attacked: bool) -> tu
     answer = "-" if predict == ABSTAIN else _class(predict, classes)
     share, votes = _votes(log, at, classes)
     broken = [] if not attacked else [_attacked(run, at)]
-    size = _floor(float(log.radius[at]))
+    size = rounded_down(float(log.radius[at]), 4)
     return (
         str(int(log.idx[at])), run.label, _class(label, classes), answer, verdict, size, share,
         *broken, votes,
     )  # fmt: skip
-
-
-def _floor(radius: float) -> str:
-    """Four digits, never rounded up."""
-    return f"{np.floor(radius * 1e4) / 1e4:.4f}"
 
 
 def _votes(log: CertificationLog, at: int, classes: Sequence[str] | None) -> tuple[str, str]:

@@ -15,6 +15,7 @@ from rsmooth.report.page.charts import (
 from rsmooth.report.runs import Run
 from tests.report.by_hand import HEADER, linf_log, run_of
 
+LINF = {"norm": "linf", "kind": "deterministic", "method": "ibp", "sound": True}
 ASKED = {**HEADER, "mode": "grid", "mode_options": {"radii": [0.1, 0.2]}}
 
 
@@ -81,3 +82,17 @@ def test_probabilities_are_shares_of_images():
             assert value == 100 * np.mean(share >= level)
     assert chart.words[120] == "0.5"
     assert (0.0, "0.5") in chart.ticks
+
+
+def test_a_radius_in_whole_pixels_is_among_the_places_exactly():
+    levels = np.array([1, 2, 4, 8]) / 255
+    chart = accuracy_chart([run_of(provenance={"statement": LINF}, radius=levels)])
+    for k, place in enumerate((1.0, 2.0, 4.0, 8.0)):
+        assert chart.series[0]["y"][chart.x.index(place)] == 100 - 25.0 * k
+
+
+def test_a_run_keeps_its_look_among_all_of_a_page():
+    counts = {"counts": [[9, 1]] * 4, "samples": [10] * 4}
+    runs = [run_of("a"), run_of("b", **counts)]
+    assert [series["k"] for series in probability_chart(runs[1:], runs).series] == [1]
+    assert [series["k"] for series in probability_chart(runs[1:]).series] == [0]
