@@ -16,7 +16,7 @@ from torch import Tensor
 from rsmooth.bounds.graph import Graph
 from rsmooth.bounds.interval import Interval
 from rsmooth.bounds.layers import Affine, Input, Op, Relu, Sum
-from rsmooth.bounds.rounding import TINY, UNIT, gamma
+from rsmooth.bounds.rounding import TINY, UNIT, beyond, gamma
 
 Slopes = Literal["adaptive", "parallel"]
 
@@ -142,7 +142,8 @@ class _State:
         present = self.rows.get(source)
         self.rows[source] = rows = rows if present is None else present + rows
         if self.rounding:
-            self.error = self.error + 4 * UNIT * _dot(rows.abs(), self.intervals[source].reach)
+            reach = self.intervals[source].reach
+            self.error = self.error + 4 * UNIT * _dot(rows.abs(), reach) + beyond(reach)
 
     def shared(self, rows: Tensor, source: int) -> Tensor:
         """Rows before a sum; of an addend that the sum repeats along an axis, added up."""

@@ -19,6 +19,8 @@ from rsmooth.plumbing.tensors import channels_taken, check_images, check_labels
 
 # Images whose answers are compared with their bounds at once, at most: each takes memory.
 AT_ONCE = 16
+# How far from the images network and graph are compared, beside at the images themselves.
+STEPS = (1 / 255, 8 / 255, 0.1, 0.5)
 
 
 class Prover:
@@ -58,7 +60,8 @@ class Prover:
     def predict(self, x: Tensor) -> Tensor:
         """The classes (B,) of images (B, C, H, W), in float64; the first of equal logits.
 
-        ValueError for logits that are not finite, or that the bounds at the images do not hold.
+        ValueError for logits that are not finite, or that the bounds at the images, and at some
+        points around the first of them, do not hold.
         """
         with exact_products():
             # A copy: a first step in place must not write over the images.
@@ -72,7 +75,23 @@ class Prover:
             torch.split(x, AT_ONCE), torch.split(logits, AT_ONCE), strict=True
         ):
             self._check_followed(images, answers)
+        if len(x):
+            self._check_around(x[:1])
         return logits.argmax(dim=1)
+
+    def _check_around(self, x: Tensor) -> None:
+        """``_check_followed`` in random directions from an image, and at random images.
+
+        A forward may do something else elsewhere, such as what torch.fx does not see of a branch.
+        """
+        draw = torch.Generator().manual_seed(0)
+        x = x.to(self.device, torch.float64)
+        signs = torch.randint(0, 2, (2, *x.shape[1:]), generator=draw, device="cpu") * 2.0 - 1.0
+        signs = torch.cat([signs, -signs]).to(x)
+        pixels = torch.rand((AT_ONCE, *x.shape[1:]), generator=draw, device="cpu").to(x)
+        for points in (*((x + step * signs) for step in STEPS), pixels):
+            with exact_products():
+                self._check_followed(points, self.net(points.clone()))
 
     def _check_followed(self, x: Tensor, logits: Tensor) -> None:
         """ValueError for logits outside of their bounds at the images themselves.

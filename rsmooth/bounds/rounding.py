@@ -15,7 +15,8 @@ slope of the lower line within [0, 1] is sound, and so is any upper line that li
 or in intercepts (they are rounded up).
 
 The terms need float64, products that are summed as they are (no Winograd or FFT convolution, no
-TF32), and no value near the ends of the exponent range.
+TF32), and no value near the ends of the exponent range. An entry of A that underflows is off by up
+to 5e-324, which counts ``reach`` times. So a reach beyond HUGE proves nothing.
 """
 
 from __future__ import annotations
@@ -32,11 +33,19 @@ UNIT = 2.0**-53
 # More than all that underflows in one step, with weights up to LARGEST.
 TINY = 1e-250
 LARGEST = 1e30
+# With so large values, and 1e12 products in a step, what underflows in rows stays below TINY.
+HUGE = 1e50
 
 
 def gamma(terms: int) -> float:
     """Over twice the relative error of a sum of so many products and a few more operations."""
     return 4.0 * (terms + 32) * UNIT
+
+
+def beyond(reach: Tensor) -> Tensor:
+    """Infinity (B, 1) for images whose values (B, ...) may be larger than HUGE, else 0."""
+    largest = reach.flatten(1).amax(dim=1, keepdim=True)
+    return torch.where(largest > HUGE, torch.inf, 0.0).to(reach)
 
 
 def outward(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:

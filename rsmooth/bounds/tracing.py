@@ -30,7 +30,8 @@ def trace_network(net: nn.Module) -> Graph:
     step in place has overwritten it.
     """
     try:
-        traced = trace_call(_Tracer(), net)
+        with torch.no_grad():  # as a certificate is computed: a forward may ask
+            traced = trace_call(_Tracer(), net)
     except Exception as error:  # whatever a forward does with an fx.Proxy
         raise ValueError(
             f"expected a network whose layers torch.fx can trace, got {type(net).__name__}: "
@@ -185,12 +186,12 @@ def _convolution(layer: nn.Conv2d) -> Op | None:
 
 
 def _mean_pool(layer: nn.AvgPool2d) -> Op | None:
-    return None if _is_negative(layer.divisor_override) else Pool(layer.forward)
+    return Pool(layer.forward) if _is_mean(layer.divisor_override) else None
 
 
-def _is_negative(divisor: object) -> bool:
-    """Whether the weights of a mean are negative, so that |W| is not W."""
-    return isinstance(divisor, (int, float)) and divisor < 0
+def _is_mean(divisor: object) -> bool:
+    """Whether the weights of a mean are surely positive, so that |W| is W."""
+    return divisor is None or (type(divisor) is int and divisor > 0)
 
 
 def _max_pool(layer: nn.MaxPool2d | nn.AdaptiveMaxPool2d) -> Op | None:
@@ -234,7 +235,7 @@ def _function(item: fx.Node) -> Op | None:
         return Flatten() if len(rest) == 2 and is_batch(rest[0]) and rest[1] == -1 else None
     if target in (functional.avg_pool2d, functional.adaptive_avg_pool2d):
         divisor = named.get("divisor_override", rest[5] if len(rest) > 5 else None)
-        return None if _is_negative(divisor) else Pool(partial(_pool, target, rest, named))
+        return Pool(partial(_pool, target, rest, named)) if _is_mean(divisor) else None
     if target is functional.max_pool2d and not named.get("return_indices"):
         return MaxPool(partial(_pool, target, rest, named))
     if target in (operator.mul, operator.imul) and len(rest) == 1:

@@ -59,12 +59,15 @@ def recertify(
     if check_integer(statements, "number of statements", 100) < 1:
         raise ValueError(f"expected at least one statement, got {statements}")
     level = check_alpha(log.provenance["alpha"] if alpha is None else alpha) / statements
-    return _from_votes(
-        log,
-        class_under_test(log),
-        level,
-        {"alpha": level, "alpha_spent": level, "statements": statements},
-    )
+    seen = max(level, _seen_at(log))
+    change = {"alpha": level, "alpha_spent": level, "alpha_seen": seen, "statements": statements}
+    return _from_votes(log, class_under_test(log), level, change)
+
+
+def _seen_at(log: CertificationLog) -> float:
+    """The largest alpha at which results of these votes were known, also before a restatement."""
+    known = (log.provenance.get(key) for key in ("alpha_seen", "alpha_spent", "alpha"))
+    return max((float(alpha) for alpha in known if alpha is not None), default=0.0)
 
 
 def append_samples(
@@ -100,7 +103,7 @@ def append_samples(
     level = float(log.provenance["alpha"])
     total = float(log.provenance.get("alpha_spent", level))
     if looked:
-        level, total = _alpha_left(alpha, total)
+        level, total = _alpha_left(alpha, _seen_at(log))
     pooled = replace(
         log,
         counts=_pooled(log.counts, more.counts),

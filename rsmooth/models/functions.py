@@ -75,7 +75,9 @@ class FunctionClassifier(nn.Module):
 
     def _logits(self, answer: NDArray[Any], count: int) -> Tensor:
         if answer.dtype.kind == "f" and answer.shape == (count, self.num_classes):
-            return torch.from_numpy(answer.astype(np.float32))
+            # No score is shortened: two that differ could become equal, and the class another one.
+            wide = np.float64 if answer.dtype.itemsize > 4 else np.float32
+            return torch.from_numpy(answer.astype(wide))
         if answer.dtype.kind not in "iu" or answer.shape != (count,):
             raise ValueError(
                 f"expected classes ({count},) as integers, or scores ({count}, "

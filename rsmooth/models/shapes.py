@@ -12,7 +12,9 @@ def is_size(item: fx.Node) -> bool:
     if item.target is getattr:
         return bool(item.args[1] == "shape")
     source = item.args[0] if item.target is operator.getitem else None
-    return item.target == "size" or (isinstance(source, fx.Node) and is_size(source))
+    if item.op == "call_method" and item.target == "size":  # a layer may have that name, too
+        return True
+    return isinstance(source, fx.Node) and is_size(source)
 
 
 def is_batch(value: object) -> bool:

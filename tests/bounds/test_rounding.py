@@ -249,3 +249,27 @@ def test_exact_products_hold_while_any_thread_is_in_them_and_are_undone_by_the_l
     other.start()
     other.join()
     assert torch.backends.cudnn.enabled == before
+
+
+class Extreme(nn.Module):
+    """A step up, and two down: the rows of a backward pass are 0, and what they meet is 2^1010."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(1, 2)
+        with torch.no_grad():
+            self.fc.weight.copy_(torch.tensor([[-1.0], [0.0]]))
+            self.fc.bias.copy_(torch.tensor([0.3 * 2.0**-75, 0.0]))
+
+    def forward(self, x):
+        return self.fc(x.flatten(1) * 2.0**1010 * 2.0**-600 * 2.0**-485)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_that_underflow_prove_nothing(method):
+    """The class changes between 0.1 and 0.6, where the logits are 1e-24."""
+    x = torch.full((1, 1, 1, 1), 0.1)
+    prover = Prover(Extreme())
+    y = prover.predict(x)
+    assert prover.predict(x + 0.5) != y
+    assert not bool(smallest_margin(prover.margins(x, y, 0.5, method), y) > 0)

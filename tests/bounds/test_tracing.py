@@ -3,11 +3,13 @@
 import operator
 import types
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
+from rsmooth.bounds import Prover
 from rsmooth.bounds.tracing import trace_network
 
 
@@ -189,3 +191,61 @@ def test_a_value_that_is_used_after_it_was_overwritten_is_refused(name):
     layers = {"relu": nn.ReLU(inplace=True), "drop": nn.Dropout()}
     with pytest.raises(ValueError, match="not used after a step in place, got that of"):
         trace_network(Forward(OVERWRITTEN[name], **CONV, **layers).eval())
+
+
+@pytest.mark.parametrize("divisor", [-4, np.int64(-4), torch.tensor(-4), np.int64(4)])
+def test_a_mean_whose_weights_may_be_negative_is_refused(divisor):
+    pooled = nn.Sequential(nn.AvgPool2d(2, divisor_override=divisor), nn.Flatten())
+    called = Forward(
+        lambda net, x: functional.avg_pool2d(x, 2, divisor_override=divisor).flatten(1)
+    )
+    for net in (pooled, called):
+        with pytest.raises(ValueError, match=r"whose bounds are known|torch\.fx can trace"):
+            trace_network(net)
+
+
+def asks_for_a_tensor(net, x):
+    z = net.a(x.flatten(1))
+    return net.fc(z.relu() if isinstance(z, torch.Tensor) else z)
+
+
+def writes_the_data(net, x):
+    z = net.a(x.flatten(1))
+    z.data = torch.relu(z)
+    return net.fc(z)
+
+
+def asks_for_gradients(net, x):
+    z = net.a(x.flatten(1))
+    return net.fc(z if torch.is_grad_enabled() else z.relu())
+
+
+def has_a_layer_of_that_name(net, x):
+    z = net.a(x.flatten(1))
+    net.size(z)  # in place
+    return net.fc(z)
+
+
+@pytest.mark.parametrize(
+    ("forward", "proved"),
+    [
+        (asks_for_a_tensor, None),
+        (writes_the_data, None),
+        (asks_for_gradients, -0.1),
+        (has_a_layer_of_that_name, None),
+    ],
+)
+def test_a_step_that_is_not_traced_certifies_nothing(forward, proved):
+    """z_0 - z_1 = 0.6 - relu(0.5 - p) - relu(p): without the first ReLU it is 0.1 everywhere."""
+    net = Forward(forward, a=nn.Linear(1, 2), fc=nn.Linear(2, 2), size=nn.ReLU(inplace=True))
+    with torch.no_grad():
+        net.a.weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        net.a.bias.copy_(torch.tensor([0.5, 0.0]))
+        net.fc.weight.copy_(torch.tensor([[-1.0, -1.0], [0.0, 0.0]]))
+        net.fc.bias.copy_(torch.tensor([0.6, 0.0]))
+    x, y = torch.full((1, 1, 1, 1), 0.5), torch.tensor([0])
+    if proved is None:
+        with pytest.raises(ValueError, match=r"a step in place|its forward does more than torch"):
+            Prover(net).predict(x)
+    else:
+        assert Prover(net).margins(x, y, 0.25, "ibp")[0, 1] <= proved

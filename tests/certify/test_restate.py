@@ -246,6 +246,17 @@ def test_unseen_samples_pool_at_the_same_alpha():
     )
 
 
+def test_a_restatement_gives_no_alpha_back():
+    """The votes were seen at 0.001, whatever they are tested at afterwards."""
+    first, more = counted(HITS), counted(HITS, seed=1)
+    lower = recertify(recertify(first, alpha=1e-6), alpha=1e-5)
+    assert lower.statement.alpha == 1e-5
+    with pytest.raises(RecordError, match=r"above the 0\.001 that the first test has spent"):
+        append_samples(lower, more, looked=True, alpha=0.001)
+    pooled = append_samples(lower, more, looked=True, alpha=0.003)
+    assert pooled.provenance["alpha"] == pytest.approx(0.002)
+
+
 def test_a_retest_after_a_look_costs_alpha():
     first, more = counted(HITS), counted(HITS, seed=1)
     pooled = append_samples(first, more, looked=True, alpha=0.003)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from rsmooth.attacks import SmoothAdvPGD
 from rsmooth.certify import CertifySettings, certify, certify_dataset, predict
 from rsmooth.certify.votes.choice import choose_network
+from rsmooth.certify.votes.network import check_images_apart
 from rsmooth.data import ImageData
 from rsmooth.smoothed import SmoothedClassifier
 from tests.certify.nets import images, small_net
@@ -138,6 +139,63 @@ def test_one_draw_for_all_images_of_a_pass_is_refused(name: str) -> None:
     with pytest.raises(ValueError, match="draws its randomness for each image"):
         certify(g, images(2), n=20)
     assert int(certify(g, images(1), n=20, batch_size=1).counts.sum()) == 20
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda logits: 2.0 * (torch.rand(()) < 0.5) + 0.1 * torch.randn_like(logits),
+        lambda logits: (
+            torch.randn(4) * 0.3 + torch.randn_like(logits) * (torch.rand(len(logits), 1) < 0.1)
+        ),
+    ],
+)
+def test_one_draw_for_all_images_is_noticed_beside_draws_for_each(draw: Any) -> None:
+    """False alarms: F(31, 480) is above 6 in one pass of 10^15."""
+    with pytest.raises(ValueError, match="draws its randomness for each image"):
+        certify(SmoothedClassifier(Jittered(draw), 0.25, 4), images(2), n=20)
+
+
+def test_dropout_passes_whatever_it_draws() -> None:
+    for seed in range(30):
+        torch.manual_seed(seed)
+        net = nn.Sequential(nn.Flatten(), Always(), nn.Linear(16, 4))
+        assert check_images_apart(SmoothedClassifier(net, 0.25, 4), SHAPE, 20) > 0
+
+
+class Always(nn.Module):
+    def forward(self, z: Tensor) -> Tensor:
+        return nn.functional.dropout(z, 0.05, training=True)
+
+
+class Sequence(nn.Module):
+    """The batch as one sequence: an image changes the answers to those behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rnn, self.fc = nn.GRU(16, 8), nn.Linear(8, 4)
+
+    def forward(self, z: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.rnn(z.flatten(1))[0])
+        return logits
+
+
+class Placed(nn.Module):
+    """The answer depends on the place in the batch, and on no other image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(16, 4)
+
+    def forward(self, z: Tensor) -> Tensor:
+        logits: Tensor = self.fc(z.flatten(1)) + torch.arange(len(z)).unsqueeze(1)
+        return logits
+
+
+@pytest.mark.parametrize("make", [Sequence, Placed])
+def test_what_depends_on_the_images_before_or_on_the_place_is_refused(make: Any) -> None:
+    with pytest.raises(ValueError, match="the batch for a sequence"):
+        certify(SmoothedClassifier(make(), 0.25, 4), images(2), n=20)
 
 
 def test_images_that_are_mixed_at_random_are_refused() -> None:
