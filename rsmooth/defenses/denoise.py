@@ -57,6 +57,8 @@ class DenoiserTraining(Trainer):
         super().__post_init__()
         check_no_attack(self)
         check_own_loss(self)
+        if "classifier" not in self.frozen_parts:
+            object.__setattr__(self, "frozen_parts", (*self.frozen_parts, "classifier"))
         settle_names(self, "surrogates", "a list of run folders such as ('runs/a', 'runs/b')")
         if self.objective not in get_args(Objective):
             known = ", ".join(get_args(Objective))

@@ -39,7 +39,9 @@ def easiness_weights(shares: Tensor, copies: int = 16) -> Tensor:
     bound of c among copies: the radius in units of sigma that the copies would certify. Sun et al.
     2025 (arXiv:2410.06895).
     """
-    counts = (copies * shares.double().clamp(FLOOR, 1.0)).floor().long().tolist()
+    # A share is k / copies, rounded: k itself must not become k - 1.
+    exact = copies * shares.double().clamp(FLOOR, 1.0) * (1 + 1e-6)
+    counts = exact.clamp(max=copies).floor().long().tolist()
     return torch.tensor(
         [_weight(count, copies) for count in counts], dtype=torch.float64, device="cpu"
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 from rsmooth.data.convert import to_unit
 from rsmooth.data.images import ImageData
 from rsmooth.defenses.bound_training import BoundTraining, proven
+from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -61,6 +62,7 @@ def _held(
     for stage in stages:
         device = next(stage.parameters()).device
         x = to_unit(images.images[positions].to(device))
-        said = stage.eval().base(x).argmax(dim=1)
-        found |= proven(trainer.margins_of(stage.base, x, said), said).cpu()
+        with frozen(stage):
+            said = stage.base(x).argmax(dim=1)
+            found |= proven(trainer.margins_of(stage.base, x, said), said).cpu()
     return found

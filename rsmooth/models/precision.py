@@ -38,16 +38,23 @@ def resolve_precision(precision: Precision, base: nn.Module, x: Tensor) -> Preci
 
     x: a few images (B, C, H, W) to count the operations of ``base`` on.
 
-    That is where the device has instructions for bfloat16 and an image needs 1e7 operations or
-    more. Nothing is timed: the same model on the same kind of machine trains in the same precision.
-    Warns of "bfloat16" where there are none.
+    That is where the device has instructions for bfloat16, the weights are float32, and an image
+    needs 1e7 operations or more. Nothing is timed: the same model on the same kind of machine
+    trains in the same precision. Warns of "bfloat16" where there are no instructions. ValueError
+    for "bfloat16" of float64 weights, which no autocast shortens.
     """
     check_precision(precision)
+    kinds = {each.dtype for each in base.parameters() if each.is_floating_point()}
     if precision == "bfloat16":
+        if torch.float64 in kinds:
+            raise ValueError(
+                "expected float32 weights for precision='bfloat16', got float64, which would stay "
+                "as they are; take g.float(), or another precision"
+            )
         remark_on_emulation(x.device)
     if precision != "auto":
         return precision
-    if not computes_bfloat16(x.device):
+    if not computes_bfloat16(x.device) or kinds - {torch.float32}:
         return "float32"
     few = x[:2]
     with torch.no_grad(), frozen(base), counted_operations() as operations:

@@ -47,7 +47,7 @@ def all_extras(
     ValueError where one that it needs is absent, or is no class probabilities. ValueError too where
     it is to be made of images that change from reading to reading.
     """
-    found = dict(given)
+    found = {name: values.detach() for name, values in given.items()}
     lacking = [name for name in recipe.needs if name not in found]
     if lacking:
         if isinstance(data, ItemData):

@@ -154,7 +154,7 @@ class Run:
         course = self.course
         self.stepper.when = When(course.epoch, course.progress, course.steps_done)
         self.stepper.draws = given.draws
-        with in_our_words(self.recipe, len(self.job.data)):
+        with in_our_words(self.recipe, len(self.job.data), self.ranks.size):
             self.stepper.step(
                 given.x,
                 given.targets,

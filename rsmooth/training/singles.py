@@ -32,7 +32,7 @@ def check_singles(
         return
     points = torch.zeros((recipe.num_noise, *shape), device="cpu")
     parameter = next(base.parameters(), points)
-    with torch.random.fork_rng(), torch.no_grad(), in_our_words(recipe, count):
+    with torch.random.fork_rng(), torch.no_grad(), in_our_words(recipe, count, processes):
         base(points.to(parameter.device, parameter.dtype))
 
 
@@ -44,7 +44,7 @@ def smallest_share(count: int, batch_size: int, num_noise: int, processes: int =
 
 
 @contextmanager
-def in_our_words(recipe: Recipe, count: int) -> Iterator[None]:
+def in_our_words(recipe: Recipe, count: int, processes: int = 1) -> Iterator[None]:
     """A context in which torch's refusal of one value per channel says what to change."""
     try:
         yield
@@ -55,15 +55,17 @@ def in_our_words(recipe: Recipe, count: int) -> Iterator[None]:
             "expected mini-batches of two images or more, since batch norm would have a single "
             f"value per channel, got one of 1 image of {count} in batches of {recipe.batch_size} "
             f"with num_noise={recipe.num_noise}; choose another batch_size"
-            f"{_fitting(recipe, count)}, or leave an image out"
+            f"{_fitting(recipe, count, processes)}, or leave an image out"
         ) from error
 
 
-def _fitting(recipe: Recipe, count: int) -> str:
+def _fitting(recipe: Recipe, count: int, processes: int) -> str:
     """A batch size near the given one that leaves no mini-batch of one image."""
     near = sorted(
-        range(2, 2 * recipe.batch_size + 3), key=lambda size: abs(size - recipe.batch_size)
+        range(2, 2 * recipe.batch_size + 8 * processes + 1),
+        key=lambda size: abs(size - recipe.batch_size),
     )
-    found = (size for size in near if smallest_share(count, size, recipe.num_noise) > 1)
+    shares = ((size, smallest_share(count, size, recipe.num_noise, processes)) for size in near)
+    found = (size for size, share in shares if share > 1)
     size = next(found, None)
     return "" if size is None else f", such as {size}"

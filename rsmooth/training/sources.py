@@ -19,7 +19,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.data.items import AnyData, ItemData
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.plumbing.tensors import check_tensor
-from rsmooth.training.augment import crop_and_flip, draw_crops
+from rsmooth.training.augment import PADDING, crop_and_flip, draw_crops
 from rsmooth.training.draws import UNLABELLED, Draws
 from rsmooth.training.recipe import Recipe
 
@@ -188,11 +188,13 @@ def crops(data: ImageData, augment: bool | None) -> bool:
     """Whether to crop and flip.
 
     As the recipe says, or else the data set, or else for images with colour: a flipped digit is no
-    digit.
+    digit. Unasked, no image is cropped that could be moved out of sight.
     """
     if augment is not None:
         return augment
-    return data.images.shape[1] == 3 if data.augment is None else data.augment
+    if data.augment is not None:
+        return data.augment
+    return data.images.shape[1] == 3 and min(data.images.shape[2:]) >= 2 * PADDING
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,6 +231,8 @@ class PseudoLabels:
                     f"expected class probabilities {wanted}, one row per image, got "
                     f"{tuple(self.probabilities.shape)}"
                 )
+            # Or the teacher would get gradients, too.
+            object.__setattr__(self, "probabilities", self.probabilities.detach())
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise ValueError(
                 f"expected a weight > 0, got {self.weight!r}; leave the images out instead of "
@@ -264,5 +268,6 @@ class PseudoLabels:
         """Names images, labels and weight in records."""
         digest = hashlib.sha256(f"{self.data.fingerprint()} {self.weight!r}".encode())
         if self.probabilities is not None:
-            digest.update(self.probabilities.cpu().contiguous().numpy().data)
+            raw = self.probabilities.detach().cpu().contiguous().view(torch.uint8)
+            digest.update(raw.numpy().data)
         return digest.hexdigest()[:16]

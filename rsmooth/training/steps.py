@@ -87,6 +87,7 @@ class Stepper:
         columns = extras or {}
         self._names = tuple(columns)
         self._update(x, targets, noise, ids, *columns.values(), attack=attack, scale=scale)
+        self.views.weights_moved()  # a method may have looked at the ones before
         if self.average is not None:
             self.average.update(self.g.base)
 

@@ -158,3 +158,8 @@ def test_options_out_of_range_are_refused() -> None:
         trainer = DenoiserTraining(frozen_parts=frozen, **SHORT)
         with pytest.raises(ValueError, match="expected a base classifier with a part denoiser, go"):
             trainer.fit(classifier(), images(), progress=False)
+
+
+def test_the_classifier_stays_whatever_else_is_frozen() -> None:
+    trainer = DenoiserTraining(objective="classification", frozen_parts=("denoiser.0",))
+    assert trainer.frozen_parts == ("denoiser.0", "classifier")

@@ -128,3 +128,12 @@ def test_options_out_of_range_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("rsmooth.defenses.reweighting._shares", lambda *_: torch.zeros(24))
     with pytest.raises(ValueError, match="expected images of which a share of 1 of the copies"):
         trained(Reweighting(**{**ACTIVE, "drop_below": 1.0}))
+
+
+def test_every_number_of_copies_counts_the_right_ones() -> None:
+    """31 of 39 was 30 once: the product of a rounded share and 39 is below 31."""
+    for copies in range(8, 201):
+        right = torch.arange(-(-3 * copies // 4), copies + 1)
+        found = easiness_weights(right.double() / copies, copies)
+        wanted = [easiness_weights(torch.tensor([(k + 0.01) / copies]), copies) for k in right[:-1]]
+        assert torch.equal(found[:-1], torch.cat(wanted))

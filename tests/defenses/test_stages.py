@@ -50,3 +50,10 @@ def test_stages_that_leave_nothing_or_have_noise_are_refused() -> None:
     for size in (0, -3, True):
         with pytest.raises(ValueError, match="batch_size"):
             uncertified(trainer, [classifier("mlp", sigma=0.0)], images(), batch_size=size)
+
+
+def test_stages_keep_their_modes() -> None:
+    g = classifier(sigma=0.0).train()
+    uncertified(IntervalTraining(epsilon=0.5, **OPTIONS), [g], images(8))
+    assert g.training
+    assert all(part.training for part in g.base.modules())

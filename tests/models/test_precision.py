@@ -60,3 +60,12 @@ def test_autocast_is_bfloat16_where_asked_for() -> None:
     for kind, dtype in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         with autocast(kind, torch.device("cpu")):  # type: ignore[arg-type]
             assert net(x).dtype == dtype
+
+
+def test_weights_of_another_dtype_stay_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "computes_bfloat16", lambda device: True)
+    base, x = MODELS.create("small-cnn", num_classes=4, in_channels=1), torch.zeros(2, 1, 28, 28)
+    for dtype in (torch.float64, torch.bfloat16):
+        assert resolve_precision("auto", base.to(dtype), x) == "float32"
+    with pytest.raises(ValueError, match="expected float32 weights for precision='bfloat16'"):
+        resolve_precision("bfloat16", base.double(), x)

@@ -10,7 +10,7 @@ from rsmooth.data import as_image_data
 from rsmooth.defenses import Stability, Trainer
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.plan import plan_epoch
-from rsmooth.training.singles import smallest_share
+from rsmooth.training.singles import check_singles, smallest_share
 
 
 def wide(pixels: int) -> SmoothedClassifier:
@@ -80,3 +80,21 @@ class Images:
 def test_the_smallest_share_is_that_of_the_plan(count, num_noise):
     steps = plan_epoch([Images(count)], 0, 8, num_noise)
     assert smallest_share(count, 8, num_noise) == min(len(step.positions) for step in steps)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+def test_the_batch_size_that_is_named_trains(processes):
+    """Also in several processes, each of which sees a part of a mini-batch."""
+    base = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4))
+    g = SmoothedClassifier(base, 0.25, 4)
+    refused = [
+        size
+        for size in range(1, 12)
+        if smallest_share(33, size, num_noise=1, processes=processes) < 2
+    ]
+    assert refused
+    for batch_size in refused:
+        with pytest.raises(ValueError, match=r"such as \d+,") as error:
+            check_singles(Trainer(batch_size=batch_size), g, 33, (1, 8, 8), processes)
+        named = int(str(error.value).split("such as ")[1].split(",")[0])
+        check_singles(Trainer(batch_size=named), g, 33, (1, 8, 8), processes)

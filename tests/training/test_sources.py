@@ -20,8 +20,8 @@ from rsmooth.defenses import Trainer
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.draws import Draws
-from rsmooth.training.sources import _Reader, as_source
-from tests.training.helpers import images, weights
+from rsmooth.training.sources import PseudoLabels, _Reader, as_source, crops
+from tests.training.helpers import classifier, images, weights
 
 CPU = torch.device("cpu")
 
@@ -199,3 +199,24 @@ def small() -> SmoothedClassifier:
     torch.manual_seed(0)
     options = {"num_classes": 3, "in_channels": 1, "width": 4}
     return SmoothedClassifier(MODELS.create("small-cnn", **options), 0.25, 3)
+
+
+@pytest.mark.parametrize(("size", "cropped"), [((1, 64), False), ((64, 7), False), ((8, 8), True)])
+def test_images_that_a_crop_could_move_out_of_sight_are_cropped_on_demand_alone(
+    size: tuple[int, int], cropped: bool
+) -> None:
+    pixels = torch.zeros(2, 3, *size, dtype=torch.uint8)
+    data = ImageData(pixels, torch.tensor([0, 1]), torch.arange(2), 2, "x", "y")
+    assert crops(data, None) is cropped
+    assert crops(data, True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_teacher_of_pseudo_labels_gets_no_gradient(dtype: torch.dtype, tmp_path: Path) -> None:
+    data = images(8)
+    teacher = torch.nn.Linear(data.images[0].numel(), data.num_classes).to(dtype)
+    answers = teacher(data.images.flatten(1).to(dtype) / 255).softmax(dim=1)
+    labels = PseudoLabels(data, answers)
+    trainer = Trainer(epochs=2, batch_size=4)
+    trainer.fit(classifier(), data, unlabelled=labels, run_dir=tmp_path, progress=False)
+    assert teacher.weight.grad is None

@@ -88,3 +88,27 @@ def test_channels_last_holds_within_the_context_only() -> None:
             there = convolution.weight.is_contiguous(memory_format=torch.channels_last)
             assert there == wanted
         assert convolution.weight.is_contiguous()
+
+
+@pytest.mark.parametrize("fold", [True, False])
+def test_an_epoch_begins_with_the_weights_that_the_last_one_left(fold: bool) -> None:
+    """Also for a method that looked at g after its last pass, so that a resumed run sees alike."""
+    g, data, apart = classifier(), images(12), list[float]()
+
+    class Late(Trainer):
+        searches = True
+
+        def losses(self, batch):  # type: ignore[no-untyped-def]
+            log_probs = batch.log_probs(batch.x.unsqueeze(1) + batch.noise)
+            batch.g.log_probs(batch.x.unsqueeze(1))
+            return self.loss(log_probs, batch.y)
+
+        def sample_weights(self, start):  # type: ignore[no-untyped-def]
+            points = (data.images.float() / 255).unsqueeze(1)
+            g.eval()
+            apart.append(float((start.g.log_probs(points) - g.log_probs(points)).abs().max()))
+
+    trainer = Late(epochs=3, batch_size=6, fold_attack=fold)
+    trainer.fit(g, data, progress=False)
+    assert len(apart) == 3
+    assert max(apart) < 1e-5
