@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import fields
 from functools import partial
+from types import CodeType
 from typing import Any
 
 import torch
@@ -90,8 +91,34 @@ def _plain(value: Any) -> Any:
         given = [*map(repr, value.args), *(f"{k}={v!r}" for k, v in value.keywords.items())]
         return f"{_plain(value.func)}({', '.join(given)})"
     if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    return value if isinstance(value, (int, float, str, bool, type(None))) else repr(value)
+        return _named(value)
+    if isinstance(value, (int, float, str, bool, type(None))):
+        return value
+    kind: Any = type(value)
+    if kind.__repr__ is not object.__repr__:
+        return repr(value)
+    # An address would name another object in each process.
+    options = ", ".join(
+        f"{name}={_plain(option)!r}" for name, option in getattr(value, "__dict__", {}).items()
+    )
+    return f"{kind.__module__}.{kind.__qualname__}({options})"
+
+
+def _named(function: Any) -> str:
+    """A function by its name; one that shares it with others, such as a lambda, by its code too."""
+    name = f"{function.__module__}.{function.__qualname__}"
+    code = getattr(function, "__code__", None)
+    if "<" not in name or code is None:
+        return name
+    held = [cell.cell_contents for cell in function.__closure__ or ()]
+    parts = [_code(code), function.__defaults__, *map(_plain, held)]
+    return f"{name} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
+
+
+def _code(code: CodeType) -> list[Any]:
+    """What a function does, without where it is written."""
+    constants = [_code(each) if isinstance(each, CodeType) else each for each in code.co_consts]
+    return [code.co_code.hex(), code.co_names, constants]
 
 
 def _fingerprint(data: AnyData) -> str:

@@ -110,3 +110,28 @@ def test_what_came_later_has_its_default_in_earlier_records() -> None:
     assert found["form"] == "default"
     assert found["optimizer"] == "sgd"
     assert "entropy_weight" not in found
+
+
+def _scaled(scale: float) -> Any:
+    return lambda log_probs, y: scale * naive(log_probs, y)
+
+
+class Loss:
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, log_probs: Tensor, y: Tensor) -> Tensor:
+        return self.scale * naive(log_probs, y)
+
+
+def test_functions_and_objects_without_a_name_of_their_own_are_told_apart() -> None:
+    """By what they do: the same in another process, where addresses differ."""
+
+    def named(loss: Any) -> Any:
+        return describe(Trainer(train_loss=loss))["train_loss"]
+
+    assert named(_scaled(2.0)) == named(_scaled(2.0)) != named(_scaled(3.0))
+    plain, other = (lambda lp, y: naive(lp, y)), (lambda lp, y: naive(lp, y) - 7)
+    assert named(plain) != named(other)
+    assert named(Loss(2.0)) == named(Loss(2.0)) != named(Loss(3.0))
+    assert named(naive) == "rsmooth.objectives.naive"
