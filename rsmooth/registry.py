@@ -8,6 +8,7 @@ the registry's group, without a change here.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
@@ -160,7 +161,23 @@ class ModelRegistry(Registry):
         model = super().create(name, **options)
         plain = getattr(model, "plain_options", options)
         model.architecture = None if plain is None else {"name": name, "options": plain}
+        note_layers(model)
         return model
+
+
+def note_layers(model: Any) -> None:
+    """Note what the model prints, as what its noted options make."""
+    model.layers_at_creation = _printed(model)
+
+
+def as_created(model: object) -> bool:
+    """Whether a model has the layers still that its options make, as far as they are printed."""
+    return getattr(model, "layers_at_creation", None) in (None, _printed(model))
+
+
+def _printed(model: object) -> str:
+    """Without addresses, and without numbers that a file of weights brings."""
+    return re.sub(r"0x[0-9a-f]+|(?<=Normalize)\(.*", "", repr(model))
 
 
 ATTACKS = Registry("attack", "rsmooth.attacks", ("rsmooth.attacks", "ATTACKS"))

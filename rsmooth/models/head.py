@@ -7,6 +7,7 @@ from torch import nn
 from rsmooth.models.ensemble import Ensemble
 from rsmooth.models.state import copied
 from rsmooth.plumbing.numbers import check_sizes
+from rsmooth.registry import note_layers
 
 
 def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
@@ -40,4 +41,5 @@ def replace_head(model: nn.Module, num_classes: int) -> nn.Module:
     architecture = getattr(model, "architecture", None)
     if isinstance(architecture, dict):
         architecture["options"]["num_classes"] = num_classes
+        note_layers(model)
     return model

@@ -17,7 +17,7 @@ from rsmooth.models.hub_card import CONFIG
 from rsmooth.models.hub_folder import read_folder
 from rsmooth.models.safetensors import SUFFIX, read_tensors
 from rsmooth.models.shipped import is_shipped, shipped_file
-from rsmooth.registry import MODELS, ModelRegistry
+from rsmooth.registry import MODELS, ModelRegistry, as_created
 
 Part = nn.Module | str | PathLike[str] | Mapping[str, Any]
 
@@ -102,7 +102,10 @@ def rebuilding(parts: Mapping[str, Any], **options: Any) -> dict[str, Any] | Non
     found: dict[str, Any] = {}
     for name, part in parts.items():
         several = isinstance(part, nn.ModuleList)
-        noted = [getattr(own, "architecture", None) for own in (part if several else [part])]
+        noted = [
+            getattr(own, "architecture", None) if as_created(own) else None
+            for own in (part if several else [part])
+        ]
         if None in noted:
             return None
         found[name] = noted if several else noted[0]

@@ -15,6 +15,7 @@ from rsmooth.models.hub_card import FORMAT
 from rsmooth.models.hub_folder import read_folder, write_folder
 from rsmooth.models.safetensors import SUFFIX, read_tensors, write_tensors
 from rsmooth.plumbing.errors import remedy
+from rsmooth.registry import as_created
 
 _NEEDED = ("architecture", "noise", "num_classes", "num_noise", "state_dict")
 
@@ -38,6 +39,13 @@ def architecture_of(base: nn.Module) -> Any:
             "expected a base classifier from MODELS.create (it notes name and options), got "
             f"{type(base).__name__}; register its constructor with "
             "@MODELS.register('name'), or save its state_dict yourself"
+        )
+    if not as_created(base):
+        raise ValueError(
+            f"expected the layers that {architecture['name']!r} is made with, got others: the base "
+            "classifier was changed after MODELS.create, and the file would hold another network; "
+            "make the change in a constructor of your own (@MODELS.register('name')), or save its "
+            "state_dict yourself"
         )
     return architecture
 

@@ -98,10 +98,9 @@ def _plain(value: Any) -> Any:
     if kind.__repr__ is not object.__repr__:
         return repr(value)
     # An address would name another object in each process.
-    options = ", ".join(
-        f"{name}={_plain(option)!r}" for name, option in getattr(value, "__dict__", {}).items()
-    )
-    return f"{kind.__module__}.{kind.__qualname__}({options})"
+    held = getattr(value, "__dict__", {}).items()
+    said = ", ".join(f"{name}={_plain(option)!r}" for name, option in held)
+    return f"{kind.__module__}.{kind.__qualname__}({said})"
 
 
 def _named(function: Any) -> str:

@@ -16,6 +16,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.data.items import AnyData
 from rsmooth.models.precision import Precision, resolve_precision
+from rsmooth.models.saved import architecture_of
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
 from rsmooth.plumbing.parallel import local_device
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -257,6 +258,7 @@ def _folder(
             f"{type(g.base).__name__}; register its constructor with @MODELS.register('name'), or "
             "leave run_dir out"
         )
+    architecture_of(g.base)  # or its layers are others by now
     config = describe_run(recipe, g, data, held_out, extras)
     if wanted.unlabelled is not None:
         config["unlabelled"] = wanted.unlabelled.fingerprint()

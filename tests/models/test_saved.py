@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from rsmooth.defenses import Trainer
 from rsmooth.models.hub_card import FORMAT
 from rsmooth.models.saved import architecture_of, read_model, write_model
 from rsmooth.noise import Gaussian, NoiseDistribution
@@ -140,3 +141,22 @@ def test_a_model_file_with_entries_of_other_types_is_named(
         torch.save({**content, key: value}, path)
     with pytest.raises(ValueError, match=r"expected .*model\.pt"):
         SmoothedClassifier.load(path)
+
+
+@pytest.mark.parametrize("kind", [nn.ReLU, nn.Linear])
+def test_a_base_that_was_changed_after_its_creation_is_not_saved_as_another(
+    kind: type[nn.Module], tmp_path: Path
+) -> None:
+    """The file would rebuild the network that the noted options make."""
+    base = MODELS.create("mlp", num_classes=3, image_size=8, in_channels=1, hidden=(4,))
+    at = next(name for name, layer in base.named_modules() if isinstance(layer, kind))
+    base.set_submodule(at, nn.Tanh() if kind is nn.ReLU else nn.Linear(64, 5))
+    g = SmoothedClassifier(base, 0.25, 3)
+    with pytest.raises(ValueError, match=r"changed after MODELS\.create"):
+        g.save(tmp_path / "model.pt")
+    pixels, labels = torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4) % 3
+    with pytest.raises(ValueError, match=r"changed after MODELS\.create"):
+        Trainer(epochs=1).fit(g, (pixels, labels), run_dir=tmp_path / "run", progress=False)
+    assert not list(tmp_path.glob("**/model.pt"))
+    with pytest.raises(ValueError, match=r"from MODELS\.create"):
+        architecture_of(MODELS.create("ensemble", members=[base, base]))

@@ -222,6 +222,8 @@ def _mixed(
 
 def _alike(one: Tensor, other: Tensor) -> bool:
     """Whether two answers are equal up to what kernels make of another place in a batch."""
+    if not one.is_floating_point():
+        return torch.equal(one, other)
     reach = torch.maximum(one.abs(), other.abs()).amax()
     return bool(((one - other).abs() <= 30 * torch.finfo(one.dtype).eps ** 0.5 * reach).all())
 
