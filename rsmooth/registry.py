@@ -28,6 +28,11 @@ class PluginError(RegistryError):
     """An entry of another package that cannot be imported; its cause says why."""
 
 
+def _place(entry: object) -> tuple[object, object]:
+    """Where a class or a function is defined, and its name there."""
+    return getattr(entry, "__module__", entry), getattr(entry, "__qualname__", entry)
+
+
 class Registry:
     """Named entries of one kind, each a class or a function.
 
@@ -48,15 +53,21 @@ class Registry:
         self._entries: dict[str, Callable[..., Any]] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """A decorator that enters a class or function under ``name``; RegistryError if taken."""
+        """A decorator that enters a class or function under ``name``; RegistryError if taken.
+
+        The same definition again, as of a notebook's cell that is run twice, takes its own place.
+        """
 
         def enter(entry: T) -> T:
             holder: object = self._entries.get(name)
-            if holder is None and not self._is_own(entry):
+            if holder is not None and _place(holder) == _place(entry):
+                holder = None
+            elif holder is None and not self._is_own(entry):
                 holder = self._own.get(name)
             if holder is not None:
                 raise RegistryError(
-                    f"expected a new {self.kind} name, got {name!r}, which is {holder!r}"
+                    f"expected a new {self.kind} name, got {name!r}, which is {holder!r}; choose "
+                    "another name"
                 )
             self._entries[name] = entry
             return entry

@@ -40,6 +40,20 @@ def test_a_taken_name_is_refused():
     assert registry.create("one", a=1) == {"a": 1}
 
 
+def test_a_definition_that_is_made_again_takes_its_own_place():
+    """As when a notebook's cell is run twice; another one of that name is refused."""
+    colours = Registry("colour", "rsmooth.test_colours")
+    for level in (1, 2):
+        exec(
+            f"@register('grey')\ndef grey():\n    return {level}",
+            {"register": colours.register, "__name__": "n"},
+        )
+        assert colours.create("grey") == level
+    with pytest.raises(RegistryError, match=r"expected a new colour name.*; choose another name"):
+        colours.register("grey")(lambda: 3)
+    assert colours.create("grey") == 2
+
+
 def test_an_unknown_name_gets_the_close_matches():
     with pytest.raises(
         RegistryError,

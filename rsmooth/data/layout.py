@@ -45,6 +45,6 @@ def _guessed(shape: tuple[int, ...]) -> Layout:
             break
     raise ValueError(
         f"expected images whose channels are at one end, got {shape}, where that is not plain; "
-        "say it with layout=channels_first for (N, C, H, W), or layout=channels_last for "
-        "(N, H, W, C)"
+        "say it with as_image_data((images, labels), layout='channels_first') for (N, C, H, W), or "
+        "layout='channels_last' for (N, H, W, C)"
     )

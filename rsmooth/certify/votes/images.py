@@ -67,7 +67,8 @@ def stored_images(x: Tensor, arithmetic: Arithmetic, channels: int | None = None
         check_channels_first(x, channels)
         if x.ndim != 4:
             raise ValueError(
-                f"expected images (B, C, H, W), got {tuple(x.shape)}; add the batch dimension"
+                f"expected images (B, C, H, W), got {tuple(x.shape)}; add the batch dimension with "
+                "x[None], or that of channels to grey images with x[:, None]"
             )
         return x if arithmetic == "integer" else x.float() / 255
     check_images(x, channels=channels)
