@@ -250,7 +250,7 @@ def test_votes_by_predict_abstain_and_an_abstention_is_wrong():
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_the_votes_are_of_the_function_that_was_searched(precision, monkeypatch):
     """Both in the precision that was asked for, and PREDICT too."""
-    g, x = smooth_net(), images(3)
+    g, x = smooth_net().float(), images(3).float()
     y, seen = base_labels(g, x), []
     log_probs, said = SmoothedClassifier.log_probs, empirical.predict
     monkeypatch.setattr(
