@@ -99,8 +99,15 @@ def _plain(value: Any) -> Any:
         return repr(value)
     # An address would name another object in each process.
     held = getattr(value, "__dict__", {}).items()
-    said = ", ".join(f"{name}={_plain(option)!r}" for name, option in held)
+    # Of an object in it only the type: the two may hold each other.
+    said = ", ".join(f"{name}={_shallow(option)!r}" for name, option in held)
     return f"{kind.__module__}.{kind.__qualname__}({said})"
+
+
+def _shallow(value: Any) -> Any:
+    kind: Any = type(value)
+    named = callable(value) and hasattr(value, "__qualname__")
+    return _plain(value) if named or kind.__repr__ is not object.__repr__ else kind.__qualname__
 
 
 def _named(function: Any) -> str:
@@ -110,14 +117,21 @@ def _named(function: Any) -> str:
     if "<" not in name or code is None:
         return name
     held = [cell.cell_contents for cell in function.__closure__ or ()]
-    parts = [_code(code), function.__defaults__, *map(_plain, held)]
+    others = [_shallow(each) for each in held if each is not function]  # it may call itself
+    parts = [_code(code), function.__defaults__, *others]
     return f"{name} {hashlib.sha256(repr(parts).encode()).hexdigest()[:16]}"
 
 
 def _code(code: CodeType) -> list[Any]:
     """What a function does, without where it is written."""
-    constants = [_code(each) if isinstance(each, CodeType) else each for each in code.co_consts]
-    return [code.co_code.hex(), code.co_names, constants]
+    return [code.co_code.hex(), code.co_names, [_constant(each) for each in code.co_consts]]
+
+
+def _constant(value: Any) -> Any:
+    if isinstance(value, CodeType):
+        return _code(value)
+    # In a fixed order: that of a set of words is another one in each process.
+    return sorted(map(repr, value)) if isinstance(value, frozenset) else value
 
 
 def _fingerprint(data: AnyData) -> str:

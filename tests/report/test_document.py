@@ -264,3 +264,11 @@ def test_a_report_that_does_not_fit_leaves_the_old_one(tmp_path):
     assert (tmp_path / "out" / "report.csv").read_text() == "old"
     assert not any(name.endswith(".tmp") for name in written)
     assert all(path.stat().st_size for path in (tmp_path / "out").iterdir())
+
+
+def test_a_unit_of_several_words_makes_files_whose_names_are_links(tmp_path):
+    unit = {"norm": "other", "unit": "degrees of/rotation", "kind": "probabilistic", "method": "x"}
+    write_log(run_of().log, tmp_path / "l2.tsv")
+    write_log(run_of(provenance={"statement": unit}).log, tmp_path / "turned.tsv")
+    made = report([tmp_path / "l2.tsv", tmp_path / "turned.tsv"]).write(tmp_path / "out")
+    assert all(path.parent == tmp_path / "out" and " " not in path.name for path in made.files)

@@ -11,7 +11,7 @@ from rsmooth.records.metrics import linf_certified_accuracy
 from rsmooth.records.norms import linf_to_l2
 from rsmooth.report import Run, linf_table, pixel_fraction, report
 from rsmooth.report.blocks import to_markdown
-from rsmooth.report.linf import linf_section
+from rsmooth.report.linf import common_dimension, linf_section
 from tests.report.by_hand import HEADER, UNIFORM, run_of, write_run, write_tables, write_three
 
 SHAPED = {"dataset": {"name": "digits", "shape": [1, 8, 8]}}
@@ -158,3 +158,11 @@ def test_a_restated_record_says_of_what(tmp_path):
     ) in text
     write_run(tmp_path / "single", [1000, 900, 500, 700], {**HEADER, "statements": 1})
     assert "joint over" not in report([tmp_path / "single"]).markdown
+
+
+def test_a_dimension_beside_that_of_the_record_is_to_be_left_out():
+    one, other = (run_of(f"r{k}", {**HEADER, "dataset": {"shape": [1, k, k]}}) for k in (2, 3))
+    with pytest.raises(RecordError, match="in each: leave the dimension out"):
+        common_dimension([one], 784, needed=True)
+    with pytest.raises(RecordError, match="in each: report them apart"):
+        common_dimension([one, other], None, needed=True)

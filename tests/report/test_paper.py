@@ -105,3 +105,10 @@ def test_latex_takes_the_table(tmp_path):
     command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "x.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]
+
+
+@pytest.mark.parametrize("name", ["[ours] SmoothAdv", "*star"])
+def test_a_name_is_no_option_of_the_row_before(name):
+    """LaTeX takes a bracket or a star behind the end of a row for its own."""
+    rows = rows_of(to_latex(build_table([run_of("a"), run_of(name)], [0.25])))
+    assert any(row.startswith("{}" + name) for row in rows)

@@ -23,7 +23,7 @@ from rsmooth.report import Run, report, write_page
 from rsmooth.report.board import build_board
 from rsmooth.report.entries import QUOTED, Entry, Quoted
 from rsmooth.report.page.leaderboard import write_leaderboard
-from tests.report.by_hand import write_run
+from tests.report.by_hand import HEADER, write_run
 from tests.report.test_entries import entry_of, log_of
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
@@ -77,6 +77,22 @@ def use(page: Path, width: int, script: str, tmp_path: Path) -> dict[str, Any]:
     assert found["page"] <= width, "the body must not be wider than the window"
     assert found["title"] != "evil"
     return found
+
+
+def test_bounds_and_noises_are_sorted(width: int, tmp_path: Path) -> None:
+    """What is no plain figure was taken for an empty cell, and stayed last."""
+    grid = {**HEADER, "mode": "grid", "mode_options": {"radii": [0.1, 0.3]}}
+    shares = {0.5: [650] * 4, 0.12: [950] * 4, 0.25: [800, 650, 650, 650]}
+    paths = [
+        write_run(tmp_path / str(sigma), hits, {**grid, "sigma": sigma})
+        for sigma, hits in shares.items()
+    ]
+    page = write_page(report(paths), tmp_path / "r.html")
+    found = use(page, width, "browser_bounds.js", tmp_path)
+    averages = [float(cell.split()[1]) for cell in found["averages"] if cell.startswith("≥ ")]
+    assert len(averages) == 3
+    assert averages == sorted(averages, reverse=True) != sorted(averages)
+    assert [cell for cell in found["noises"] if cell != "-"] == ["σ=0.5", "σ=0.25", "σ=0.12"]
 
 
 def test_a_report(width: int, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from rsmooth.noise import Uniform
 from rsmooth.objectives import naive
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.smoothed import SmoothedClassifier
-from rsmooth.training.described import ADDED, describe, describe_run, described_defaults
+from rsmooth.training.described import ADDED, _constant, describe, describe_run, described_defaults
 from tests.training.helpers import classifier, images, weights
 
 OPTIONS: dict[str, Any] = {"epochs": 2, "batch_size": 12, "lr": 0.05, "precision": "float32"}
@@ -135,3 +135,25 @@ def test_functions_and_objects_without_a_name_of_their_own_are_told_apart() -> N
     assert named(plain) != named(other)
     assert named(Loss(2.0)) == named(Loss(2.0)) != named(Loss(3.0))
     assert named(naive) == "rsmooth.objectives.naive"
+
+
+def test_what_holds_itself_and_sets_of_words_have_a_name_too() -> None:
+    def made() -> Any:
+        def again(log_probs: Tensor, y: Tensor, deep: bool = True) -> Tensor:
+            known = str(y.dtype) in {"torch.int64", "torch.int32", "torch.int16"}
+            return again(log_probs, y, False) if deep and known else naive(log_probs, y)
+
+        return again
+
+    class Circle:
+        def __init__(self) -> None:
+            self.own = self
+
+        def __call__(self, log_probs: Tensor, y: Tensor) -> Tensor:
+            return naive(log_probs, y)
+
+    for loss in (made, Circle):
+        named = {describe(Trainer(train_loss=loss()))["train_loss"] for _ in range(2)}
+        assert len(named) == 1
+    constants = [_constant(frozenset(words)) for words in (("a", "b", "c"), ("c", "b", "a"))]
+    assert constants[0] == constants[1] == ["'a'", "'b'", "'c'"]

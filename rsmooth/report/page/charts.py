@@ -19,7 +19,7 @@ from rsmooth.records.metrics import (
 from rsmooth.records.pairs import changes, difference
 from rsmooth.records.statistics import accuracy_interval
 from rsmooth.report.multiples import comparable
-from rsmooth.report.runs import Run
+from rsmooth.report.runs import Run, reach_of
 
 MOST_PLACES = 500
 _LEVELS = (1e-4, 1e-3, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
@@ -172,7 +172,7 @@ def probability_chart(runs: Sequence[Run], among: Sequence[Run] | None = None) -
 
 def _places(runs: Sequence[Run], most: int = MOST_PLACES) -> FloatArray:
     """Radii in round steps up to the largest one of a right answer, and those asked for."""
-    reach = max(float(run.log.radius[run.log.correct].max(initial=0.0)) for run in runs)
+    reach = reach_of(runs)
     asked = {radius for run in runs for radius in run.asked or ()}
     asked |= {float(radius) for run in runs for radius in run.setting("epsilons") or []}
     # In whole units first: 2/255 itself has to be among the places, and no rounding of it.

@@ -12,7 +12,7 @@
   // Tables: sorted by the buttons in their heads; what has no value stays last.
   const SECONDS = { s: 1, min: 60, h: 3600 };
   const figure = (text) => {
-    const found = /^[([]?(?:[≥>] )?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\/(\d+))?(?: (s|min|h)\b)?/i.exec(text);
+    const found = /^[([]?(?:[≥>] |[^\d=]*=)?([+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)(?:\/(\d+))?(?: (s|min|h)\b)?/i.exec(text);
     if (!found) return null;
     return (Number(found[1].replaceAll(",", "")) / (found[2] || 1)) * (SECONDS[found[3]] || 1);
   };
@@ -24,13 +24,13 @@
     for (const other of table.tHead.rows[0].cells) other.removeAttribute("aria-sort");
     head.setAttribute("aria-sort", down ? "descending" : "ascending");
     const body = table.tBodies[0];
-    const texts = [...body.rows].map((row) => row.cells[column].textContent.trim());
-    const figures = words ? [] : texts.map(figure);
-    const some = figures.some((each) => each !== null); // or it is of words after all, such as of noises
-    const keyed = [...body.rows].map((row, at) => [some ? figures[at] : texts[at] === "-" ? null : texts[at], row]);
+    const keyed = [...body.rows].map((row) => {
+      const text = row.cells[column].textContent.trim();
+      return [words ? (text === "-" ? null : text) : figure(text), row];
+    });
     keyed.sort(([a], [b]) => {
       if (a === null || b === null) return (a === null) - (b === null);
-      const sign = some ? a - b : order(a, b);
+      const sign = words ? order(a, b) : a - b;
       return down ? -sign : sign;
     });
     body.append(...keyed.map(([, row]) => row));
