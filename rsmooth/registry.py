@@ -177,18 +177,23 @@ class ModelRegistry(Registry):
 
 
 def note_layers(model: Any) -> None:
-    """Note what the model prints, as what its noted options make."""
-    model.layers_at_creation = _printed(model)
+    """Note the layers of the model and their options, as what its noted options make."""
+    model.layers_at_creation = _layers(model)
 
 
 def as_created(model: object) -> bool:
-    """Whether a model has the layers still that its options make, as far as they are printed."""
-    return getattr(model, "layers_at_creation", None) in (None, _printed(model))
+    """Whether a model still has the layers that its options make, with the options of each."""
+    return getattr(model, "layers_at_creation", None) in (None, _layers(model))
 
 
-def _printed(model: object) -> str:
-    """Without addresses, and without numbers that a file of weights brings."""
-    return re.sub(r"0x[0-9a-f]+|(?<=Normalize)\(.*", "", repr(model))
+def _layers(model: Any) -> tuple[str, bytes]:
+    """As printed, without addresses and numbers that a file of weights brings; further options."""
+    printed = re.sub(r"0x[0-9a-f]+|(?<=Normalize)\(.*", "", repr(model))
+    if not hasattr(model, "named_modules"):
+        return printed, b""
+    from rsmooth.plumbing.layer_options import digest_of_options  # torch is there by now
+
+    return printed, digest_of_options(model)
 
 
 ATTACKS = Registry("attack", "rsmooth.attacks", ("rsmooth.attacks", "ATTACKS"))

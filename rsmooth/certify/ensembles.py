@@ -8,7 +8,7 @@ name that says so, beside rules that are sound.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from torch import Tensor
 from rsmooth.bounds.proving import smallest_margin
 from rsmooth.certify.bound_settings import BoundSettings
 from rsmooth.certify.deterministic import BoundEngine, Engine, Proof, check_noiseless, record_of
-from rsmooth.certify.run.header import model_hash
+from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.models.ensemble import Ensemble
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -254,8 +254,17 @@ def check_members(members: Sequence[SmoothedClassifier]) -> None:
         raise ValueError(f"expected members of the same classes, got {sorted(classes)} of them")
 
 
-def ensemble_section(rule: str, members: Sequence[SmoothedClassifier]) -> dict[str, Any]:
-    """The model section of a record: its members and their rule."""
-    hashes = [model_hash(member) for member in members]
+def ensemble_section(
+    rule: str, members: Sequence[SmoothedClassifier], recorded: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The model section of a record: its members and their rule.
+
+    recorded: that of the record to go on with; hashes of members in other words stay.
+    """
+    known = list((recorded or {}).get("members", ()))
+    if len(known) == len(members) and all(map(is_hash_of, known, members)):
+        hashes = known
+    else:
+        hashes = [model_hash(member) for member in members]
     joint = hashlib.sha256(f"{rule} {' '.join(hashes)}".encode()).hexdigest()[:16]
     return {"hash": joint, "rule": rule, "members": hashes}

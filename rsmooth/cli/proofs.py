@@ -32,10 +32,15 @@ def prove(
     from rsmooth.certify.ensembles import ensemble_section
     from rsmooth.certify.run.header import model_section
     from rsmooth.certify.run.proofs import prove_dataset
+    from rsmooth.certify.run.shards import Shards
 
     engine = build_engine(members, data, options)
     rule = options.rule
-    model = model_section(members[0]) if rule is None else ensemble_section(rule, members)
+    known = Shards(journal).model()
+    if rule is None:
+        model = model_section(members[0], known)
+    else:
+        model = ensemble_section(rule, members, known)
     log = prove_dataset(engine, data, journal, model=model, workers=workers, progress=progress)
     if len(log) == len(data):  # else a rank under torchrun; only the last to finish prints
         print(summary(log, journal))
@@ -98,7 +103,8 @@ def attack_proofs(
         rule=rule,
     )
     engine = build_engine(members, data, options)
-    hashed = None if rule is None else ensemble_section(rule, members)["hash"]
+    model = recorded.get("model")
+    hashed = None if rule is None else ensemble_section(rule, members, model)["hash"]
     # The gradients of the mean lead the attack on any rule, whose own answers then count.
     target = members[0] if rule is None else mean_classifier(members)
     asked = {"steps": steps, "restarts": 1, "seed": seed}

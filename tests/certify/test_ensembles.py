@@ -247,3 +247,17 @@ def test_the_model_section_depends_on_members_order_and_rule():
     ]
     assert len({section["hash"] for section in sections}) == 3
     assert len(sections[0]["members"]) == 2
+
+
+def test_members_keep_the_hashes_that_an_earlier_version_recorded(monkeypatch):
+    nets = [nn.Sequential(nn.AvgPool2d(2, ceil_mode=True), nn.Flatten()), nn.Flatten()]
+    members = [SmoothedClassifier(net, sigma=0, num_classes=2) for net in nets]
+    with monkeypatch.context() as earlier:
+        earlier.setattr("rsmooth.models.hashing._options", lambda base: b"")
+        recorded = ensemble_section("voting", members)
+    now = ensemble_section("voting", members)
+    assert now["hash"] != recorded["hash"]
+    assert ensemble_section("voting", members, recorded) == recorded
+    for other in (members[::-1], members[:1] * 2):
+        fresh = ensemble_section("voting", other)
+        assert ensemble_section("voting", other, recorded) == fresh != recorded

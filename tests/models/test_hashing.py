@@ -95,3 +95,30 @@ def test_further_state_of_layers_counts(first: Any, second: Any) -> None:
     assert hashed == base_hash(copy.deepcopy(net))
     net[0].extra = second
     assert hashed != base_hash(net)
+
+
+def test_options_that_are_not_printed_count(monkeypatch) -> None:
+    def pooled(inside: bool) -> nn.Module:
+        return nn.Sequential(nn.AvgPool2d(3, 2, 1, count_include_pad=inside), nn.Flatten())
+
+    assert repr(pooled(True)) == repr(pooled(False))
+    assert base_hash(pooled(True)) != base_hash(pooled(False))
+    assert not is_base_hash(base_hash(pooled(True)), pooled(False))
+    with monkeypatch.context() as earlier:
+        earlier.setattr("rsmooth.models.hashing._options", lambda base: b"")
+        before = base_hash(pooled(False))
+    assert before != base_hash(pooled(False))
+    assert is_base_hash(before, pooled(False))  # a record of an earlier version
+
+
+def test_hashes_of_earlier_versions_are_known() -> None:
+    """The number is what they gave, which hashed printed options alone."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        net[1].bias.zero_()
+    assert is_base_hash("b05e9b094b79b5b4", net)
+    assert base_hash(net) != "b05e9b094b79b5b4"
+    with torch.no_grad():
+        net[1].bias.add_(1)
+    assert not is_base_hash("b05e9b094b79b5b4", net)

@@ -12,7 +12,7 @@ from rsmooth.defenses import Trainer
 from rsmooth.models.hub_card import FORMAT
 from rsmooth.models.saved import architecture_of, read_model, write_model
 from rsmooth.noise import Gaussian, NoiseDistribution
-from rsmooth.registry import MODELS, NOISES
+from rsmooth.registry import MODELS, NOISES, note_layers
 from rsmooth.smoothed import SmoothedClassifier
 
 CONTENT = {
@@ -160,3 +160,15 @@ def test_a_base_that_was_changed_after_its_creation_is_not_saved_as_another(
     assert not list(tmp_path.glob("**/model.pt"))
     with pytest.raises(ValueError, match=r"from MODELS\.create"):
         architecture_of(MODELS.create("ensemble", members=[base, base]))
+
+
+def test_a_changed_option_that_is_not_printed_is_seen_too() -> None:
+    base = nn.Sequential(nn.AvgPool2d(2, padding=1), nn.Flatten())
+    base.architecture = {"name": "pooled", "options": {}}  # type: ignore[assignment]
+    note_layers(base)
+    assert architecture_of(base) == base.architecture
+    printed = repr(base)
+    base[0].count_include_pad = False
+    assert repr(base) == printed
+    with pytest.raises(ValueError, match=r"changed after MODELS\.create"):
+        architecture_of(base)

@@ -92,8 +92,9 @@ def certify_dataset(
     shards = Shards(journal)
     settings = _as_designed(settings, shards)
     pool = _open_pool(g, data, settings, shards, world, extends)
+    recorded = shards.model() or (extends.provenance.get("model") if extends else None)
     said = {
-        "model": model_section(g),
+        "model": model_section(g, recorded),
         **stated(settings, pool.source),
         "numerics": pool.network.profile.record(),
     }

@@ -56,13 +56,18 @@ def run_header(
     return header
 
 
-def model_section(g: SmoothedClassifier) -> dict[str, Any]:
+def model_section(
+    g: SmoothedClassifier, recorded: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The hash, the architecture and the file of a model, for the header.
 
     Of a function in place of a network, its name and the hash that its user stated.
+    recorded: the model section of the record that this run goes on with; its hash stays where it is
+        that of g in the words of another version.
     """
+    known = str((recorded or {}).get("hash"))
     found: dict[str, Any] = {
-        "hash": model_hash(g),
+        "hash": known if is_hash_of(known, g) else model_hash(g),
         "architecture": getattr(g.base, "architecture", None),
     }
     function = function_of(g.base)
@@ -73,20 +78,20 @@ def model_section(g: SmoothedClassifier) -> dict[str, Any]:
 
 
 def model_hash(g: SmoothedClassifier) -> str:
-    """Sixteen hex digits of a hash of the base classifier: its layers as printed, weights, buffers.
+    """Sixteen hex digits of a hash of the base classifier: layers, their options, weights, buffers.
 
         model_hash(g)      # "91c0d2..."
 
-    It does not cover code. Two models have one hash where their layers print alike and hold the
-    same numbers, even if their ``forward`` differs. Give a changed class another name, or record
-    the difference in ``provenance``.
+    It does not cover code. Two models have one hash where their layers print alike, have the same
+    options and hold the same numbers, even if their ``forward`` differs. Give a changed class
+    another name, or record the difference in ``provenance``.
     """
     check_smoothed(g)
     return base_hash(g.base)
 
 
 def is_hash_of(hashed: str, g: SmoothedClassifier) -> bool:
-    """Whether a record's model hash is that of g, whichever release of torch printed its layers.
+    """Whether a record's model hash is that of g, from whichever release of torch or of rsmooth.
 
     is_hash_of(log.provenance["model"]["hash"], g)
     """

@@ -55,6 +55,14 @@ class Shards:
                 return profile_of(contents.header.get("numerics"), path)
         return None
 
+    def model(self) -> Mapping[str, Any]:
+        """The model section of the earlier starts; an empty one where there is none."""
+        for _, contents in self._contents():
+            found = (contents.header or {}).get("model")
+            if isinstance(found, Mapping):
+                return found
+        return {}
+
     def design(self) -> SequentialDesign | None:
         """The design of the earlier starts' sequential tests; None where there is none.
 

@@ -237,6 +237,37 @@ def test_numpy_values_of_provenance_are_recorded_as_numbers(tmp_path: Path) -> N
         assert log.provenance["site"] == {"ids": [0, 1], "trials": 3}
 
 
+def test_votes_of_networks_that_print_alike_are_not_pooled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a record of an earlier version, whose hash left such options out, is extended."""
+
+    def pooled(inside: bool) -> SmoothedClassifier:
+        torch.manual_seed(0)
+        pool = nn.AvgPool2d(3, 2, 1, count_include_pad=inside)
+        net = nn.Sequential(pool, nn.Flatten(), nn.Linear(4, 2))
+        return SmoothedClassifier(net.eval(), sigma=0.25, num_classes=2)
+
+    def run(g: SmoothedClassifier, name: str, **given: Any) -> CertificationLog:
+        seed = 1 if given else 0
+        settings = CertifySettings(n0=10, n=100, seed=seed)
+        data = replace(seven(), labels=seven().labels % 2)
+        return certify_dataset(
+            g, data, tmp_path / name, settings, workers=1, progress=False, **given
+        )
+
+    first = run(pooled(True), "first")
+    with pytest.raises(RecordError, match=r"model\.hash"):
+        run(pooled(False), "second", extends=first)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("rsmooth.models.hashing._options", lambda base: b"")
+        old = run(pooled(True), "old")
+    assert old.provenance["model"]["hash"] != first.provenance["model"]["hash"]
+    assert same(run(pooled(True), "old"), old)
+    more = run(pooled(True), "more", extends=old)
+    assert append_samples(old, more, looked=False).provenance["n"] == 200
+
+
 def test_rank_out_of_range_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RANK", "2")
     monkeypatch.setenv("WORLD_SIZE", "2")

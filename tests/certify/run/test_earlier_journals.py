@@ -24,6 +24,7 @@ from rsmooth.certify import (
     recertify,
 )
 from rsmooth.certify.proof.designs import FIRST_DESIGN, SequentialDesign
+from rsmooth.certify.run.header import is_hash_of
 from rsmooth.certify.votes import profile
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.data import ImageData
@@ -176,8 +177,9 @@ def test_earlier_records_are_restated_and_extended(tmp_path: Path) -> None:
         workers=1,
         progress=False,
     )
-    # the earlier run, as though it had certified these two images on this machine
-    shared = {key: more.provenance[key] for key in ("numerics", "dataset")}
+    # as though it had certified these two images on this machine, by a hash that covers options
+    assert is_hash_of(log.provenance["model"]["hash"], classifier())
+    shared = {key: more.provenance[key] for key in ("numerics", "dataset", "model")}
     log = replace(log, provenance={**log.provenance, **shared})
     pooled = append_samples(log, more, looked=False)
     assert log.counts is not None
