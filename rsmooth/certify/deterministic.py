@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from numpy.typing import ArrayLike
@@ -20,6 +20,9 @@ from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 # Multiply-adds per image up to which fast-lin is asked by default: a minute or so of one core.
 AFFORDABLE = 1e11
+# By how much two images of 8 bits may be farther apart than their levels: k / 255 is rounded to
+# float32, by up to 2^-25 on either side.
+ROUNDED_PIXELS = 2.0**-24
 # Images whose bounds are computed at once, at most.
 IMAGES_AT_ONCE = 16
 
@@ -111,13 +114,26 @@ class BoundEngine(Engine):
         steps = {at: int((epsilons <= proof.radius).sum()) for at, proof in enumerate(proofs)}
         while steps := {at: step for at, step in steps.items() if step < len(epsilons)}:
             rows = list(steps)
-            tried = epsilons[list(steps.values())].view(-1, *[1] * (x.ndim - 1))
+            tried = widened(epsilons[list(steps.values())].view(-1, *[1] * (x.ndim - 1)))
             margins = self.prover.margins(x[rows], y[rows], tried, method)
             smallest = smallest_margin(margins, y[rows]).tolist()
             proved = [at for at, margin in zip(rows, smallest, strict=True) if margin > 0]
             found += [(at, steps[at], smallest[rows.index(at)]) for at in proved]
             steps = {at: steps[at] + 1 for at in proved}
         return found
+
+
+Distance = TypeVar("Distance", float, Tensor)
+
+
+def widened(epsilon: Distance) -> Distance:
+    """What is proved for epsilon: a box that holds every image of 8 bits within that many levels.
+
+        widened(2 / 255)
+
+    The image of level k + 2 may lie 6e-8 beyond 2/255 of that of level k, in float32.
+    """
+    return epsilon + ROUNDED_PIXELS
 
 
 def record_of(
@@ -211,7 +227,9 @@ def certify_linf(
     x: images (B, C, H, W) in [0, 1].
 
     The other options are those of ``BoundSettings``. A radius says: the network, in exact
-    arithmetic on its float weights, gives its answer to every image within that l_inf distance.
+    arithmetic on its float weights, gives its answer to every image within that l_inf distance. So
+    2/255 holds for every image of 8 bits whose levels differ by up to 2, also where float32 rounds
+    their pixels apart: the box that is proved is 2^-24 wider.
     The rounding errors of the proof are subtracted. ValueError for images off [0, 1], a classifier
     with noise and an unknown layer.
     """

@@ -16,7 +16,14 @@ from torch import Tensor
 
 from rsmooth.bounds.proving import smallest_margin
 from rsmooth.certify.bound_settings import BoundSettings
-from rsmooth.certify.deterministic import BoundEngine, Engine, Proof, check_noiseless, record_of
+from rsmooth.certify.deterministic import (
+    BoundEngine,
+    Engine,
+    Proof,
+    check_noiseless,
+    record_of,
+    widened,
+)
 from rsmooth.certify.run.header import is_hash_of, model_hash
 from rsmooth.models.ensemble import Ensemble
 from rsmooth.smoothed import SmoothedClassifier
@@ -188,7 +195,8 @@ class Cascade(_Stages):
             return [[False] * len(self.settings.epsilons)] * len(x)
         columns = []
         for radius in self.settings.epsilons:
-            margins = engine.prover.certain_margins(x, labels, self.gate, float(radius)).cpu()
+            gate, moved = widened(self.gate), widened(float(radius))
+            margins = engine.prover.certain_margins(x, labels, gate, moved).cpu()
             columns.append((smallest_margin(margins, labels) > 0).tolist())
         return [list(row) for row in zip(*columns, strict=True)]
 

@@ -1,5 +1,7 @@
 """Deterministic certificates: what is proved, by what, and with which statement."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 from torch import nn
@@ -8,7 +10,8 @@ from rsmooth.bounds import margin_bounds, smallest_margin
 from rsmooth.certify import certify_linf
 from rsmooth.certify import deterministic as module
 from rsmooth.certify.bound_settings import BoundSettings
-from rsmooth.certify.deterministic import BoundEngine
+from rsmooth.certify.deterministic import BoundEngine, widened
+from rsmooth.data.convert import to_unit
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 from tests.bounds.oracles import images, network
@@ -137,3 +140,33 @@ def test_max_pooling_is_certified_by_intervals_alone():
     asked = BoundSettings(epsilons=[0.1], bounds=["ibp", "crown-ibp"])
     with pytest.raises(ValueError, match="without max pooling for crown-ibp"):
         BoundEngine(g, asked, (1, 16, 16))
+
+
+def test_the_box_that_is_proved_holds_all_images_of_that_many_levels():
+    """Exactly: each pair of levels, in rational numbers."""
+    values = [Fraction(value.item()) for value in to_unit(torch.arange(256, dtype=torch.uint8))]
+    wide = [
+        (k, m)
+        for m in range(1, 256)
+        for k in range(256 - m)
+        if values[k + m] - values[k] > Fraction(m / 255)
+    ]
+    assert (127, 1) in wide, "float32 rounds them apart"
+    for k, m in wide:
+        assert values[k + m] - values[k] <= Fraction(widened(m / 255))
+
+
+def test_no_certificate_where_the_next_level_has_another_class():
+    """The boundary lies between 1/255 from level 127 and level 128, which is 3e-8 beyond."""
+    here, there = to_unit(torch.tensor([127, 128], dtype=torch.uint8)).double().tolist()
+    boundary = (here + 1 / 255 + there) / 2
+    assert here + 1 / 255 < boundary < there
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1, 2)).double()
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([[-1.0], [0.0]]))
+        net[1].bias.copy_(torch.tensor([boundary, 0.0], dtype=torch.float64))
+    g = SmoothedClassifier(net, sigma=0, num_classes=2)
+    x = torch.tensor([here]).view(1, 1, 1, 1)
+    result = certify_linf(g, x, epsilons=[0.9 / 255, 1 / 255])
+    assert result.label.item() == 0
+    assert result.radius.item() == 0.9 / 255
