@@ -5,9 +5,12 @@ from __future__ import annotations
 import dis
 import hashlib
 import inspect
+from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
 from functools import partial
-from types import CodeType
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -48,9 +51,9 @@ def unprinted_options(net: nn.Module) -> list[tuple[str, Any]]:
 
     Of layers of torch, those of ``UNPRINTED`` that differ from most. Layers of rsmooth print all.
     Of other classes, each number, flag, text, array, function or collection of them that
-    ``forward`` reads, itself or by methods that it calls. What it assigns is no option, and so is a
-    list, dict or set where it fills one. An option that a function outside the class reads is not
-    seen.
+    ``forward`` reads, itself or by methods and functions of its package that it calls; also as a
+    field of a dataclass or namespace. What it assigns is no option, nor is a list, dict or set
+    where it fills one.
     """
     found = [
         (f"{place}.{name}" if place else name, _plain(value))
@@ -79,12 +82,23 @@ def _options(part: nn.Module) -> Iterator[tuple[str, Any]]:
                 if usual is _ALWAYS or value != usual:
                     yield name, value
     read, assigned, fills = _names_in_forward(part)
-    yield from (
-        (name, value)
-        for name, value in vars(part).items()
-        if name in read - assigned and value is not None and is_plain(value)
-        if not (fills and isinstance(value, (list, dict, set)))
-    )
+    kept = {name: value for name, value in vars(part).items() if name in read - assigned}
+    for name, value in kept.items():
+        for field, inner in _fields(value).items():
+            if field in read and is_plain(inner):
+                yield f"{name}.{field}", inner
+        filled = fills and isinstance(value, (list, dict, set))
+        if value is not None and is_plain(value) and not filled:
+            yield name, value
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    """What a dataclass or namespace holds by name; nothing for other values."""
+    if isinstance(value, (SimpleNamespace, Namespace)):
+        return vars(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name, None) for field in fields(value)}
+    return {}
 
 
 def is_plain(value: object) -> bool:
@@ -97,7 +111,7 @@ def is_plain(value: object) -> bool:
         return all(is_plain(each) for each in (value.func, value.args, value.keywords))
     if isinstance(value, Tensor):
         return value.layout == torch.strided and not value.is_meta
-    plain = (bool, int, float, complex, str, bytes, np.generic, np.ndarray, torch.dtype)
+    plain = (bool, int, float, complex, str, bytes, Enum, np.generic, np.ndarray, torch.dtype)
     return value is None or isinstance(value, plain) or inspect.isroutine(value)
 
 
@@ -121,46 +135,62 @@ def _plain(value: Any) -> Any:
 def _names_in_forward(part: nn.Module) -> tuple[set[str], set[str], bool]:
     """Names in the code of ``forward``, attributes that it assigns, whether it fills collections.
 
-    With the code of the methods it calls, of each class that has one of the name, since a class may
-    call that of the class below. Code of torch and of rsmooth is left out.
+    With the code that it calls, as far as ``_called`` finds it.
     """
     read: set[str] = set()
     assigned = {*vars(nn.Module()), *NOTES}
     fills = False
-    asked = ["forward", "__call__"]
+    asked = [*_members(part, "forward"), *_members(part, "__call__")]
+    known: set[Any] = set()
     while asked:
-        name = asked.pop()
-        for code in _codes(part, name):
-            names = set(code.co_names) - read
-            asked += names
-            read |= names
+        function = asked.pop()
+        if function in known:
+            continue
+        known.add(function)
+        for code in _nested(function.__code__):
+            names = set(code.co_names)
             steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
+            read |= names
             assigned |= {name for step, name in steps if step == "STORE_ATTR"}
             fills |= bool(FILLING & names) or any(step == "STORE_SUBSCR" for step, _ in steps)
+            asked += _called(part, function, names)
     return read, assigned, fills
 
 
-def _codes(part: nn.Module, name: str) -> Iterator[CodeType]:
-    owners = [kind for kind in type(part).__mro__ if not _is_printing(kind)]
-    found = [vars(owner)[name] for owner in owners if name in vars(owner)]
-    if name in vars(part):
-        found.append(vars(part)[name])
-    for member in found:
-        for function in (getattr(member, side, None) for side in ("fget", "__func__")):
-            yield from _nested(getattr(function, "__code__", None))
-        if callable(member):
-            yield from _nested(getattr(inspect.unwrap(member), "__code__", None))
+def _called(part: nn.Module, function: Any, names: set[str]) -> Iterator[Any]:
+    """Functions of these names: members of the layer, and global ones of the function's package."""
+    for name in names:
+        yield from _members(part, name)
+        found = function.__globals__.get(name)
+        if inspect.isfunction(found) and _package(found) == _package(function):
+            yield found
+
+
+def _members(part: nn.Module, name: str) -> Iterator[Any]:
+    """Functions in Python of this name, of each class of the layer: one may call that below it.
+
+    Code of torch and of rsmooth is left out.
+    """
+    owners = [vars(kind) for kind in type(part).__mro__ if not _is_printing(kind)]
+    for owner in (*owners, vars(part)):
+        member = owner.get(name)
+        for found in (member, getattr(member, "fget", None), getattr(member, "__func__", None)):
+            if callable(found) and inspect.isfunction(own := inspect.unwrap(found)):
+                yield own
+
+
+def _package(kind: Any) -> str:
+    return str(kind.__module__).split(".")[0]
 
 
 def _is_printing(kind: type) -> bool:
     """Whether a class prints its options, or has them in ``UNPRINTED``."""
-    return kind.__module__.split(".")[0] in ("torch", "rsmooth", "builtins")
+    return _package(kind) in ("torch", "rsmooth", "builtins")
 
 
-def _nested(code: CodeType | None) -> Iterator[CodeType]:
+def _nested(code: CodeType) -> Iterator[CodeType]:
     """The code, and that of the functions in it."""
-    if code is not None:
-        yield code
-        for constant in code.co_consts:
-            if isinstance(constant, CodeType):
-                yield from _nested(constant)
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _nested(constant)
