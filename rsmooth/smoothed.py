@@ -22,6 +22,7 @@ from rsmooth.models.safetensors import in_half
 from rsmooth.models.saved import architecture_of, read_model, write_model
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.numbers import check_integer, check_seed
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.tensors import check_floating, check_generator
 from rsmooth.registry import MODELS
 
@@ -297,6 +298,7 @@ class SmoothedClassifier(nn.Module):
         another kind, or weights that do not fit. RecordError for a folder whose files do not
         belong together.
         """
+        path = user_path(path)
         content = read_model(path)
         try:
             with torch.inference_mode(False):  # whose tensors could not be attacked or trained

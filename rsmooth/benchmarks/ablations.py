@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any
 
 from rsmooth.benchmarks.place import FILES
 from rsmooth.benchmarks.preset_files import check_arms
 from rsmooth.benchmarks.presets import Arm, Preset, merge, with_arms
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.yaml_text import load_yaml, read_mapping
 
 ABLATIONS = FILES / "ablations.yaml"
@@ -84,7 +84,7 @@ def _ablation(what: str) -> tuple[str, dict[str, Any]]:
                 f"expected an ablation, got {what!r}; known: {', '.join(shipped)}, or a .yaml file"
             )
         return what, shipped[what]
-    path = Path(what)
+    path = user_path(what)
     if not path.exists():
         raise ValueError(f"expected an ablation, got {what!r}, which is not there; name a file")
     content = read_mapping(path, "correct the file")

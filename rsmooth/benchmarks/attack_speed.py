@@ -11,7 +11,6 @@ import argparse
 import os
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.sizes import count
 from rsmooth.models.precision import Precision
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -131,7 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num_noise", nargs="+", type=count, default=[4], help="samples per image")
     parser.add_argument("--repeats", type=count, default=5, help="turns; the median counts")
     parser.add_argument("--threads", type=count, help="threads; default: those of torch")
-    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    parser.add_argument("--out", type=user_path, help="file stem for the figures (.json and .md)")
     return parser
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,7 @@ from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import load_dataset
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
@@ -268,9 +268,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--runs", nargs="+", type=Path, help="run folders; default: train on the digits"
+        "--runs", nargs="+", type=user_path, help="run folders; default: train on the digits"
     )
-    parser.add_argument("--logs", nargs="+", type=Path, help="published logs, with their --sigmas")
+    parser.add_argument(
+        "--logs", nargs="+", type=user_path, help="published logs, with their --sigmas"
+    )
     parser.add_argument(
         "--sigmas",
         nargs="+",
@@ -292,7 +294,7 @@ def _parser() -> argparse.ArgumentParser:
         "--step", type=amount, default=0.25, help="step of the radius grid, in [0,1] pixel units"
     )
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
-    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    parser.add_argument("--out", type=user_path, help="file stem for the figures (.json and .md)")
     return parser
 
 

@@ -16,7 +16,6 @@ import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.schedule import open_pool
 from rsmooth.data.images import ImageData
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.processes import usable_cores
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
@@ -353,7 +353,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=count, help="threads per process; default: those of torch"
     )
-    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    parser.add_argument("--out", type=user_path, help="file stem for the figures (.json and .md)")
     return parser
 
 

@@ -20,6 +20,7 @@ from rsmooth.benchmarks.across_seeds import bound_mark
 from rsmooth.benchmarks.place import CHECKOUT, FILES, PROGRAM
 from rsmooth.benchmarks.presets import SEEDED
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.files import read_log
 from rsmooth.records.metrics import average_certified_radius
 from rsmooth.report.tables import md_row, md_rule
@@ -197,8 +198,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     default = (CHECKOUT or Path()) / "benchmarks" / "results"
-    parser.add_argument("--results", type=Path, default=default, help="folder of committed results")
-    parser.add_argument("--page", type=Path, help="page to write the table into; default: print it")
+    parser.add_argument(
+        "--results", type=user_path, default=default, help="folder of committed results"
+    )
+    parser.add_argument(
+        "--page", type=user_path, help="page to write the table into; default: print it"
+    )
     return parser
 
 

@@ -15,7 +15,6 @@ import os
 import statistics
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,6 +34,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.models.int8.quantizing import quantize
 from rsmooth.models.pretrained import load_model
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -200,11 +200,11 @@ def _parser() -> argparse.ArgumentParser:
         action="store_false",
         help="leave compiled bfloat16 out",
     )
-    parser.add_argument("--data", type=Path, help="cifar10.npz, to count right answers too")
+    parser.add_argument("--data", type=user_path, help="cifar10.npz, to count right answers too")
     parser.add_argument("--trained", default="cifar10-sigma-0.25", help="a model of the package")
     parser.add_argument("--images", type=count, default=500, help="test images, evenly spaced")
     parser.add_argument("--calibration", type=count, default=512, help="training images")
-    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    parser.add_argument("--out", type=user_path, help="file stem for the figures (.json and .md)")
     return parser
 
 

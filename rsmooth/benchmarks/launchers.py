@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 from rsmooth.benchmarks.arm import STOPPED
 from rsmooth.plumbing.optional import optional
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.processes import apart, interrupt
 
 POLL_SECONDS = 0.2
@@ -224,7 +225,7 @@ class Submitit:
         self, cluster: str | None = None, folder: str | Path = "submitit", **options: Any
     ) -> None:
         library: Any = optional("submitit", "--launcher submitit", "'rsmooth[submitit]'")
-        self._executor = library.AutoExecutor(folder=str(folder), cluster=cluster)
+        self._executor = library.AutoExecutor(folder=str(user_path(folder)), cluster=cluster)
         self._options = {"timeout_min": 24 * 60, **options}
 
     def jobs(self, arms: int, usual: int) -> int:

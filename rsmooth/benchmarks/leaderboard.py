@@ -14,6 +14,7 @@ from rsmooth.benchmarks.place import CHECKOUT, FILES, PROGRAM
 from rsmooth.benchmarks.reference import IMAGES, PROTOCOLS
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.files import read_log
 from rsmooth.records.log import IntArray
 from rsmooth.report.board import build_board
@@ -33,17 +34,17 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         allow_abbrev=False, prog=f"{PROGRAM} leaderboard", description=__doc__
     )
-    parser.add_argument("--html", type=Path, required=True, help="the file to write")
+    parser.add_argument("--html", type=user_path, required=True, help="the file to write")
     parser.add_argument(
         "--logs",
-        type=Path,
+        type=user_path,
         nargs="+",
         default=[],
         help="folders of published logs, with or without tar archives (default: none)",
     )
     parser.add_argument(
         "--results",
-        type=Path,
+        type=user_path,
         default=FILES / "results",
         help="what was measured here (default: benchmarks/results of the checkout)",
     )

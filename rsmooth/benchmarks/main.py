@@ -24,6 +24,7 @@ from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.presets import load_preset, preset_names, select_arms
 from rsmooth.cli.argv import spelt
 from rsmooth.plumbing import exits
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.processes import terminations_interrupt
 from rsmooth.plumbing.values import pixel_values
 from rsmooth.plumbing.yaml_text import load_yaml
@@ -105,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         "report", allow_abbrev=False, help="print runs beside the published tables"
     )
     report.add_argument(
-        "folders", nargs="+", type=Path, help="run folders, folders of runs, or published logs"
+        "folders", nargs="+", type=user_path, help="run folders, folders of runs, or published logs"
     )
     report.add_argument(
         "--radii", type=float, nargs="+", help="radii of the tables; default: chosen from the data"
@@ -118,8 +119,12 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument(
         "--common", action="store_true", help="compare on the images that every record has"
     )
-    report.add_argument("--out", type=Path, help="folder for report.md, report.csv and curves.png")
-    report.add_argument("--html", type=Path, help="file for a page of the runs, without network")
+    report.add_argument(
+        "--out", type=user_path, help="folder for report.md, report.csv and curves.png"
+    )
+    report.add_argument(
+        "--html", type=user_path, help="file for a page of the runs, without network"
+    )
     report.add_argument(
         "--reference", help="published tables for comparison: cifar10, imagenet or none"
     )
@@ -129,7 +134,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_run_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, help="folder of the runs (default: runs/NAME)")
+    parser.add_argument("--out", type=user_path, help="folder of the runs (default: runs/NAME)")
     parser.add_argument("--jobs", type=int, help="arms at a time (default: the preset's)")
     parser.add_argument("--threads", type=int, help="of each arm (default: the preset's)")
     parser.add_argument("--only", nargs="+", metavar="ARM", help="only these arms")
@@ -139,7 +144,7 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
         help="stop at a checkpoint after this time; run again to continue",
     )
     parser.add_argument(
-        "--data", type=Path, help="the preset's data, in place of its environment variable"
+        "--data", type=user_path, help="the preset's data, in place of its environment variable"
     )
     parser.add_argument(
         "--launcher",

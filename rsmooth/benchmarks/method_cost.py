@@ -17,7 +17,6 @@ import statistics
 import time
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.defenses.preset_files import preset, preset_names
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import ATTACKS, MODELS, TRAINERS
 from rsmooth.report.tables import md_row, md_rule
 from rsmooth.smoothed import SmoothedClassifier
@@ -242,7 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--steps", type=count, default=3, help="timed steps")
     parser.add_argument("--rounds", type=count, default=5)
     parser.add_argument("--only", nargs="+", metavar="METHOD", help="Gaussian and these")
-    parser.add_argument("--out", type=Path, help="JSON file; a .md of that name is beside it")
+    parser.add_argument("--out", type=user_path, help="JSON file; a .md of that name is beside it")
     return parser
 
 

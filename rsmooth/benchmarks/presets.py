@@ -15,6 +15,7 @@ from typing import Any
 
 from rsmooth.benchmarks.place import FILES
 from rsmooth.benchmarks.preset_files import VERBS, read_preset
+from rsmooth.plumbing.paths import user_path
 from rsmooth.report.training_time import MADE_FROM
 
 FOLDER = FILES / "presets"
@@ -206,7 +207,7 @@ def load_preset(
 
 def _read(name: str) -> tuple[Path, dict[str, Any]]:
     """Place and content of a preset; ValueError for one that is not there, or for unknown keys."""
-    path = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
+    path = user_path(name) if name.endswith((".yaml", ".yml")) else FOLDER / f"{name}.yaml"
     if not path.exists():
         raise ValueError(
             f"expected a preset, got {name!r}; known: {', '.join(preset_names())}, or a .yaml file"

@@ -28,6 +28,7 @@ from rsmooth.benchmarks.provenance import this_command
 from rsmooth.config.environment import expanded
 from rsmooth.config.folder import differing
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.yaml_text import dump_yaml, read_mapping
 
 LOCAL = Local()
@@ -71,6 +72,7 @@ def run(
     options, for an arm that needs one which is neither finished nor to be run, and for one that
     names an environment variable which is not set.
     """
+    out = user_path(out)
     deadline = None if max_seconds is None else time.monotonic() + max_seconds
     outcome = Outcome([], [], {})
     _check_needs(preset, out)

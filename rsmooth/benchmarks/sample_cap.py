@@ -24,6 +24,7 @@ from rsmooth.benchmarks.published_alpha import published_alpha, recorded_setting
 from rsmooth.benchmarks.sizes import amount, count, probability
 from rsmooth.noise.distributions import Gaussian
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog, check_same_images
 from rsmooth.records.merging import cut
@@ -214,15 +215,15 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("logs", nargs="+", type=Path, help="published logs of Gaussian noise")
+    parser.add_argument("logs", nargs="+", type=user_path, help="published logs of Gaussian noise")
     parser.add_argument("--sigma", type=amount, required=True, help="of the logs' noise")
     parser.add_argument("--n", type=count, default=10_000, help="samples to compute it for")
     parser.add_argument("--of", type=count, default=100_000, help="samples that the logs have")
     parser.add_argument("--alpha", type=probability, default=1e-3, help="of what is computed")
     parser.add_argument(
-        "--beside", type=Path, help="a record of --n samples, to compare with what is expected"
+        "--beside", type=user_path, help="a record of --n samples, to compare with what is expected"
     )
-    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    parser.add_argument("--out", type=user_path, help="file stem for the figures (.json and .md)")
     return parser
 
 

@@ -25,6 +25,7 @@ from rsmooth.config.specs import split_spec
 from rsmooth.models.shipped import FOLDER, model_card, shipped_file
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.files import read_log
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
@@ -167,13 +168,16 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", help="the name for load_model")
-    parser.add_argument("--run", type=Path, help="an arm of the harness, trained to its end")
-    parser.add_argument("--records", nargs="+", type=Path, help="journals of these weights")
+    parser.add_argument("--run", type=user_path, help="an arm of the harness, trained to its end")
+    parser.add_argument("--records", nargs="+", type=user_path, help="journals of these weights")
     parser.add_argument(
         "--radii", nargs="+", type=float, default=[0.0, 0.25, 0.5, 0.75], help="of the card"
     )
     parser.add_argument(
-        "--folder", type=Path, default=FOLDER, help="where the models are (default: the package)"
+        "--folder",
+        type=user_path,
+        default=FOLDER,
+        help="where the models are (default: the package)",
     )
     return parser
 

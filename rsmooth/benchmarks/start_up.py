@@ -11,12 +11,12 @@ import os
 import statistics
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 from rsmooth.benchmarks.place import PROGRAM
 from rsmooth.benchmarks.provenance import provenance, write_measurement
 from rsmooth.benchmarks.sizes import count
+from rsmooth.plumbing.paths import user_path
 
 BESIDE = "import torch"
 COMMANDS: dict[str, list[str]] = {
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--repeats", type=count, default=5, help="turns; the median counts")
-    parser.add_argument("--out", type=Path, help="file stem for the figures (.json and .md)")
+    parser.add_argument("--out", type=user_path, help="file stem for the figures (.json and .md)")
     return parser
 
 

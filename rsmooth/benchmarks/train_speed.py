@@ -12,7 +12,6 @@ import argparse
 import json
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -28,6 +27,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.defenses.variants import GaussianAugmentation, SmoothAdv
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -282,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
     parser.add_argument("--compile", action="store_true", help="compile ours")
     parser.add_argument("--device")
-    parser.add_argument("--out", type=Path, help="JSON file for the figures")
+    parser.add_argument("--out", type=user_path, help="JSON file for the figures")
     return parser
 
 

@@ -10,7 +10,6 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from rsmooth._version import __version__
@@ -19,6 +18,7 @@ from rsmooth.cli.signature import call, options_of
 from rsmooth.cli.verbs import VERBS, manner
 from rsmooth.plumbing.errors import on_command_line
 from rsmooth.plumbing.exits import WRONG, run
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.values import plain
 
 ABOUT = "Train, attack and certify randomized-smoothing classifiers."
@@ -98,7 +98,7 @@ def _check_keys(written: Sequence[str]) -> None:
 
     for token, upcoming in zip(written, [*written[1:], ""], strict=False):
         option, _, value = token.partition("=")
-        path = Path(value or upcoming)
+        path = user_path(value or upcoming)
         if option != "--config" or not path.is_file():
             continue
         try:

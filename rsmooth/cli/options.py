@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from rsmooth.config.environment import expanded
 from rsmooth.config.images import choose_images
 from rsmooth.config.specs import Spec
+from rsmooth.plumbing.paths import user_path
 
 if TYPE_CHECKING:
     from rsmooth.data.files import FolderData
@@ -45,7 +46,7 @@ class RunOptions:
         """Further models of ours, with the same weights and on the same device."""
         from rsmooth.cli.models import load_own
 
-        return [load_own(Path(source), self.weights, self.device, shape) for source in sources]
+        return [load_own(user_path(source), self.weights, self.device, shape) for source in sources]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +84,7 @@ class ModelOptions(RunOptions):
             return load_built(self.model, self.sigma, self.noise, self.device, shape)
         assert self.checkpoint is not None
         return load_published(
-            Path(expanded(str(self.checkpoint), "this command", "--checkpoint")),
+            user_path(expanded(str(self.checkpoint), "this command", "--checkpoint")),
             self.normalize or "unknown",
             self.sigma,
             self.noise,

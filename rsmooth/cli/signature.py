@@ -26,6 +26,8 @@ from rsmooth.plumbing.values import (
     PixelValues,
     Switch,
     WholeNumber,
+    one_path,
+    paths,
 )
 
 REQUIRED = inspect.Parameter.empty
@@ -102,9 +104,18 @@ def call(verb: Callable[..., Any], given: Mapping[str, Any]) -> Any:
     of_groups: dict[str, dict[str, Any]] = {name: {} for name in groups}
     arguments: dict[str, Any] = {}
     for name, value in given.items():
-        of_groups.get(options[name].parameter, arguments)[name] = value
+        placed = _placed(value, options[name].kind)
+        of_groups.get(options[name].parameter, arguments)[name] = placed
     made = {name: group(**of_groups[name]) for name, group in groups.items()}
     return verb(**arguments, **made)
+
+
+def _placed(value: Any, kind: Any) -> Any:
+    """What names a file or folder as a path, which YAML has not: there it is a text."""
+    kinds = {kind, *typing.get_args(kind)}
+    if OnePath in kinds and isinstance(value, str):
+        return one_path(value)
+    return paths(value) if Paths in kinds and isinstance(value, (str, list, tuple)) else value
 
 
 def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Option]) -> None:

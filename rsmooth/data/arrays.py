@@ -18,6 +18,7 @@ from rsmooth.data.convert import as_labels, at_rest
 from rsmooth.data.images import ImageData, check_labels_and_index
 from rsmooth.data.layout import Layout, as_channels_first
 from rsmooth.data.splits import DataSplits, carve_validation
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import DATASETS
 
 # What damaged bytes make numpy and zipfile raise.
@@ -59,7 +60,7 @@ def npz(
     index is the position in the file. ValueError for another layout. Arrays of Python objects are
     refused, so that opening a file runs no code.
     """
-    path = Path(path)
+    path = user_path(path)
     arrays = {split: _read(path, split, layout) for split in ("train", "test")}
     present = [pair for pair in arrays.values() if pair is not None]
     channels, height, width = _one_shape(path, [images for images, _ in present])

@@ -9,6 +9,7 @@ import torch
 from rsmooth.data.fetching import opened
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import DATASETS
 
 _FOLDERS = {10: "cifar-10-batches-py", 100: "cifar-100-python"}
@@ -45,6 +46,7 @@ def cifar100(
 def _splits(
     classes: int, root: str | os.PathLike[str], download: bool, validation: float, seed: int
 ) -> DataSplits:
+    root = user_path(root)
     train, names = _split(classes, root, download, train=True)
     train, held_out = carve_validation(train, validation, seed)
     test, _ = _split(classes, root, download, train=False)

@@ -14,6 +14,7 @@ from rsmooth.data.class_list import read_classes
 from rsmooth.data.files import FolderData
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.plumbing.errors import remedy
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import DATASETS
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def folder(
     for a folder that the file does not list.
     """
     listed = None if classes is None else read_classes(classes)
-    root = Path(root)
+    root = user_path(root)
     sources = _sources(root, {"train": train, "test": test}, listed, classes)
     if not sources:
         raise FileNotFoundError(_no_split(root, train, test))

@@ -8,6 +8,8 @@ import os
 import re
 from pathlib import Path
 
+from rsmooth.plumbing.paths import user_path
+
 _NUMBER = ("index", "number", "label", "class_index", "id")
 _FOLDER = ("wnid", "folder", "synset", "class", "name")
 
@@ -23,7 +25,7 @@ def read_classes(path: str | os.PathLike[str]) -> dict[str, int]:
     (LOC_synset_mapping.txt). ValueError, with the file, for anything else, for a folder that is
     listed twice and for numbers other than 0 to K - 1.
     """
-    source = Path(path)
+    source = user_path(path)
     try:
         text = source.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:

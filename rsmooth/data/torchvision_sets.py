@@ -16,6 +16,7 @@ from rsmooth.data.fetching import opened
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import DATASETS
 
 _IDX = [
@@ -70,6 +71,7 @@ def svhn(
     Label 10 of the files, which is the digit 0, is class 0. Netzer et al. 2011, "Reading digits in
     natural images with unsupervised feature learning".
     """
+    root = user_path(root)
 
     def read(kind: Any, split: str) -> tuple[Tensor, Tensor, Any]:
         source = kind.SVHN(root, split=split, download=download)
@@ -96,6 +98,7 @@ def stl10(
     index is the order of the files; the ten folds and the images without labels are not used.
     Coates et al. 2011, "An analysis of single-layer networks in unsupervised feature learning".
     """
+    root = user_path(root)
 
     def read(kind: Any, split: str) -> tuple[Tensor, Tensor, Any]:
         source = kind.STL10(root, split=split, download=download)
@@ -124,7 +127,8 @@ def _idx(
     augment: bool,
 ) -> DataSplits:
     """A data set in IDX files, of torchvision's class ``kind``."""
-    _unpack(Path(root), Path(root) / kind / "raw")
+    root = user_path(root)
+    _unpack(root, root / kind / "raw")
 
     def read(module: Any, split: str) -> tuple[Tensor, Tensor, Any]:
         source = getattr(module, kind)(root, train=split == "train", download=download)

@@ -12,6 +12,7 @@ from rsmooth.data.class_folders import folder
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import DATASETS
 
 IMAGENET_CLASSES = 1000
@@ -68,7 +69,7 @@ def tiny_imagenet(root: str | os.PathLike[str], validation: float = 0, seed: int
 
     FileNotFoundError where neither split is there, ValueError for a file that is not as it should.
     """
-    root = Path(root)
+    root = user_path(root)
     classes = _classes(root)
     train = _data(root, _in_folders(root, "train", classes), classes, "train")
     test = _data(root, _of_val(root, classes), classes, "test")

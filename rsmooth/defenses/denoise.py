@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import ClassVar, Literal, get_args
 
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.models.nested import build_part
 from rsmooth.objectives import naive
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
 from rsmooth.training.optimizers import OptimizerName
@@ -98,7 +98,8 @@ class DenoiserTraining(Trainer):
 
 def _written(path: str) -> int:
     """When the model there was last written; 0 for a registered name."""
-    file = Path(path) / "model.pt" if Path(path).is_dir() else Path(path)
+    file = user_path(path)
+    file = file / "model.pt" if file.is_dir() else file
     return file.stat().st_mtime_ns if file.exists() else 0
 
 

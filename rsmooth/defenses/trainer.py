@@ -8,6 +8,7 @@ from os import PathLike
 
 from torch import Tensor
 
+from rsmooth.plumbing.paths import user_path
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.guards import TrainingCollapsed as TrainingCollapsed
 from rsmooth.training.loop import Callback, OnEpoch
@@ -66,7 +67,7 @@ class Trainer(Recipe):
             validation,
             unlabelled,
             extras,
-            run_dir,
+            None if run_dir is None else user_path(run_dir),
             resume,
             progress,
             callback,

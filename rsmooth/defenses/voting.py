@@ -21,6 +21,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.models import hub_card
 from rsmooth.models.shipped import is_shipped, shipped_file
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog, IntArray
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -54,7 +55,7 @@ def vote_labels(
     RecordError. ValueError for too few votes to certify anything.
     """
     check_smoothed(teacher)
-    _certify(teacher, images, Path(path), votes, seed, workers, progress)
+    _certify(teacher, images, user_path(path), votes, seed, workers, progress)
     return read_vote_labels(path, images)
 
 
@@ -70,7 +71,8 @@ def read_vote_labels(path: str | PathLike[str], images: ImageData | FolderData) 
     Warns of a record in another mode than "fixed": its votes stop where they decide, so their
     shares are biased.
     """
-    log = read_log(Path(path)) if Path(path).is_dir() else Shards(Path(path)).merged()
+    path = user_path(path)
+    log = read_log(path) if path.is_dir() else Shards(path).merged()
     _check_votes(log, path)
     mode = log.provenance.get("mode", "fixed")
     if mode != "fixed":
@@ -138,7 +140,7 @@ def votes_of_teacher(
             f"{teacher}; choose another"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        path = Path(file) if file is not None else (start.run_dir or Path(scratch)) / FILE
+        path = user_path(file) if file is not None else (start.run_dir or Path(scratch)) / FILE
         _certify(judge, start.data, path, votes, 0, None, start.progress)
         start.wait()
         return {name: read_vote_labels(path, start.data)}
@@ -146,7 +148,7 @@ def votes_of_teacher(
 
 def _load(teacher: str, device: torch.device) -> SmoothedClassifier:
     """The model of a run folder, of a file, of a folder as the Hub has it, or of the package."""
-    path = Path(teacher)
+    path = user_path(teacher)
     if not path.exists() and is_shipped(teacher):
         path = shipped_file(teacher)
     file = path / "model.pt" if path.is_dir() else path

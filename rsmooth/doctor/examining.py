@@ -9,6 +9,7 @@ from rsmooth.doctor.asked import Asked
 from rsmooth.doctor.findings import Report
 from rsmooth.doctor.kinds import kind_of
 from rsmooth.doctor.module import examine_module
+from rsmooth.plumbing.paths import user_path
 
 if TYPE_CHECKING:
     from torch import nn
@@ -44,8 +45,8 @@ def examine(
     Nothing in the file is run. ValueError, in one line, for a file of another kind, an empty one
     and one that was cut off. OSError where it cannot be opened.
     """
-    path = Path(path)
-    asked = Asked(images, options, entry, out, sigma, unit)
+    path = user_path(path)
+    asked = Asked(images, options, entry, None if out is None else user_path(out), sigma, unit)
     return kind_of(path)(path, asked)
 
 

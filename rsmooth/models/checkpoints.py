@@ -7,7 +7,6 @@ import os
 import warnings
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from rsmooth.models.layouts import (
 )
 from rsmooth.models.natures import ZIPPED, nature
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 
 FOLDER = 0x10  # the attribute, of MS-DOS, of an entry that is a folder
 
@@ -33,7 +33,7 @@ def atomic_save(obj: Any, path: str | os.PathLike[str]) -> None:
     # In memory first: on a file, torch answers a full disk with an error that does not say so.
     content = io.BytesIO()
     torch.save(obj, content)
-    replace_file(path, content.getbuffer())
+    replace_file(user_path(path), content.getbuffer())
 
 
 def safe_load(path: str | os.PathLike[str]) -> Any:
@@ -46,6 +46,7 @@ def safe_load(path: str | os.PathLike[str]) -> Any:
     A changed bit is found by the checksums in files since torch 1.6. Older ones have none, and a
     warning says so.
     """
+    path = user_path(path)
     # What cannot be opened is no damage.
     with open(path, "rb"):
         pass
@@ -55,7 +56,7 @@ def safe_load(path: str | os.PathLike[str]) -> Any:
     except Exception as error:  # on bytes of another kind the unpickler fails in a dozen ways
         raise ValueError(
             f"expected a checkpoint of plain tensors and values, got {path}, which "
-            f"{nature(Path(path), error)}"
+            f"{nature(path, error)}"
         ) from error
     if not summed:
         warnings.warn(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rsmooth.models.checkpoints import load_weights, safe_load
 from rsmooth.plumbing.numbers import check_scale, check_sizes
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import DENOISERS
 
 _UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, OSError)
@@ -237,6 +238,7 @@ def _load(net: nn.Module, weights: Weights, **options: Any) -> None:
 
 def _read(path: str | PathLike[str]) -> Mapping[str, Tensor]:
     """Weights from an .npz file, or from a checkpoint, published or ours."""
+    path = user_path(path)
     if str(path).endswith(".npz"):
         with open(path, "rb") as opened:
             try:

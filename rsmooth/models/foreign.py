@@ -24,6 +24,7 @@ from rsmooth.models.natures import ZIPPED
 from rsmooth.models.normalize import NORMALIZATIONS, Classifier, Normalization
 from rsmooth.models.recognise import options_of_shapes, translated
 from rsmooth.plumbing.errors import remedy
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import MODELS
 
 PUBLISHED_ARCHITECTURES = {
@@ -59,6 +60,7 @@ def load_checkpoint(
     constants that disagree. A warning for a file of torch before 1.6, which has no checksums; its
     SHA-256 is then in ``origin``, and in the records of its certificates.
     """
+    path = user_path(path)
     source = str(path)
     layout = read_layout(_foreign(safe_load(path), source), source)
     name = _registered_name(arch or layout.arch, source)

@@ -20,6 +20,7 @@ from rsmooth.models.libraries import (
 )
 from rsmooth.models.normalize import Normalization
 from rsmooth.plumbing.optional import optional
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import MODELS
 
 _EIGHT_BIT = 255.0
@@ -78,6 +79,7 @@ def hf_model(
     model = network_name("hf", model, options)
     check_options(num_classes, in_channels, image_size)
     auto = optional("transformers", "networks of Hugging Face", "'rsmooth[hf]'")
+    model = str(user_path(model)) if model.startswith("~") else model  # a folder
     wanted = {**(config or {}), **options}
     if num_classes is not None:
         wanted["num_labels"] = num_classes

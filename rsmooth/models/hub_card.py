@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.paths import user_path
 
 FORMAT = "rsmooth-model-1"
 CONFIG, WEIGHTS, README = "config.json", "model.safetensors", "README.md"
@@ -46,7 +47,7 @@ def read_card(folder: str | os.PathLike[str]) -> dict[str, Any]:
     ValueError for a folder without such a file, or with one of others. RecordError where the
     weights are not there, damaged or others.
     """
-    folder = Path(folder)
+    folder = user_path(folder)
     card = read_config(folder)
     path = folder / WEIGHTS
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no such file"

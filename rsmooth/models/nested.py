@@ -17,6 +17,7 @@ from rsmooth.models.hub_card import CONFIG
 from rsmooth.models.hub_folder import read_folder
 from rsmooth.models.safetensors import SUFFIX, read_tensors
 from rsmooth.models.shipped import is_shipped, shipped_file
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import MODELS, ModelRegistry, as_created
 
 Part = nn.Module | str | PathLike[str] | Mapping[str, Any]
@@ -42,7 +43,7 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
         return part, None
     if isinstance(part, Mapping):
         return _of_mapping(part, registry, known), None
-    there = isinstance(part, (str, PathLike)) and Path(part).exists()
+    there = isinstance(part, (str, PathLike)) and user_path(part).exists()
     if isinstance(part, str) and (part in registry or not there):
         if registry is MODELS and part not in registry and is_shipped(part):
             return _saved(shipped_file(part))
@@ -52,7 +53,7 @@ def build_part(part: Part, registry: ModelRegistry = MODELS, **known: Any) -> tu
             f"expected the {registry.kind} as a module, a name, a mapping with one or a run "
             f"folder, got {part!r}"
         )
-    return _saved(Path(part))
+    return _saved(user_path(part))
 
 
 def _of_mapping(

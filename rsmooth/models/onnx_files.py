@@ -25,6 +25,7 @@ from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.plumbing.optional import optional
+from rsmooth.plumbing.paths import user_path
 from rsmooth.smoothed import SmoothedClassifier
 
 FORMAT = "rsmooth-onnx-1"
@@ -56,7 +57,8 @@ def export_onnx(g: SmoothedClassifier, path: str | os.PathLike[str], shape: Sequ
     check_sizes(channels=shape[0], height=shape[1], width=shape[2])
     for package in ("onnx", "onnxscript"):
         optional(package, "export to ONNX", "'rsmooth[onnx]'")
-    target = Path(path) if Path(path).suffix == SUFFIX else Path(path) / _FILE
+    path = user_path(path)
+    target = path if path.suffix == SUFFIX else path / _FILE
     _check_free(target)
     base = _plain(g)
     _check_taken(base, tuple(shape))
@@ -95,7 +97,7 @@ def load_onnx(path: str | os.PathLike[str]) -> SmoothedClassifier:
     ImportError without onnxruntime, ValueError without a card, RecordError for a graph that is not
     the one of the card.
     """
-    path = Path(path)
+    path = user_path(path)
     file = path / _FILE if path.is_dir() else path
     card = _read_card(file)
     content = file.read_bytes()

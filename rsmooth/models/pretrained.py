@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import torch
 
 from rsmooth.models.shipped import shipped_file, shipped_names
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import MODELS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -26,7 +26,7 @@ def load_model(
 
     ValueError for an unknown name, RecordError for a file that is damaged.
     """
-    if name not in shipped_names() and Path(name).exists():
+    if name not in shipped_names() and user_path(name).exists():
         return SmoothedClassifier.load(name, map_location=map_location)
     name = os.fspath(name)
     if name in MODELS and name not in shipped_names():

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 
 SUFFIX = ".safetensors"
 # The entry of the file's metadata, which is text only, that holds all that is no tensor.
@@ -50,7 +51,7 @@ def write_tensors(
 
     content: what JSON can hold; TypeError for anything else.
     """
-    replace_file(path, tensor_bytes(state_dict, content))
+    replace_file(user_path(path), tensor_bytes(state_dict, content))
 
 
 def tensor_bytes(state_dict: Mapping[str, Tensor], content: Mapping[str, Any]) -> bytes:
@@ -79,6 +80,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
     """
     from safetensors import SafetensorError, safe_open
 
+    path = user_path(path)
     # What cannot be opened is no damage.
     with open(path, "rb"):
         pass

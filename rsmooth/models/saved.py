@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from rsmooth.models.hub_card import FORMAT
 from rsmooth.models.hub_folder import read_folder, write_folder
 from rsmooth.models.safetensors import SUFFIX, read_tensors, write_tensors
 from rsmooth.plumbing.errors import remedy
+from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import as_created
 
 _NEEDED = ("architecture", "noise", "num_classes", "num_noise", "state_dict")
@@ -60,12 +60,13 @@ def write_model(
     path: a folder that is there or that ends in a slash, a name in .safetensors, or any other name
         for a file of torch.save.
     """
-    if os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir():
-        write_folder(Path(path), weights, content)
-    elif Path(path).suffix == SUFFIX:
-        write_tensors(path, weights, content)
+    target = user_path(path)
+    if os.fspath(path).endswith(("/", os.sep)) or target.is_dir():
+        write_folder(target, weights, content)
+    elif target.suffix == SUFFIX:
+        write_tensors(target, weights, content)
     else:
-        atomic_save({**content, "state_dict": weights}, Path(path))
+        atomic_save({**content, "state_dict": weights}, target)
 
 
 def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -97,9 +98,10 @@ def read_model(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _read(path: str | os.PathLike[str]) -> Any:
-    if Path(path).is_dir():
-        weights, content = read_folder(Path(path))
-    elif Path(path).suffix == SUFFIX:
+    path = user_path(path)
+    if path.is_dir():
+        weights, content = read_folder(path)
+    elif path.suffix == SUFFIX:
         weights, content = read_tensors(path)
     else:
         return safe_load(path)

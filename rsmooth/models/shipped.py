@@ -11,6 +11,7 @@ import yaml
 
 from rsmooth.models.hub_card import read_card
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.paths import user_path
 
 FOLDER = Path(str(resources.files("rsmooth.models"))) / "shipped"
 
@@ -37,7 +38,7 @@ def model_card(name: str, folder: Path | None = None) -> dict[str, Any]:
 
     name: also a folder that ``SmoothedClassifier.save`` wrote. ValueError for an unknown name.
     """
-    if name not in shipped_names(folder) and Path(name).is_dir():
+    if name not in shipped_names(folder) and user_path(name).is_dir():
         return read_card(name)
     content: dict[str, Any] = yaml.safe_load(card_text(name, folder))
     return content

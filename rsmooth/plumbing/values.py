@@ -9,6 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from rsmooth.plumbing.paths import user_path
+
 
 class WholeNumber(int):
     """A whole number: 500, 1e5."""
@@ -70,7 +72,7 @@ def one_path(value: object) -> Path:
         raise ValueError(f"expected a path, got {value!r}; put a name like a number in quotes")
     if value == "":  # of a variable of the shell that is not set
         raise ValueError("expected a path, got an empty text; write . for this folder")
-    return Path(value)
+    return user_path(value)
 
 
 def paths(value: object) -> Paths:

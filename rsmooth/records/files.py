@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rsmooth.plumbing.errors import EmptyRecordError, RecordError
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.journal import (
     Entry,
     JournalContents,
@@ -47,7 +48,7 @@ def read_log(path: str | Path, *, unit: str | None = None) -> CertificationLog:
     RecordError with file and line for anything damaged, cut off or contradictory; of these
     EmptyRecordError where no image is certified yet. FileNotFoundError where there is no record.
     """
-    path = Path(path)
+    path = user_path(path)
     files = record_files(path)
     log = (
         merge([journal_log(file, parse_journal(file)) for file in files])
@@ -69,7 +70,7 @@ def log_of_run(path: str | Path | None) -> CertificationLog | None:
 
     RecordError for a record that is damaged.
     """
-    if path is None or not Path(path).is_dir():
+    if path is None or not user_path(path).is_dir():
         return None
     try:
         return read_log(path)
@@ -86,7 +87,9 @@ def write_log(log: CertificationLog, path: str | Path) -> None:
     a column ``radius_l1`` or ``radius_linf``. Both files are replaced atomically. Radii keep all
     their digits: reading them back gives the same numbers.
     """
-    write_table(Path(path), [getattr(check_log(log), name) for name in COLUMNS], log.provenance)
+    write_table(
+        user_path(path), [getattr(check_log(log), name) for name in COLUMNS], log.provenance
+    )
 
 
 def record_files(path: str | Path) -> list[Path]:
@@ -97,7 +100,7 @@ def record_files(path: str | Path) -> list[Path]:
     Of a run folder these are its journals, one in all or one per rank, or else its table.
     FileNotFoundError for a folder without them.
     """
-    path = Path(path)
+    path = user_path(path)
     if not path.is_dir():
         return [path]
     table = path / "certificates.tsv"
@@ -118,7 +121,7 @@ def audit_of(path: str | Path) -> Path:
 
     The files of a run folder stand for the folder.
     """
-    path = Path(path)
+    path = user_path(path)
     if path.is_dir():
         return path / "audit.json"
     if path.name in ("certificates.jsonl", "certificates.tsv"):

@@ -31,6 +31,7 @@ from rsmooth.plumbing.difference import ABSENT, differences
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.files import crash_point, crashes_at, flush, sync_folder
 from rsmooth.plumbing.locking import FileLock
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.upgrade import upgraded
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ class Journal:
         patience: float = 0.0,
         known: JournalContents | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path = user_path(path)
         self.header: dict[str, Any] = json.loads(canonical_json(header))
         self._config = config_hash(self.header)
         self._sync_every, self._sync_seconds = sync_every, sync_seconds
@@ -234,7 +235,7 @@ def parse_journal(path: str | Path, known: JournalContents | None = None) -> Jou
     configuration, a missing header. RecordError too for a file whose only line has no end and is no
     header.
     """
-    before, (known, raw, identity) = known, _new_bytes(Path(path), known)
+    before, (known, raw, identity) = known, _new_bytes(user_path(path), known)
     start = 0 if known is None else known.sound_bytes
     sound = raw.rfind(b"\n") + 1
     torn = len(raw) - sound

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.files import read_log
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.published import provenance_file
@@ -118,7 +119,7 @@ def collect(folder: str | Path) -> Collection:
     ``left_out`` with the reader's words. ``alinlab__smoothing-catrs.tar.gz`` is the repository
     alinlab/smoothing-catrs. FileNotFoundError where there is no such folder.
     """
-    root, found = Path(folder), Collection()
+    root, found = user_path(folder), Collection()
     if not root.is_dir():
         raise FileNotFoundError(f"expected a folder of logs, got no such folder: {root}")
     for path in sorted(root.rglob("*")):

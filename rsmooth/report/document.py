@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.numbers import check_radius
+from rsmooth.plumbing.paths import user_path
 from rsmooth.report.blocks import Section
 from rsmooth.report.collecting import LeftOut
 from rsmooth.report.columns import places_of, radii_of
@@ -149,7 +150,7 @@ class Report:
         kinds.csv hold all groups.
         """
         needed_for_figures()  # before any file
-        out = Path(folder)
+        out = user_path(folder)
         out.mkdir(parents=True, exist_ok=True)
         texts: dict[str, str] = {"report.md": ""}  # first among the files; written last
         pictures: list[Path] = []

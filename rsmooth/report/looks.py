@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.optional import optional
+from rsmooth.plumbing.paths import user_path
 from rsmooth.report.runs import Run
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def save_figure(figure: Figure, stem: str | Path) -> list[Path]:
     save_figure(accuracy_figure(runs), "out/curves")
     """
     matplotlib = needed_for_figures()
-    paths = [Path(f"{stem}.png"), Path(f"{stem}.pdf")]
+    paths = [user_path(f"{stem}.png"), user_path(f"{stem}.pdf")]
     with matplotlib.rc_context(FONTS):
         for path in paths:
             drawn = io.BytesIO()

@@ -13,6 +13,7 @@ import numpy as np
 
 from rsmooth.plumbing.errors import EmptyRecordError, RecordError
 from rsmooth.plumbing.exits import in_one_line
+from rsmooth.plumbing.paths import user_path
 from rsmooth.records.audits import of_another
 from rsmooth.records.files import audit_of, read_log
 from rsmooth.records.log import CertificationLog, FloatArray
@@ -76,7 +77,7 @@ def read_runs(
     A run that has no certified image yet is left out, by name. So is any of ``tolerant`` that
     cannot be read. Other errors are those of ``load_runs``, and the first one where no run is left.
     """
-    files = _files(paths)
+    files, forgiven = _files(paths), {user_path(path) for path in tolerant}
     for what, given in (("names", names), ("training times", training)):
         if given is not None and len(given) != len(files):
             raise ValueError(f"expected {len(files)} {what}, one per run, got {len(given)}")
@@ -85,7 +86,7 @@ def read_runs(
     times = training or [None] * len(files)
     called = names or distinct_names(files)
     tried = [
-        (name, file, _tried(name, file, time, unit, file in tolerant))
+        (name, file, _tried(name, file, time, unit, file in forgiven))
         for name, file, time in zip(called, files, times, strict=True)
     ]
     shown = [(found, file) for _, file, found in tried if isinstance(found, Run)]
@@ -133,7 +134,7 @@ def _files(paths: Iterable[object]) -> list[Path]:
                 f"expected runs as paths, got {type(path).__name__}; write a log to a file with "
                 "rsmooth.records.write_log, and name that"
             )
-        files.append(Path(path))
+        files.append(user_path(path))
     if not files:
         raise ValueError("expected at least one run folder or log, got none")
     return files

@@ -15,6 +15,7 @@ from rsmooth.data.images import ImageData
 from rsmooth.plumbing.errors import RecordError
 from rsmooth.plumbing.locking import PATIENCE_SECONDS
 from rsmooth.plumbing.parallel import rank_and_world
+from rsmooth.plumbing.paths import user_path
 from rsmooth.plumbing.progress import ProgressBar
 from rsmooth.records.figures import OnCertified, figures_of
 from rsmooth.records.journal import Journal
@@ -26,7 +27,9 @@ Events: TypeAlias = Callable[[list[int], Mapping[int, Drawn]], Generator[Event]]
 
 def journal_path(path: str | os.PathLike[str]) -> Path:
     """The journal of a run folder, or the journal itself; its folder is made."""
-    journal = Path(path) if str(path).endswith(".jsonl") else Path(path) / "certificates.jsonl"
+    journal = user_path(path)
+    if not str(path).endswith(".jsonl"):
+        journal /= "certificates.jsonl"
     journal.parent.mkdir(parents=True, exist_ok=True)
     return journal
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsmooth.plumbing.files import replace_file
+from rsmooth.plumbing.paths import user_path
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,7 +30,7 @@ def render(template: str, **values: Any) -> str:
 
 def write_html(text: str, path: str | Path) -> Path:
     """Write a page; returns its path. The folder is made where it is missing."""
-    out = Path(path)
+    out = user_path(path)
     out.parent.mkdir(parents=True, exist_ok=True)
     replace_file(out, text.encode("utf-8"))
     return out
