@@ -109,15 +109,24 @@ def _parser() -> argparse.ArgumentParser:
         "folders", nargs="+", type=user_path, help="run folders, folders of runs, or published logs"
     )
     report.add_argument(
-        "--radii", type=float, nargs="+", help="radii of the tables; default: chosen from the data"
+        "--radii",
+        type=float,
+        nargs="+",
+        help="radii of the tables (default: those of the preset of a single folder, or chosen from "
+        "the data)",
     )
     report.add_argument("--linf", nargs="+", help="linf radii of a further table, e.g. 2/255")
     report.add_argument(
         "--dimension", type=int, help="values per image, for --linf and logs that do not record it"
     )
-    report.add_argument("--title", default="Report")
     report.add_argument(
-        "--common", action="store_true", help="compare on the images that every record has"
+        "--title", help="of the document (default: that of the preset of a single folder)"
+    )
+    report.add_argument(
+        "--common",
+        action="store_true",
+        default=None,
+        help="compare on the images that every record has",
     )
     report.add_argument(
         "--out", type=user_path, help="folder for report.md, report.csv and curves.png"
@@ -168,9 +177,8 @@ def _add_run_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from rsmooth.benchmarks.report import report_runs
-    from rsmooth.benchmarks.runner import run
-    from rsmooth.report.collecting import LeftOut
+    from rsmooth.benchmarks.report import report_folders
+    from rsmooth.benchmarks.runner import is_finished, run
     from rsmooth.report.looks import needed_for_figures
 
     needed_for_figures()  # before any work
@@ -186,11 +194,8 @@ def _run(options: argparse.Namespace) -> int:
         launcher.close()
     _say_unfinished(outcome)
     shown = [arm.name for arm in preset.arms if arm.certify is not None]
-    certified = [out / name for name in shown if name in outcome.finished]
-    if certified:
-        left = [LeftOut(name, "not finished.") for name in shown if name not in outcome.finished]
-        words = {"title": preset.title, **preset.report}
-        print(report_runs(certified, out=out, brief=True, left_out=left, **words))
+    if any(is_finished(out / name) for name in shown):
+        print(report_folders([out], out=out, brief=True))
     return 3 if outcome.failed else 130 if outcome.stopped else 0
 
 
@@ -249,27 +254,18 @@ def _preset(options: argparse.Namespace) -> Any:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from rsmooth.benchmarks.report import report_runs
-    from rsmooth.config.folder import certified_runs, uncertified_runs
-    from rsmooth.report.collecting import not_certified
+    from rsmooth.benchmarks.report import report_folders
 
-    found = certified_runs(options.folders)
-    linf = None if options.linf is None else pixel_values(options.linf)
-    print(
-        report_runs(
-            found,
-            title=options.title,
-            out=options.out,
-            radii=options.radii,
-            reference=options.reference,
-            linf=linf,
-            dimension=options.dimension,
-            html=options.html,
-            common=options.common,
-            tolerant=[path for path in found if path not in options.folders],
-            left_out=not_certified(uncertified_runs(options.folders)),
-        )
-    )
+    asked = {
+        "title": options.title,
+        "radii": options.radii,
+        "reference": options.reference,
+        "linf": None if options.linf is None else pixel_values(options.linf),
+        "dimension": options.dimension,
+        "common": options.common,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    print(report_folders(options.folders, out=options.out, html=options.html, **given))
     return 0
 
 

@@ -34,11 +34,7 @@ def read_preset(path: Path) -> dict[str, Any]:
             f"expected a preset with the keys {', '.join(sorted(_KEYS))}, got {path} with "
             f"{', '.join(unknown + missing)}"
         )
-    for key, (is_so, wanted) in _WANTED.items():
-        if not is_so(content.get(key)):
-            raise ValueError(
-                f"expected {key} of {path} to be {wanted}, got {content.get(key)!r}; {_REMEDY}"
-            )
+    check_words(content, path, _REMEDY)
     check_arms(content["arms"], path)
     tiny = dict(content.get("tiny") or {})
     further = _mapping(tiny.pop("arms", None), f"arms of tiny in {path}")
@@ -49,6 +45,18 @@ def read_preset(path: Path) -> dict[str, Any]:
             raise ValueError(f"expected arms of tiny in {path} among its arms, got {name}")
         _check_verbs(change, f"arm {name} of tiny in {path}", VERBS)
     return {key: value for key, value in content.items() if value is not None}
+
+
+def check_words(content: Mapping[str, Any], path: Path, remedy: str) -> None:
+    """ValueError for a title, options of a report and others of a preset that are none.
+
+    check_words({"title": "Mine", "report": {"radii": [0.5]}}, Path("mine.yaml"), "correct it")
+    """
+    for key, (is_so, wanted) in _WANTED.items():
+        if not is_so(content.get(key)):
+            raise ValueError(
+                f"expected {key} of {path} to be {wanted}, got {content.get(key)!r}; {remedy}"
+            )
 
 
 def check_arms(arms: Any, path: Path, verbs: tuple[str, ...] = VERBS) -> None:

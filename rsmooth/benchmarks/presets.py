@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,7 @@ class Preset:
     report: options of ``report_runs``: ``radii``, ``linf`` and ``reference``. threads: of the
     process of each arm; None: those of torch. jobs: arms at a time. ablate_from: the arm that an
     ablation varies. data: the environment variable with the path of the data, if it needs one.
+    listed: the names of all its arms, of which ``arms`` may be some; empty for those of ``arms``.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Preset:
     threads: int | None = None
     ablate_from: str | None = None
     data: str | None = None
+    listed: tuple[str, ...] = ()
 
 
 # What ``seeded`` makes.
@@ -202,6 +204,7 @@ def load_preset(
         content.get("threads"),
         content.get("ablate_from"),
         content.get("data"),
+        tuple(arm.name for arm in arms),
     )
 
 
@@ -286,13 +289,4 @@ def _check_needs(arm: Arm, above: list[str]) -> None:
 
 def with_arms(preset: Preset, arms: list[Arm]) -> Preset:
     """The preset with these arms in place of its own."""
-    return Preset(
-        preset.name,
-        preset.title,
-        tuple(arms),
-        preset.report,
-        preset.jobs,
-        preset.threads,
-        preset.ablate_from,
-        preset.data,
-    )
+    return replace(preset, arms=tuple(arms))

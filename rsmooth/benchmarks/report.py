@@ -10,11 +10,35 @@ from typing import Any
 from rsmooth.benchmarks.across_seeds import across_seeds
 from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.beside import beside, beside_at_linf, comparable, published_kind, write_csv
+from rsmooth.benchmarks.folder import noted, runs_of
 from rsmooth.benchmarks.training_time import training_time
+from rsmooth.plumbing.paths import user_path
 from rsmooth.report.collecting import LeftOut
 from rsmooth.report.document import report
 from rsmooth.report.page.document import write_page
 from rsmooth.report.tables import to_markdown
+
+
+def report_folders(paths: Sequence[Path], **options: Any) -> str:
+    """The report of run folders, folders of runs and logs, as of ``report_runs``.
+
+        report_folders([Path("runs/digits")], out=Path("runs/digits"))
+
+    Title and options of a single folder of runs are by default those of its preset. So this is the
+    report that ``run`` wrote there.
+    """
+    folders = [user_path(path) for path in paths]
+    words: dict[str, Any] = {"title": "Report"}
+    if len(folders) == 1 and (known := noted(folders[0])) is not None:
+        words |= known.words
+    runs: list[Path] = []
+    left_out: list[LeftOut] = []
+    for folder in folders:
+        found = runs_of(folder)
+        runs += found.runs
+        left_out += found.left_out
+    tolerant = [path for path in runs if path not in folders]
+    return report_runs(runs, tolerant=tolerant, left_out=left_out, **{**words, **options})
 
 
 def report_runs(
@@ -42,8 +66,10 @@ def report_runs(
     for the page of the runs. brief: return only the tables and the names of the files. ValueError
     for an unknown reference.
     """
+    folders = [user_path(folder) for folder in folders]
+    out = None if out is None else user_path(out)
     made = report(
-        list(folders),
+        folders,
         radii=radii,
         title=title,
         linf=linf,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rsmooth.benchmarks.arm import ARM, STOPPED, SUMMARY
+from rsmooth.benchmarks.folder import note
 from rsmooth.benchmarks.launchers import (
     OUTPUT,
     PATIENCE_SECONDS,
@@ -81,6 +82,7 @@ def run(
         _check_variables(waiting)
     for arm in preset.arms:
         _claim(out / arm.name, arm)
+    note(preset, out)
     outcome.finished.extend(arm.name for arm in preset.arms if arm not in waiting)
     running: list[Running] = []
     most = jobs or launcher.jobs(len(waiting), preset.jobs)

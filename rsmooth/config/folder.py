@@ -107,7 +107,7 @@ def certified_runs(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        within = [path] if not path.is_dir() or _certified(path) else _below(path)
+        within = [path] if not path.is_dir() or _certified(path) else certified_below(path)
         if not within:
             raise ValueError(
                 f"expected a run folder with certificates, or a folder of such ones, got {path} "
@@ -137,7 +137,11 @@ def _certified(folder: Path) -> bool:
     return any(folder.glob("certificates*.[jt]s*"))
 
 
-def _below(folder: Path) -> list[Path]:
+def certified_below(folder: Path) -> list[Path]:
+    """The certified run folders directly below a folder, by name.
+
+    certified_below(Path("runs/digits"))
+    """
     return sorted(child for child in folder.iterdir() if child.is_dir() and _certified(child))
 
 
