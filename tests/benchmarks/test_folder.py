@@ -13,6 +13,7 @@ from rsmooth.benchmarks import runner
 from rsmooth.benchmarks.arm import SUMMARY
 from rsmooth.benchmarks.folder import NOTED, note, noted, runs_of
 from rsmooth.benchmarks.main import main
+from rsmooth.benchmarks.place import FILES
 from rsmooth.benchmarks.presets import Arm, load_preset, select_arms
 from rsmooth.report import document
 from tests.report.by_hand import write_run
@@ -211,3 +212,16 @@ def test_a_file_that_no_runner_wrote_is_refused(text: str, said: str, tmp_path: 
     (tmp_path / NOTED).write_text(text)
     with pytest.raises(ValueError, match=said):
         noted(tmp_path)
+
+
+def test_committed_reports_can_be_made_again() -> None:
+    """Title and rows of each are those that its folder notes."""
+    folders = [path.parent for path in FILES.glob(f"results/*/{NOTED}")]
+    assert len(folders) == 9
+    for folder in folders:
+        known = noted(folder)
+        assert known is not None
+        text = (folder / "report.md").read_text(encoding="utf-8")
+        assert text.startswith(f"# {known.words['title']}\n")
+        assert [path.name for path in runs_of(folder).runs] == known.order
+        assert all(f"\n| {name} |" in text or f"\n| {name} (not" in text for name in known.order)
