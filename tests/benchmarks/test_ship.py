@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -150,7 +151,32 @@ def test_a_model_above_five_megabytes_is_refused(tmp_path: Path) -> None:
     run = run_folder(tmp_path, width=400)
     with pytest.raises(ValueError, match=r"expected at most 5,000,000 bytes .* smaller network"):
         ship("large", run, tmp_path / "shipped")
-    assert list((tmp_path / "shipped").iterdir()) == []
+    assert not (tmp_path / "shipped").exists()
+
+
+def test_what_is_there_stays_where_the_next_one_is_refused(
+    shipped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder, _ = shipped
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(ValueError, match="expected at most 5,000,000 bytes"):
+        ship("tiny", run_folder(tmp_path, width=400), folder)
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_the_same_weights_again_keep_what_their_records_say(
+    shipped: tuple[Path, Path], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(shipped[0], tmp_path / "shipped")
+    run = run_folder(tmp_path)
+    ship("again", run, folder)
+    card = {**model_card("again", folder), "certified": [{"record": "r"}]}
+    (folder / "again.yaml").write_text(json.dumps(card))
+    ship("again", run, folder)
+    assert model_card("again", folder) == card
+    (tmp_path / "other").mkdir()
+    ship("again", run_folder(tmp_path / "other", width=5), folder)
+    assert model_card("again", folder)["certified"] == []
 
 
 @pytest.mark.parametrize("name", shipped_names())
