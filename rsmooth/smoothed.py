@@ -20,6 +20,7 @@ from rsmooth.models.hashing import is_base_hash
 from rsmooth.models.hub_card import FORMAT
 from rsmooth.models.safetensors import in_half
 from rsmooth.models.saved import architecture_of, read_model, write_model
+from rsmooth.models.state import dtype_of
 from rsmooth.noise.distributions import Gaussian, NoiseDistribution, noise_of_record
 from rsmooth.plumbing.numbers import check_integer, check_seed
 from rsmooth.plumbing.paths import user_path
@@ -154,8 +155,8 @@ class SmoothedClassifier(nn.Module):
         TypeError if it does not answer with a tensor.
         """
         flat = points.flatten(0, 1)
-        dtype = next((p.dtype for p in self.base.parameters() if p.is_floating_point()), flat.dtype)
-        logits = check_logits(self.base(flat.to(dtype)), len(flat), self.num_classes)
+        flat = flat.to(dtype_of(self.base, flat.dtype))
+        logits = check_logits(self.base(flat), len(flat), self.num_classes)
         if logits.dtype not in (torch.float32, torch.float64):
             logits = logits.float()
         return logits.log_softmax(dim=1).reshape(*points.shape[:2], self.num_classes)

@@ -65,6 +65,15 @@ class Interval:
         known: Tensor = self.__dict__["lower" if "lower" in self.__dict__ else "center"]
         return known.shape
 
+    def to(self, dtype: torch.dtype) -> Interval:
+        """The same interval in numbers of another type, before anything is computed from it."""
+        pair = ("lower", "upper") if "lower" in self.__dict__ else ("center", "radius")
+        first, second = (self.__dict__[name] for name in pair)
+        if first.dtype == dtype:
+            return self
+        make = Interval if pair[0] == "lower" else Interval.around
+        return make(first.to(dtype), second.to(dtype))
+
     def intersect(self, other: Interval) -> Interval:
         """What two intervals of the same values have in common."""
         return Interval(

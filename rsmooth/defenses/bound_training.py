@@ -21,6 +21,7 @@ from rsmooth.bounds.passes import BoundedPass, worst_case_logits
 from rsmooth.defenses.interval_regularizers import balance_penalty, tightness_penalty
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.models.precision import Precision
+from rsmooth.models.state import dtype_of
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.plumbing.errors import remedy
 from rsmooth.smoothed import SmoothedClassifier
@@ -50,8 +51,8 @@ class BoundTraining(Trainer):
 
     loss = kappa L(z, y) + (1 - kappa) L(-m, y), where z are the clean logits and m the lower bounds
     of z_y - z_k over the box around the image. Both come from one pass with one batch norm. All is
-    float32, without attack and without noise. ValueError for what contradicts that, and for an
-    epsilon that would not be full at the end.
+    in the float32 or float64 of the weights, without attack and without noise. ValueError for what
+    contradicts that, and for an epsilon that would not be full at the end.
     """
 
     epsilon: float
@@ -118,6 +119,15 @@ class BoundTraining(Trainer):
                 "certificates by bounds are of the base classifier, so take sigma=0"
             )
 
+    def check_base(self, base: nn.Module) -> None:
+        kinds = {own.dtype for own in base.parameters() if own.is_floating_point()}
+        if len(kinds) != 1 or not kinds <= {torch.float32, torch.float64}:
+            raise ValueError(
+                f"expected a base classifier for {type(self).__name__} whose weights are all "
+                "float32 or all float64, in which bounds are computed, got "
+                f"{', '.join(sorted(map(str, kinds)))}; convert it by g.float()"
+            )
+
     def epsilon_at(self, progress: float) -> float:
         return self.grown(self.epsilon, progress)
 
@@ -147,6 +157,7 @@ class BoundTraining(Trainer):
         return loss + self._penalty(done, batch, share)
 
     def certified(self, g: SmoothedClassifier, x: Tensor, y: Tensor) -> Tensor:
+        x = x.to(dtype_of(g.base, x.dtype))
         return proven(BoundTraining.margins_of(self, g.base, x, y), y)
 
     def margins_of(self, net: nn.Module, x: Tensor, y: Tensor) -> Tensor:

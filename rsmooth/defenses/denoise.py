@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.models.nested import build_part
+from rsmooth.models.state import dtype_of
 from rsmooth.objectives import naive
 from rsmooth.plumbing.paths import user_path
 from rsmooth.registry import TRAINERS
@@ -80,10 +81,11 @@ class DenoiserTraining(Trainer):
             return (clean - batch.x.unsqueeze(1)).square().mean(dim=(1, 2, 3, 4))
         if not self.surrogates:
             return naive(batch.log_probs(points), self._target(batch, None))
+        denoised = batch.through("denoiser", points.flatten(0, 1))
         known = tuple((path, _written(path)) for path in self.surrogates)
-        judges = _loaded(known, batch.x.device, batch.x.dtype)
+        judges = _loaded(known, batch.x.device, denoised.dtype)
         judge = judges[batch.step % len(judges)]
-        logits = judge(batch.through("denoiser", points.flatten(0, 1)))
+        logits = judge(denoised)
         answers = logits.log_softmax(dim=1).view(*points.shape[:2], -1)
         return naive(answers, self._target(batch, judge))
 
@@ -92,7 +94,9 @@ class DenoiserTraining(Trainer):
         """The labels, or the classes that the judge gives to the clean images."""
         if self.objective == "classification":
             return batch.y
-        logits = batch.through("classifier", batch.x) if judge is None else judge(batch.x)
+        if judge is None:
+            return batch.through("classifier", batch.x).argmax(dim=1)
+        logits: Tensor = judge(batch.x.to(dtype_of(judge, batch.x.dtype)))
         return logits.argmax(dim=1)
 
 

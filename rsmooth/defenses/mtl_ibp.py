@@ -53,7 +53,7 @@ class MtlIbp(IntervalTraining):
     def fit_losses(self, done: BoundedPass, batch: Batch, share: float) -> Tensor:
         radius = self.attack_scale * share * self.epsilon
         x_adv = attacked(batch, radius, self.attack_steps)
-        logits, _ = done.graph.clean_pass(x_adv, update=False)
+        logits, _ = done.graph.clean_pass(x_adv.to(done.logits.dtype), update=False)
         return cross_entropy(logits, batch.y, reduction="none")
 
 

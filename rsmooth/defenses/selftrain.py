@@ -52,12 +52,14 @@ def pseudo_label(
             (images, torch.zeros(len(images), dtype=torch.int64, device="cpu")), teacher.num_classes
         )
     device = device_of(teacher)
-    # One tensor for all: small ones in between would keep the memory of each batch in pieces.
-    dtype = next((own.dtype for own in teacher.parameters()), torch.float32)
-    probabilities = torch.empty(len(images), teacher.num_classes, dtype=dtype, device="cpu")
+    probabilities = torch.empty(0, device="cpu")
     with frozen(teacher):
         for positions in torch.split(torch.arange(len(images), device="cpu"), batch_size):
             found = _mean_softmax(teacher, images, positions, Draws(seed, UNLABELLED), device)
+            if not len(probabilities):
+                # One tensor for all: small ones in between would keep the memory of each batch in
+                # pieces. Its type is that of the answers, which no parameter need have.
+                probabilities = found.new_empty((len(images), found.shape[1]), device="cpu")
             probabilities[positions] = found.cpu()
     best, labels = probabilities.max(dim=1)
     kept = (best >= confidence).nonzero().flatten()

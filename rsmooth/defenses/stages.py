@@ -10,7 +10,7 @@ from torch import Tensor
 from rsmooth.data.convert import to_unit
 from rsmooth.data.images import ImageData
 from rsmooth.defenses.bound_training import BoundTraining, proven
-from rsmooth.models.state import frozen
+from rsmooth.models.state import dtype_of, frozen
 from rsmooth.plumbing.numbers import check_sizes
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -37,6 +37,7 @@ def uncertified(
     check_sizes(batch_size=batch_size)
     for stage in stages:
         trainer.check_noise(stage.noise)
+        trainer.check_base(stage.base)
     held = torch.cat(
         [
             _held(trainer, stages, images, part)
@@ -62,6 +63,7 @@ def _held(
     for stage in stages:
         device = next(stage.parameters()).device
         x = to_unit(images.images[positions].to(device))
+        x = x.to(dtype_of(stage, x.dtype))
         with frozen(stage):
             said = stage.base(x).argmax(dim=1)
             found |= proven(trainer.margins_of(stage.base, x, said), said).cpu()

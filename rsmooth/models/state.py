@@ -95,6 +95,16 @@ def device_of(module: nn.Module) -> torch.device:
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
+def dtype_of(module: nn.Module, otherwise: torch.dtype) -> torch.dtype:
+    """The type of the numbers that a module computes with, which its input has to have.
+
+        x = x.to(dtype_of(net, x.dtype))
+
+    It is that of its first floating-point parameter. otherwise: what it is where there is none.
+    """
+    return next((own.dtype for own in module.parameters() if own.is_floating_point()), otherwise)
+
+
 def without_inference_tensors(module: Module) -> Module:
     """The module itself; a copy where it has tensors of inference mode, which have no gradients."""
     tensors = [*module.parameters(), *module.buffers()]

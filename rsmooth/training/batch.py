@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from rsmooth.attacks.base import Attack
 from rsmooth.bounds.interval import Interval
 from rsmooth.bounds.passes import BoundedPass
+from rsmooth.models.state import dtype_of
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.draws import Draws, JoinedDraws
@@ -142,9 +143,11 @@ class Batch:
             done.logits, done.margins(batch.y, "ibp")
 
         Batch norm has the statistics of the clean pass in both, and moves its running ones once.
-        All is float32, whatever the precision of the run. The metrics are those of the clean pass.
+        All is in the type of the weights, float32 or float64, whatever the precision of the run.
+        The metrics are those of the clean pass.
         """
-        done = BoundedPass(self.views.graph(), box, x=self.x)
+        dtype = dtype_of(self.module, self.x.dtype)
+        done = BoundedPass(self.views.graph(), box.to(dtype), x=self.x.to(dtype))
         if self.first_log_probs is None:
             self.first_log_probs = done.logits.detach().log_softmax(dim=1).unsqueeze(1)
         return done

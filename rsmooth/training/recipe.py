@@ -215,6 +215,9 @@ class Recipe:
     def check_noise(self, noise: NoiseDistribution) -> None:
         """ValueError for a noise under which this method cannot train. Here: none is refused."""
 
+    def check_base(self, base: nn.Module) -> None:
+        """ValueError for a base classifier that this method cannot train. Here: none is refused."""
+
     def certified(self, g: SmoothedClassifier, x: Tensor, y: Tensor) -> Tensor:
         """Whether each image is right and certified at the full epsilon: (B,).
 

@@ -61,6 +61,7 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     g.to(device)
     _check(recipe, wanted)
     recipe.check_noise(g.noise)
+    recipe.check_base(g.base)
     guards.remark(recipe, g.noise)
     guards.remark_on_unused(recipe, unlabelled=wanted.unlabelled is not None)
     data = _training_data(wanted.train_data, g)

@@ -13,7 +13,7 @@ from rsmooth.bounds.graph import Graph
 from rsmooth.bounds.tracing import trace_network
 from rsmooth.models.folding import fold_batchnorm, refold
 from rsmooth.models.precision import Precision, autocast
-from rsmooth.models.state import copied
+from rsmooth.models.state import copied, dtype_of
 from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.parts import named_part
@@ -64,9 +64,13 @@ class Views:
         return self.module
 
     def through(self, part: str, images: Tensor) -> Tensor:
-        """The output of a part of the base, in its present mode and the run's precision."""
+        """The output of a part of the base, in its present mode and the run's precision.
+
+        Images of another floating-point type than the part's are converted to its own.
+        """
+        own = named_part(self.touched(), part)
         with autocast(self._precision, images.device):
-            output: Tensor = named_part(self.touched(), part)(images)
+            output: Tensor = own(images.to(dtype_of(own, images.dtype)))
         return output.float() if output.dtype in (torch.float16, torch.bfloat16) else output
 
     def attacked_part(self, part: str) -> SmoothedClassifier:

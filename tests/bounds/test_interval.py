@@ -64,6 +64,11 @@ def test_intervals_have_a_centre_a_radius_and_intersections():
     assert first.radius.tolist() == [1.0, 1.0]
     assert first.reach.tolist() == [2.0, 1.0]
     assert Interval(torch.tensor([-3.0, 1.0]), torch.tensor([2.0, 4.0])).reach.tolist() == [3, 4]
+    for interval in (first, Interval.around(first.center, first.radius)):
+        assert interval.to(torch.float32) is interval
+        double = interval.to(torch.float64)
+        assert (double.lower.dtype, double.radius.dtype) == (torch.float64, torch.float64)
+        assert (double.lower.tolist(), double.upper.tolist()) == ([0.0, -1.0], [2.0, 1.0])
     both = first.intersect(Interval.around(torch.tensor([0.0, 0.0]), torch.tensor([0.5, 2.0])))
     assert both.lower.tolist() == [0.0, -1.0]
     assert both.upper.tolist() == [0.5, 1.0]

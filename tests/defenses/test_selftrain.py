@@ -44,6 +44,35 @@ def test_pseudo_labels_are_the_teachers_mean_softmax(teacher: Any) -> None:
     assert torch.allclose(again.probabilities, expected, atol=1e-5)
 
 
+class Ending(torch.nn.Module):
+    """A base classifier whose logits are of another type than its weights."""
+
+    def __init__(self, base: torch.nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.base, self.dtype = base, dtype
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.base(x).to(self.dtype)
+        return logits
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("ending", [True, False])
+def test_a_teacher_may_compute_in_any_type(dtype: torch.dtype, ending: bool) -> None:
+    """Of half precision the answers are float32, as those of any classifier are."""
+    teacher, data = classifier(), images(10, seed=4)
+    expected = pseudo_label(teacher, data, soft=True)
+    base = Ending(teacher.base, dtype) if ending else teacher.base.to(dtype)
+    found = pseudo_label(teacher.around(base), data, soft=True)
+    assert found.probabilities is not None
+    assert expected.probabilities is not None
+    assert found.probabilities.dtype == (dtype if dtype == torch.float64 else torch.float32)
+    torch.testing.assert_close(
+        found.probabilities, expected.probabilities, rtol=0, atol=0.02, check_dtype=False
+    )
+    trained(Trainer(epochs=1, batch_size=10, unlabelled_share=0.5), classifier(), data, found)
+
+
 def test_a_teacher_may_have_no_parameters() -> None:
     """Such as a function of arrays, or a network of integers."""
 

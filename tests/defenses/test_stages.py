@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from rsmooth.bounds import margin_bounds
-from rsmooth.defenses import IntervalTraining, WongKolter, uncertified
+from rsmooth.defenses import BoundTraining, IntervalTraining, WongKolter, uncertified
 from rsmooth.defenses.bound_training import proven
 from tests.training.helpers import classifier, images
 
@@ -27,6 +27,17 @@ def test_an_image_is_left_if_no_stage_certifies_its_own_answer() -> None:
     assert torch.equal(left.index, data.index[~held])
     alone = uncertified(trainer, stages[:1], data)
     assert set(left.index.tolist()) <= set(alone.index.tolist())
+
+
+@pytest.mark.parametrize(
+    "trainer", [IntervalTraining(epsilon=0.05, **OPTIONS), WongKolter(epsilon=0.05, **OPTIONS)]
+)
+def test_stages_of_float64_hold_the_same_images(trainer: BoundTraining) -> None:
+    g, data = classifier("mlp", sigma=0.0), images()
+    expected = uncertified(trainer, [g], data).index
+    assert torch.equal(uncertified(trainer, [g.double()], data).index, expected)
+    with pytest.raises(ValueError, match=r"all float32 or all float64, .* got torch.bfloat16;"):
+        uncertified(trainer, [g.bfloat16()], data)
 
 
 def test_projections_decide_where_training_uses_them() -> None:

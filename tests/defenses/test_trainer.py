@@ -48,6 +48,48 @@ def test_every_registered_trainer_takes_bfloat16_and_a_time_budget(name: str) ->
     assert bool(weights(g).isfinite().all())
 
 
+# Every registered trainer, and the options that lead another way through it.
+WAYS = [
+    *((name, {}) for name in TRAINERS.own_names()),
+    ("denoiser", {"objective": "classification"}),
+    ("denoiser", {"objective": "stability"}),
+    ("ft-cadis", {"behind_denoiser": True}),
+]
+
+
+def one_epoch(name: str, options: dict[str, Any], dtype: torch.dtype) -> Tensor:
+    """The weights after an epoch of a base of that type, which they still have."""
+    chosen, data = build(name, epochs=1, batch_size=12, lr=0.01, **options), images()
+    g = suited(build("denoiser") if options.get("behind_denoiser") else chosen)
+    g.base.to(dtype)
+    extras = extras_for(chosen, data)
+    chosen.fit(g, data, validation=images(6, seed=1), extras=extras, progress=False)
+    assert {own.dtype for own in g.base.parameters()} == {dtype}
+    return weights(g)
+
+
+@pytest.mark.parametrize(("name", "options"), WAYS)
+def test_every_registered_trainer_takes_weights_of_float64(
+    name: str, options: dict[str, Any]
+) -> None:
+    """And computes in them the same but for rounding."""
+    usual = one_epoch(name, options, torch.float32)
+    double = one_epoch(name, options, torch.float64)
+    assert not torch.equal(usual, double)
+    torch.testing.assert_close(double, usual, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "options"), WAYS)
+def test_one_of_bfloat16_trains_or_is_refused_before_the_first_step(
+    name: str, options: dict[str, Any]
+) -> None:
+    if TRAINERS.get(name).without_noise:
+        with pytest.raises(ValueError, match=r"weights are all float32 .* got torch.bfloat16; con"):
+            one_epoch(name, options, torch.bfloat16)
+    else:
+        assert bool(one_epoch(name, options, torch.bfloat16).isfinite().all())
+
+
 # Of the options that a method's text calls published.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "consistency": {"num_noise": 2, "consistency_weight": 10.0, "entropy_weight": 0.5},

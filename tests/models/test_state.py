@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rsmooth.models.state import copied, frozen, without_inference_tensors
+from rsmooth.models.state import copied, dtype_of, frozen, without_inference_tensors
 
 
 def mixed() -> nn.Sequential:
@@ -23,6 +23,14 @@ def mixed() -> nn.Sequential:
 
 def flags(net: nn.Module) -> tuple[list[bool], list[bool]]:
     return [m.training for m in net.modules()], [p.requires_grad for p in net.parameters()]
+
+
+def test_the_type_of_a_module_is_that_of_its_first_numbers() -> None:
+    net = nn.Sequential(nn.Linear(2, 2))
+    net.register_parameter("whole", nn.Parameter(torch.ones(1).long(), requires_grad=False))
+    assert dtype_of(net, torch.float16) == torch.float32
+    assert dtype_of(net.double(), torch.float16) == torch.float64
+    assert dtype_of(nn.ReLU(), torch.float16) == torch.float16
 
 
 def in_turns(*steps: Callable[[], Any]) -> None:

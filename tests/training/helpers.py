@@ -11,7 +11,7 @@ from torch.nn.functional import one_hot
 
 from rsmooth.attacks import PGD, Attack, SmoothAdvPGD
 from rsmooth.data import ImageData
-from rsmooth.defenses import Trainer
+from rsmooth.defenses import PseudoLabels, Trainer
 from rsmooth.registry import MODELS, TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 
@@ -112,9 +112,13 @@ def weights(g: SmoothedClassifier) -> Tensor:
 
 
 def trained(
-    trainer: Trainer, g: SmoothedClassifier | None = None, data: ImageData | None = None
+    trainer: Trainer,
+    g: SmoothedClassifier | None = None,
+    data: ImageData | None = None,
+    unlabelled: PseudoLabels | None = None,
 ) -> Tensor:
     """The weights after training."""
     g, data = g or classifier(), data or images()
-    trainer.fit(g, data, extras=extras_for(trainer, data), progress=False)
+    extras = extras_for(trainer, data)
+    trainer.fit(g, data, unlabelled=unlabelled, extras=extras, progress=False)
     return weights(g)
