@@ -259,6 +259,8 @@ def _summarise(run: Path, epoch: dict[str, Any], images: str, *, noisy: bool) ->
     if "precision" in epoch:
         reached += f"computed in {epoch['precision']}; "
     how = "" if noisy else " --norm linf --epsilons 2/255"
+    if "remark" in epoch:
+        print(f"remark on {run}: {epoch['remark']}")
     print(f"trained {run}: {reached}see rsmooth certify {shlex.quote(str(run))}{how}")
 
 

@@ -16,7 +16,8 @@ from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.yaml_text import dump_yaml, read_mapping
 
 CONFIG, MODEL, BEST, CERTIFICATES = "config.yaml", "model.pt", "best.pt", "certificates.jsonl"
-TRAINED = (MODEL, BEST, "checkpoint.pt", "metrics.jsonl")
+METRICS = "metrics.jsonl"
+TRAINED = (MODEL, BEST, "checkpoint.pt", METRICS)
 
 
 def claim(run: Path, config: dict[str, Any]) -> bool:

@@ -16,6 +16,7 @@ from rsmooth.objectives import check_answers, check_columns
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
+from rsmooth.training.ending import never_came
 from rsmooth.training.options import (
     check_at_least_one,
     check_at_least_zero,
@@ -160,6 +161,10 @@ class CatRS(Trainer):
         return votes_of_teacher(
             start, SOFT, teacher=self.teacher, votes=self.votes, file=self.soft_label_file
         )
+
+    def unreached(self) -> list[str]:
+        what = "epsilon was not doubled"
+        return [*super().unreached(), *never_came(self, "epsilon_doubles_at", what)]
 
     def losses(self, batch: Batch) -> Tensor:
         soft = batch.extras[SOFT]

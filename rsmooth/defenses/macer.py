@@ -14,6 +14,7 @@ from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.objectives import check_answers, log_mean
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
+from rsmooth.training.ending import never_came
 from rsmooth.training.options import check_at_least_zero, check_no_attack, check_own_loss
 
 # The published class term is -log(probability + TINY).
@@ -98,6 +99,10 @@ class Macer(Trainer):
                 f"expected Gaussian noise for {type(self).__name__}, whose loss is its radius, got "
                 f"{noise}; give sigma=0.25, say, or take another trainer"
             )
+
+    def unreached(self) -> list[str]:
+        what = "the radius never counted"
+        return [*super().unreached(), *never_came(self, "deferred_until", what)]
 
     def losses(self, batch: Batch) -> Tensor:
         log_probs = batch.log_probs(batch.x.unsqueeze(1) + batch.noise)

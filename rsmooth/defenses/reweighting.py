@@ -17,6 +17,7 @@ from rsmooth.objectives import naive
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
+from rsmooth.training.ending import never_came
 from rsmooth.training.options import (
     check_above_zero,
     check_at_least_one,
@@ -123,6 +124,10 @@ class Reweighting(Trainer):
                 "expected weighting_copies by which a share of 3/4 has a weight > 0, got "
                 f"{self.weighting_copies}; take the published 16"
             )
+
+    def unreached(self) -> list[str]:
+        what = "no image was dropped, weighted or attacked"
+        return [*super().unreached(), *never_came(self, "since", what)]
 
     def losses(self, batch: Batch) -> Tensor:
         noise = batch.noise

@@ -13,6 +13,7 @@ from rsmooth.defenses.trainer import Trainer
 from rsmooth.objectives import check_answers, check_columns, log_mean, naive
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
+from rsmooth.training.ending import short_of_growth
 from rsmooth.training.options import (
     check_above_zero,
     check_at_least_one,
@@ -83,6 +84,9 @@ class SmoothMix(Trainer):
         check_at_least_one(self, "steps")
         check_above_zero(self, "step_size")
         check_at_least_zero(self, "mix_steps", "weight")
+
+    def unreached(self) -> list[str]:
+        return [*super().unreached(), *short_of_growth(self, "the weight of the mixtures")]
 
     def losses(self, batch: Batch) -> Tensor:
         warm = self.grown(1.0, batch.progress)

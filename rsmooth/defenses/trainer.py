@@ -57,10 +57,12 @@ class Trainer(Recipe):
             returns True, training ends there: model.pt is written, and the same call without it
             would go on from the checkpoint. An error in it ends the run, after the checkpoint.
 
-        Returns the metrics of each epoch. TrainingCollapsed where the loss is not finite, or the
-        classifier has come to answer one class only. RecordError for a checkpoint that is damaged,
-        or of another configuration. LockedError where another process trains into the folder.
-        Under torchrun every process calls this and takes its share of each batch.
+        Returns the metrics of each epoch. Those of the last one have a "remark" where a schedule is
+        longer than the training, such as a warm-up of epsilon. TrainingCollapsed where the loss is
+        not finite, or the classifier has come to answer one class only. RecordError for a
+        checkpoint that is damaged, or of another configuration. LockedError where another process
+        trains into the folder. Under torchrun every process calls this and takes its share of each
+        batch.
         """
         wanted = Wanted(
             train_data,

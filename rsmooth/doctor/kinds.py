@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from rsmooth.config.folder import BEST, CERTIFICATES, CONFIG, MODEL
+from rsmooth.config.folder import BEST, CERTIFICATES, CONFIG, METRICS, MODEL
 from rsmooth.doctor.asked import Asked, digits
 from rsmooth.doctor.checkpoint import examine_checkpoint
 from rsmooth.doctor.entries import entries
@@ -22,6 +22,7 @@ from rsmooth.doctor.ours import (
     examine_json,
     examine_model_file,
     examine_training,
+    remark_on_training,
 )
 from rsmooth.doctor.reading import Weights, is_safetensors, read_arrays, read_weights
 from rsmooth.models.natures import LEGACY, ZIPPED, nature
@@ -29,7 +30,7 @@ from rsmooth.models.safetensors import ENTRY
 from rsmooth.plumbing.errors import RecordError
 
 Examine = Callable[[Path, Asked], Report]
-_OF_RUNS = (CONFIG, MODEL, BEST, CERTIFICATES, "certificates.tsv", "metrics.jsonl", "checkpoint.pt")
+_OF_RUNS = (CONFIG, MODEL, BEST, CERTIFICATES, "certificates.tsv", METRICS, "checkpoint.pt")
 _COLUMNS = ("label", "predict", "radius")
 
 
@@ -110,6 +111,7 @@ def _metrics(path: Path, asked: Asked) -> Report:
     rows = path.read_text(encoding="utf-8").splitlines()
     report = Report(str(path), "the metrics of a training by rsmooth")
     report.add("ok", "epochs", f"{len(rows)}; the last: {rows[-1][:200]}", epochs=len(rows))
+    remark_on_training(report, path)
     report.commands.append(f"rsmooth doctor {shlex.quote(str(path.parent))}")
     return report
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from torch import nn
 
-from rsmooth.config.folder import BEST, CERTIFICATES, CONFIG, MODEL, read_config
+from rsmooth.config.folder import BEST, CERTIFICATES, CONFIG, METRICS, MODEL, read_config
 from rsmooth.doctor.asked import Asked, digits
 from rsmooth.doctor.findings import Report, listed
 from rsmooth.doctor.logs import examine_table, recheck, stated_setting
@@ -116,6 +116,7 @@ def examine_folder(path: Path, asked: Asked) -> Report:
     models = [name for name in (MODEL, BEST) if (path / name).exists()]
     for name in models:
         _model(report, path / name)
+    remark_on_training(report, path / METRICS)
     if not models:
         report.add("look", "model", f"no {MODEL} yet: the training has not ended")
     where = shlex.quote(str(path))
@@ -132,6 +133,23 @@ def examine_folder(path: Path, asked: Asked) -> Report:
         return report
     report.commands.append(f"rsmooth report {where}")
     return report
+
+
+def remark_on_training(report: Report, metrics: Path) -> None:
+    """Add what a training said of itself beside the metrics of its last epoch.
+
+    remark_on_training(report, Path("runs/a/metrics.jsonl"))
+    """
+    if not metrics.exists():
+        return
+    lines = metrics.read_bytes().splitlines()
+    try:
+        row = json.loads(lines[-1]) if lines else {}
+    except ValueError as error:
+        report.add("wrong", "metrics", f"{metrics} holds a line that cannot be read ({error})")
+        return
+    if isinstance(row, dict) and "remark" in row:
+        report.add("look", "training", str(row["remark"]), remark=row["remark"])
 
 
 def examine_journal(path: Path, asked: Asked) -> Report:

@@ -23,6 +23,7 @@ from rsmooth.training.batch import When
 from rsmooth.training.checkpoint import Interruption, RunFolder
 from rsmooth.training.course import Course
 from rsmooth.training.distributed import Ranks
+from rsmooth.training.ending import REMARK
 from rsmooth.training.feed import Feed, Given
 from rsmooth.training.meter import Totals, certified_share, evaluate
 from rsmooth.training.metrics import History, Row, epoch_metrics, judge
@@ -215,6 +216,8 @@ class Run:
             guards.remark_on_loss(totals.mean_loss, self.g.num_classes, self.course.epoch)
         row = epoch_metrics(totals, self.course, self.job.precision)
         row |= self._validate() if due else {}
+        if self.course.finishing and (missed := self.recipe.unreached()):
+            row[REMARK] = "; ".join(missed)
         self.history.append(row)
         shown = row.get("validation_accuracy", totals.accuracy)
         accuracy = "-" if shown is None else f"{shown:.3f}"

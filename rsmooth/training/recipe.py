@@ -20,6 +20,7 @@ from rsmooth.objectives import Objective, resolve_objective
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
+from rsmooth.training.ending import short_of_epsilon, short_of_milestones
 from rsmooth.training.optimizers import OptimizerName, build_optimizer
 from rsmooth.training.options import check_choices, check_numbers, settle_lists
 from rsmooth.training.parts import frozen_modules, unfrozen_parameters
@@ -211,6 +212,14 @@ class Recipe:
         return warmed_up(
             epsilon, progress, self.warmup_epochs, self.warmup_per, since=self.warmup_from
         )
+
+    def unreached(self) -> list[str]:
+        """What of the schedules lies beyond the end of training, in words.
+
+        It is recorded beside the metrics of the last epoch. Here: the full epsilon, and milestones
+        of the learning rate.
+        """
+        return [*short_of_epsilon(self), *short_of_milestones(self)]
 
     def check_noise(self, noise: NoiseDistribution) -> None:
         """ValueError for a noise under which this method cannot train. Here: none is refused."""

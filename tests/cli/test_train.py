@@ -379,6 +379,16 @@ def test_a_method_without_answers_is_summed_up_without_accuracy(
     assert capsys.readouterr().out == f"trained {tmp_path}: see rsmooth certify {tmp_path}\n"
 
 
+def test_what_was_not_reached_is_said_before_the_last_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"remark": "epsilon ended at 0.15 of 0.5: warmup_epochs=10 is above epochs=3"}
+    _summarise(tmp_path, row, "training", noisy=True)
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == f"remark on {tmp_path}: {row['remark']}"
+    assert last == f"trained {tmp_path}: see rsmooth certify {tmp_path}"
+
+
 def test_the_command_that_goes_on_can_be_copied(capsys: pytest.CaptureFixture[str]) -> None:
     _summarise(Path("it's a run"), {}, "training", noisy=True)
     command = capsys.readouterr().out.partition("see ")[2]

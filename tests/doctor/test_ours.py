@@ -184,6 +184,19 @@ def test_metrics(tmp_path: Path) -> None:
     assert examine(tmp_path / "metrics.jsonl").facts["epochs"] == 1
 
 
+@pytest.mark.parametrize("what", ["metrics.jsonl", "."])
+def test_what_a_training_did_not_reach_is_looked_at(what: str, tmp_path: Path) -> None:
+    remark = "epsilon ended at 0.15 of 0.5: warmup_epochs=10 is above epochs=3"
+    rows: list[dict[str, object]] = [{"epoch": 0}, {"epoch": 1, "remark": remark}]
+    metrics = tmp_path / "metrics.jsonl"
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert findings(examine(tmp_path / what), "look")["training"] == remark
+    metrics.write_text(json.dumps(rows[0]) + "\n")
+    assert "training" not in findings(examine(tmp_path / what), "look")
+    metrics.write_text(json.dumps(rows[0]) + '\n{"epo')
+    assert "a line that cannot be read" in findings(examine(tmp_path / what), "wrong")["metrics"]
+
+
 def test_images_that_a_model_does_not_take(model: Path) -> None:
     from rsmooth.data.images import ImageData
 
