@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -144,6 +144,7 @@ class CatRS(Trainer):
     soft_label_file: str | None = field(default=None, metadata={"changes_result": False})
 
     soft_labels: ClassVar[bool] = False
+    warms_up: ClassVar[bool] = False
     searches: ClassVar[bool] = True
     needs: ClassVar[tuple[str, ...]] = (SOFT,)
 
@@ -161,6 +162,11 @@ class CatRS(Trainer):
         return votes_of_teacher(
             start, SOFT, teacher=self.teacher, votes=self.votes, file=self.soft_label_file
         )
+
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        if SOFT in extras:
+            return dict.fromkeys(("teacher", "votes", "soft_label_file"), f"extras of {SOFT!r}")
+        return {"votes": "teacher=None"} if self.teacher is None else {}
 
     def unreached(self) -> list[str]:
         what = "epsilon was not doubled"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -104,6 +105,10 @@ class Consistency(Trainer):
         if self.form not in get_args(Form):
             known = ", ".join(get_args(Form))
             raise ValueError(f"expected form to be one of {known}, got {self.form!r}")
+
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        unused = {"entropy_weight": f"form={self.form!r}"} if self.form != "default" else {}
+        return {**super().without_effect(extras), **unused}
 
     def loss(self, log_probs: Tensor, y: Tensor) -> Tensor:
         penalty = consistency_penalty(

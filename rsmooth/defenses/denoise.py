@@ -53,6 +53,7 @@ class DenoiserTraining(Trainer):
     frozen_parts: Sequence[str] = ("classifier",)
 
     soft_labels: ClassVar[bool] = False
+    warms_up: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -72,6 +72,7 @@ class FTCadis(Trainer):
     behind_denoiser: bool = False
 
     soft_labels: ClassVar[bool] = False
+    warms_up: ClassVar[bool] = False
     searches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:

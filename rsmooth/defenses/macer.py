@@ -86,6 +86,7 @@ class Macer(Trainer):
     deferred_until: int = 0
 
     soft_labels: ClassVar[bool] = False
+    warms_up: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

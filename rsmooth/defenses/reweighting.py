@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
@@ -13,6 +14,7 @@ from torch import Tensor
 from rsmooth.attacks import l2
 from rsmooth.certify.proof.bounds import lower_confidence_bound
 from rsmooth.defenses.trainer import Trainer
+from rsmooth.noise.distributions import Gaussian, NoiseDistribution
 from rsmooth.objectives import naive
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
@@ -24,6 +26,7 @@ from rsmooth.training.options import (
     check_at_least_zero,
     check_no_attack,
     check_range,
+    loss_of_one_copy,
 )
 from rsmooth.training.sampling import EpochStart
 
@@ -97,7 +100,8 @@ class Reweighting(Trainer):
 
     loss = the mean cross-entropy of the copies, arXiv:2410.06895. The paper's point is that the
     average certified radius alone can be raised so: report accuracies beside it. Ours judges the
-    plain images, theirs augmented ones. ValueError for an attack, or where all images are dropped.
+    plain images, theirs augmented ones. The weights are radii of Gaussian noise. ValueError for an
+    attack, for other noise, or where all images are dropped.
     """
 
     num_noise: int = 4
@@ -110,6 +114,7 @@ class Reweighting(Trainer):
     step_size: float = 0.25
 
     soft_labels: ClassVar[bool] = False
+    warms_up: ClassVar[bool] = False
     searches: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
@@ -125,9 +130,20 @@ class Reweighting(Trainer):
                 f"{self.weighting_copies}; take the published 16"
             )
 
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        return loss_of_one_copy(self)
+
     def unreached(self) -> list[str]:
         what = "no image was dropped, weighted or attacked"
         return [*super().unreached(), *never_came(self, "since", what)]
+
+    def check_noise(self, noise: NoiseDistribution) -> None:
+        if not isinstance(noise, Gaussian):
+            raise ValueError(
+                f"expected Gaussian noise for {type(self).__name__}, whose weights are its radii "
+                f"and whose noise is moved on its sphere, got {noise}; give sigma=0.25, say, or "
+                "take another trainer"
+            )
 
     def losses(self, batch: Batch) -> Tensor:
         noise = batch.noise

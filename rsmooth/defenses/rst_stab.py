@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
 from rsmooth.defenses.trainer import Trainer
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
-from rsmooth.training.options import check_at_least_zero
+from rsmooth.training.options import check_at_least_zero, loss_of_one_copy
 from rsmooth.training.recipe import expected_loss
 from rsmooth.training.schedules import Schedule
 
@@ -49,9 +51,14 @@ class RobustSelfTraining(Trainer):
     weight_decay: float = 5e-4
     schedule: Schedule = "cosine"
 
+    warms_up: ClassVar[bool] = False
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least_zero(self, "stability_weight")
+
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        return loss_of_one_copy(self, copies=1)  # the clean image
 
     def losses(self, batch: Batch) -> Tensor:
         points = self.training_points(batch.g, batch.x, batch.y, batch.noise, batch.attack)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -84,6 +85,10 @@ class SmoothMix(Trainer):
         check_at_least_one(self, "steps")
         check_above_zero(self, "step_size")
         check_at_least_zero(self, "mix_steps", "weight")
+
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        # As many as steps are documented to be none.
+        return {"mix_steps": f"steps={self.steps}"} if self.mix_steps > self.steps else {}
 
     def unreached(self) -> list[str]:
         return [*super().unreached(), *short_of_growth(self, "the weight of the mixtures")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,7 +12,7 @@ from rsmooth.defenses.trainer import Trainer
 from rsmooth.objectives import check_answers, naive
 from rsmooth.registry import TRAINERS
 from rsmooth.training.batch import Batch
-from rsmooth.training.options import check_at_least_zero
+from rsmooth.training.options import check_at_least_zero, loss_of_one_copy
 from rsmooth.training.recipe import expected_loss
 
 
@@ -56,11 +57,15 @@ class Stability(Trainer):
 
     stability_weight: float = 2.0
 
+    warms_up: ClassVar[bool] = False
     computes: ClassVar[str] = "clean and noisy images in two passes"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least_zero(self, "stability_weight")
+
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        return loss_of_one_copy(self, copies=1)  # the clean image
 
     def losses(self, batch: Batch) -> Tensor:
         clean = batch.log_probs(batch.x.unsqueeze(1))

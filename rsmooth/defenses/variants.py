@@ -6,6 +6,7 @@ They differ in the target of the attack.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +17,7 @@ from rsmooth.defenses.trainer import Trainer
 from rsmooth.plumbing.errors import remedy
 from rsmooth.registry import TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.options import loss_of_one_copy
 
 
 def _require_target(trainer: Trainer, target: str) -> None:
@@ -86,6 +88,9 @@ class PerturbBesideNoise(Trainer):
             [x.unsqueeze(1) + noise, attack(g, x, y, validate=False).unsqueeze(1)], dim=1
         )
 
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        return loss_of_one_copy(self)
+
     def loss(self, log_probs: Tensor, y: Tensor) -> Tensor:
         noisy, adversarial = super().loss(log_probs[:, :-1], y), super().loss(log_probs[:, -1:], y)
         return (1 - self.adversarial_weight) * noisy + self.adversarial_weight * adversarial
@@ -130,6 +135,9 @@ class NoiseThenPerturb(Trainer):
         noisy = (x.unsqueeze(1) + noise).flatten(0, 1)
         labels = y.repeat_interleave(noise.shape[1])
         return attack(g, noisy, labels, bounds=None, validate=False).view_as(noise)
+
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        return loss_of_one_copy(self)
 
 
 @TRAINERS.register("smoothadv")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 
 import torch
@@ -122,26 +122,39 @@ def _remedy(recipe: Recipe) -> str:
     return f"start anew in another run folder with {', or '.join(steps)}"
 
 
-def remark_on_unused(recipe: Recipe, *, unlabelled: bool) -> None:
+def remark_on_unused(
+    recipe: Recipe, *, unlabelled: bool, files: bool = False, extras: Collection[str] = ()
+) -> None:
     """Warn of options that were changed, but have no use beside the others.
 
-    unlabelled: whether there are pseudo-labelled images.
+    unlabelled: whether there are pseudo-labelled images. files: whether the images are of folders.
+    extras: the names of the columns that came with the images.
 
     In an ablation all their values would come out the same. It is no error: presets hold options of
     their schedule, and a run that was begun with such an option goes on.
     """
     stepwise, milestones = recipe.schedule == "step", recipe.schedule == "milestones"
     by_schedule = f"schedule={recipe.schedule!r}"
-    defaults = {each.name: each.default for each in fields(recipe)}
-    for name, used, beside in (
+    own_growth = recipe.warms_up and type(recipe).losses is not Recipe.losses
+    warms_up = recipe.attack is not None or own_growth
+    general = (
         ("lr_step_epochs", stepwise, by_schedule),
         ("lr_gamma", stepwise or milestones, by_schedule),
         ("budget_clock", recipe.budget_seconds is not None, "budget_seconds=None"),
         ("unlabelled_share", unlabelled, "no pseudo-labelled images"),
-    ):
-        value = getattr(recipe, name)
-        if not used and value != defaults[name]:
-            warnings.warn(f"{name}={value!r} has no effect with {beside}", stacklevel=3)
+        # Not warmup_epochs, which presets share among arms with an attack and without.
+        ("warmup_from", warms_up, "attack=None"),
+        ("warmup_per", warms_up, "attack=None"),
+        # True is what such images get anyway.
+        ("augment", not files or recipe.augment, "image folders, which crop by themselves"),
+    )
+    unused = {name: beside for name, used, beside in general if not used}
+    unused |= recipe.without_effect(extras)
+    for each in fields(recipe):
+        value = getattr(recipe, each.name)
+        if each.name in unused and value != each.default:
+            beside = unused[each.name]
+            warnings.warn(f"{each.name}={value!r} has no effect with {beside}", stacklevel=3)
 
 
 def remark(recipe: Recipe, noise: NoiseDistribution) -> None:

@@ -101,6 +101,16 @@ def check_own_loss(recipe: Any) -> None:
         )
 
 
+def loss_of_one_copy(recipe: Any, *, copies: int | None = None) -> dict[str, str]:
+    """A ``train_loss`` that differs from the default between several copies only, where one is.
+
+    copies: that the loss is of; None for num_noise.
+    """
+    if recipe.train_loss != "smoothadv" or (copies or recipe.num_noise) > 1:
+        return {}
+    return {"train_loss": "one copy per image, where it equals 'naive'"}
+
+
 def check_choices(recipe: Any) -> None:
     """ValueError unless every name is a known one, and options that need each other are given."""
     for name, known in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -22,7 +22,12 @@ from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training.batch import Batch
 from rsmooth.training.ending import short_of_epsilon, short_of_milestones
 from rsmooth.training.optimizers import OptimizerName, build_optimizer
-from rsmooth.training.options import check_choices, check_numbers, settle_lists
+from rsmooth.training.options import (
+    check_choices,
+    check_numbers,
+    loss_of_one_copy,
+    settle_lists,
+)
 from rsmooth.training.parts import frozen_modules, unfrozen_parameters
 from rsmooth.training.sampling import EpochStart, RunStart
 from rsmooth.training.schedules import BudgetClock, Schedule, WarmUp, warmed_up
@@ -142,6 +147,8 @@ class Recipe:
     soft_labels: ClassVar[bool] = True
     # Whether ``losses`` searches for perturbations in ``batch.g`` without an ``attack``.
     searches: ClassVar[bool] = False
+    # Whether ``losses`` of its own may let something grow by ``grown`` where there is no attack.
+    warms_up: ClassVar[bool] = True
     # The extras that ``losses`` cannot do without, each class probabilities (N, K).
     needs: ClassVar[tuple[str, ...]] = ()
     # Whether it trains without noise, for deterministic certificates.
@@ -212,6 +219,16 @@ class Recipe:
         return warmed_up(
             epsilon, progress, self.warmup_epochs, self.warmup_per, since=self.warmup_from
         )
+
+    def without_effect(self, extras: Collection[str]) -> dict[str, str]:
+        """Options of the method that have no effect beside others: their names, and beside what.
+
+        extras: the names of the columns that ``fit`` was given. Training warns of those that are
+        not at their default. Here: a loss of several copies where there is one.
+        """
+        kind = type(self)
+        own = (kind.losses, kind.training_points) != (Recipe.losses, Recipe.training_points)
+        return {} if own else loss_of_one_copy(self)
 
     def unreached(self) -> list[str]:
         """What of the schedules lies beyond the end of training, in words.

@@ -63,11 +63,16 @@ def train(recipe: Recipe, g: SmoothedClassifier, wanted: Wanted) -> History:
     recipe.check_noise(g.noise)
     recipe.check_base(g.base)
     guards.remark(recipe, g.noise)
-    guards.remark_on_unused(recipe, unlabelled=wanted.unlabelled is not None)
     data = _training_data(wanted.train_data, g)
     held_out = None if wanted.validation is None else _held_out(wanted.validation, g)
     _check_together(data, held_out, wanted.unlabelled)
     check_extras(wanted.extras, len(data))
+    guards.remark_on_unused(
+        recipe,
+        unlabelled=wanted.unlabelled is not None,
+        files=isinstance(data, FolderData),
+        extras=wanted.extras or (),
+    )
     random_state = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     # The record names the precision, which the caller's autocast would not be.
     own_precision = torch.autocast(device.type, enabled=False)

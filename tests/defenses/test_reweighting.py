@@ -13,6 +13,7 @@ from torch import Tensor
 from rsmooth import SmoothAdvPGD, SmoothedClassifier
 from rsmooth.defenses import Reweighting, Trainer
 from rsmooth.defenses.reweighting import easiness_weights, noise_on_sphere
+from rsmooth.noise import Gaussian, Laplace, Uniform
 from rsmooth.training import EpochStart
 from tests.defenses.published import arrays, cases, network
 from tests.training.helpers import classifier, images, trained, weights
@@ -128,6 +129,13 @@ def test_options_out_of_range_are_refused(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("rsmooth.defenses.reweighting._shares", lambda *_: torch.zeros(24))
     with pytest.raises(ValueError, match="expected images of which a share of 1 of the copies"):
         trained(Reweighting(**{**ACTIVE, "drop_below": 1.0}))
+
+
+def test_noise_without_such_radii_is_refused_before_the_first_step() -> None:
+    for noise in (Laplace(0.2), Uniform(0.5)):
+        with pytest.raises(ValueError, match=r"expected Gaussian noise for Reweighting, .* got "):
+            Reweighting().check_noise(noise)
+    Reweighting().check_noise(Gaussian(0.25))
 
 
 def test_every_number_of_copies_counts_the_right_ones() -> None:

@@ -7,17 +7,30 @@ import math
 import re
 import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from rsmooth.attacks import DDN, SmoothAdvPGD
-from rsmooth.defenses import Trainer, TrainingCollapsed
+from rsmooth.data import load_dataset
+from rsmooth.defenses import (
+    CatRS,
+    Consistency,
+    IntervalTraining,
+    SmoothMix,
+    Stability,
+    Trainer,
+    TrainingCollapsed,
+)
 from rsmooth.noise.distributions import Gaussian
-from rsmooth.registry import TRAINERS
-from rsmooth.training import metrics
+from rsmooth.objectives import naive
+from rsmooth.registry import MODELS, TRAINERS
+from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training import Batch, metrics
 from rsmooth.training.guards import check_collapse, remark, remark_on_loss, remark_on_unused
-from tests.training.helpers import classifier, images, weights
+from tests.training.helpers import build, classifier, images, suited, trained, weights
 
 CLIP = r"gradient clipping \(clip_grad_norm=1\)"
 
@@ -145,9 +158,74 @@ def test_an_option_without_use_is_remarked_on_before_a_training(
         short.fit(classifier("mlp"), images(), progress=False)
 
 
+# A method, options of it, and one more that has no effect beside them.
+UNUSED: list[tuple[str, dict[str, Any], dict[str, Any], str]] = [
+    ("gaussian", {}, {"warmup_from": 1}, "warmup_from=1 has no effect with attack=None"),
+    ("ft-cadis", {}, {"warmup_per": "step"}, "warmup_per='step' has no effect with attack=None"),
+    *(
+        (name, {}, {"train_loss": "smoothadv"}, "train_loss='smoothadv' has no effect with one cop")
+        for name in ("gaussian", "noise-then-perturb", "perturb-beside-noise", "smoothadv")
+    ),
+    *(
+        (name, {"num_noise": 3}, {"train_loss": "smoothadv"}, "has no effect with one copy per ima")
+        for name in ("stability", "rst-stab")
+    ),
+    ("consistency", {"form": "kl"}, {"entropy_weight": 5.0}, "=5.0 has no effect with form='kl'"),
+    ("cat-rs", {}, {"teacher": "x"}, "teacher='x' has no effect with extras of 'soft_labels'"),
+    ("cat-rs", {}, {"votes": 7}, "votes=7 has no effect with extras of 'soft_labels'"),
+    ("smoothmix", {"steps": 1}, {"mix_steps": 2}, "mix_steps=2 has no effect with steps=1"),
+]
+
+
+@pytest.mark.parametrize(("name", "options", "more", "message"), UNUSED)
+def test_an_option_that_changes_no_weight_is_remarked_on(
+    name: str, options: dict[str, Any], more: dict[str, Any], message: str
+) -> None:
+    """And without it nothing is."""
+    short = {"epochs": 1, "batch_size": 12, "warmup_epochs": 1, "lr": 0.01, **options}
+    chosen = build(name, **short)
+    usual = trained(chosen, suited(chosen, "mlp"))
+    with pytest.warns(UserWarning, match=re.escape(message)) as said:
+        assert torch.equal(trained(build(name, **short, **more), suited(chosen, "mlp")), usual)
+    assert len(said) == 1
+
+
+def test_image_folders_are_cropped_whatever_augment_says(tmp_path: Path) -> None:
+    for kind in ("train/a", "train/b", "val/a", "val/b"):
+        (tmp_path / kind).mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / kind / "0.png")
+    data = load_dataset("folder", root=tmp_path, image_size=16).train
+    g = SmoothedClassifier(
+        MODELS.create("mlp", num_classes=2, in_channels=3, image_size=16), 0.25, 2
+    )
+    with pytest.warns(UserWarning, match="augment=False has no effect with image folders, which"):
+        Trainer(epochs=1, batch_size=2, augment=False, workers=0).fit(g, data, progress=False)
+    for augment in (None, True):
+        remark_on_unused(Trainer(augment=augment), unlabelled=False, files=True)
+
+
+class Growing(Trainer):
+    """A method of somebody else's, which may let grow what it likes."""
+
+    def losses(self, batch: Batch) -> torch.Tensor:
+        return self.grown(1.0, batch.progress) * super().losses(batch)
+
+
 @pytest.mark.parametrize(
     ("trainer", "unlabelled"),
     [
+        (Trainer(train_loss="smoothadv", num_noise=2), False),
+        (
+            Trainer(attack=SmoothAdvPGD(epsilon=0.5, steps=2), warmup_from=1, warmup_per="step"),
+            False,
+        ),
+        (Trainer(warmup_epochs=3), False),  # which presets share among arms
+        (Growing(warmup_from=1, warmup_per="step"), False),
+        (SmoothMix(warmup_from=1, warmup_per="smoothed", mix_steps=4), False),
+        (IntervalTraining(epsilon=0.1, warmup_from=3), False),
+        (Consistency(entropy_weight=5.0), False),
+        (CatRS(teacher="runs/gaussian", votes=7), False),
+        (Stability(train_loss=naive), False),
         (Trainer(lr_step_epochs=3, lr_gamma=0.5), False),
         (Trainer(schedule="milestones", lr_milestones=(3,), lr_gamma=0.5), False),
         (Trainer(budget_seconds=9, budget_clock="wall"), False),
