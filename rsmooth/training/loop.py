@@ -155,7 +155,8 @@ class Run:
         course = self.course
         self.stepper.when = When(course.epoch, course.progress, course.steps_done)
         self.stepper.draws = given.draws
-        with in_our_words(self.recipe, len(self.job.data), self.ranks.size):
+        share = self.recipe.unlabelled_share if len(self.job.sources) > 1 else None
+        with in_our_words(self.recipe, len(self.job.data), self.ranks.size, share):
             self.stepper.step(
                 given.x,
                 given.targets,

@@ -54,8 +54,8 @@ def plan_epoch(
     order = draws.order(count, epoch) if weights is None else draws.weighted(weights, epoch)
     visits = None if weights is None else occurrences(order)
     if share is not None and len(sources) == 2:
-        theirs = min(max(round(share * batch_size), 1), batch_size - 1)
-        return _mixed(order, visits, sources[1], epoch, (batch_size - theirs, theirs), num_noise)
+        sizes = sizes_of_both(batch_size, share)
+        return _mixed(order, visits, sources[1], epoch, sizes, num_noise)
     turns = [_batches(order, visits, batch_size)]
     turns += [_enough(source, epoch, len(turns[0]), batch_size) for source in sources[1:]]
     steps = []
@@ -63,6 +63,25 @@ def plan_epoch(
         for which, (batch, again) in enumerate(turn):
             steps += _mini_batches(which, batch, again, num_noise)
     return steps
+
+
+def sizes_of_both(batch_size: int, share: float | None) -> tuple[int, int]:
+    """How many images of the first and of a further source are in a whole batch together.
+
+    sizes_of_both(8, 0.25)      # (6, 2)
+    """
+    if share is None:
+        return batch_size, 0
+    theirs = min(max(round(share * batch_size), 1), batch_size - 1)
+    return batch_size - theirs, theirs
+
+
+def count_beside(count: int, sizes: tuple[int, int]) -> int:
+    """The images beside ``count`` of the first source: the last batch, too, keeps the share.
+
+    count_beside(3, (6, 2))     # 1
+    """
+    return max(round(count * sizes[1] / sizes[0]), 1) if sizes[1] else 0
 
 
 def _mixed(
@@ -78,8 +97,7 @@ def _mixed(
     ours = _batches(order, visits, sizes[0])
     others = _enough(other, epoch, len(ours), sizes[1])
     for (part, again), (theirs, seen) in zip(ours, others, strict=True):
-        # The last batch may be smaller, and keeps the share.
-        kept = max(round(len(part) * sizes[1] / sizes[0]), 1)
+        kept = count_beside(len(part), sizes)
         beside = Step(1, theirs[:kept], None if seen is None else seen[:kept])
         steps += _mini_batches(0, part, again, num_noise, beside)
     return steps

@@ -103,7 +103,8 @@ def _train(
         if folder is not None and ranks.first:
             folder.tidy()
         saved = folder.load() if folder is not None and wanted.resume else None
-        check_singles(recipe, g, len(data), tuple(data.batch([0])[0].shape[1:]), ranks.size)
+        share = None if wanted.unlabelled is None else recipe.unlabelled_share
+        check_singles(recipe, g, len(data), tuple(data.batch([0])[0].shape[1:]), ranks.size, share)
         precision = saved["precision"] if saved else _precision(recipe, g, data, ranks, device)
         sources = _sources(recipe, data, wanted.unlabelled, device)
         job = Job(
@@ -175,6 +176,12 @@ def _check_unlabelled(recipe: Recipe, wanted: Wanted) -> None:
         raise ValueError(
             f"expected extras or unlabelled images, got both ({', '.join(columns)}); the "
             "unlabelled images have no such columns"
+        )
+    if recipe.unlabelled_share is not None and recipe.batch_size == 1:
+        raise ValueError(
+            "expected batch_size >= 2 for images of both kinds in every mini-batch, got 1 with "
+            f"unlabelled_share={recipe.unlabelled_share:g}; raise batch_size, or take "
+            "unlabelled_share=None, for batches of their own"
         )
     if recipe.unlabelled_share is not None and unlabelled.weight != 1:
         raise ValueError(

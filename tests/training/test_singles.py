@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from rsmooth.data import as_image_data
-from rsmooth.defenses import Stability, Trainer
+from rsmooth.defenses import PseudoLabels, Stability, Trainer
 from rsmooth.smoothed import SmoothedClassifier
+from rsmooth.training.distributed import Ranks
 from rsmooth.training.plan import plan_epoch
 from rsmooth.training.singles import check_singles, smallest_share
 
@@ -80,6 +81,38 @@ class Images:
 def test_the_smallest_share_is_that_of_the_plan(count, num_noise):
     steps = plan_epoch([Images(count)], 0, 8, num_noise)
     assert smallest_share(count, 8, num_noise) == min(len(step.positions) for step in steps)
+
+
+@pytest.mark.parametrize("count", [1, 3, 8, 9, 33])
+@pytest.mark.parametrize("num_noise", [1, 2, 3])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_it_is_that_of_the_plan_with_images_of_both_kinds(count, num_noise, share, processes):
+    plan = plan_epoch([Images(count), Images(5)], 0, 8, num_noise, share=share)
+    ranks = [Ranks(rank, processes) for rank in range(processes)]
+    seen = [
+        sum(len(rank.share(part.positions)) for part in (step, *step.others))
+        for step in plan
+        for rank in ranks
+    ]
+    assert smallest_share(count, 8, num_noise, processes, share) == max(1, min(seen))
+
+
+def test_a_lone_labelled_image_beside_others_is_not_refused():
+    """Half of each mini-batch is pseudo-labelled: of 33 images the last has one of each kind."""
+    history = Trainer(**options(unlabelled_share=0.5)).fit(
+        wide(1), data(33), unlabelled=PseudoLabels(data(20)), progress=False
+    )
+    assert history[-1]["images"] == 66
+
+
+def test_a_batch_of_one_has_no_images_of_both_kinds():
+    with pytest.raises(ValueError, match=r"batch_size >= 2 for images of both kinds .* got 1 with"):
+        Trainer(**options(batch_size=1, unlabelled_share=0.5)).fit(
+            wide(4), data(3), unlabelled=PseudoLabels(data(2)), progress=False
+        )
+    alone = Trainer(**options(batch_size=1))
+    alone.fit(wide(4), data(3), unlabelled=PseudoLabels(data(2)), progress=False)
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
