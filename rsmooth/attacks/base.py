@@ -221,6 +221,11 @@ class Attack(ABC):
             )
         return x_adv, length
 
+    @property
+    def needs_box(self) -> bool:
+        """Whether it works within a box of valid pixels only, and so not with bounds=None."""
+        return False
+
     def used(self) -> dict[str, Any]:
         """What a record says of this attack beside its options: nothing, unless it is foreign."""
         return {}

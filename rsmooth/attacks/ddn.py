@@ -31,8 +31,8 @@ class DDN(GradientAttack):
     gamma: in (0, 1). Each step multiplies the norm by 1 - gamma at an adversarial point, and by
         1 + gamma elsewhere.
     init_norm: the first norm tried, > 0, in [0, 1] pixel units; None is epsilon.
-    quantize_levels: grey levels that each iterate is rounded to (256 as published); None does not
-        round.
+    quantize_levels: grey levels of the box that each iterate is rounded to, and what comes back
+        (256 as published); None does not round.
     fallback: what an image gets where no iterate was adversarial: "clean" is the image itself, as
         published; "last" is the last iterate.
 
@@ -41,7 +41,8 @@ class DDN(GradientAttack):
     objective (Salman et al. 2019, arXiv:1906.04584, section 2.2).
 
     As published, the smallest adversarial iterate is kept, and the last one is never evaluated. So
-    an image that is misclassified already comes back unchanged. The step length falls from 1 along
+    an image that is misclassified already comes back unchanged, but for its own rounding to
+    quantize_levels where it is off them. The step length falls from 1 along
     a cosine towards 0.01; under current PyTorch the published code skips the 1. Unlike there,
     rounding never leads beyond epsilon. A gradient that vanishes is replaced by a fixed random
     direction. ValueError for options out of range.
@@ -71,6 +72,10 @@ class DDN(GradientAttack):
             )
         if self.fallback not in ("clean", "last"):
             raise ValueError(f"expected fallback 'clean' or 'last', got {self.fallback!r}")
+
+    @property
+    def needs_box(self) -> bool:
+        return self.quantize_levels is not None
 
     def remarks(self, noise: NoiseDistribution) -> list[str]:
         if not isinstance(noise, Gaussian) or noise.sigma < 0.5:

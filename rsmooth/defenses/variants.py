@@ -120,12 +120,18 @@ class NoiseThenPerturb(Trainer):
 
     The options are those of ``Trainer``. Noisy points may be outside of [0, 1], so the attack has
     no box. Apart from that, with one noise copy it is order (4). ValueError without an attack of
-    target "base".
+    target "base", and for one that needs a box.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _require_target(self, "base")
+        if self.attack is not None and self.attack.needs_box:
+            raise ValueError(
+                f"expected {type(self).__name__} to be given an attack without a box of pixels, "
+                f"which noisy points may leave, got {self.attack!r}; leave out quantize_levels, or "
+                "take PGD"
+            )
 
     def training_points(
         self, g: SmoothedClassifier, x: Tensor, y: Tensor, noise: Tensor, attack: Attack | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import torch
@@ -23,4 +24,17 @@ def channels_last(module: Module) -> Module:
         return tensor.to(memory_format=torch.channels_last) if tensor.ndim == 4 else tensor
 
     found: Module = module._apply(laid_out)  # type: ignore[no-untyped-call]
+    return found
+
+
+def contiguous(module: Module, chosen: Callable[[Tensor], bool]) -> Module:
+    """The module with some of its tensors as plain rows again, in place.
+
+        net = contiguous(channels_last(net), lambda tensor: True)
+
+    chosen: which of its parameters and buffers; the others stay as they are.
+    """
+    found: Module = module._apply(  # type: ignore[no-untyped-call]
+        lambda tensor: tensor.contiguous() if chosen(tensor) else tensor
+    )
     return found

@@ -151,6 +151,8 @@ def _carry_out(job: Job, saved: dict[str, Any] | None, show: bool) -> History:
         run.go(show)
     finally:
         job.g.eval()  # as promised, also of a run that was interrupted
+        for own in run.stepper.parameters:
+            own.grad = None  # it needs as much memory as the weights, and is of no further use
     return run.history
 
 

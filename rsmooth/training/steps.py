@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
@@ -141,10 +142,21 @@ def with_epsilon(attack: Attack | None, epsilon: float) -> Attack | None:
 
 @contextmanager
 def memory_format(base: nn.Module, channels_last: bool) -> Iterator[None]:
-    """A context in which the convolutions' weights are channels last, if asked for."""
-    if channels_last:
-        memory.channels_last(base)
+    """A context in which the convolutions' weights are channels last, if asked for.
+
+    Afterwards they lie as they did before.
+    """
+    if not channels_last:
+        yield
+        return
+    others = {name for name, own in _named_tensors(base) if not own.is_contiguous()}
+    memory.channels_last(base)
     try:
         yield
     finally:
-        base.to(memory_format=torch.contiguous_format)
+        back = {id(own) for name, own in _named_tensors(base) if name not in others}
+        memory.contiguous(base, lambda tensor: id(tensor) in back)
+
+
+def _named_tensors(base: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    return chain(base.named_parameters(), base.named_buffers())

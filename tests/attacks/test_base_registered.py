@@ -56,6 +56,22 @@ def test_a_registered_attack_is_a_described_value(name):
 
 
 @pytest.mark.parametrize("name", ATTACKS.own_names())
+def test_a_registered_attack_says_whether_it_needs_a_box(name):
+    g, x = smooth_net(), images(2)
+    y = torch.zeros(2, dtype=torch.int64)
+    attacks = [create(name, 0.5)]
+    if "quantize_levels" in [each.name for each in dataclasses.fields(attacks[0])]:
+        attacks.append(dataclasses.replace(attacks[0], quantize_levels=16))
+        assert [each.needs_box for each in attacks] == [False, True]
+    for attack in attacks:
+        if attack.needs_box:
+            with pytest.raises(ValueError, match=r"expected .*, *got (None|bounds=None)"):
+                attack(g, x, y, bounds=None)
+        else:
+            attack(g, x, y, bounds=None)
+
+
+@pytest.mark.parametrize("name", ATTACKS.own_names())
 @pytest.mark.parametrize("shape", [(3, 4, 4), (1, 1, 7)])
 def test_a_registered_attack_lowers_the_odds_within_ball_and_box(name, shape):
     g, x = smooth_net(shape), images(6, shape, low=0.1, high=0.9)

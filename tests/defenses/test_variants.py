@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from rsmooth.attacks import PGD, SmoothAdvPGD
+from rsmooth.attacks import DDN, PGD, SmoothAdvPGD
 from rsmooth.attacks.base import Attack
 from rsmooth.defenses import (
     GaussianAugmentation,
@@ -120,6 +120,13 @@ def test_an_arm_refuses_the_attack_of_another(
         ValueError, match=r"expected .* to be given an attack with target=.*; target is an option"
     ):
         trainer(attack=attack)
+
+
+def test_noisy_points_have_no_box_in_which_an_attack_could_round() -> None:
+    attack = DDN(epsilon=0.5, steps=2, quantize_levels=256)
+    with pytest.raises(ValueError, match=r"attack without a box of pixels.* leave out quantize_le"):
+        NoiseThenPerturb(attack=attack)
+    PerturbThenNoise(attack=attack)
 
 
 def test_gaussian_refuses_any_attack() -> None:

@@ -90,6 +90,24 @@ def test_channels_last_holds_within_the_context_only() -> None:
         assert convolution.weight.is_contiguous()
 
 
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("before", [torch.channels_last, torch.contiguous_format])
+def test_a_training_leaves_the_layout_as_it_was_and_no_gradients(
+    channels_last: bool, before: torch.memory_format
+) -> None:
+    g = classifier(channels=3)
+    g.base.register_buffer("blur", torch.rand(2, 3, 2, 2))
+    g.base.register_buffer("group", torch.rand(2, 3, 2, 2, 2).transpose(0, 1))  # no layout of these
+    for own in (*g.base.parameters(), g.base.blur):
+        own.data = own.data.contiguous(memory_format=before) if own.ndim == 4 else own.data
+    strides = {name: own.stride() for name, own in g.base.state_dict().items()}
+    Trainer(epochs=1, batch_size=12, channels_last=channels_last).fit(
+        g, images(channels=3), progress=False
+    )
+    assert {name: own.stride() for name, own in g.base.state_dict().items()} == strides
+    assert [own.grad for own in g.parameters()] == [None] * len(list(g.parameters()))
+
+
 @pytest.mark.parametrize("fold", [True, False])
 def test_an_epoch_begins_with_the_weights_that_the_last_one_left(fold: bool) -> None:
     """Also for a method that looked at g after its last pass, so that a resumed run sees alike."""

@@ -58,6 +58,8 @@ class ForeignAttack(Attack):
     library: ClassVar[Library]
     # Parameters of their attacks that are not the user's.
     reserved: ClassVar[tuple[str, ...]] = ()
+    # Whether the library knows no other box of pixels than [0, 1].
+    unit_box: ClassVar[bool] = False
 
     options: Mapping[str, float | int | bool | str | None] = field(default_factory=dict, hash=False)
 
@@ -213,6 +215,10 @@ class ForeignAttack(Attack):
             f"expected an attack that can aim at a class, got {self._owner}, which cannot; set "
             "targeted=False"
         )
+
+    @property
+    def needs_box(self) -> bool:
+        return self.unit_box
 
     def _check_unit_box(self, call: Call) -> None:
         """ValueError for another box than [0, 1], the only one that the library knows."""

@@ -72,6 +72,7 @@ class AdvLibAttack(ForeignAttack):
     [0, 1], and for an attack that leaves epsilon. ImportError without adv-lib.
     """
 
+    unit_box: ClassVar[bool] = True
     library: ClassVar[Library] = _AdvLib(
         "adv_lib.attacks",
         "advlib",

@@ -48,6 +48,7 @@ class AutoAttack(ForeignAttack):
     bounds than [0, 1]. ImportError without pyautoattack.
     """
 
+    unit_box: ClassVar[bool] = True
     library: ClassVar[Library] = Library("pyautoattack", "autoattack", "pyautoattack")
 
     norm: Literal["l1", "l2", "linf"] = "l2"  # type: ignore[misc]

@@ -50,6 +50,7 @@ class TorchattacksAttack(ForeignAttack):
     bounds than [0, 1], and for a class that leaves epsilon. ImportError without torchattacks.
     """
 
+    unit_box: ClassVar[bool] = True
     library: ClassVar[Library] = Library("torchattacks", "torchattacks", "torchattacks")
     reserved: ClassVar[tuple[str, ...]] = ("self", "model", "eps", "max_epsilon", "n_classes")
 
