@@ -71,6 +71,10 @@ class DenoiserTraining(Trainer):
                 f"{self.surrogates} for mse, which asks no classifier; leave them out"
             )
 
+    @property
+    def asks_classifier(self) -> bool:
+        return self.objective != "mse"
+
     def trained_parameters(self, base: nn.Module) -> list[nn.Parameter]:
         named_part(base, "denoiser")  # a better word about it than that on frozen_parts
         return super().trained_parameters(base)

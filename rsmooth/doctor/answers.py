@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rsmooth.doctor.findings import Finding, listed
 from rsmooth.doctor.trial import LEVEL, above_chance
+from rsmooth.plumbing.tensors import are_probabilities
 
 Answers = NDArray[np.int64]
 _CLOSE = 1e-4
@@ -20,8 +21,7 @@ _NEARLY = 0.4  # of the images have to fit a permutation, before it is called on
 
 def form(logits: Tensor) -> Finding | None:
     """Whether outputs (N, K) are probabilities or their logarithms, where logits should be."""
-    sums = logits.double().sum(dim=1)
-    if bool((logits >= 0).all()) and bool((sums - 1).abs().max() < _CLOSE):
+    if are_probabilities(logits):
         return Finding(
             "wrong",
             "outputs",

@@ -124,3 +124,15 @@ def check_floating(x: object, what: str) -> None:
             f"expected {what} as floating-point numbers in [0, 1], got {x.dtype}; divide uint8 "
             "images by 255"
         )
+
+
+def are_probabilities(rows: Tensor) -> bool:
+    """Whether all rows (N, K) are >= 0 and sum to 1, up to their rounding.
+
+    are_probabilities(logits.softmax(dim=1))        # True
+
+    It waits for their device.
+    """
+    close = 0.01 if rows.dtype in (torch.float16, torch.bfloat16) else 1e-4
+    apart = (rows.double().sum(dim=1) - 1).abs()
+    return bool(((rows >= 0).all(dim=1) & (apart < close)).all())

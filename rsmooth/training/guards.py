@@ -11,9 +11,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import fields
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from rsmooth.models.state import dtype_of, frozen
 from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.plumbing.tensors import are_probabilities
+from rsmooth.smoothed import check_logits
 from rsmooth.training.recipe import Recipe
 
 # The share of predictions that makes a class the only one.
@@ -155,6 +158,27 @@ def remark_on_unused(
         if each.name in unused and value != each.default:
             beside = unused[each.name]
             warnings.warn(f"{each.name}={value!r} has no effect with {beside}", stacklevel=3)
+
+
+@torch.no_grad()
+def remark_on_outputs(base: nn.Module, x: Tensor, classes: int) -> None:
+    """Warn of a base classifier that answers images x (B, C, H, W) with probabilities.
+
+    Log-probabilities are no matter: of them a softmax makes the same probabilities.
+    """
+    try:
+        with frozen(base), torch.random.fork_rng([x.device] if x.is_cuda else []):
+            outputs = check_logits(base(x.to(dtype_of(base, x.dtype))), len(x), classes)
+    except Exception:  # the first step says what is wrong
+        return
+    if are_probabilities(outputs):
+        least = math.log(math.e + classes - 1) - 1
+        warnings.warn(
+            "expected logits from the base classifier, got probabilities (softmax), of which the "
+            f"loss takes a second softmax: it stays above {least:.2f}, and its gradients are "
+            "small; return what the last layer gives. Certificates are not affected",
+            stacklevel=2,
+        )
 
 
 def remark(recipe: Recipe, noise: NoiseDistribution) -> None:

@@ -238,6 +238,11 @@ class Recipe:
         """
         return [*short_of_epsilon(self), *short_of_milestones(self)]
 
+    @property
+    def asks_classifier(self) -> bool:
+        """Whether the loss is of answers of the base classifier."""
+        return True
+
     def check_noise(self, noise: NoiseDistribution) -> None:
         """ValueError for a noise under which this method cannot train. Here: none is refused."""
 

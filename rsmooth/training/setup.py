@@ -35,6 +35,7 @@ from rsmooth.training.sources import PseudoLabels, Source, as_source
 from rsmooth.training.steps import memory_format
 
 PROBE_IMAGES = 64
+SEEN_IMAGES = 4
 
 Images = TypeVar("Images", bound=AnyData)
 
@@ -302,7 +303,10 @@ def _precision(
     ranks: Ranks,
     device: torch.device,
 ) -> Precision:
-    """The choice of the first process."""
+    """The choice of the first process, which also looks at what the base answers."""
     images, _ = data.batch(torch.arange(min(len(data), PROBE_IMAGES), device="cpu"))
-    chosen = resolve_precision(recipe.precision, g.base, to_unit(images.to(device)))
+    x = to_unit(images.to(device))
+    if ranks.first and recipe.asks_classifier:
+        guards.remark_on_outputs(g.base, x[:SEEN_IMAGES], g.num_classes)
+    chosen = resolve_precision(recipe.precision, g.base, x)
     return "bfloat16" if ranks.agree(float(chosen == "bfloat16"), device) else "float32"

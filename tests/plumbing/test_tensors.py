@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import rsmooth.data
 from rsmooth.data import as_image_data
 from rsmooth.plumbing.tensors import (
+    are_probabilities,
     channels_taken,
     check_channels_first,
     check_images,
@@ -121,3 +122,16 @@ def test_the_first_convolution_says_how_many_channels_are_taken() -> None:
     )
     assert channels_taken(net) == 9
     assert channels_taken(torch.nn.Flatten()) is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_probabilities_are_told_from_logits_in_any_precision(dtype: torch.dtype) -> None:
+    logits = torch.randn(20, 10, generator=torch.Generator().manual_seed(0)).to(dtype)
+    assert are_probabilities(logits.softmax(dim=1))
+    assert are_probabilities(torch.eye(10, dtype=dtype))
+    for others in (logits, logits.log_softmax(1), logits.sigmoid(), 0 * logits):
+        assert not are_probabilities(others)
+    one_row_off = logits.softmax(dim=1)
+    one_row_off[3] *= 1.05
+    assert not are_probabilities(one_row_off)
+    assert not are_probabilities(logits.softmax(dim=1) * float("nan"))

@@ -6,6 +6,7 @@ import dataclasses
 import math
 import re
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,13 @@ from rsmooth.objectives import naive
 from rsmooth.registry import MODELS, TRAINERS
 from rsmooth.smoothed import SmoothedClassifier
 from rsmooth.training import Batch, metrics
-from rsmooth.training.guards import check_collapse, remark, remark_on_loss, remark_on_unused
+from rsmooth.training.guards import (
+    check_collapse,
+    remark,
+    remark_on_loss,
+    remark_on_outputs,
+    remark_on_unused,
+)
 from tests.training.helpers import build, classifier, images, suited, trained, weights
 
 CLIP = r"gradient clipping \(clip_grad_norm=1\)"
@@ -237,6 +244,79 @@ def test_one_that_counts_is_not(trainer: Trainer, unlabelled: bool) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         remark_on_unused(trainer, unlabelled=unlabelled)
+
+
+class Answering(torch.nn.Module):
+    """A base classifier that answers with a function of its logits."""
+
+    def __init__(self, function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.base, self.function = classifier("mlp").base, function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(self.base(x))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_probabilities_in_place_of_logits_are_remarked_on(dtype: torch.dtype) -> None:
+    """The least loss is that of the certain answer 1, 0, 0: log(e + 2) - 1."""
+    g = classifier().around(Answering(lambda logits: logits.softmax(dim=1)).to(dtype))
+    trainer = Trainer(epochs=1, batch_size=24)
+    with pytest.warns(UserWarning, match=r"got probabilities \(softmax\).* stays above 0\.55,"):
+        trainer.fit(g, images(), progress=False)
+    certain = torch.tensor([[[1.0, 0.0, 0.0]]]).log_softmax(2)
+    assert float(naive(certain, torch.tensor([0]))) == pytest.approx(0.55, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda logits: logits,
+        lambda logits: logits.log_softmax(dim=1),
+        lambda logits: logits.sigmoid(),
+        lambda logits: 0 * logits,  # as of a last layer that begins at 0
+        lambda logits: logits.softmax(dim=1) - 1,
+    ],
+)
+def test_other_answers_are_not(function: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    base = Answering(function).train()
+    remark_on_outputs(base, torch.rand(4, 1, 8, 8), 3)
+    assert all(part.training for part in base.modules())
+    assert all(own.requires_grad for own in base.parameters())
+
+
+def test_a_base_that_draws_by_itself_trains_as_before() -> None:
+    """The look before the first step takes nothing from the random stream of the training."""
+    drawn: list[torch.Tensor] = []
+
+    def noisy(logits: torch.Tensor) -> torch.Tensor:
+        drawn.append(torch.rand_like(logits.detach()))
+        return logits + drawn[-1]
+
+    torch.manual_seed(0)
+    remark_on_outputs(Answering(noisy), torch.rand(4, 1, 8, 8), 3)
+    state = torch.get_rng_state()
+    torch.manual_seed(0)
+    torch.rand(4, 1, 8, 8)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(drawn) == 1
+
+
+def test_a_base_that_answers_with_something_else_is_left_to_the_first_step() -> None:
+    base = Answering(lambda logits: logits[:, :2].softmax(dim=1))
+    remark_on_outputs(base, torch.rand(4, 1, 8, 8), 3)
+
+
+def test_a_denoiser_that_asks_no_classifier_is_not_remarked_on() -> None:
+    """The mean squared error is that of the pixels."""
+    for objective in ("mse", "classification"):
+        trainer = build("denoiser", objective=objective, epochs=1, batch_size=24)
+        g = suited(trainer)
+        g.base.classifier = torch.nn.Sequential(g.base.classifier, torch.nn.Softmax(1))
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            trainer.fit(g, images(), progress=False)
+        assert len(said) == (objective == "classification")
 
 
 def test_a_loss_that_no_guess_has_is_remarked_on(recwarn):
