@@ -18,7 +18,7 @@ from rsmooth.attacks.checks import (
     warn_without_gradient,
 )
 from rsmooth.attacks.l2 import Bounds
-from rsmooth.attacks.norms import norm_of, order_of, rounding
+from rsmooth.attacks.norms import drawn_within, norm_of, order_of, rounding
 from rsmooth.attacks.victim import Attacked, Problem, Victim, majority_vote
 from rsmooth.attacks.view import quick_view
 from rsmooth.models.precision import Precision
@@ -92,7 +92,8 @@ class Attack(ABC):
             x_adv = attack(g, x, y, noise=g.sample_noise(x, 64))
 
         x: images (B, C, H, W) within ``bounds``, of any floating-point type. float16 and bfloat16
-            are searched in float32, and the result is rounded to them.
+            are searched in float32, and the result is rounded to them. That may lengthen a
+            perturbation in other norms than linf.
         y: labels (B,), the classes to leave; of a targeted attack, those to reach.
         noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base
             target sees none.
@@ -102,7 +103,8 @@ class Attack(ABC):
         generator: source of the noise and of random starts; None is torch's own.
         validate: False omits the checks that wait for the device: ranges of x and y, and NaN in the
             result. An image whose evaluation had a NaN then comes back as NaN. So does, on a GPU,
-            one whose perturbation is longer than epsilon.
+            one whose perturbation is longer than epsilon. Rounding may then lead beyond epsilon by
+            a few units in the last place; otherwise it does not.
         precision: of the search. "float32" asks the model as it is. What holds between attacks and
             classifiers exactly holds in it. "auto" asks a copy with batch norm folded and channels
             last, in bfloat16 where the machine has it and the model is large. It is the same
@@ -219,6 +221,9 @@ class Attack(ABC):
                 f"images from {self!r}; an attack that does not keep epsilon measures another "
                 "threat: take one that does"
             )
+        if validate:
+            x_adv = drawn_within(x_adv, x, self.epsilon, self.norm)
+            length = norm_of(x_adv - x, self.norm)
         return x_adv, length
 
     @property

@@ -165,10 +165,12 @@ def _smallest(
 def _attacked(
     g: SmoothedClassifier, attack: PGD, x: Tensor, y: Tensor, generator: torch.Generator
 ) -> Tensor:
-    """Attacked images in float64, exactly within epsilon of x, which float32 may miss by a bit."""
-    device = device_of(g)
-    near = attack(g, x.to(device), y.to(device), num_noise=1, generator=generator).cpu().double()
-    plain, epsilon = x.double(), attack.epsilon
+    """Attacked images in float64, exactly within epsilon of x, and up to it.
+
+    The search is over float64 too: in float32 it would end some bits before epsilon.
+    """
+    device, plain, epsilon = device_of(g), x.double(), attack.epsilon
+    near = attack(g, plain.to(device), y.to(device), num_noise=1, generator=generator).cpu()
     near = torch.maximum(torch.minimum(near, plain + epsilon), plain - epsilon).clamp(0.0, 1.0)
     # A sum of two float64 is rounded. Where that is outward, the pixel goes one float back.
     return torch.where((near - plain).abs() < epsilon, near, near.nextafter(plain))

@@ -261,3 +261,21 @@ def test_rounding_of_a_format_is_no_larger_perturbation(kind):
         if kind == torch.float32:
             PGD(epsilon=epsilon, steps=3)(g, x, y)
         Shift(epsilon=epsilon / 10, by=epsilon / 10)(g, x, y, bounds=None)
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("epsilon", [0.0, 1 / 255, 8 / 255, 0.1, 0.5, 1e6])
+def test_the_answer_is_within_epsilon_as_users_check_it(epsilon, norm, kind):
+    g = smooth_net(shape=(3, 8, 8), sharpness=2.0)
+    g, x = SmoothedClassifier(g.base.to(kind), 0.2, 5), images(8, (3, 8, 8), low=0.0, high=1.0)
+    x, y = x.to(kind), torch.zeros(8, dtype=torch.int64)
+    attack = PGD(epsilon=epsilon, steps=3, norm=norm, random_start=True)
+    found = attack.measured(g, x, y, generator=torch.Generator().manual_seed(0))
+    order = 2 if norm == "l2" else float("inf")
+    for delta in (found.x_adv - x, found.x_adv.double() - x.double()):
+        assert max(delta.flatten(1).norm(p=order, dim=1).tolist()) <= epsilon
+    assert max(found.length.tolist()) <= epsilon
+    assert max(found.length.tolist()) >= min(0.9999 * epsilon, 0.5)
+    assert found.x_adv.min() >= 0
+    assert found.x_adv.max() <= 1
