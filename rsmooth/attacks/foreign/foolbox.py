@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rsmooth.attacks.base import Attack
-from rsmooth.attacks.foreign.isolation import root_logger
+from rsmooth.attacks.foreign.isolation import drawing_from, root_logger
 from rsmooth.attacks.foreign.one_function import LogG, searched
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.victim import Problem, Victim
@@ -53,7 +53,8 @@ class FoolboxAttack(Attack):
     SmoothAdv objective. With target "base" it sees log F. Without bounds the box is widened so far
     that it cannot bind. Where each image has noise of its own, an attack that does not evaluate all
     images in every call goes through them one by one. foolbox draws random starts from torch's own
-    generator. ValueError for an unknown attack or option.
+    generator, which the ``generator`` of the call seeds for that time, if there is one. ValueError
+    for an unknown attack or option.
     """
 
     attack: str | TheirAttack
@@ -137,7 +138,7 @@ class FoolboxAttack(Attack):
                 torch.where(success.view(-1, 1, 1, 1), found, x) if fallback == "clean" else found
             )
 
-        with root_logger():
+        with drawing_from(problem.generator, x.device), root_logger():
             return searched(victim, x, problem.y, search, by_count=True)
 
 

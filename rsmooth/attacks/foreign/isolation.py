@@ -82,6 +82,24 @@ def root_logger() -> Iterator[None]:
             logging.root.removeHandler(handler)
 
 
+@contextmanager
+def drawing_from(generator: torch.Generator | None, device: torch.device) -> Iterator[None]:
+    """A context in which ``generator`` decides what others draw from the process's random states.
+
+        with drawing_from(generator, x.device):
+            x_adv = theirs(x, y)
+
+    Afterwards these are what they were, as by ``isolated``. Without a generator it does nothing.
+    """
+    if generator is None:
+        yield
+        return
+    seed = int(torch.randint(2**31 - 1, (), generator=generator, device=generator.device))
+    with isolated(device):
+        reseed(seed)
+        yield
+
+
 def reseed(seed: int) -> None:
     """Set the random states of torch, numpy and ``random``: 0 <= seed < 2**31."""
     torch.manual_seed(seed)

@@ -51,6 +51,10 @@ class LogG(nn.Module):
         self.eval()
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.requires_grad and torch.is_grad_enabled():
+            # The gradient of a model with channels last is so too, and libraries call view() on it.
+            x = x.view_as(x)
+            x.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
         if isinstance(self._rows, int):
             log_probs = self._victim.log_probs_anywhere(x, self._rows)
         elif self._is_batch(x.detach()):
@@ -91,6 +95,7 @@ def searched(
     such as AutoAttack, which goes on with the images that still stand, they are attacked one by
     one, each under its own noise. by_count: as of ``LogG``.
     """
+    x = x.contiguous()  # with channels last, the view() of many an attack is an error
     if victim.one_function:
         return search(LogG(victim, x, "shared", by_count), x.clone(), y.clone())
     model = LogG(victim, x, "batch", by_count)

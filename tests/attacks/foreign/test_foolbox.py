@@ -243,3 +243,18 @@ def test_the_root_logger_keeps_its_handlers(monkeypatch):
     attack = FoolboxAttack(attack="L2DeepFoolAttack", options={"steps": 1}, epsilon=0.1)
     attack(g, x, base_labels(g, x))
     assert logging.root.handlers == []
+
+
+@pytest.mark.parametrize("attack", ["L2PGD", "LinfPGD", "L2AdditiveGaussianNoiseAttack"])
+def test_the_generator_decides_their_random_starts_and_no_other_state_moves(attack):
+    g, x = smooth_net(), images(4)
+    y, noise = base_labels(g, x), draw(g, x, 2)
+    theirs = FoolboxAttack(attack=attack, epsilon=0.1, target="smoothed")
+    before = torch.get_rng_state()
+    one, again, other = (
+        theirs(g, x, y, noise=noise, generator=torch.Generator().manual_seed(seed))
+        for seed in (1, 1, 2)
+    )
+    assert torch.equal(one, again)
+    assert not torch.equal(one, other)
+    assert torch.equal(torch.get_rng_state(), before)

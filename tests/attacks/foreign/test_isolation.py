@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsmooth.attacks.foreign.isolation import isolated, reseed
+from rsmooth.attacks.foreign.isolation import drawing_from, isolated, reseed
 
 CPU = torch.device("cpu")
 
@@ -112,3 +112,21 @@ def test_a_handler_that_foreign_code_gives_the_root_logger_is_taken_away(monkeyp
             logging.info("prints nothing")
             logging.root.addHandler(logging.StreamHandler())
         assert logging.root.handlers == handlers
+
+
+def test_a_generator_decides_what_others_draw_and_their_states_stay():
+    def drawn(generator):
+        with drawing_from(generator, CPU):
+            return numbers()
+
+    before = torch.get_rng_state()
+    one, again, other = (drawn(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert one == again
+    assert all(first != second for first, second in zip(one, other, strict=True))
+    assert torch.equal(torch.get_rng_state(), before)
+    generator = torch.Generator().manual_seed(1)
+    assert drawn(generator) != drawn(generator)
+    torch.manual_seed(5)
+    expected = torch.rand(()).item()
+    torch.manual_seed(5)
+    assert drawn(None)[0] == expected

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.testing import assert_close
 
 from rsmooth.attacks.foreign.one_function import LogG, OtherImagesError, searched
 from rsmooth.attacks.victim import Victim
+from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import base_labels, draw, images, smooth_net
 
 EXACT = {"atol": 1e-12, "rtol": 0}
@@ -98,3 +100,27 @@ def test_nan_and_gradients_are_seen_whatever_is_asked():
     one = Victim(g, draw(g, x, 3), x)
     LogG(one, x, 2)(bad)
     assert one.healthy.tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("m", [None, 1, 2])
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+def test_images_and_gradients_are_laid_out_as_libraries_expect(m, memory):
+    base = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(32, 5))
+    g = SmoothedClassifier(base.to(memory_format=memory), 0.2, 5).eval()
+    x = images(4).float().contiguous(memory_format=memory)
+
+    def search(model, x, y):
+        x.requires_grad_()
+        with torch.no_grad():
+            model(x)
+        (gradient,) = torch.autograd.grad(model(x)[:, 0].sum(), x)
+        return x.detach().view(len(x), -1).add(gradient.view(len(x), -1)).view(x.shape)
+
+    noise = None if m is None else draw(g, x, m)
+    victim = Victim(g, noise, x)
+    point = x.clone().requires_grad_()
+    with torch.enable_grad():
+        LogG(victim, point, "batch")(point)[:, 0].sum().backward()
+    found = searched(victim, x, base_labels(g, x), search)
+    assert_close(found, x + point.grad, atol=1e-6, rtol=0)
+    assert (found != x).any()
