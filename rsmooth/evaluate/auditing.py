@@ -51,7 +51,8 @@ class Audit:
     idx, label (certified class), radius: (N,). factors (F,). distance (N, F): l2 norm of the
     perturbation after rounding to 8 bits. predicted (N, F): the answer of g there, or ABSTAIN.
     alpha: a bound on the probability that the certificate of an image, or one of its predictions,
-    is wrong.
+    is wrong. attempted: the images of the log, with those that abstained; with a limit, those up to
+    the last of these. None takes these alone.
     """
 
     idx: NDArray[np.int64]
@@ -61,6 +62,7 @@ class Audit:
     distance: Floats
     predicted: NDArray[np.int64]
     alpha: float
+    attempted: int | None = None
 
     @property
     def changed(self) -> NDArray[np.bool_]:
@@ -76,9 +78,14 @@ class Audit:
 
     @property
     def p_value(self) -> float:
-        """The probability of that many contradictions or more, if each statement keeps alpha."""
+        """The probability of that many contradictions or more, if each statement keeps alpha.
+
+        A false certificate has probability alpha of all images that were attempted. Of those with a
+        certificate alone it may have any: where most abstain, most of the rest may be false.
+        """
         fewer = int(self.contradictions.sum()) - 1
-        return float(scipy.stats.binom.sf(fewer, len(self.idx), min(1.0, self.alpha)))
+        images = len(self.idx) if self.attempted is None else self.attempted
+        return float(scipy.stats.binom.sf(fewer, images, min(1.0, self.alpha)))
 
     @property
     def attacked_radius(self) -> Floats:
@@ -177,6 +184,7 @@ def audit(
         distance,
         predicted.astype(np.int64),
         total,
+        int(certified[-1]) + 1 if len(certified) < (log.radius > 0).sum() else len(log),
     )
 
 

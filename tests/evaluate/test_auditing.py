@@ -19,7 +19,7 @@ from rsmooth.certify import (
     predict,
 )
 from rsmooth.data import ImageData
-from rsmooth.evaluate.auditing import audit
+from rsmooth.evaluate.auditing import Audit, audit
 from rsmooth.noise import Laplace
 from rsmooth.records.log import COLUMNS, VOTES
 from rsmooth.smoothed import SmoothedClassifier
@@ -84,6 +84,22 @@ def test_an_image_that_is_certified_wrong_is_attacked_as_certified(log: Certific
 def test_a_limit_takes_the_first_certified_images(log: CertificationLog) -> None:
     found = audit(half_space(), eight(), log, steps=1, num_noise=1, n=20, factors=(0.5,), limit=2)
     assert found.idx.tolist() == log.idx[log.radius > 0][:2].tolist()
+    assert found.attempted == int((log.radius > 0).nonzero()[0][1]) + 1
+
+
+def test_false_certificates_are_as_rare_as_alpha_among_all_images_that_were_attempted() -> None:
+    """Of 1000 images 3 certificates, 2 of them false: at alpha 0.01, 10 were to be expected."""
+    ones, wrong = np.ones(3), np.array([[1], [1], [0]])
+    found = Audit(np.arange(3), np.zeros(3, int), ones, ones[:1], 0.5 * ones[:, None], wrong, 0.01)
+    assert found.p_value == pytest.approx(3 * 0.01**2 * 0.99 + 0.01**3)
+    among = replace(found, attempted=1000)
+    assert among.p_value == pytest.approx(1 - 0.99**1000 - 1000 * 0.01 * 0.99**999)
+
+
+def test_the_images_that_abstained_count_as_attempted(log: CertificationLog) -> None:
+    radius = np.where(np.arange(8) % 2, 0.0, log.radius)
+    found = audit(half_space(), eight(), replace(log, radius=radius), steps=1, n=20, factors=(0.5,))
+    assert found.attempted == 8 > len(found.idx)
 
 
 def test_forged_radius_is_contradicted(log: CertificationLog) -> None:
