@@ -252,7 +252,7 @@ class Attack(ABC):
         generator: torch.Generator | None,
     ) -> Tensor | None:
         """The noise that this attack sees: as given, or a fresh draw; the base sees none."""
-        m = check_integer(m, "num_noise")
+        m = check_integer(m, "num_noise", 16)
         if noise is not None:
             _check_given(noise, x, m)
         if m < 1:

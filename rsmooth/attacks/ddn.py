@@ -115,9 +115,10 @@ class DDN(GradientAttack):
     def _into_box(self, x: Tensor, delta: Tensor, bounds: l2.Bounds | None) -> Tensor:
         """Round x + delta to the grey levels, if wanted, and clamp it to the box."""
         if self.quantize_levels is not None:
-            if bounds is None:
+            if bounds is None or not all(map(math.isfinite, bounds)):
                 raise ValueError(
-                    "expected bounds where quantize_levels is set, got None; grey levels need a box"
+                    f"expected finite bounds where quantize_levels is set, got {bounds}; grey "
+                    "levels need a box"
                 )
             delta = l2.quantize(x + delta, self.quantize_levels, bounds) - x
         return l2.clamp_to_box(x, delta, bounds)

@@ -13,7 +13,7 @@ def order_of(norm: str) -> float:
     """
     try:
         order = float(norm.removeprefix("l")) if norm.startswith("l") else -1.0
-    except ValueError:
+    except (AttributeError, ValueError):  # a number, as other libraries take it
         order = -1.0
     if not order >= 0:
         raise ValueError(f"expected the name of a norm such as l1, l2 or linf, got {norm!r}")

@@ -121,7 +121,7 @@ def attack_data(
 
 
 def _check(data: ImageData | FolderData, attack: Attack | None, batch_size: int, seed: int) -> None:
-    if check_integer(batch_size, "batch_size") < 1 or len(data) == 0:
+    if check_integer(batch_size, "batch_size", 32) < 1 or len(data) == 0:
         raise ValueError(
             f"expected batch_size >= 1 and at least one image, got {batch_size} and {len(data)}"
         )

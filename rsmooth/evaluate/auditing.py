@@ -252,7 +252,7 @@ def _check(
 
 def check_limit(limit: int | None) -> None:
     """ValueError for a largest number of images below 1; None is no limit."""
-    if limit is not None and check_integer(limit, "limit") < 1:
+    if limit is not None and check_integer(limit, "limit", 100) < 1:
         raise ValueError(f"expected a limit of at least 1 image, or None for all, got {limit}")
 
 

@@ -108,9 +108,13 @@ def bracket(
     Images that are wrong and not certified are not attacked. ValueError for a record of another
     norm or kind, other images than ``data``, another model, and options out of range.
     """
-    for name, value in {"steps": steps, "batch_size": batch_size, "restarts": restarts + 1}.items():
-        if check_integer(value, name) < 1:
-            raise ValueError(f"expected {name} >= {int(name != 'restarts')}, got {value}")
+    for name, value, least in (
+        ("steps", steps, 1),
+        ("batch_size", batch_size, 1),
+        ("restarts", restarts, 0),
+    ):
+        if check_integer(value, name, 1) < least:
+            raise ValueError(f"expected {name} >= {least}, got {value}")
     check_limit(limit)
     epsilons = np.array(_epsilons_of(log), dtype=np.float64)
     check_model_of(log, g, ensemble)

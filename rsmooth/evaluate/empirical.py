@@ -262,9 +262,9 @@ def _check(
         raise ValueError("expected at least one image, got an empty batch; add images")
     if attack is not None:
         check_untargeted(attack)
-    if check_integer(num_noise, "num_noise") < 1:
+    if check_integer(num_noise, "num_noise", 16) < 1:
         raise ValueError(f"expected num_noise >= 1, got {num_noise}")
-    if check_integer(n, "n") < 1 or check_integer(batch_size, "batch_size") < 1:
+    if check_integer(n, "n", 100) < 1 or check_integer(batch_size, "batch_size", 256) < 1:
         raise ValueError(
             f"expected n >= 1 and batch_size >= 1, got n={n} and batch_size={batch_size}"
         )

@@ -98,7 +98,7 @@ NAN = float("nan")
     [
         ({"g": nn.Flatten()}, "expected a SmoothedClassifier, got Flatten; wrap a base classifier"),
         ({"x": images(4).numpy()}, r"expected images \(B, C, H, W\) as a torch.Tensor, got numpy"),
-        ({"num_noise": 1.5}, "expected an integer num_noise, got 1.5"),
+        ({"num_noise": 1.5}, "expected an integer num_noise, got 1.5; give it e.g. as 16"),
         ({"num_noise": True}, "expected an integer num_noise, got True"),
         ({"noise": 5}, r"expected noise \(B, m, C, H, W\) as a torch.Tensor, got builtins.int"),
         ({"noise": torch.full((4, 2, 1, 1, 7), NAN)}, "expected finite noise, got NaN"),

@@ -235,5 +235,8 @@ def test_bad_settings_are_refused(options, message):
 
 def test_grey_levels_need_a_box():
     g, x = smooth_net(), images(2)
-    with pytest.raises(ValueError, match="expected bounds where quantize_levels is set, got None"):
-        DDN(epsilon=0.5, steps=2, quantize_levels=256)(g, x, base_labels(g, x), bounds=None)
+    attack = DDN(epsilon=0.5, steps=2, quantize_levels=256)
+    with pytest.raises(ValueError, match=r"expected finite bounds where .*, got \(0, inf\)"):
+        attack(g, x, base_labels(g, x), bounds=(0, math.inf))
+    with pytest.raises(ValueError, match=r"expected finite bounds where .* is set, got None"):
+        attack(g, x, base_labels(g, x), bounds=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -21,8 +22,8 @@ def test_norms_of_three_and_four(norm: str, order: float, length: float) -> None
     assert norm_of(delta, norm).dtype == torch.float64
 
 
-@pytest.mark.parametrize("norm", ["", "2", "l", "lx", "l-1", "lnan", "cosine"])
-def test_what_is_no_norm_is_refused(norm: str) -> None:
+@pytest.mark.parametrize("norm", ["", "2", "l", "lx", "l-1", "lnan", "cosine", 2, math.inf, None])
+def test_what_is_no_norm_is_refused(norm: Any) -> None:
     with pytest.raises(ValueError, match="expected the name of a norm such as l1"):
         order_of(norm)
 

@@ -113,10 +113,19 @@ def test_a_limit_takes_the_first_images():
     assert found.idx.tolist() == [0, 3, 6, 9, 12]
 
 
-@pytest.mark.parametrize("options", [{"steps": 0}, {"restarts": -1}, {"limit": 0}, {"seed": 2**70}])
-def test_options_out_of_range_are_refused(options):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "expected steps >= 1, got 0"),
+        ({"restarts": -1}, "expected restarts >= 0, got -1"),
+        ({"restarts": 0.5}, "expected an integer restarts, got 0.5"),
+        ({"limit": 0}, "expected a limit of at least 1 image"),
+        ({"seed": 2**70}, "seed"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
     g, images = linear(), data()
-    with pytest.raises(ValueError, match=f"{next(iter(options))}"):
+    with pytest.raises(ValueError, match=message):
         bracket(g, Prover(g.base).predict, images, record(g, images), **options)
 
 
