@@ -222,7 +222,8 @@ class Attack(ABC):
                 "threat: take one that does"
             )
         if validate:
-            x_adv = drawn_within(x_adv, x, self.epsilon, self.norm)
+            with torch.inference_mode(False):
+                x_adv = drawn_within(x_adv, x, self.epsilon, self.norm)
             length = norm_of(x_adv - x, self.norm)
         return x_adv, length
 

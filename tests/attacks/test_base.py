@@ -179,6 +179,7 @@ def test_attacks_run_where_gradients_are_off(context):
     with context():
         inside = SmoothAdvPGD(epsilon=0.3, steps=2)(g, x.clone(), y.clone(), noise=draw(g, x, 2))
     assert torch.equal(inside, expected)
+    assert not inside.is_inference(), "it may be attacked or trained on"
 
 
 def test_attacks_run_under_autocast():
