@@ -224,6 +224,8 @@ def _vote(
 
     ValueError for NaN logits.
     """
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()  # as the search and ``predict`` do; small noise would be rounded away
     n = n if g.noise.scale_value else 1  # without noise all votes are one
     counts = torch.zeros(len(x), g.num_classes, dtype=torch.int64, device=x.device)
     classes = torch.arange(g.num_classes, device=x.device)
