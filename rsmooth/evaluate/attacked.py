@@ -175,7 +175,7 @@ _one_seeded = threading.RLock()  # torch's own generator is that of all threads
 
 @contextmanager
 def _seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """A context in which ``seed`` decides the draws of attacks without a generator (foolbox).
+    """A context in which ``seed`` decides the draws of attacks that take none from a generator.
 
     Torch's own generator is afterwards as it was. A second thread waits.
     """
