@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from rsmooth.plumbing.digests import update_digest, without_addresses
-from rsmooth.plumbing.layer_options import digest_of_options
+from rsmooth.plumbing.layer_options import caches, digest_of_options
 
 
 def base_hash(base: nn.Module) -> str:
@@ -21,7 +21,7 @@ def base_hash(base: nn.Module) -> str:
     cover code. Two networks have one hash where their layers print alike and hold the same numbers,
     even if their ``forward`` differs.
     """
-    return _hash(base, _printed(base), _options(base))
+    return _hash(_printed(base), _held(base), _options(base))
 
 
 def is_base_hash(hashed: object, base: nn.Module) -> bool:
@@ -29,17 +29,22 @@ def is_base_hash(hashed: object, base: nn.Module) -> bool:
 
         is_base_hash(card["model_hash"], g.base)
 
-    Earlier versions left out options that are not printed. Releases of torch up to 2.11 leave out
-    ``bias=`` in what batch norms print, and some later ones add it.
+    Earlier versions left out options that are not printed, and took buffers that a pass makes for
+    weights. Releases of torch up to 2.11 leave out ``bias=`` in what batch norms print, and some
+    later ones add it.
     """
     printed = _printed(base)
     without = re.sub(r"(affine=(?:True|False)), bias=(?:True|False)", r"\1", printed)
     added = re.sub(r"affine=(True|False)", r"affine=\1, bias=\1", without)
-    return hashed in {
-        _hash(base, layers, options)
-        for layers in (printed, without, added)
-        for options in (_options(base), b"")
-    }
+    held = _held(base)
+    versions = [(held, _options(base)), (held, b"")]
+    if made := caches(base) & dict(base.named_buffers()).keys():
+        versions.append(({**held, **{name: base.get_buffer(name) for name in made}}, b""))
+    return any(
+        hashed == _hash(layers, *version)
+        for version in versions
+        for layers in dict.fromkeys((printed, without, added))
+    )
 
 
 def _options(base: nn.Module) -> bytes:
@@ -51,9 +56,9 @@ def _printed(base: nn.Module) -> str:
     return without_addresses(repr(base))
 
 
-def _hash(base: nn.Module, layers: str, options: bytes) -> str:
+def _hash(layers: str, held: dict[str, Any], options: bytes) -> str:
     digest = hashlib.sha256(layers.encode())
-    for name, value in sorted(_held(base).items()):
+    for name, value in sorted(held.items()):
         digest.update(name.encode())
         update_digest(digest, value)
     digest.update(options)
@@ -63,7 +68,8 @@ def _hash(base: nn.Module, layers: str, options: bytes) -> str:
 def _held(base: nn.Module) -> dict[str, Any]:
     """Parameters, buffers and further state by name; also what a state_dict of its own leaves out.
 
-    Such as one that saves a new head alone, and not the network that it is on.
+    Such as one that saves a new head alone, and not the network that it is on. Without buffers that
+    the first pass makes: the hash is the same before and after it.
     """
     state = base.state_dict()
     places = {value.data_ptr() for value in state.values() if isinstance(value, Tensor)}
@@ -72,4 +78,6 @@ def _held(base: nn.Module) -> dict[str, Any]:
         for name, parameter in base.named_parameters()
         if name not in state and parameter.data_ptr() not in places
     }
-    return {**left_out, **dict(base.named_buffers()), **state}
+    made = caches(base)
+    buffers = {name: value for name, value in base.named_buffers() if name not in made}
+    return {**left_out, **buffers, **state}

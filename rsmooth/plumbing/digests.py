@@ -27,8 +27,10 @@ def update_digest(digest: hashlib._Hash, value: Any) -> None:
     """
     if isinstance(value, Tensor):
         digest.update(f" {value.dtype} {tuple(value.shape)}".encode())
-        plain = value.detach().cpu().resolve_conj().contiguous()
-        digest.update(plain.view(-1).view(torch.uint8).numpy().tobytes())
+        flat = value.detach().cpu().resolve_conj().resolve_neg().reshape(-1)
+        # A single number may have any stride, which bytes may not.
+        whole = flat.clone(memory_format=torch.contiguous_format) if flat.stride() != (1,) else flat
+        digest.update(whole.view(torch.uint8).numpy().tobytes())
     elif isinstance(value, np.ndarray):  # whose print leaves numbers out
         digest.update(f" {value.dtype} {value.shape}".encode() + value.tobytes())
     elif isinstance(value, Mapping):

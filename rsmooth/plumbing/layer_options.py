@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import dis
 import hashlib
 import inspect
-from argparse import Namespace
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
-from enum import Enum
 from functools import partial
-from types import CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,10 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.plumbing.digests import update_digest
+from rsmooth.plumbing.forward_code import Uses, uses_of
 
 NOTES = ("architecture", "origin", "layers_at_creation", "plain_options")  # what we note on a base
-
-FILLING = {"append", "add", "update", "extend", "insert", "setdefault", "pop", "clear", "remove"}
+# How a layer is computed, and not what: training switches it on, or the machine decides it.
+HOW = {"grad_checkpointing", "gradient_checkpointing", "use_checkpoint", "with_cp"}
+HOW |= {"memory_efficient", "fused_attn", "_fast_norm"}
 
 _POOLING = {"ceil_mode": False, "count_include_pad": True}
 _ALWAYS = object()  # no default: the option always counts
@@ -51,16 +48,32 @@ def unprinted_options(net: nn.Module) -> list[tuple[str, Any]]:
 
     Of layers of torch, those of ``UNPRINTED`` that differ from most. Layers of rsmooth print all.
     Of other classes, each number, flag, text, array, function or collection of them that
-    ``forward`` reads, itself or by methods and functions of its package that it calls; also as a
-    field of a dataclass or namespace. What it assigns is no option, nor is a list, dict or set
-    where it fills one.
+    ``forward`` reads, itself or by methods that it calls. What code of the network sets or keeps is
+    no option: so the hash stays after a pass. A list, dict or set is none where forward fills one,
+    nor a tensor or an array where it stores into one. An option that a function outside the class
+    reads is not seen.
     """
+    parts = [(place, part, uses_of(part)) for place, part in net.named_modules()]
+    elsewhere = set[str]().union(*(uses.elsewhere for _, _, uses in parts))
     found = [
         (f"{place}.{name}" if place else name, _plain(value))
-        for place, part in net.named_modules()
-        for name, value in _options(part)
+        for place, part, uses in parts
+        for name, value in _options(part, uses, elsewhere)
     ]
     return sorted(found, key=lambda each: each[0])
+
+
+def caches(net: nn.Module) -> set[str]:
+    """Names of buffers that are not saved, and that code of the network sets: not weights of it.
+
+    caches(timm.create_model("convit_tiny"))      # {"blocks.0.attn.rel_indices", ...}
+    """
+    return {
+        f"{place}.{name}" if place else name
+        for place, part in net.named_modules()
+        if part._non_persistent_buffers_set
+        for name in part._non_persistent_buffers_set & uses_of(part).assigned
+    }
 
 
 def digest_of_options(net: nn.Module) -> bytes:
@@ -74,31 +87,28 @@ def digest_of_options(net: nn.Module) -> bytes:
     return digest.digest() if options else b""
 
 
-def _options(part: nn.Module) -> Iterator[tuple[str, Any]]:
+def _options(part: nn.Module, uses: Uses, elsewhere: set[str]) -> Iterator[tuple[str, Any]]:
     for kind, options in UNPRINTED.items():
         if isinstance(part, kind):
             for name, usual in options.items():
                 value = getattr(part, name, usual)
                 if usual is _ALWAYS or value != usual:
                     yield name, value
-    read, assigned, fills = _names_in_forward(part)
-    kept = {name: value for name, value in vars(part).items() if name in read - assigned}
-    for name, value in kept.items():
-        for field, inner in _fields(value).items():
-            if field in read and is_plain(inner):
-                yield f"{name}.{field}", inner
-        filled = fills and isinstance(value, (list, dict, set))
-        if value is not None and is_plain(value) and not filled:
-            yield name, value
+    none = {*vars(nn.Module()), *NOTES, *HOW, *uses.assigned, *elsewhere}
+    yield from (
+        (name, value)
+        for name, value in vars(part).items()
+        if name in uses.read - none and value is not None and is_plain(value)
+        if not (uses.fills and _holds(value, (list, dict, set)))
+        if not (uses.stores and _holds(value, (Tensor, np.ndarray)))
+    )
 
 
-def _fields(value: Any) -> dict[str, Any]:
-    """What a dataclass or namespace holds by name; nothing for other values."""
-    if isinstance(value, (SimpleNamespace, Namespace)):
-        return vars(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name, None) for field in fields(value)}
-    return {}
+def _holds(value: Any, kinds: tuple[type, ...]) -> bool:
+    """Whether a value is of these kinds, or a tuple that holds such."""
+    return isinstance(value, kinds) or (
+        isinstance(value, tuple) and any(_holds(each, kinds) for each in value)
+    )
 
 
 def is_plain(value: object) -> bool:
@@ -110,8 +120,10 @@ def is_plain(value: object) -> bool:
     if isinstance(value, partial):
         return all(is_plain(each) for each in (value.func, value.args, value.keywords))
     if isinstance(value, Tensor):
-        return value.layout == torch.strided and not value.is_meta
-    plain = (bool, int, float, complex, str, bytes, Enum, np.generic, np.ndarray, torch.dtype)
+        return value.layout == torch.strided and not (value.is_meta or value.is_nested)
+    if isinstance(value, np.ndarray):
+        return not value.dtype.hasobject  # whose bytes would be addresses
+    plain = (bool, int, float, complex, str, bytes, np.generic, torch.dtype)
     return value is None or isinstance(value, plain) or inspect.isroutine(value)
 
 
@@ -130,67 +142,3 @@ def _plain(value: Any) -> Any:
     if inspect.isroutine(value):
         return getattr(value, "__qualname__", type(value).__qualname__)
     return value
-
-
-def _names_in_forward(part: nn.Module) -> tuple[set[str], set[str], bool]:
-    """Names in the code of ``forward``, attributes that it assigns, whether it fills collections.
-
-    With the code that it calls, as far as ``_called`` finds it.
-    """
-    read: set[str] = set()
-    assigned = {*vars(nn.Module()), *NOTES}
-    fills = False
-    asked = [*_members(part, "forward"), *_members(part, "__call__")]
-    known: set[Any] = set()
-    while asked:
-        function = asked.pop()
-        if function in known:
-            continue
-        known.add(function)
-        for code in _nested(function.__code__):
-            names = set(code.co_names)
-            steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
-            read |= names
-            assigned |= {name for step, name in steps if step == "STORE_ATTR"}
-            fills |= bool(FILLING & names) or any(step == "STORE_SUBSCR" for step, _ in steps)
-            asked += _called(part, function, names)
-    return read, assigned, fills
-
-
-def _called(part: nn.Module, function: Any, names: set[str]) -> Iterator[Any]:
-    """Functions of these names: members of the layer, and global ones of the function's package."""
-    for name in names:
-        yield from _members(part, name)
-        found = function.__globals__.get(name)
-        if inspect.isfunction(found) and _package(found) == _package(function):
-            yield found
-
-
-def _members(part: nn.Module, name: str) -> Iterator[Any]:
-    """Functions in Python of this name, of each class of the layer: one may call that below it.
-
-    Code of torch and of rsmooth is left out.
-    """
-    owners = [vars(kind) for kind in type(part).__mro__ if not _is_printing(kind)]
-    for owner in (*owners, vars(part)):
-        member = owner.get(name)
-        for found in (member, getattr(member, "fget", None), getattr(member, "__func__", None)):
-            if callable(found) and inspect.isfunction(own := inspect.unwrap(found)):
-                yield own
-
-
-def _package(kind: Any) -> str:
-    return str(kind.__module__).split(".")[0]
-
-
-def _is_printing(kind: type) -> bool:
-    """Whether a class prints its options, or has them in ``UNPRINTED``."""
-    return _package(kind) in ("torch", "rsmooth", "builtins")
-
-
-def _nested(code: CodeType) -> Iterator[CodeType]:
-    """The code, and that of the functions in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _nested(constant)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from rsmooth.models.hashing import base_hash, is_base_hash
+from rsmooth.models.hashing import _hash, base_hash, is_base_hash
+from tests.plumbing.test_forward_code import Lazy
 
 
 def net(width: int = 2) -> nn.Module:
@@ -122,3 +123,12 @@ def test_hashes_of_earlier_versions_are_known() -> None:
     with torch.no_grad():
         net[1].bias.add_(1)
     assert not is_base_hash("b05e9b094b79b5b4", net)
+
+
+def test_hashes_of_earlier_versions_cover_buffers_that_a_pass_makes() -> None:
+    net = Lazy()
+    for _ in range(2):
+        everything = {**dict(net.named_buffers()), **net.state_dict()}
+        assert is_base_hash(_hash(repr(net), everything, b""), net)
+        net(torch.rand(3, 3))
+    assert not is_base_hash(_hash(repr(net), {**everything, "scale": torch.ones(1)}, b""), net)

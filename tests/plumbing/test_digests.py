@@ -45,3 +45,12 @@ def test_the_digest_of_a_tensor_is_that_of_its_numbers() -> None:
     square = torch.arange(4.0).view(2, 2)
     assert digest(square.T) == digest(square.T.contiguous()) != digest(square)
     assert digest(torch.tensor(True)) == digest(torch.tensor(True)) != digest(torch.tensor(False))
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_digest_of_a_view_is_that_of_its_numbers(count: int) -> None:
+    turned = torch.tensor([1 + 2j, 3 - 4j])[:count].conj().imag
+    assert turned.is_neg()
+    assert digest(turned) == digest(torch.tensor([-2.0, 4.0][:count]))
+    assert digest(turned[0]) == digest(torch.tensor(-2.0))
+    assert digest(torch.arange(6.0)[: 3 * count : 3]) == digest(torch.tensor([0.0, 3.0][:count]))

@@ -207,7 +207,10 @@ def test_values_of_any_plain_kind_count(first: Any, second: Any) -> None:
     assert digest_of_options(Own(first)) != digest_of_options(Own(second))
 
 
-@pytest.mark.parametrize("value", [object(), [nn.ReLU()], torch.zeros(2, device="meta")])
+@pytest.mark.parametrize(
+    "value",
+    [object(), [nn.ReLU()], torch.zeros(2, device="meta"), np.array([object(), {}], dtype=object)],
+)
 def test_what_has_no_plain_value_is_left_out(value: Any) -> None:
     assert "scale" not in dict(unprinted_options(Own(value)))
 
