@@ -111,6 +111,7 @@ def _start(job: IO[bytes], worker: int) -> subprocess.Popen[str]:
         [sys.executable, "-c", _PROGRAM, str(worker), str(os.getpid())],
         text=True,
         encoding="utf-8",
+        errors="replace",  # of what is no event
         env=environment,
         stdin=job,
         stdout=subprocess.PIPE,
@@ -153,14 +154,30 @@ def _listen(
     events: queue.Queue[Event | subprocess.Popen[str]],
     at_work: set[int],
 ) -> None:
-    """Put the events of a worker into the queue, and then the worker; note that it has begun."""
+    """Put the events of a worker into the queue, and then the worker; note that it has begun.
+
+    What else it prints goes to stderr: an interpreter may greet, before anything of ours is run.
+    """
     assert process.stdout is not None
     for line in process.stdout:
-        if line.endswith("\n"):  # a killed worker may leave half a line
-            kind, payload = json.loads(line)
+        event = _event_of(line)
+        if event is not None:
             at_work.add(process.pid)
-            events.put((kind, payload))
+            events.put(event)
+        elif line.strip():
+            sys.stderr.write(line)
     events.put(process)
+
+
+def _event_of(line: str) -> Event | None:
+    """The event that a worker tells in a line; None for any other, also of a killed worker."""
+    if not (line.startswith('["') and line.endswith("]\n")):
+        return None
+    try:
+        kind, payload = json.loads(line)
+    except ValueError:
+        return None
+    return kind, payload
 
 
 def _last_events(
@@ -223,6 +240,7 @@ def _votes(
 def main(worker: str, parent: str) -> None:
     """The life of one worker process: what ``_start`` runs."""
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    pipe.write("\n")  # ends what was printed before, if anything
     os.dup2(2, 1)  # what a model prints must not mix with the events
     end_with_parent(lambda: os._exit(1), int(parent))
     on_interrupts(signal.default_int_handler)  # whatever was inherited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import queue
 import signal
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import pytest
@@ -63,6 +64,26 @@ def test_dead_worker_is_reported_and_what_it_earned_is_kept(
         certify_dataset(small_net(), seven(), tmp_path, SETTINGS, workers=1, progress=False),
         reference,
     )
+
+
+class Talking:
+    """A worker whose interpreter greets before anything of ours is run."""
+
+    pid = 7
+    stdout = io.StringIO(
+        'Welcome to the cluster\n[1, 2]\n["half\n\n["image",{"idx":3}]\n["round",{"finished":1}]'
+    )
+
+
+def test_what_an_interpreter_prints_is_no_event(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else the listener ended, and the run waited for ever."""
+    found: queue.Queue[Any] = queue.Queue()
+    at_work: set[int] = set()
+    workers._listen(Talking, found, at_work)  # type: ignore[arg-type]
+    assert [found.get_nowait() for _ in range(found.qsize())] == [("image", {"idx": 3}), Talking]
+    assert at_work == {7}
+    said = capsys.readouterr().err
+    assert said.startswith('Welcome to the cluster\n[1, 2]\n["half\n')
 
 
 def test_only_importable_classes_are_portable() -> None:
