@@ -14,6 +14,8 @@ from rsmooth.certify.votes.network import FixedBatchNetwork
 from rsmooth.certify.votes.noisy import NoisyImages
 from rsmooth.noise.keys import check_counters
 
+LAST_SAMPLE = 2**32 - 1  # what fills the last pass must have a counter too
+
 
 @dataclass(frozen=True)
 class Slice:
@@ -85,6 +87,7 @@ class VotePool:
             place = torch.arange(begin, begin + batch, device=device)
             row = torch.searchsorted(ends, place, right=True)  # len(work): only fills the pass
             real = row.clamp(max=len(work) - 1)
-            points = self.source.points(purpose, images[real], ids[real], to_sample[real] + place)
+            samples = (to_sample[real] + place).clamp(max=LAST_SAMPLE)
+            points = self.source.points(purpose, images[real], ids[real], samples)
             votes.index_add_(0, row * answers + self.network(points), ones)
         return votes.view(-1, answers)[:-1]

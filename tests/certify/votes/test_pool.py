@@ -34,3 +34,10 @@ def test_counters_are_checked_before_they_go_to_a_device(
     monkeypatch.setattr(pool.source, "points", None)  # nothing is drawn
     with pytest.raises(ValueError, match=r"image_ids >= 0 and sample_ids within 0..2\^32-1"):
         pool.count([one(images(1)[0], 3, 0, 5), one(images(1)[0], *piece)])
+
+
+def test_the_last_sample_of_a_seed_can_be_drawn() -> None:
+    """The rest of its pass is filled up, where no further counter is."""
+    x, last = images(1)[0], 2**32
+    whole = make_pool(batch=1).count([one(x, 7, last - 3, last)])
+    assert np.array_equal(make_pool(batch=16).count([one(x, 7, last - 3, last)]), whole)
