@@ -56,12 +56,13 @@ def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split,
     Where an image goes depends on seed and its index alone, by SHA-256. So it is the same on every
     platform and in every version. ValueError if no training image is left.
     """
-    count = round(validation * len(train)) if 0 < validation < 1 else int(validation)
-    if not 0 <= count < max(len(train), 1) or (validation >= 1 and count != validation):
+    asked = round(validation * len(train)) if 0 < validation < 1 else validation
+    if asked not in range(max(len(train), 1)):
         raise ValueError(
             f"expected validation as a count below {len(train)} or a fraction below 1, got "
             f"{validation}"
         )
+    count = int(asked)
     if count == 0:
         return train, None
     keys = [

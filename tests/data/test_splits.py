@@ -45,7 +45,9 @@ def test_validation_depends_on_seed_and_index_alone():
     assert len(held_out[0] & held_out[2]) < 40  # 7.7 expected, hypergeometric: P(>= 40) < 1e-15
 
 
-@pytest.mark.parametrize("validation", [-1, 1297, 5000, 1.5, 0.9999])
+@pytest.mark.parametrize(
+    "validation", [-1, -0.5, 1297, 5000, 1.5, 0.9999, float("nan"), float("inf")]
+)
 def test_validation_must_leave_training_images(validation):
     with pytest.raises(
         ValueError,
