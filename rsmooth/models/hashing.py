@@ -19,8 +19,9 @@ def base_hash(base: nn.Module) -> str:
 
     Options count as printed, and those that are not printed by ``unprinted_options``. It does not
     cover code. Two networks have one hash where their layers print alike and hold the same numbers,
-    even if their ``forward`` differs.
+    even if their ``forward`` differs. DataParallel or torch.compile around it leaves its hash.
     """
+    base = _unwrapped(base)
     return _hash(_printed(base), _held(base), _options(base))
 
 
@@ -30,9 +31,21 @@ def is_base_hash(hashed: object, base: nn.Module) -> bool:
         is_base_hash(card["model_hash"], g.base)
 
     Earlier versions left out options that are not printed, and took buffers that a pass makes for
-    weights. Releases of torch up to 2.11 leave out ``bias=`` in what batch norms print, and some
-    later ones add it.
+    weights, and what wraps a network for a part of it. Releases of torch up to 2.11 leave out
+    ``bias=`` in what batch norms print, and some later ones add it.
     """
+    return any(_is_hash(hashed, each) for each in dict.fromkeys((_unwrapped(base), base)))
+
+
+def _unwrapped(base: nn.Module) -> nn.Module:
+    """The network in what runs it on several devices, or compiled."""
+    while isinstance(base, nn.DataParallel | nn.parallel.DistributedDataParallel):
+        base = base.module
+    inner = getattr(base, "_orig_mod", None)  # of the class OptimizedModule, slow to import
+    return _unwrapped(inner) if isinstance(inner, nn.Module) else base
+
+
+def _is_hash(hashed: object, base: nn.Module) -> bool:
     printed = _printed(base)
     without = re.sub(r"(affine=(?:True|False)), bias=(?:True|False)", r"\1", printed)
     added = re.sub(r"affine=(True|False)", r"affine=\1, bias=\1", without)

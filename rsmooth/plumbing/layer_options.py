@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Iterator
+from enum import Enum
 from functools import partial
 from typing import Any
 
@@ -112,7 +113,12 @@ def _holds(value: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def is_plain(value: object) -> bool:
-    """Whether a value is a number, a flag, text, an array, a function, or a collection of them."""
+    """Whether a value is a number, a flag, text, an array, a function, or a collection of them.
+
+    is_plain({"scale": 2.0, "activation": torch.relu})      # True
+
+    A member of an Enum counts as its value does.
+    """
     if isinstance(value, dict):
         return all(is_plain(each) for pair in value.items() for each in pair)
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -123,6 +129,8 @@ def is_plain(value: object) -> bool:
         return value.layout == torch.strided and not (value.is_meta or value.is_nested)
     if isinstance(value, np.ndarray):
         return not value.dtype.hasobject  # whose bytes would be addresses
+    if isinstance(value, Enum):
+        return is_plain(value.value)
     plain = (bool, int, float, complex, str, bytes, np.generic, torch.dtype)
     return value is None or isinstance(value, plain) or inspect.isroutine(value)
 
@@ -137,6 +145,8 @@ def _plain(value: Any) -> Any:
         return ["list", *map(_plain, value)]
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, Enum):
+        return [type(value).__qualname__, value.name]
     if isinstance(value, partial):
         return ["partial", *map(_plain, (value.func, value.args, value.keywords))]
     if inspect.isroutine(value):

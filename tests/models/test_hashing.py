@@ -132,3 +132,23 @@ def test_hashes_of_earlier_versions_cover_buffers_that_a_pass_makes() -> None:
         assert is_base_hash(_hash(repr(net), everything, b""), net)
         net(torch.rand(3, 3))
     assert not is_base_hash(_hash(repr(net), {**everything, "scale": torch.ones(1)}, b""), net)
+
+
+class Compiled(nn.Module):
+    """As torch.compile wraps a network; that itself takes ten seconds to import."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self._orig_mod = inner
+
+
+def test_what_wraps_a_network_leaves_its_hash() -> None:
+    hashed = base_hash(net())
+    wrapped = nn.DataParallel(net())
+    assert base_hash(wrapped) == hashed
+    assert base_hash(Compiled(nn.DataParallel(Compiled(net())))) == hashed
+    assert base_hash(nn.DataParallel(net(3))) != hashed
+    earlier = _hash(repr(wrapped), wrapped.state_dict(), b"")
+    assert is_base_hash(earlier, wrapped)
+    assert is_base_hash(hashed, wrapped)
+    assert not is_base_hash(base_hash(net(3)), wrapped)

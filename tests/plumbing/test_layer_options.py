@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import copy
-import functools
 import inspect
-from argparse import Namespace
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -184,6 +180,11 @@ def test_options_of_other_classes_are_what_forward_reads_and_does_not_assign(kin
     assert digest_of_options(net) != before
 
 
+class Kind(Enum):
+    MEAN = "mean"
+    MAXIMUM = "maximum"
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -199,6 +200,7 @@ def test_options_of_other_classes_are_what_forward_reads_and_does_not_assign(kin
         ({"a": (1, 2)}, {"a": (1, 3)}),
         ({1, 2}, {1, 3}),
         (partial(torch.softmax, dim=1), partial(torch.softmax, dim=0)),
+        (Kind.MEAN, Kind.MAXIMUM),
         (None, 2.0),
     ],
 )
@@ -240,48 +242,3 @@ def test_a_forward_of_the_object_is_read_too() -> None:
     assert unprinted_options(net) == []
     net.forward = lambda x: x * net.factor  # type: ignore[method-assign,operator]
     assert unprinted_options(net) == [("factor", 3.0)]
-
-
-@dataclass
-class Settings:
-    factor: float = 2.0
-    name: str = "run 1"
-
-
-@functools.cache
-def doubled(value: float) -> float:
-    return 2 * value
-
-
-def scaled(net: Any, x: Tensor) -> Tensor:
-    return x * net.scale * doubled(net.settings.factor)
-
-
-class Outside(nn.Module):
-    """Its options are read by a function outside, and lie in a dataclass or namespace."""
-
-    def __init__(self, scale: float = 2.0, settings: Any = None) -> None:
-        super().__init__()
-        self.scale, self.settings = scale, settings or Settings()
-
-    def forward(self, x: Tensor) -> Tensor:
-        return scaled(self, x)
-
-
-@pytest.mark.parametrize("kind", [Settings, SimpleNamespace, Namespace])
-def test_options_in_records_and_those_that_functions_outside_read_count(kind: Any) -> None:
-    net = Outside(settings=kind(factor=2.0, name="run 1"))
-    assert unprinted_options(net) == [("scale", 2.0), ("settings.factor", 2.0)]
-    same = Outside(settings=kind(factor=2.0, name="run 2"))
-    assert digest_of_options(net) == digest_of_options(same), "nothing reads the name"
-    assert digest_of_options(net) != digest_of_options(Outside(settings=kind(factor=3.0, name="")))
-
-
-class Mode(Enum):
-    ONE = 1
-    TWO = 2
-
-
-def test_members_of_enums_count() -> None:
-    assert digest_of_options(Own(Mode.ONE)) == digest_of_options(Own(Mode.ONE))
-    assert digest_of_options(Own(Mode.ONE)) != digest_of_options(Own(Mode.TWO))
