@@ -48,9 +48,9 @@ def folder(
         Images that have their size already stay as they are with resize = image_size.
 
     Without ``classes``, folders are numbered from 0 in alphabetical order, which is ImageNet's
-    published one where all 1,000 are there. Files are in alphabetical order. FileNotFoundError if
-    neither folder is there. ValueError if they hold different classes and no file numbers them, and
-    for a folder that the file does not list.
+    published one where all 1,000 are there. Files are in alphabetical order; hidden ones are left
+    out. FileNotFoundError if neither folder is there. ValueError if they hold different classes and
+    no file numbers them, and for a folder that the file does not list.
     """
     listed = None if classes is None else read_classes(classes)
     root = user_path(root)
@@ -142,9 +142,22 @@ def _names_of_all(sources: Sequence[ImageFolder], where: str) -> tuple[str, ...]
     return tuple(sources[0].classes)
 
 
+def is_hidden(file: Path, folder: Path) -> bool:
+    """Whether a file of a folder is hidden, or in a hidden folder there.
+
+    So are copies that notebooks keep, and the files that macOS puts beside images on other disks.
+    """
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
 def _listed(kind: type[ImageFolder], folder: Path) -> ImageFolder:
+    from torchvision.datasets.folder import is_image_file
+
+    def counts(path: str) -> bool:
+        return is_image_file(path) and not is_hidden(Path(path), folder)
+
     try:
-        return kind(folder)
+        return kind(folder, is_valid_file=counts)
     except FileNotFoundError as error:  # torchvision names the classes, and no path
         if str(folder) in str(error):
             raise

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from rsmooth.data.class_folders import folder
+from rsmooth.data.class_folders import folder, is_hidden
 from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData
 from rsmooth.data.splits import DataSplits, carve_validation
@@ -114,7 +114,8 @@ def _in_folders(root: Path, split: str, classes: list[str]) -> list[tuple[str, i
     for label, name in enumerate(classes):
         inside = root / split / name
         inner = inside / "images" if (inside / "images").is_dir() else inside
-        paths = sorted(each for each in inner.glob("*") if each.suffix.lower() in _SUFFIXES)
+        visible = (each for each in inner.glob("*") if not is_hidden(each, inner))
+        paths = sorted(each for each in visible if each.suffix.lower() in _SUFFIXES)
         found += [(path.relative_to(root).as_posix(), label) for path in paths]
     strange = {path.name for path in (root / split).glob("n*") if path.is_dir()} - set(classes)
     if strange:

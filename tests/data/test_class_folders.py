@@ -76,6 +76,20 @@ def test_hidden_folders_are_no_classes(tmp_path):
     assert found.test.labels.tolist() == [0, 1]
 
 
+def test_hidden_files_are_no_images(root):
+    """Copies that a notebook keeps, and what macOS puts beside an image on another disk."""
+    plain = load_dataset("folder", root=root, image_size=16)
+    picture(root / "train/class0/.ipynb_checkpoints/00-checkpoint.png")
+    (root / "val/class1/._00.png").write_bytes(b"\0\5\x16\7")
+    found = load_dataset("folder", root=root, image_size=16)
+    assert (found.train.paths, found.test.paths) == (plain.train.paths, plain.test.paths)
+
+
+def test_a_hidden_folder_above_hides_nothing(tmp_path):
+    picture(tmp_path / ".cache/val/a/0.png")
+    assert len(load_dataset("folder", root=tmp_path / ".cache").test) == 1
+
+
 def test_folders_that_hold_no_images_are_named(tmp_path):
     picture(tmp_path / "val/a/0.png")
     (tmp_path / "val" / "empty").mkdir()

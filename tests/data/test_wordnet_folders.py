@@ -73,6 +73,12 @@ def test_val_in_folders_of_classes(root):
     assert splits.test.paths == ("val/n03/val_0.JPEG",)
 
 
+def test_hidden_files_are_no_images(root):
+    paths = load_dataset("tiny-imagenet", root=root).train.paths
+    (root / "train" / "n01" / "images" / "._n01_0.JPEG").write_bytes(b"\0\5\x16\7")
+    assert load_dataset("tiny-imagenet", root=root).train.paths == paths
+
+
 def test_training_images_are_padded_cropped_and_flipped(root):
     train = load_dataset("tiny-imagenet", root=root).train
     plain, _ = train.batch([0] * 64)
