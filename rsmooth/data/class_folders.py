@@ -145,6 +145,8 @@ def _names_of_all(sources: Sequence[ImageFolder], where: str) -> tuple[str, ...]
 def is_hidden(file: Path, folder: Path) -> bool:
     """Whether a file of a folder is hidden, or in a hidden folder there.
 
+        is_hidden(Path("val/n01/._0.JPEG"), Path("val"))      # True
+
     So are copies that notebooks keep, and the files that macOS puts beside images on other disks.
     """
     return any(part.startswith(".") for part in file.relative_to(folder).parts)

@@ -25,7 +25,7 @@ SWITCHING = ("train", "eval")  # what these set follows from the mode
 class Uses:
     """The attributes that code has to do with, by name.
 
-    uses_of(net).read
+        uses_of(net).read
 
     read: what it reads. assigned: what it sets on the layer. elsewhere: what it may set on others.
     fills: whether it fills collections. stores: whether it stores items, as into a tensor.
@@ -47,6 +47,8 @@ class Uses:
 
 def uses_of(part: nn.Module) -> Uses:
     """What the code of a layer reads, sets and fills.
+
+        uses_of(net).assigned
 
     It is that of ``forward`` and of the methods that it calls, of each class that has one of the
     name, since a class may call that of the class below. Of hooks, of ``train`` and ``eval``, and
