@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rsmooth.plumbing.digests import update_digest
-from rsmooth.plumbing.forward_code import Uses, uses_of
+from rsmooth.plumbing.forward_code import CALLED, Uses, uses_of
 
 NOTES = ("architecture", "origin", "layers_at_creation", "plain_options")  # what we note on a base
 # How a layer is computed, and not what: training switches it on, or the machine decides it.
@@ -95,7 +95,7 @@ def _options(part: nn.Module, uses: Uses, elsewhere: set[str]) -> Iterator[tuple
                 value = getattr(part, name, usual)
                 if usual is _ALWAYS or value != usual:
                     yield name, value
-    none = {*vars(nn.Module()), *NOTES, *HOW, *uses.assigned, *elsewhere}
+    none = {*vars(nn.Module()), *NOTES, *HOW, *CALLED, *uses.assigned, *elsewhere}
     yield from (
         (name, value)
         for name, value in vars(part).items()

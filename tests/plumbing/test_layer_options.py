@@ -6,7 +6,7 @@ import copy
 import inspect
 from collections.abc import Callable, Iterator
 from enum import Enum
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -242,3 +242,11 @@ def test_a_forward_of_the_object_is_read_too() -> None:
     assert unprinted_options(net) == []
     net.forward = lambda x: x * net.factor  # type: ignore[method-assign,operator]
     assert unprinted_options(net) == [("factor", 3.0)]
+
+
+def test_a_wrapped_forward_is_the_forward_still() -> None:
+    """As torch.compile(net.forward) gives it, in a class that calls the one below."""
+    net = Child()
+    before = digest_of_options(net)
+    net.forward = wraps(net.forward)(lambda x: x)  # type: ignore[method-assign]
+    assert digest_of_options(net) == before
