@@ -26,6 +26,8 @@ from rsmooth.plumbing.tensors import check_images
 READINGS = 1024
 # What rows call their image and their label, the usual name first.
 _KEYS = (("image", "img"), ("label", "labels", "fine_label"))
+# Numbers of a palette are no pixels, and neither are truth values.
+_AS_PIXELS = {"P": "RGB", "1": "L"}
 
 
 def read_items(
@@ -182,8 +184,7 @@ def _as_tensor(x: Any) -> Tensor:
         return x
     if not isinstance(x, Image.Image):
         return torch.from_numpy(np.array(x))
-    # A palette's numbers are no pixels.
-    pixels = np.array(x.convert("RGB") if x.mode == "P" else x)
+    pixels = np.array(x.convert(_AS_PIXELS.get(x.mode, x.mode)))
     return torch.from_numpy(pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0).copy())
 
 

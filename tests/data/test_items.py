@@ -68,6 +68,13 @@ def test_pictures_have_their_channels_first_and_their_palette_looked_up() -> Non
     assert (found.float() - X // 128 * 128).abs().max() <= 1
 
 
+def test_pictures_of_black_and_white_have_pixels_of_eight_bits() -> None:
+    found = as_image_data(Items(lambda x: as_picture(x).convert("1"))).images
+    assert found.dtype == torch.uint8
+    wanted = [np.array(as_picture(x).convert("1").convert("L")) for x in X]
+    assert torch.equal(found, torch.from_numpy(np.stack(wanted))[:, None])
+
+
 def test_images_of_several_shapes_are_refused_by_item() -> None:
     with pytest.raises(ValueError, match=r"one shape and type, got \(3, 5, 6\) .* for item"):
         as_image_data(Items(lambda x: x[:, : 5 - int(torch.equal(x, X[2]))]))
