@@ -50,10 +50,10 @@ def uses_of(part: nn.Module) -> Uses:
 
         uses_of(net).assigned
 
-    It is that of ``forward`` and of the methods that it calls, of each class that has one of the
-    name, since a class may call that of the class below. Of hooks, of ``train`` and ``eval``, and
-    of functions of the same package that are called, only what they set and fill counts. Code of
-    torch and of rsmooth is left out.
+    It is that of ``forward`` and of what it calls: methods of each class that has one of the name,
+    since a class may call that of the class below, and functions of the same package. Of hooks and
+    of ``train`` and ``eval`` only what they set and fill counts. Code of torch and of rsmooth is
+    left out.
     """
     uses = Uses()
     called: list[FunctionType] = []
@@ -70,7 +70,10 @@ def uses_of(part: nn.Module) -> Uses:
         uses.take(_uses_of_code(function.__code__), own=True)
     hooks = [*part._forward_pre_hooks.values(), *part._forward_hooks.values()]
     outside = [each for hook in hooks for each in _functions_of_hook(hook)]
-    for function in (*outside, *_called_by([*called, *outside])):
+    for function in (*outside, *_called_by(outside)):
+        uses.take(_uses_of_code(function.__code__), own=False)
+    for function in _called_by(called):
+        uses.read |= _uses_of_code(function.__code__).read
         uses.take(_uses_of_code(function.__code__), own=False)
     uses.assigned |= {name for hook in hooks for name in _set_by_torch(hook)}
     uses.assigned |= _kept_once(type(part))
@@ -128,7 +131,7 @@ def _called_by(functions: Iterable[FunctionType]) -> Iterator[FunctionType]:
     while asked:
         function = asked.pop()
         for name in _uses_of_code(function.__code__).read:
-            found = function.__globals__.get(name)
+            found = inspect.unwrap(function.__globals__.get(name, str))
             for each in _functions_of(found) if inspect.isfunction(found) else ():
                 if each not in seen and _package(each) == _package(function):
                     seen.add(each)

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+from argparse import Namespace
 from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,10 +52,10 @@ def unprinted_options(net: nn.Module) -> list[tuple[str, Any]]:
 
     Of layers of torch, those of ``UNPRINTED`` that differ from most. Layers of rsmooth print all.
     Of other classes, each number, flag, text, array, function or collection of them that
-    ``forward`` reads, itself or by methods that it calls. What code of the network sets or keeps is
-    no option: so the hash stays after a pass. A list, dict or set is none where forward fills one,
-    nor a tensor or an array where it stores into one. An option that a function outside the class
-    reads is not seen.
+    ``forward`` reads, itself or by methods and functions of its package that it calls; also as a
+    field of a dataclass or namespace. What code of the network sets or keeps is no option: so the
+    hash stays after a pass. A list, dict or set is none where forward fills one, nor a tensor or an
+    array where it stores into one.
     """
     parts = [(place, part, uses_of(part)) for place, part in net.named_modules()]
     elsewhere = set[str]().union(*(uses.elsewhere for _, _, uses in parts))
@@ -96,13 +99,28 @@ def _options(part: nn.Module, uses: Uses, elsewhere: set[str]) -> Iterator[tuple
                 if usual is _ALWAYS or value != usual:
                     yield name, value
     none = {*vars(nn.Module()), *NOTES, *HOW, *CALLED, *uses.assigned, *elsewhere}
+    read = uses.read - none
     yield from (
         (name, value)
-        for name, value in vars(part).items()
-        if name in uses.read - none and value is not None and is_plain(value)
+        for name, value in _with_fields(vars(part), read)
+        if value is not None and is_plain(value)
         if not (uses.fills and _holds(value, (list, dict, set)))
         if not (uses.stores and _holds(value, (Tensor, np.ndarray)))
     )
+
+
+def _with_fields(values: dict[str, Any], read: set[str]) -> Iterator[tuple[str, Any]]:
+    """The values that are read, and the fields that are of dataclasses and namespaces in them."""
+    for name, value in values.items():
+        if name not in read:
+            continue
+        yield name, value
+        inner: dict[str, Any] = {}
+        if isinstance(value, (SimpleNamespace, Namespace)):
+            inner = vars(value)
+        elif is_dataclass(value) and not isinstance(value, type):
+            inner = {field.name: getattr(value, field.name, None) for field in fields(value)}
+        yield from ((f"{name}.{field}", inner[field]) for field in inner if field in read)
 
 
 def _holds(value: Any, kinds: tuple[type, ...]) -> bool:

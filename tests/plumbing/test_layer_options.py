@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
+from argparse import Namespace
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial, wraps
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -250,3 +254,38 @@ def test_a_wrapped_forward_is_the_forward_still() -> None:
     before = digest_of_options(net)
     net.forward = wraps(net.forward)(lambda x: x)  # type: ignore[method-assign]
     assert digest_of_options(net) == before
+
+
+@dataclass
+class Settings:
+    factor: float = 2.0
+    name: str = "run 1"
+
+
+@functools.cache
+def doubled(value: float) -> float:
+    return 2 * value
+
+
+def scaled(net: Any, x: Tensor) -> Tensor:
+    return x * net.scale * doubled(net.settings.factor)
+
+
+class Outside(nn.Module):
+    """Its options are read by a function outside, and lie in a dataclass or namespace."""
+
+    def __init__(self, scale: float = 2.0, settings: Any = None) -> None:
+        super().__init__()
+        self.scale, self.settings = scale, settings or Settings()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return scaled(self, x)
+
+
+@pytest.mark.parametrize("kind", [Settings, SimpleNamespace, Namespace])
+def test_options_in_records_and_those_that_functions_outside_read_count(kind: Any) -> None:
+    net = Outside(settings=kind(factor=2.0, name="run 1"))
+    assert unprinted_options(net) == [("scale", 2.0), ("settings.factor", 2.0)]
+    same = Outside(settings=kind(factor=2.0, name="run 2"))
+    assert digest_of_options(net) == digest_of_options(same), "nothing reads the name"
+    assert digest_of_options(net) != digest_of_options(Outside(settings=kind(factor=3.0, name="")))
