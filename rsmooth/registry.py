@@ -7,7 +7,6 @@ the registry's group, without a change here.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable
 from functools import cached_property
@@ -16,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeVar
 
 from rsmooth.plumbing.discovery import Found, first_paragraph, registrations, summary
+from rsmooth.plumbing.names import check_keywords, close_names
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -99,8 +99,13 @@ class Registry:
         return self._entries[name]
 
     def create(self, name: str, /, **options: Any) -> Any:
-        """Call the entry called ``name`` with ``options``."""
-        return self.get(name)(**options)
+        """Call the entry called ``name`` with ``options``.
+
+        TypeError, with the close names, for an option that it does not take.
+        """
+        entry = self.get(name)
+        check_keywords(entry, options, f"{self.kind} {name!r}")
+        return entry(**options)
 
     def describe(self, name: str) -> str:
         """What the entry's docstring says first, without importing it where the source tells.
@@ -122,7 +127,7 @@ class Registry:
 
     def unknown(self, name: object) -> str:
         """The message for a name that is not registered: the close matches, or all names."""
-        close = difflib.get_close_matches(str(name), self.names(), n=3, cutoff=0.5)
+        close = close_names(str(name), self.names())
         known = f"known: {', '.join(self.names())}"
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else known
         return f"expected a registered {self.kind}, got {name!r}; {hint}"

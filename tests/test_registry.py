@@ -12,6 +12,7 @@ from rsmooth import (
     DATASETS,
     DENOISERS,
     MODELS,
+    NOISES,
     OBJECTIVES,
     TRAINERS,
     Registry,
@@ -72,6 +73,34 @@ def test_models_remember_how_they_were_built():
         "name": "small-cnn",
         "options": {"num_classes": 10, "in_channels": 1},
     }
+
+
+def test_an_option_that_an_entry_does_not_take_is_met_with_the_close_ones():
+    """Also one that differs in case; as a TypeError, as Python itself has it."""
+    for registry, name, word, close in (
+        (ATTACKS, "pgd", "Epsilon", "epsilon or steps"),
+        (TRAINERS, "smoothadv", "epoch", "epochs or warmup_epochs"),
+        (MODELS, "mlp", "numclasses", "num_classes"),
+        (NOISES, "gaussian", "sgma", "sigma"),
+        (DATASETS, "digits", "Validation", "validation"),
+    ):
+        owner = f"{registry.kind} {name!r}"
+        with pytest.raises(TypeError) as error:
+            registry.create(name, **{word: 1})
+        assert str(error.value) == (
+            f"expected an option of {owner}, got {word!r}; did you mean {close}?"
+        )
+
+
+def test_what_an_entry_takes_by_any_name_is_its_own_to_judge():
+    registry = Registry("colour", "rsmooth.colours")
+    registry.register("any")(lambda **options: options)
+    assert registry.create("any", hue=1) == {"hue": 1}
+    registry.register("none")(lambda: ())
+    with pytest.raises(TypeError, match="option of colour 'none', got 'hue'; it has none, so leav"):
+        registry.create("none", hue=1)
+    registry.register("in-c")(dict)
+    assert registry.create("in-c", hue=1) == {"hue": 1}
 
 
 PLUGIN = '''

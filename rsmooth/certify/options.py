@@ -10,6 +10,7 @@ from inspect import Parameter
 from typing import Any, Concatenate, ParamSpec, TypeVar, get_type_hints
 
 from rsmooth.certify.settings import in_new_words
+from rsmooth.plumbing.names import check_keywords
 
 P = ParamSpec("P")
 Model = TypeVar("Model")
@@ -31,7 +32,8 @@ def options_of(
         predict(g, x, n=100)        # the function gets PredictSettings(n=100)
 
     The signature of the call shows every field with its type and default. Type checkers know them
-    too.
+    too. TypeError, with the close names, for an option that is no field, and for one without a
+    name.
     """
 
     def decorate(
@@ -39,6 +41,8 @@ def options_of(
     ) -> Callable[Concatenate[Model, Images, P], Result]:
         def call(g: Model, x: Images, *args: P.args, **kwargs: P.kwargs) -> Result:
             in_new_words(kwargs)
+            _check_named(args, kind, function.__name__)
+            check_keywords(kind, kwargs, function.__name__)
             return function(g, x, kind(*args, **kwargs))
 
         signature = _signature(function, kind)
@@ -51,6 +55,17 @@ def options_of(
         return made  # type: ignore[no-any-return]
 
     return decorate
+
+
+def _check_named(args: tuple[object, ...], kind: Any, owner: str) -> None:
+    """TypeError for options without their names."""
+    if args:
+        first = fields(kind)[0]
+        raise TypeError(
+            f"expected the options of {owner} by name, got {len(args)} positional "
+            f"{'one' if len(args) == 1 else 'ones'} ({args[0]!r}); write e.g. "
+            f"{first.name}={first.default!r}"
+        )
 
 
 def _signature(function: Callable[..., Any], kind: Any) -> inspect.Signature:

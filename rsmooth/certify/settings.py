@@ -18,6 +18,7 @@ from rsmooth.certify.proof.designs import PRESENT_DESIGN, SequentialDesign
 from rsmooth.certify.proof.rules import DESIGNED_MODES, MODE_OPTIONS, stopping_rule
 from rsmooth.certify.proof.stopping import StoppingRule
 from rsmooth.noise.distributions import NoiseDistribution
+from rsmooth.plumbing.names import check_keywords
 from rsmooth.plumbing.numbers import check_alpha, check_integer
 
 Mode = Literal["fixed", "radius", "grid", "anytime"]
@@ -41,8 +42,13 @@ EXPECTED_SHARE: dict[Mode, float] = {"fixed": 1.0, "radius": 0.017, "grid": 0.12
 def in_new_words(options: dict[str, Any]) -> None:
     """Replace ``noise`` among options by the arithmetic that it used to name, with a FutureWarning.
 
-    ValueError where it names none: the smoothed classifier holds the noise distribution.
+    ValueError where it names none, and for ``sigma``: the smoothed classifier holds the noise.
     """
+    if "sigma" in options:
+        raise ValueError(
+            f"expected no sigma here, got {options['sigma']!r}; the smoothed classifier holds it: "
+            "SmoothedClassifier(base, sigma=..., num_classes=...)"
+        )
     noise = options.pop("noise", None)
     if noise is None:
         return
@@ -64,12 +70,14 @@ def in_new_words(options: dict[str, Any]) -> None:
     )
 
 
-def _accepts_earlier_words(kind: Any) -> Any:
+def _checked_words(kind: Any) -> Any:
+    """The class, whose constructor takes earlier words, and names what is close to unknown ones."""
     plain = kind.__init__
 
     @wraps(plain)
     def init(self: Any, *args: Any, **options: Any) -> None:
         in_new_words(options)
+        check_keywords(type(self), options, type(self).__name__)
         plain(self, *args, **options)
 
     kind.__init__ = init
@@ -143,6 +151,7 @@ class Sampling(Drawing, ABC):
         """A rough forecast of how many noisy images the base classifier will see."""
 
 
+@_checked_words
 @dataclass(frozen=True, kw_only=True)
 class PredictSettings(Sampling):
     """How to predict.
@@ -167,7 +176,7 @@ class PredictSettings(Sampling):
         return float(images * self.n)
 
 
-@_accepts_earlier_words
+@_checked_words
 @dataclass(frozen=True, kw_only=True)
 class CertifySettings(Sampling):
     """How to certify.

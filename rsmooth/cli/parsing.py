@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 import sys
 import typing
@@ -18,6 +17,7 @@ from rsmooth.cli.signature import REQUIRED, Option, options_of
 from rsmooth.cli.verbs import manner
 from rsmooth.config.specs import Spec
 from rsmooth.plumbing import values
+from rsmooth.plumbing.names import close_names
 from rsmooth.plumbing.yaml_text import dump_yaml
 
 _READERS: list[tuple[type, Callable[[Any], Any], Callable[[Any], Any]]] = [
@@ -194,5 +194,5 @@ def _place(name: str, options: list[str], parts: Sequence[str]) -> str:
 
 def hint(word: str, known: list[str]) -> str:
     """The close matches of a misspelt word, as the end of a message."""
-    close = difflib.get_close_matches(word, known, n=2, cutoff=0.5)
+    close = close_names(word, known, most=2)
     return f"; did you mean {' or '.join(close)}?" if close else ""

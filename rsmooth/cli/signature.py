@@ -8,7 +8,6 @@ parameter counts, then the field of the first dataclass.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import re
 import types
@@ -17,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rsmooth.plumbing.names import close_names, unknown_option
 from rsmooth.plumbing.values import (
     Names,
     Numbers,
@@ -121,10 +121,7 @@ def _placed(value: Any, kind: Any) -> Any:
 def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Option]) -> None:
     for name in given:
         if name not in options:
-            close = difflib.get_close_matches(name, options, n=2, cutoff=0.5)
-            known = f"it has {', '.join(options)}"
-            hint = f"did you mean {' or '.join(close)}?" if close else known
-            raise ValueError(f"expected an option of {verb}, got {name!r}; {hint}")
+            raise ValueError(unknown_option(name, options, verb))
     missing = [
         name for name, option in options.items() if option.default is REQUIRED and name not in given
     ]
@@ -136,7 +133,7 @@ def _check_names(verb: str, given: Mapping[str, Any], options: Mapping[str, Opti
             raise ValueError(f"expected a value of {name}, got null; leave it out for its default")
         choices = options[name].choices
         if len(choices) > 1 and value is not None and str(value) not in choices:
-            close = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.5)
+            close = close_names(str(value), choices, most=1)
             raise ValueError(
                 f"expected {name} to be one of {', '.join(choices)}, got {value!r}"
                 + (f"; did you mean {close[0]}?" if close else "; choose one of them")

@@ -8,7 +8,6 @@ A spec is a registered name, or a mapping of the name and its options.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import os
 import re
@@ -18,6 +17,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import date
 from typing import Any, Union
 
+from rsmooth.plumbing.names import unknown_option
 from rsmooth.plumbing.values import pixel_value
 from rsmooth.registry import Registry
 
@@ -90,10 +90,7 @@ def checked_options(entry: Any, options: Mapping[str, Any], owner: str) -> dict[
     hints = hints_of(entry)
     for key in options:
         if not accepts(entry, key):
-            known = list(inspect.signature(entry).parameters)
-            close = difflib.get_close_matches(key, known, n=2, cutoff=0.5)
-            hint = f"did you mean {' or '.join(close)}?" if close else f"it has {', '.join(known)}"
-            raise ValueError(f"expected an option of {owner}, got {key!r}; {hint}")
+            raise ValueError(unknown_option(key, inspect.signature(entry).parameters, owner))
     return {
         key: _coerce(value, hints.get(key), f"{owner}, option {key}")
         for key, value in options.items()

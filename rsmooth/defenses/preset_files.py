@@ -11,6 +11,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from rsmooth.plumbing.names import close_names
 from rsmooth.plumbing.values import pixel_value
 from rsmooth.plumbing.yaml_text import load_yaml
 from rsmooth.registry import ATTACKS
@@ -55,9 +56,12 @@ def preset_trainer(name: str) -> str | None:
 def _named(name: str) -> tuple[str | None, dict[str, Any]]:
     if name not in _presets():
         general = [each for each, (trainer, _) in sorted(_presets().items()) if trainer is None]
+        close = close_names(str(name), sorted(_presets()))
         raise ValueError(
             f"expected a preset among {', '.join(general)}, or one of a method such as "
-            f"macer-cifar10-0.25, got {name!r}; rsmooth.defenses.preset_names() has all"
+            f"macer-cifar10-0.25, got {name!r}; "
+            + (f"did you mean {' or '.join(close)}? " if close else "")
+            + "rsmooth.defenses.preset_names() has all"
         )
     return _presets()[name]
 

@@ -6,13 +6,13 @@ options, constants and, of Hugging Face, the configuration. So it is opened with
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import nn
 
 from rsmooth.models.normalize import Classifier, Normalization
+from rsmooth.plumbing.names import close_names
 from rsmooth.plumbing.numbers import check_sizes
 
 OWN = "own"  # the normalisation that the library states for a network
@@ -51,7 +51,7 @@ def check_known(library: str, model: str, known: Sequence[str]) -> None:
             "timm.create_model, and register a function that does so: @MODELS.register('name')"
         )
     if model.split(".")[0] not in known or (library == "torchvision" and model not in known):
-        close = difflib.get_close_matches(model, known, n=3, cutoff=0.5)
+        close = close_names(model, known)
         hint = f"did you mean {' or '.join(map(repr, close))}?" if close else "see its list_models"
         raise ValueError(f"expected a network of {library}, got {model!r}; {hint}")
 

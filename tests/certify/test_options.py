@@ -31,9 +31,10 @@ def test_options_arrive_as_the_dataclass() -> None:
     assert brew("green", 2, minutes=5) == ("green", 2, Brewing(minutes=5))
     assert brew(g="green", x=2) == ("green", 2, Brewing())
     assert (brew.__name__, brew.__doc__) == ("brew", "Tea.")
-    with pytest.raises(TypeError, match="unexpected keyword argument 'sugar'"):
+    with pytest.raises(TypeError) as unknown:
         brew("green", 2, sugar=1)  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match="positional"):
+    assert str(unknown.value) == "expected an option of brew, got 'sugar'; it has minutes, milk"
+    with pytest.raises(TypeError, match=r"brew by name, got 1 positional one \(3\); .*minutes=3"):
         brew("green", 2, 3)  # type: ignore[call-arg]
 
 
@@ -74,6 +75,24 @@ def test_the_earlier_word_for_the_arithmetic_still_counts(call: Any, word: str, 
         ValueError, match=r"expected no noise here, got .*smoothed classifier holds"
     ):
         call(g, x, n=100, noise=g.noise)
+
+
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        (lambda **options: certify(half_space(), images(1), **options), "certify"),
+        (lambda **options: predict(half_space(), images(1), **options), "predict"),
+        (CertifySettings, "CertifySettings"),
+        (PredictSettings, "PredictSettings"),
+    ],
+)
+def test_an_unknown_option_names_the_close_ones(call: Any, name: str) -> None:
+    close = "n or n0" if name.startswith(("cert", "Cert")) else "n"
+    with pytest.raises(TypeError) as unknown:
+        call(N=100)
+    assert str(unknown.value) == f"expected an option of {name}, got 'N'; did you mean {close}?"
+    with pytest.raises(ValueError, match=r"no sigma here, got 0.5; .*holds it: SmoothedClassifier"):
+        call(n=100, sigma=0.5)
 
 
 def test_labels_say_that_they_are_the_target() -> None:

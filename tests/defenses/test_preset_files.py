@@ -43,6 +43,7 @@ def test_the_trainers_defaults_are_the_paper_preset() -> None:
 def test_an_unknown_preset_is_refused() -> None:
     with pytest.raises(
         ValueError,
-        match=r"a preset among digits, fast, finetune, overnight, paper, or .*, got 'papr'",
+        match=r"a preset among digits, fast, finetune, overnight, paper, or .*, "
+        r"got 'papr'; did you mean paper\?",
     ):
         preset("papr")

@@ -5,7 +5,6 @@ Importing this module does not import foolbox; using it does.
 
 from __future__ import annotations
 
-import difflib
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from rsmooth.attacks.foreign.isolation import drawing_from, root_logger
 from rsmooth.attacks.foreign.one_function import LogG, searched
 from rsmooth.attacks.l2 import Bounds
 from rsmooth.attacks.victim import Problem, Victim
+from rsmooth.plumbing.names import close_names
 from rsmooth.plumbing.numbers import check_seed
 from rsmooth.plumbing.optional import optional
 from rsmooth.registry import ATTACKS
@@ -99,7 +99,7 @@ class FoolboxAttack(Attack):
         fb = _import_foolbox()
         names = [name for name, entry in vars(fb.attacks).items() if isinstance(entry, type)]
         if attack not in names:
-            close = difflib.get_close_matches(attack, names, cutoff=0.5)
+            close = close_names(attack, names)
             raise ValueError(
                 f"expected a class of foolbox.attacks, got {attack!r}; "
                 f"{'did you mean ' + ' or '.join(close) + '?' if close else 'see foolbox.attacks'}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import math
 import unicodedata
@@ -12,6 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, NamedTuple
+
+from rsmooth.plumbing.names import close_names
 
 ORDERS = {"l1": 1.0, "l2": 2.0, "linf": math.inf}
 
@@ -91,11 +92,11 @@ def kind_of(name: object, kinds: Mapping[str, Kind], project: str, known: Iterab
 
 def hint(name: str, known: Iterable[str], otherwise: str) -> str:
     """The names that come close, as a question; all names where none does."""
-    folded = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), folded, n=3, cutoff=0.5)
+    names = list(known)
+    close = close_names(name, names)
     if close:
-        return f"did you mean {' or '.join(folded[each] for each in close)}?"
-    return f"{otherwise} {', '.join(sorted(folded.values()))}"
+        return f"did you mean {' or '.join(close)}?"
+    return f"{otherwise} {', '.join(sorted(names))}"
 
 
 def norm_name(value: object, owner: str) -> str:
