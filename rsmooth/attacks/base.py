@@ -28,6 +28,8 @@ from rsmooth.noise.distributions import NoiseDistribution
 from rsmooth.plumbing.declared import settle_fields
 from rsmooth.plumbing.numbers import check_integer
 from rsmooth.plumbing.tensors import (
+    Labels,
+    as_labels,
     channels_taken,
     check_generator,
     check_images,
@@ -77,7 +79,7 @@ class Attack(ABC):
         self,
         g: SmoothedClassifier,
         x: Tensor,
-        y: Tensor,
+        y: Labels,
         *,
         noise: Tensor | None = None,
         num_noise: int = 1,
@@ -94,7 +96,8 @@ class Attack(ABC):
         x: images (B, C, H, W) within ``bounds``, of any floating-point type. float16 and bfloat16
             are searched in float32, and the result is rounded to them. That may lengthen a
             perturbation in other norms than linf.
-        y: labels (B,), the classes to leave; of a targeted attack, those to reach.
+        y: labels (B,), the classes to leave; of a targeted attack, those to reach. Integers in a
+            tensor, an array or a list.
         noise: (B, m, C, H, W), fixed for the whole attack; drawn once from g if None. The base
             target sees none.
         num_noise: samples per image (m) to draw where no noise is given. Within ``g.frozen_noise``
@@ -138,7 +141,7 @@ class Attack(ABC):
         self,
         g: SmoothedClassifier,
         x: Tensor,
-        y: Tensor,
+        y: Labels,
         *,
         noise: Tensor | None = None,
         num_noise: int = 1,
@@ -157,6 +160,7 @@ class Attack(ABC):
         check_tensor(x, "images (B, C, H, W)")
         check_generator(generator)
         check_bounds(bounds)
+        y = as_labels(y).to(x.device)
         if validate:
             _check_batch(g, x, y, bounds)
         given, x = x.dtype, _searchable(x)
@@ -170,7 +174,7 @@ class Attack(ABC):
             # inference_mode(False) also turns gradients on. Tensors made in inference mode are
             # cloned, since autograd refuses them.
             g = quick_view(without_inference_tensors(g), x, precision)
-            y = y.to(torch.int64, copy=True)
+            y = y.clone()
             problem = Problem(x.detach().clone(), y, bounds, generator)
             victim = Victim(g, noise, x, self._succeeds(y) if validate else None)
             x_adv = self._answer(victim, problem, x.shape).to(given)

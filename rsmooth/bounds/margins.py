@@ -9,13 +9,13 @@ from rsmooth.bounds.interval import pixel_box
 from rsmooth.bounds.methods import Method
 from rsmooth.bounds.passes import MEMORY, BoundedPass, Bounds
 from rsmooth.bounds.tracing import trace_network
-from rsmooth.plumbing.tensors import check_images, check_labels
+from rsmooth.plumbing.tensors import Labels, check_images, check_labels
 
 
 def margin_bounds(
     net: nn.Module,
     x: Tensor,
-    y: Tensor,
+    y: Labels,
     *,
     epsilon: float | Tensor,
     method: Method = "crown-ibp",
@@ -55,7 +55,7 @@ def margin_bounds(
         bounds: Bounds = BoundedPass(graph, box, x=x, update=False, memory=memory)
     else:
         bounds = Bounds(graph.fixed(), box, memory=memory)
-    check_labels(y, len(x), bounds.intervals[-1].shape[1])
+    y = check_labels(y, len(x), bounds.intervals[-1].shape[1]).to(x.device)
     return bounds.margins(y, method, intersect=intersect)
 
 

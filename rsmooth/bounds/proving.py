@@ -122,8 +122,8 @@ class Prover:
         check_images(x, channels=channels_taken(self.net))
         check_epsilon(epsilon)
         with exact_products():
-            y, bounds = y.to(self.device), self.bounds(x, epsilon)
-            check_labels(y, len(x), bounds.intervals[-1].shape[1])
+            bounds = self.bounds(x, epsilon)
+            y = check_labels(y, len(x), bounds.intervals[-1].shape[1]).to(self.device)
             found = bounds.margins(y, method, intersect=True)
         return found.scatter(1, y.unsqueeze(1), 0.0)
 

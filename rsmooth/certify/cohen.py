@@ -27,9 +27,8 @@ from rsmooth.certify.votes.noisy import noisy_images
 from rsmooth.certify.votes.pool import VotePool
 from rsmooth.certify.votes.requests import Outcome, Procedure, VoteRequest
 from rsmooth.certify.votes.schedule import Task, drive, open_pool
-from rsmooth.data.convert import as_labels
 from rsmooth.plumbing.progress import ProgressBar
-from rsmooth.plumbing.tensors import channels_taken, check_labels
+from rsmooth.plumbing.tensors import Labels, as_labels, channels_taken, check_labels
 from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
@@ -122,16 +121,14 @@ def _some_finite(votes: NDArray[np.int64]) -> NDArray[np.int64]:
 class CertifyOptions(CertifySettings):
     """The options of one call of ``certify``: the settings, and the options of its images."""
 
-    labels: Tensor | None = None
-    index: Tensor | None = None
+    labels: Labels | None = None
+    index: Labels | None = None
     progress: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.labels is not None:
-            given: object = self.labels
-            if isinstance(given, np.ndarray):
-                object.__setattr__(self, "labels", as_labels(given))
+            object.__setattr__(self, "labels", as_labels(self.labels))
             object.__setattr__(self, "target", "label")
         elif self.target == "label":
             raise ValueError("expected labels with target='label', got none; hand over labels=y")
@@ -141,7 +138,7 @@ class CertifyOptions(CertifySettings):
 class PredictOptions(PredictSettings):
     """The options of one call of ``predict``: the settings, and the options of its images."""
 
-    index: Tensor | None = None
+    index: Labels | None = None
     progress: bool = False
 
 
@@ -154,10 +151,11 @@ def certify(g: SmoothedClassifier, x: Given, options: CertifyOptions) -> Certifi
 
     The noise is that of g, and the radii are in its norm.
 
-    x: images (B, C, H, W), floating in [0, 1] or uint8, as a tensor or a numpy array, also (B, H,
-        W, C); or a data set of any kind that ``fit`` takes. Integer arithmetic needs 8-bit images:
-        multiples of 1/255.
-    labels: classes (B,) that are certified instead of the predicted ones, without selection.
+    x: images, floating in [0, 1] or uint8: a tensor (B, C, H, W); a numpy array, also (B, H, W, C)
+        where only that end can hold channels; or a data set of any kind that ``fit`` takes. Integer
+        arithmetic needs 8-bit images: multiples of 1/255.
+    labels: classes (B,) that are certified instead of the predicted ones, without selection; a
+        tensor, an array or a list.
     index: integers (B,) that identify the images in the noise; None derives them from the pixels,
         or takes those of a data set. So ``certify_dataset`` says the same.
         The result of an image depends on its index, the seed and the settings. It does not depend
@@ -172,7 +170,7 @@ def certify(g: SmoothedClassifier, x: Given, options: CertifyOptions) -> Certifi
     images, index = _images(g, x, options)
     labels = options.labels
     if labels is not None:
-        check_labels(labels, len(images), g.num_classes)
+        labels = check_labels(labels, len(images), g.num_classes)
     ids = image_ids(images, index)
     source = noisy_images(options.arithmetic, g.noise, options.seed, images.shape[1:])
     rule = options.rule(g.noise, source.total_variation)
@@ -212,7 +210,7 @@ def predict(g: SmoothedClassifier, x: Given, options: PredictOptions) -> Predict
 
 def _images(
     g: SmoothedClassifier, x: Given, options: CertifyOptions | PredictOptions
-) -> tuple[Tensor, Tensor | None]:
+) -> tuple[Tensor, Labels | None]:
     """The images as they are stored, and what identifies them where that is known."""
     channels = channels_taken(g.base)
     images, own = given_images(x, g.num_classes, channels)

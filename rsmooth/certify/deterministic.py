@@ -13,7 +13,7 @@ from torch import Tensor
 from rsmooth.bounds.methods import Method
 from rsmooth.bounds.proving import Prover, smallest_margin
 from rsmooth.certify.bound_settings import DEFAULT_BOUNDS, BoundSettings
-from rsmooth.plumbing.tensors import check_images, check_labels
+from rsmooth.plumbing.tensors import Labels, as_labels, check_images, check_labels
 from rsmooth.records.log import CertificationLog
 from rsmooth.records.statement import Statement
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
@@ -193,8 +193,9 @@ class ProvedCertificates:
     margin: Tensor
     provenance: dict[str, Any]
 
-    def to_log(self, y: Tensor, *, idx: ArrayLike | None = None) -> CertificationLog:
+    def to_log(self, y: Labels, *, idx: ArrayLike | None = None) -> CertificationLog:
         """The certificates as a record; y: true labels (B,), idx: positions in the data set."""
+        y = as_labels(y)
         check_labels(y, len(self.label), max(int(y.max()) + 1, 1) if len(y) else 1)
         said = Statement.of(self.provenance)
         return CertificationLog.deterministic(

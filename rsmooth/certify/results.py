@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from rsmooth.certify.votes.requests import Outcome
-from rsmooth.data.convert import as_labels
 from rsmooth.plumbing.numbers import rounded_down
-from rsmooth.plumbing.tensors import check_labels
+from rsmooth.plumbing.tensors import Labels, check_labels
 from rsmooth.records.log import ABSTAIN, CertificationLog, FloatArray
 from rsmooth.records.metrics import certified_accuracy
 from rsmooth.records.noise import noise_words
@@ -100,22 +99,22 @@ class Certificates:
         """The norm of the radii: "l1", "l2" or "linf"."""
         return self.statement.norm
 
-    def accuracy(self, y: Tensor | NDArray[Any], radii: ArrayLike = 0.0) -> FloatArray:
+    def accuracy(self, y: Labels, radii: ArrayLike = 0.0) -> FloatArray:
         """Certified accuracy, as fractions, at ``radii`` of any shape in the norm ``norm``.
 
             result.accuracy(y, radii=[0.0, 0.5])    # array([0.95, 0.80])
 
-        y: true labels (B,), a tensor or an array. Errors are those of ``to_log`` and
+        y: true labels (B,), a tensor, an array or a list. Errors are those of ``to_log`` and
             ``certified_accuracy``.
         """
         return certified_accuracy(self.to_log(y), radii)
 
-    def to_log(self, y: Tensor | NDArray[Any], *, idx: ArrayLike | None = None) -> CertificationLog:
+    def to_log(self, y: Labels, *, idx: ArrayLike | None = None) -> CertificationLog:
         """The certificates as a record, for files, reports and metrics.
 
             write_log(result.to_log(y, idx=[0, 20, 40]), "certificates.tsv")
 
-        y: true labels (B,), a tensor or an array.
+        y: true labels (B,), a tensor, an array or a list.
         idx: positions (B,) of the images in their data set; 0..B-1 by default.
 
         So that the votes can be drawn again, ``provenance["keyed_by"]`` says what chose the noise
@@ -123,8 +122,7 @@ class Certificates:
         times are 0, because the time of a batch is not known per image. ValueError for labels
         of another shape or class. RecordError for an idx that repeats.
         """
-        y = as_labels(y) if isinstance(y, np.ndarray) else y
-        check_labels(y, len(self), self.counts.shape[1])
+        y = check_labels(y, len(self), self.counts.shape[1])
         truth, predict = y.cpu().numpy(), self.label.numpy()
         places = np.arange(len(self)) if idx is None else np.asarray(idx)
         log = CertificationLog(

@@ -14,11 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rsmooth.data.convert import as_labels, at_rest
+from rsmooth.data.convert import at_rest
 from rsmooth.data.images import ImageData, check_labels_and_index
 from rsmooth.data.layout import Layout, as_channels_first
 from rsmooth.data.splits import DataSplits, carve_validation
 from rsmooth.plumbing.paths import user_path
+from rsmooth.plumbing.tensors import as_labels
 from rsmooth.registry import DATASETS
 
 # What damaged bytes make numpy and zipfile raise.

@@ -24,7 +24,7 @@ from rsmooth.data.files import FolderData
 from rsmooth.data.images import ImageData, check_data, is_data
 from rsmooth.data.items import ItemData, changing_item, check_repeatable, read_items
 from rsmooth.data.layout import Layout, as_channels_first
-from rsmooth.plumbing.tensors import check_images
+from rsmooth.plumbing.tensors import as_labels, check_images
 
 Convertible: TypeAlias = ImageData | tuple[Any, Any] | list[Any] | Dataset[Any] | DataLoader[Any]
 
@@ -214,31 +214,6 @@ def _way_out(data: object) -> str:
     if isinstance(data, IterableDataset) or not hasattr(data, "__getitem__"):
         return "; read it into (images, labels) first"
     return ""
-
-
-def as_labels(values: Any) -> Tensor:
-    """Labels (N,) or (N, 1) of any integer type as int64 (N,); ValueError otherwise."""
-    labels = values if isinstance(values, Tensor) else _native(np.asarray(values))
-    if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
-        raise ValueError(f"expected integer labels, got {labels.dtype}")
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.ndim != 1:
-        raise ValueError(
-            f"expected labels (N,) or (N, 1), got {tuple(labels.shape)}; one-hot labels need "
-            "argmax(1)"
-        )
-    return labels.to(torch.int64)
-
-
-def _native(values: np.ndarray[Any, Any]) -> Tensor:
-    """Numbers of any byte order as a tensor; ValueError for what are none."""
-    if values.dtype.kind not in "iufcb":
-        raise ValueError(
-            f"expected integer labels, got {values.dtype}; number the classes from 0, e.g. with "
-            "np.unique(labels, return_inverse=True)[1]"
-        )
-    return torch.from_numpy(values.astype(values.dtype.newbyteorder("=")))
 
 
 def at_rest(images: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from rsmooth.plumbing.tensors import check_channels_first, check_images
+from rsmooth.plumbing.tensors import check_channels_first, check_images, check_tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,6 +128,7 @@ def check_labels_and_index(
     """
     most = 2**62 if num_classes is None else num_classes  # classes that an int64 can count
     for name, values in (("labels", labels), ("index", index)):
+        check_tensor(values, name)
         if values.dtype != torch.int64 or values.shape != (count,):
             raise ValueError(
                 f"expected {name} as int64 ({count},), got {values.dtype} {tuple(values.shape)}"

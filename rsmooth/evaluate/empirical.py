@@ -23,7 +23,13 @@ from rsmooth.certify.votes.images import image_ids
 from rsmooth.models.precision import Precision
 from rsmooth.models.state import frozen
 from rsmooth.plumbing.numbers import check_integer
-from rsmooth.plumbing.tensors import channels_taken, check_images, check_labels
+from rsmooth.plumbing.tensors import (
+    Labels,
+    as_labels,
+    channels_taken,
+    check_images,
+    check_labels,
+)
 from rsmooth.smoothed import SmoothedClassifier, check_smoothed
 
 
@@ -43,14 +49,14 @@ class Answers(NamedTuple):
 def answers_under_attack(
     g: SmoothedClassifier,
     x: Tensor,
-    y: Tensor,
+    y: Labels,
     attack: Attack | None,
     *,
     num_noise: int = 1,
     n: int = 100,
     alpha: float | None = None,
     seed: int = 0,
-    index: Tensor | None = None,
+    index: Labels | None = None,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
     precision: Precision = "auto",
@@ -93,14 +99,14 @@ def answers_under_attack(
 def measured_answers(
     g: SmoothedClassifier,
     x: Tensor,
-    y: Tensor,
+    y: Labels,
     attack: Attack | None,
     *,
     num_noise: int = 1,
     n: int = 100,
     alpha: float | None = None,
     seed: int = 0,
-    index: Tensor | None = None,
+    index: Labels | None = None,
     batch_size: int = 256,
     generator: torch.Generator | None = None,
     precision: Precision = "auto",
@@ -110,7 +116,7 @@ def measured_answers(
 
     view: ``quick_view`` of g in this precision, where it was made before.
     """
-    _check(g, x, y, attack, num_noise, n, batch_size)
+    y = _check(g, x, y, attack, num_noise, n, batch_size)
     numbers = None if index is None else image_ids(x, index)
     view = quick_view(g, x, precision) if view is None else view
     # In floating point, since attacked images leave the 8-bit grid.
@@ -139,7 +145,7 @@ def measured_answers(
 def empirical_accuracy(
     g: SmoothedClassifier,
     x: Tensor,
-    y: Tensor,
+    y: Labels,
     attack: Attack,
     *,
     num_noise: int = 1,
@@ -170,13 +176,13 @@ def empirical_accuracy(
         generator=generator,
         precision=precision,
     )
-    return int((answers == y).sum()) / len(x)
+    return int((answers == as_labels(y).to(answers.device)).sum()) / len(x)
 
 
 def attack_radius(
     g: SmoothedClassifier,
     x: Tensor,
-    y: Tensor,
+    y: Labels,
     attack: Attack,
     epsilons: Sequence[float],
     *,
@@ -198,7 +204,7 @@ def attack_radius(
         raise ValueError(
             f"expected epsilons, at least one, got {epsilons!r}; give a list, e.g. [0.25, 0.5, 1.0]"
         )
-    _check(g, x, y, attack, num_noise, n, batch_size)
+    y = _check(g, x, y, attack, num_noise, n, batch_size)
     # Refused here where an epsilon is none, also if no image is left to attack.
     attacks = sorted((replace(attack, epsilon=e) for e in epsilons), key=lambda one: one.epsilon)
     view = quick_view(g, x, precision)
@@ -251,15 +257,16 @@ def _parts(total: int, size: int) -> Iterator[Tensor]:
 def _check(
     g: SmoothedClassifier,
     x: Tensor,
-    y: Tensor,
+    y: Labels,
     attack: Attack | None,
     num_noise: int,
     n: int,
     batch_size: int,
-) -> None:
+) -> Tensor:
+    """The labels as integers on the device of the images; the errors of all arguments."""
     check_smoothed(g)
     check_images(x, channels=channels_taken(g.base))
-    check_labels(y, len(x), g.num_classes)
+    labels = check_labels(y, len(x), g.num_classes).to(x.device)
     if len(x) == 0:
         raise ValueError("expected at least one image, got an empty batch; add images")
     if attack is not None:
@@ -270,3 +277,4 @@ def _check(
         raise ValueError(
             f"expected n >= 1 and batch_size >= 1, got n={n} and batch_size={batch_size}"
         )
+    return labels

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
+
+Labels: TypeAlias = Tensor | NDArray[Any] | Sequence[int]
+"""Class numbers (B,): integers in a tensor, an array, a list or a tuple."""
 
 
 def check_tensor(value: object, what: str) -> None:
@@ -18,6 +26,11 @@ def check_tensor(value: object, what: str) -> None:
 
 def _as_tensor(value: object) -> str:
     """How a value becomes a tensor, as a remedy that works on it."""
+    return _remedy_of_data(value) or "convert with torch.as_tensor"
+
+
+def _remedy_of_data(value: object) -> str | None:
+    """What to hand over of a data set; None for what is no data set."""
     if hasattr(value, "train") and hasattr(value, "test"):
         return "give one of its splits, such as data.test"
     if isinstance(value, (Dataset, DataLoader)) or hasattr(value, "images"):
@@ -25,7 +38,7 @@ def _as_tensor(value: object) -> str:
         made = source if hasattr(value, "images") else f"rsmooth.data.as_image_data({source})"
         start = "" if made == "data" else f"data = {made}, then "
         return f"give {start}rsmooth.data.to_unit(data.images), or data.labels"
-    return "convert with torch.as_tensor"
+    return None
 
 
 def check_generator(value: object) -> None:
@@ -94,25 +107,83 @@ def check_images(
         )
 
 
-def check_labels(y: Tensor, batch: int, num_classes: int) -> None:
-    """Labels must be an integer tensor (B,) within 0..num_classes-1.
+def as_labels(values: object) -> Tensor:
+    """Labels (N,) or (N, 1) of any integer type as int64 (N,); on their device, or the CPU.
 
-    ValueError otherwise; TypeError for anything but a tensor.
+        as_labels([3, 1, 4])
+        as_labels(np.array([3, 1, 4], np.uint8))
+
+    ValueError for other numbers and shapes, true and false among them; TypeError for a data set.
     """
-    check_tensor(y, "labels (B,)")
-    if (
-        y.ndim != 1
-        or len(y) != batch
-        or y.is_floating_point()
-        or y.is_complex()
-        or y.dtype == torch.bool
-    ):
-        raise ValueError(f"expected {batch} integer labels (B,), got {y.dtype} {tuple(y.shape)}")
-    if batch and not (int(y.min()) >= 0 and int(y.max()) < num_classes):
+    if _remedy_of_data(values) is not None:
+        check_tensor(values, "labels (B,)")
+    labels = whole_numbers(values, "labels")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1:
         raise ValueError(
-            f"expected labels within 0..{num_classes - 1}, got {int(y.min())}..{int(y.max())}; "
-            "check num_classes of the SmoothedClassifier"
+            f"expected labels (N,) or (N, 1), got {tuple(labels.shape)}; one-hot labels need "
+            "argmax(1)"
         )
+    return labels
+
+
+def check_labels(y: object, batch: int, num_classes: int) -> Tensor:
+    """The labels as int64 (B,), within 0..num_classes-1.
+
+        y = check_labels([3, 1, 4], batch=3, num_classes=10)
+
+    Errors as of ``as_labels``; ValueError for another number of them, and beyond the classes.
+    """
+    labels = as_labels(y)
+    if len(labels) != batch:
+        raise ValueError(
+            f"expected {batch} integer labels (B,), one for each image, got {len(labels)}; check "
+            "that images and labels belong together"
+        )
+    if batch and not (int(labels.min()) >= 0 and int(labels.max()) < num_classes):
+        raise ValueError(
+            f"expected labels within 0..{num_classes - 1}, got {int(labels.min())}.."
+            f"{int(labels.max())}; check num_classes of the SmoothedClassifier"
+        )
+    return labels
+
+
+def whole_numbers(values: object, what: str) -> Tensor:
+    """Integers of a tensor, an array or a sequence as int64; ValueError for what are none.
+
+    whole_numbers([4, 2], "an index")       # tensor([4, 2])
+    """
+    numbers = values if isinstance(values, Tensor) else _native(values, what)
+    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool:
+        raise ValueError(
+            f"expected integer {what}, got {numbers.dtype}; where these are whole numbers, give "
+            "torch.as_tensor(values).long()"
+        )
+    return numbers.to(torch.int64)
+
+
+def _native(values: Any, what: str) -> Tensor:
+    """Numbers of any byte order as a tensor on the CPU; ValueError for what are none."""
+    if isinstance(values, (list, tuple)):
+        values = [each.item() if _is_number(each) else each for each in values]
+        if any(isinstance(each, bool) for each in values):  # beside numbers numpy makes it one
+            values = np.array([True])
+    try:
+        array = np.asarray(values, np.int64 if isinstance(values, list) and not values else None)
+    except ValueError:  # rows of several lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "iufcb":
+        raise ValueError(
+            f"expected integer {what}, got {array.dtype}; number them from 0, e.g. with "
+            "np.unique(values, return_inverse=True)[1]"
+        )
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is a tensor or a numpy value that holds a single number."""
+    return isinstance(value, (Tensor, np.generic)) and value.ndim == 0
 
 
 def check_floating(x: object, what: str) -> None:

@@ -1,5 +1,6 @@
 """Bad input and answers that measure nothing are said."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -25,7 +26,9 @@ from tests.attacks.toys import Flat, base_labels, draw, images, smooth_net
         (lambda x, y: (x[0], y), "expected floating-point images"),
         (lambda x, y: (x, y + 5), r"expected labels within 0..4, got 5"),
         (lambda x, y: (x, y[:2]), "expected 3 integer labels"),
-        (lambda x, y: (x, y.double()), "expected 3 integer labels"),
+        (lambda x, y: (x, y.double()), "expected integer labels, got torch.float64"),
+        (lambda x, y: (x, [0.0, 1.0, 2.0]), "expected integer labels, got torch.float64"),
+        (lambda x, y: (x, y == 0), "expected integer labels, got torch.bool"),
     ],
 )
 def test_bad_input_is_refused(change, message):
@@ -33,6 +36,17 @@ def test_bad_input_is_refused(change, message):
     x_bad, y_bad = change(x, torch.zeros(3, dtype=torch.int64))
     with pytest.raises(ValueError, match=message):
         PGD(epsilon=0.3, steps=1)(g, x_bad, y_bad)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_labels_may_be_of_every_kind(kind):
+    g, x = smooth_net(), images(3)
+    y = base_labels(g, x)
+    attack = PGD(epsilon=0.3, steps=1)
+    wanted = attack(g, x, y)
+    assert not torch.equal(wanted, x)
+    for validate in (True, False):
+        assert torch.equal(attack(g, x, kind(y.tolist()), validate=validate), wanted)
 
 
 def test_without_validation_bad_input_is_not_caught():

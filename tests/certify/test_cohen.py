@@ -244,8 +244,6 @@ def test_lists_and_tensors_with_channels_last_are_refused(call: Any) -> None:
             match=r"expected images \(B, C, H, W\) as a torch.Tensor, got .*torch.as_tensor",
         ):
             call(g, given, n=100)
-    with pytest.raises(TypeError, match=r"expected the index \(B,\) as a torch.Tensor, got .*list"):
-        call(g, x, n=100, index=[0, 1])
     for given in (x.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1) / 255):
         with pytest.raises(
             ValueError, match=r"got \(2, 8, 8, 3\), which look like \(B, H, W, C\); use x.permute"
@@ -275,19 +273,24 @@ def test_a_data_set_has_an_index_of_its_own() -> None:
     assert torch.equal(swapped, wanted[[2, 0]])
 
 
-def test_labels_may_be_an_array() -> None:
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_labels_and_index_may_be_of_every_kind(kind: Any) -> None:
     g, x = half_space(), images(2)
-    wanted = certify(g, x, n=100, labels=torch.tensor([0, 1])).counts
-    found = certify(g, x, n=100, labels=np.array([0, 1], np.uint8))  # type: ignore[arg-type]
-    assert torch.equal(found.counts, wanted)
-    assert found.accuracy(np.array([0, 1])) == found.accuracy(torch.tensor([0, 1]))
+    index = torch.tensor([7, 3])
+    wanted = certify(g, x, n=100, labels=torch.tensor([0, 1]), index=index)
+    found = certify(g, x, n=100, labels=kind([0, 1]), index=kind([7, 3]))
+    assert torch.equal(found.counts, wanted.counts)
+    assert found.selection is None
+    assert found.to_log([0, 1]).provenance == wanted.to_log([0, 1]).provenance
+    answers = predict(g, x, n=100, index=kind([7, 3]))
+    assert torch.equal(answers.counts, predict(g, x, n=100, index=index).counts)
 
 
-def test_labels_must_be_a_tensor() -> None:
-    with pytest.raises(
-        TypeError, match=r"expected labels \(B,\) as a torch.Tensor, got builtins.list"
-    ):
-        certify(half_space(), images(2), n=100, labels=[0, 1])  # type: ignore[arg-type]
+@pytest.mark.parametrize("option", ["labels", "index"])
+@pytest.mark.parametrize("given", [[0.0, 1.0], [True, False], ["a", "b"]])
+def test_other_labels_and_indices_are_refused(option: str, given: Any) -> None:
+    with pytest.raises(ValueError, match=f"expected integer {option}, got "):
+        certify(half_space(), images(2), n=100, **{option: given})
 
 
 def test_two_dimensional_points_are_images_too() -> None:

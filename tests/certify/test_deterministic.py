@@ -97,6 +97,9 @@ def test_a_log_says_what_is_certified():
     assert "exact arithmetic" in log.provenance["certified_function"]
     assert "rounding" in log.provenance["arithmetic"]
     assert set(log.proved_by.tolist()) <= {"ibp", ""}
+    for kind in (y.tolist(), y.numpy()):
+        again = certify_linf(classifier(), x, epsilons=[0.02], bounds=["ibp"]).to_log(kind)
+        assert again.label.tolist() == y.tolist()
 
 
 def test_a_classifier_with_noise_has_no_deterministic_bounds():

@@ -68,12 +68,22 @@ def test_a_log_holds_all_that_the_result_held() -> None:
     assert by_hand().to_log(Y).idx.tolist() == [0, 1, 2, 3]
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor])
+def test_labels_of_every_kind_make_one_record(kind: Any) -> None:
+    result = by_hand()
+    y = kind(Y.tolist())
+    assert result.to_log(y).correct.tolist() == result.to_log(Y).correct.tolist()
+    assert result.accuracy(y) == result.accuracy(Y)
+
+
 @pytest.mark.parametrize(
     ("y", "idx", "error", "reason"),
     [
         (torch.tensor([0, 1]), None, ValueError, "expected 4 integer labels"),
         (torch.tensor([0, 1, 2, 0]), None, ValueError, r"expected labels within 0\.\.1"),
-        ([0, 1, 1, 0], None, TypeError, "expected labels"),
+        ([0, 1, 1, 2], None, ValueError, r"expected labels within 0\.\.1"),
+        ([0.0, 1.0, 1.0, 0.0], None, ValueError, "expected integer labels, got torch.float64"),
+        ([False, True, True, False], None, ValueError, "expected integer labels, got torch.bool"),
         (Y, [1, 1, 2, 3], RecordError, "expected every idx once"),
         (Y, [1, 2], RecordError, "columns of one length"),
     ],

@@ -150,6 +150,25 @@ def test_the_generator_decides_everything():
         lambda g, x, y, attack, **options: attack_radius(g, x, y, attack, [0.1], **options),
     ],
 )
+def test_labels_may_be_of_every_kind(function):
+    g, x, y, _ = halfspace(3)
+    attack = PGD(epsilon=0.1, steps=1)
+    found = [
+        torch.as_tensor(
+            function(g, x, kind, attack, n=20, generator=torch.Generator().manual_seed(0))
+        )
+        for kind in (y, y.tolist(), tuple(y.tolist()), y.numpy())
+    ]
+    assert all(torch.equal(each, found[0]) for each in found)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        empirical_accuracy,
+        lambda g, x, y, attack, **options: attack_radius(g, x, y, attack, [0.1], **options),
+    ],
+)
 def test_bad_input_is_refused(function):
     g, x, y, _ = halfspace(3)
     attack = PGD(epsilon=0.1, steps=1)
@@ -196,7 +215,9 @@ def test_what_is_no_epsilon_is_refused_also_where_no_image_is_left_to_attack(eps
 def test_the_index_is_one_number_per_image_and_the_attack_is_one():
     g, x, y, _ = halfspace(3)
     for index in (torch.arange(5), torch.arange(2), torch.tensor([0.5, 1.0, 2.0])):
-        with pytest.raises(ValueError, match="expected an index of 3 integers >= 0"):
+        with pytest.raises(
+            ValueError, match=r"expected (an index of 3 integers >= 0|integer index)"
+        ):
             answers_under_attack(g, x, y, None, n=20, alpha=0.01, index=index)
     with pytest.raises(TypeError, match="expected an attack such as PGD"):
         answers_under_attack(g, x, y, "pgd", n=20)

@@ -14,6 +14,7 @@ import rsmooth.data
 from rsmooth.data import as_image_data
 from rsmooth.plumbing.tensors import (
     are_probabilities,
+    as_labels,
     channels_taken,
     check_channels_first,
     check_images,
@@ -100,13 +101,45 @@ def test_good_labels_pass() -> None:
 
 
 @pytest.mark.parametrize(
+    "y",
+    [
+        [3, 9],
+        (3, 9),
+        range(3, 10, 6),
+        [np.int32(3), torch.tensor(9)],
+        np.array([3, 9], np.uint8),
+        np.array([3, 9], ">i2"),
+        np.array([3, 0, 9])[::2],
+        torch.tensor([3, 9], dtype=torch.int16),
+        [[3], [9]],
+        torch.tensor([[3], [9]]),
+    ],
+    ids=str,
+)
+def test_labels_of_every_kind_are_the_same_integers(y: Any) -> None:
+    for found in (as_labels(y), check_labels(y, 2, 10)):
+        assert found.dtype == torch.int64
+        assert found.tolist() == [3, 9]
+    assert check_labels([], 0, 10).tolist() == as_labels(()).tolist() == []
+
+
+@pytest.mark.parametrize(
     ("y", "error", "message"),
     [
-        ([0, 1], TypeError, r"expected labels \(B,\) as a torch.Tensor"),
-        (torch.tensor([0]), ValueError, "expected 2 integer labels"),
-        (torch.tensor([[0], [1]]), ValueError, "expected 2 integer labels"),
-        (torch.tensor([0.0, 1.0]), ValueError, "got torch.float32"),
+        (torch.tensor([0]), ValueError, "expected 2 integer labels .*, got 1; check that"),
+        (torch.tensor([0.0, 1.0]), ValueError, "got torch.float32; .*torch.as_tensor"),
         (torch.tensor([True, False]), ValueError, "got torch.bool"),
+        ([0.0, 1.0], ValueError, "got torch.float64"),
+        ([True, 1], ValueError, "got torch.bool"),
+        ([np.True_, False], ValueError, "got torch.bool"),
+        (np.array([1j, 0]), ValueError, "got torch.complex128"),
+        (["a", "b"], ValueError, "got <U1; number them from 0"),
+        ("01", ValueError, "got <U2; number them from 0"),
+        ([[0], [1, 2]], ValueError, "got object; number them from 0"),
+        (None, ValueError, "got object; number them from 0"),
+        (7, ValueError, r"expected labels \(N,\) or \(N, 1\), got \(\)"),
+        (np.eye(2, dtype=int), ValueError, r"got \(2, 2\); one-hot labels need argmax"),
+        (TensorDataset(torch.zeros(2)), TypeError, r"expected labels \(B,\) as a torch.Tensor"),
         (torch.tensor([0, 10]), ValueError, r"within 0\.\.9, got 0\.\.10; check num_classes"),
         (torch.tensor([-1, 3]), ValueError, r"within 0\.\.9, got -1\.\.3"),
     ],

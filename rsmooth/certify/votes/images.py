@@ -14,7 +14,13 @@ from rsmooth.certify.settings import Arithmetic
 from rsmooth.data.convert import GRID_TOLERANCE, Convertible, as_image_data
 from rsmooth.data.files import FolderData
 from rsmooth.data.layout import Layout, as_channels_first
-from rsmooth.plumbing.tensors import check_channels_first, check_images, check_tensor
+from rsmooth.plumbing.tensors import (
+    Labels,
+    check_channels_first,
+    check_images,
+    check_tensor,
+    whole_numbers,
+)
 
 Given: TypeAlias = Tensor | NDArray[Any] | Convertible | FolderData
 """What certify and predict take as images."""
@@ -42,7 +48,10 @@ def given_images(
             )
         images = torch.from_numpy(np.ascontiguousarray(x.astype(x.dtype.newbyteorder("="))))
         first: Layout | None = "channels_first" if channels == x.shape[1] else None
-        return as_channels_first(images, first), None
+        try:
+            return as_channels_first(images, first), None
+        except ValueError as error:  # a tensor says it by what it is
+            raise ValueError(f"{error}, or a tensor (B, C, H, W) in place of the array") from None
     if isinstance(x, list) or not hasattr(x, "__len__"):
         check_tensor(x, "images (B, C, H, W)")
     data = as_image_data(x, num_classes)
@@ -85,7 +94,7 @@ def stored_images(x: Tensor, arithmetic: Arithmetic, channels: int | None = None
     return levels.round().to(torch.uint8)
 
 
-def image_ids(images: Tensor, index: Tensor | NDArray[Any] | None) -> Tensor:
+def image_ids(images: Tensor, index: Labels | None) -> Tensor:
     """What identifies each image in the noise: int64 (B,).
 
         image_ids(images, torch.tensor([3, 23]))      # the index itself
@@ -94,16 +103,13 @@ def image_ids(images: Tensor, index: Tensor | NDArray[Any] | None) -> Tensor:
     ValueError for an index that is not B integers >= 0.
     """
     if index is not None:
-        if isinstance(index, np.ndarray):  # of any byte order and stride
-            index = torch.from_numpy(index.astype(index.dtype.newbyteorder("=")))
-        check_tensor(index, "the index (B,)")
-        whole = not (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool)
-        # Unsigned numbers beyond 63 bits become negative.
-        found = index.detach().cpu().to(torch.int64) if whole else None
-        if found is None or found.shape != (len(images),) or bool((found < 0).any()):
+        found = whole_numbers(index, "index").detach().cpu()
+        # Unsigned numbers beyond 63 bits have become negative.
+        if found.shape != (len(images),) or bool((found < 0).any()):
             raise ValueError(
-                f"expected an index of {len(images)} integers >= 0 (B,), "
-                f"got {index.dtype} {tuple(index.shape)}"
+                f"expected an index of {len(images)} integers >= 0 (B,), got "
+                f"{tuple(found.shape)}{' with negative ones' * bool((found < 0).any())}; give each "
+                "image a number of its own"
             )
         return found
     content = [_content_id(image) for image in images]
