@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rsmooth.config.environment import create_here
 from rsmooth.config.folder import model_path
@@ -62,9 +62,9 @@ def load_published(
     from rsmooth.smoothed import SmoothedClassifier
 
     target, drawn = pick_device(device), build_noise(sigma, noise)
-    base = load_checkpoint(checkpoint, normalize=constants_of(normalize), arch=arch)
-    assert base.architecture is not None
-    classes = base.architecture["options"]["num_classes"]
+    base: Any = load_checkpoint(checkpoint, normalize=constants_of(normalize), arch=arch)
+    told = base.architecture["options"].get("num_classes")
+    classes = _classes(base, shape) if told is None else told
     g = SmoothedClassifier(base, noise=drawn, num_classes=classes).to(target).eval()
     check_fits(g, shape)
     return g

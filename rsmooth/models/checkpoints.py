@@ -12,9 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rsmooth.models.layouts import (
-    some,
-)
+from rsmooth.models.layouts import read_layout, some, weights_of
 from rsmooth.models.natures import ZIPPED, nature
 from rsmooth.plumbing.files import replace_file
 from rsmooth.plumbing.paths import user_path
@@ -98,9 +96,14 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
 
         load_weights(net, safe_load("weights.pt"), source="weights.pt")
 
-    source: where the weights come from, for the error. ValueError if they do not fit; then nothing
-    is loaded.
+    state_dict: also a dict that has one under ``state_dict``, ``model``, ``net`` or the like, and
+        one whose names all have a prefix, such as the ``module.`` of DataParallel.
+    source: where the weights come from, for the error.
+
+    ValueError if they do not fit; then nothing is loaded. Entries beside the network, such as the
+    constants of a normalising layer that it does not have, do not fit.
     """
+    state_dict = _bare(module.state_dict(), state_dict, source)
     found = _misfits(module.state_dict(), state_dict)
     problems = [f"{word} {some(names)}" for word, names in found.items() if names]
     if problems:
@@ -111,6 +114,17 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
         )
     module.load_state_dict(dict(state_dict))
     torch.clear_autocast_cache()  # of the former weights, where the caller is within autocast
+
+
+def _bare(own: Mapping[str, Tensor], given: Mapping[str, Any], source: str) -> Mapping[str, Tensor]:
+    """The weights by their ``own`` names, out of what others wrap around them."""
+    wrapped = own.keys() != given.keys() and (
+        any(isinstance(each, Mapping) for each in given.values()) or not own.keys() & given.keys()
+    )
+    if not wrapped or not own:
+        return given
+    weights, beside = weights_of(read_layout(given, source).weights, own, source)
+    return {**weights, **beside}
 
 
 def _misfits(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> dict[str, list[str]]:

@@ -22,6 +22,13 @@ from rsmooth.models.layouts import (
 )
 from rsmooth.models.natures import ZIPPED
 from rsmooth.models.normalize import NORMALIZATIONS, Classifier, Normalization
+from rsmooth.models.own_networks import (
+    build,
+    head_of,
+    load_whole,
+    normalizes_itself,
+    sizes_of,
+)
 from rsmooth.models.recognise import options_of_shapes, translated
 from rsmooth.plumbing.errors import remedy
 from rsmooth.plumbing.paths import user_path
@@ -41,13 +48,14 @@ def load_checkpoint(
     normalize: Normalization = "unknown",
     arch: str | None = None,
     num_classes: int | None = None,
-) -> Classifier:
+) -> nn.Module:
     """A model in eval mode from a checkpoint that others wrote.
 
         base = load_checkpoint("checkpoint.pth.tar", normalize="cifar10", arch="resnet20")
 
     normalize: a name of NORMALIZATIONS, (mean, std), (mean,) or None. It has to be given where the
-        file does not hold the constants. Where it does, both must agree.
+        file does not hold the constants. Where it does, both must agree. A registered network of
+        your own without such an option normalises by itself, and is given none.
     arch: a published or registered name, where the file names none or another. Its options
         (classes, width, depth, image size) follow from the shapes of the weights.
     num_classes: checked against the file.
@@ -64,6 +72,11 @@ def load_checkpoint(
     source = str(path)
     layout = read_layout(_foreign(safe_load(path), source), source)
     name = _registered_name(arch or layout.arch, source)
+    if normalizes_itself(name):
+        whole: Any = load_whole(name, layout, normalize, source)
+        _check_classes(num_classes, whole.architecture["options"].get("num_classes"), source)
+        whole.origin = _origin(path)
+        return whole.eval()  # type: ignore[no-any-return]
     named = translated(name, layout.weights)
     sizes = options_of_shapes(name, named)
     weights, rest = weights_of(named, _network(name, sizes or {}).state_dict(), source)
@@ -74,16 +87,21 @@ def load_checkpoint(
     }
     if options["normalize"] == "unknown":
         raise ValueError(_ask_normalize(source))
-    if num_classes not in (None, options["num_classes"]):
-        raise ValueError(
-            f"expected a model of {num_classes} classes, got {options['num_classes']} in {path}; "
-            "leave num_classes out, or exchange the last layer with rsmooth.models.replace_head"
-        )
+    _check_classes(num_classes, options["num_classes"], source)
     model: Classifier = MODELS.create(name, **options)
     beside = {key: tensor for key, tensor in rest.items() if not is_constant(key)}
     load_weights(model[1], {**weights, **beside}, source=source)
     model.origin = _origin(path)
     return model.eval()
+
+
+def _check_classes(wanted: int | None, found: int | None, source: str) -> None:
+    """ValueError where a file is known to be of another number of classes."""
+    if None not in (wanted, found) and wanted != found:
+        raise ValueError(
+            f"expected a model of {wanted} classes, got {found} in {source}; "
+            "leave num_classes out, or exchange the last layer with rsmooth.models.replace_head"
+        )
 
 
 def _ask_normalize(source: str) -> str:
@@ -115,18 +133,13 @@ def _foreign(content: object, source: str) -> object:
 
 def _network(name: str, sizes: Mapping[str, Any] | None = None) -> nn.Module:
     """The network of a registered model, without its normalisation."""
-    try:
-        model: Any = MODELS.create(name, **{"num_classes": 10, **(sizes or {})}, normalize=None)
-    except (TypeError, ValueError) as error:  # it needs other options, as libraries do
-        raise ValueError(
-            f"expected arch to name a network that needs no further options, got {name!r} "
-            f"({error}); build it with MODELS.create, and load the file: "
-            "rsmooth.models.load_weights(base[1], rsmooth.models.safe_load(FILE), source=FILE)"
-        ) from error
+    model = build(name, {"num_classes": 10, **(sizes or {}), "normalize": None})
     if not isinstance(model, Classifier):
         raise ValueError(
             f"expected arch to name a rsmooth.models.Classifier, got {name!r}, a "
-            f"{type(model).__name__}"
+            f"{type(model).__name__}, although it takes normalize; build it with MODELS.create, "
+            "and load the file: "
+            "rsmooth.models.load_weights(base, rsmooth.models.safe_load(FILE), source=FILE)"
         )
     return model[1]
 
@@ -151,21 +164,13 @@ def _telling(name: str, sizes: Mapping[str, Any]) -> dict[str, Any]:
 def _sizes(name: str, weights: Mapping[str, Tensor], source: str) -> dict[str, int]:
     """The number of classes, and of input channels where it is not the usual one."""
     net = _network(name)
-    heads = [each for each, layer in net.named_modules() if isinstance(layer, nn.Linear)]
-    key = f"{heads[-1]}.weight" if heads and heads[-1] else "weight"
-    head = weights.get(key)
-    if not isinstance(head, Tensor) or head.ndim != 2:
+    sizes = sizes_of(net, weights)
+    if "num_classes" not in sizes:
         raise ValueError(
-            f"expected the last layer's weights of {name} under {key} in {source}, got keys "
-            f"{some(list(weights))}; check the architecture: "
+            f"expected the last layer's weights of {name} under {head_of(net)} in {source}, got "
+            f"keys {some(list(weights))}; check the architecture: "
             + remedy("arch=", "--arch (rsmooth list models)")
         )
-    sizes = {"num_classes": int(head.shape[0])}
-    first = next((each for each, own in net.state_dict().items() if own.ndim == 4), None)
-    if first is not None and isinstance(found := weights.get(first), Tensor) and found.ndim == 4:
-        channels = int(found.shape[1])
-        if channels != net.state_dict()[first].shape[1]:
-            sizes["in_channels"] = channels
     return sizes
 
 

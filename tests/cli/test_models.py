@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from rsmooth import MODELS, SmoothedClassifier
 from rsmooth.cli.models import check_fits, load_own, load_published, output_file
@@ -34,6 +35,24 @@ def test_a_published_checkpoint_is_smoothed_with_the_noise_that_is_asked_for(
     assert not g.training
     x = torch.rand(2, 3, 32, 32)
     assert torch.equal(g.base(x), base.eval()(x))
+
+
+def test_the_classes_of_a_network_without_that_option_are_its_logits(tmp_path: Path) -> None:
+    def fixed() -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, 7))
+
+    theirs = fixed()
+    torch.save(theirs.state_dict(), tmp_path / "own.pth")
+    MODELS.register("test-fixed")(fixed)
+    try:
+        g = load_published(
+            tmp_path / "own.pth", "unknown", 0.25, None, "cpu", (1, 8, 8), "test-fixed"
+        )
+    finally:
+        MODELS._entries.pop("test-fixed")
+    x = torch.rand(2, 1, 8, 8)
+    assert g.num_classes == 7
+    assert torch.equal(g.base(x), theirs(x))
 
 
 def test_a_check_leaves_the_mode_as_it_was() -> None:

@@ -304,6 +304,52 @@ def test_weights_that_fit_are_loaded():
     assert torch.equal(layer.weight, torch.ones(2, 3))
 
 
+@pytest.mark.parametrize("entry", ["state_dict", "model", "net", None])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "model.module."])
+def test_weights_are_taken_out_of_what_others_wrap_around_them(entry, prefix):
+    weights = {prefix + name: tensor for name, tensor in linear_weights().items()}
+    layer = nn.Linear(3, 2)
+    load_weights(layer, weights if entry is None else {"epoch": 3, entry: weights}, source="here")
+    assert torch.equal(layer.weight, torch.ones(2, 3))
+    assert torch.equal(layer.bias, torch.ones(2))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        # Constants of a layer that the network does not have: its images would be other ones.
+        (
+            {
+                "0.mean": torch.zeros(1, 3, 1, 1),
+                "1.weight": torch.ones(2, 3),
+                "1.bias": torch.ones(2),
+            },
+            "unexpected 0.mean",
+        ),
+        ({"state_dict": {"module.w": torch.ones(2, 3)}}, "missing bias, weight; unexpected w"),
+        (
+            {"state_dict": {"module.weight": torch.ones(2, 4), "module.bias": torch.ones(2)}},
+            "shape",
+        ),
+        ({"model": {"epoch": 3}}, "a dict with one under state_dict, .*, in here, got model"),
+        (
+            {"net": linear_weights(), "model": linear_weights()},
+            "expected one state dict in here, got net and model",
+        ),
+        (
+            {f"{each}.{name}": w for each in "ab" for name, w in linear_weights().items()},
+            "expected one network in here, got several, under a., b.",
+        ),
+    ],
+)
+def test_wrapped_weights_have_to_fit_as_well(content, message):
+    layer = nn.Linear(3, 2)
+    before = layer.weight.clone()
+    with pytest.raises(ValueError, match=message):
+        load_weights(layer, content, source="here")
+    assert torch.equal(layer.weight, before)
+
+
 def test_weights_that_are_loaded_within_autocast_count_at_once():
     """Torch keeps the rounded ones until the outermost autocast ends."""
     layer, x = nn.Linear(3, 2), torch.ones(1, 3)
