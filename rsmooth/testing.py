@@ -169,6 +169,10 @@ def check_dataset(splits: DataSplits) -> None:
     if splits.train is not None and splits.validation is not None:
         shared = np.intersect1d(splits.train.index.numpy(), splits.validation.index.numpy())
         _expect(not len(shared), "validation images that are no training images", shared)
+    for name in ("train", "validation", "test"):
+        split = getattr(splits, name)
+        if split is not None:  # what a record says of its images
+            _expect(split.split == name, f"the {name} split to be called so", split.split)
 
 
 def check_trainer(trainer: Trainer, g: SmoothedClassifier | None = None) -> None:

@@ -262,6 +262,13 @@ def test_splits_that_overlap_are_reported() -> None:
         testing.check_dataset(broken)
 
 
+def test_a_split_of_another_name_is_reported() -> None:
+    splits = load_dataset("digits")
+    broken = DataSplits(splits.test, None, splits.train, 10, (1, 8, 8))
+    with pytest.raises(AssertionError, match="expected the train split to be called so, got test"):
+        testing.check_dataset(broken)
+
+
 def test_the_small_cnn_of_the_checks_is_the_registered_one() -> None:
     assert MODELS.get("small-cnn") is small_cnn
 
@@ -282,13 +289,16 @@ def test_a_batch_that_is_none_is_reported(
     images: Tensor, labels: list[float], message: str
 ) -> None:
     class Split:
-        num_classes, index = 10, torch.arange(2)
+        num_classes, index, labels = 10, torch.arange(2), torch.arange(2)
 
         def __len__(self) -> int:
             return 2
 
         def batch(self, positions: Any) -> tuple[Tensor, Tensor]:
             return images, torch.tensor(labels)
+
+        def subset(self, positions: Any) -> Any:
+            return positions
 
     broken: Any = DataSplits(Split(), None, None, 10, (1, 8, 8))  # type: ignore[arg-type]
     with pytest.raises(AssertionError, match=f"expected {message}"):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from rsmooth.config.environment import create_here
 from rsmooth.config.folder import CONFIG, read_config
-from rsmooth.config.specs import Spec
+from rsmooth.config.specs import Spec, split_spec
 from rsmooth.models.shipped import is_shipped
 from rsmooth.plumbing.exits import in_one_line
 from rsmooth.registry import DATASETS
@@ -91,8 +91,9 @@ def load_splits(dataset: Spec) -> DataSplits:
     ValueError for a variable that is not set. Errors show the name of a variable, not its value: a
     configuration of somebody else may name any.
     """
-    splits: DataSplits = create_here(DATASETS, dataset)
-    return splits
+    from rsmooth.data.splits import check_splits
+
+    return check_splits(split_spec(dataset, DATASETS.kind)[0], create_here(DATASETS, dataset))
 
 
 def load_split(dataset: Spec, split: str) -> ImageData | FolderData:

@@ -8,6 +8,7 @@ from .files import FolderData as FolderData
 from .handwritten import digits as digits
 from .images import ImageData as ImageData
 from .splits import DataSplits as DataSplits
+from .splits import carve_validation as carve_validation
 from .splits import load_dataset as load_dataset
 from .torchvision_sets import fashion_mnist as fashion_mnist
 from .torchvision_sets import mnist as mnist

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from rsmooth.data.files import FolderData
-from rsmooth.data.images import ImageData
+from rsmooth.data.images import ImageData, is_data
 from rsmooth.registry import DATASETS
 
 Split = TypeVar("Split", ImageData, FolderData)
@@ -25,6 +25,9 @@ class DataSplits:
     normalize: the normalisation that suits a model for these images, a name of
         ``rsmooth.models.NORMALIZATIONS``.
     class_names: of the classes in the order of the labels; None where they are not known.
+
+    TypeError for a split that is none, such as a pair of tensors. ValueError for splits of other
+    classes or of another shape of images.
     """
 
     train: ImageData | FolderData | None
@@ -39,6 +42,7 @@ class DataSplits:
     def __post_init__(self) -> None:
         for name in ("train", "validation", "test"):
             split = getattr(self, name)
+            self._check_split(name, split)
             if isinstance(split, ImageData) and split.augment is None:
                 object.__setattr__(self, name, replace(split, augment=self.augment))
         if self.class_names is not None and len(self.class_names) != self.num_classes:
@@ -47,9 +51,32 @@ class DataSplits:
                 f"{len(self.class_names)}; leave class_names out"
             )
 
+    def _check_split(self, name: str, split: object) -> None:
+        """TypeError for what is no split, ValueError for one of other classes or images."""
+        if split is None:
+            return
+        if not is_data(split):
+            raise TypeError(
+                f"expected {name} as ImageData, FolderData or None, got {type(split).__name__}; "
+                f"make it with rsmooth.data.as_image_data({name}, num_classes, split={name!r})"
+            )
+        if getattr(split, "num_classes", None) != self.num_classes:
+            raise ValueError(
+                f"expected {name} of num_classes={self.num_classes}, got {split!r}; give both the "
+                "same, as in as_image_data(..., num_classes=...)"
+            )
+        shape = tuple(split.images.shape[1:]) if isinstance(split, ImageData) else None
+        if shape not in (None, tuple(self.image_shape)):
+            raise ValueError(
+                f"expected {name} of images {tuple(self.image_shape)}, as image_shape says, got "
+                f"{shape}; give image_shape as (C, H, W)"
+            )
+
 
 def carve_validation(train: Split, validation: float, seed: int) -> tuple[Split, Split | None]:
     """Training images split into (train, validation); both keep the published order.
+
+        train, held_out = carve_validation(as_image_data((x, y), num_classes=10), 0.1, seed=0)
 
     validation: a count, or a fraction below 1; 0 for none.
 
@@ -78,7 +105,22 @@ def load_dataset(name: str, **options: object) -> DataSplits:
 
         splits = load_dataset("npz", path="cifar10.npz", validation=5000)
 
-    options: as the data set's own function takes them. RegistryError for an unknown name.
+    options: as the data set's own function takes them. RegistryError for an unknown name, TypeError
+    for a registered function that returns anything but DataSplits.
     """
-    splits: DataSplits = DATASETS.create(name, **options)
-    return splits
+    return check_splits(name, DATASETS.create(name, **options))
+
+
+def check_splits(name: str, found: object) -> DataSplits:
+    """What a registered function returned; TypeError, naming it, for anything but splits.
+
+    check_splits("digits", DATASETS.create("digits"))
+    """
+    if isinstance(found, DataSplits):
+        return found
+    raise TypeError(
+        f"expected the data set {name!r} to return rsmooth.data.DataSplits, got "
+        f"{type(found).__name__}; let its function return DataSplits(train, validation, test, "
+        "num_classes=..., image_shape=(C, H, W)), each split of them made with "
+        "rsmooth.data.as_image_data, or None"
+    )

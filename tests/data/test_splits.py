@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+import torch
+from torch.utils.data import TensorDataset
 
-from rsmooth.data import DataSplits, load_dataset
+from rsmooth.config.images import load_splits
+from rsmooth.data import DataSplits, as_image_data, load_dataset
 from rsmooth.registry import DATASETS
 from tests.data.helpers import check_splits
 
@@ -19,6 +22,55 @@ def test_the_list_is_complete():
         *("cifar10", "cifar100", "digits", "fashion-mnist", "folder", "imagenet", "mnist", "npz"),
         *("stl10", "svhn", "tiny-imagenet"),
     ]
+
+
+PAIR = (torch.zeros(4, 1, 8, 8, dtype=torch.uint8), torch.arange(4))
+DATA = as_image_data(PAIR, num_classes=10)
+
+
+@pytest.mark.parametrize(
+    ("splits", "error", "message"),
+    [
+        (
+            {"train": PAIR},
+            TypeError,
+            r"expected train as ImageData, FolderData or None, got tuple; .*split='train'\)",
+        ),
+        ({"test": TensorDataset(*PAIR)}, TypeError, "expected test as .*, got TensorDataset; make"),
+        ({"validation": PAIR[0]}, TypeError, "expected validation as .*, got Tensor; make it"),
+        (
+            {"test": as_image_data(PAIR)},
+            ValueError,
+            "expected test of num_classes=10, got ImageDat",
+        ),
+        (
+            {"train": DATA, "image_shape": (8, 8, 1)},
+            ValueError,
+            r"expected train of images \(8, 8, 1\), as image_shape says, got \(1, 8, 8\)",
+        ),
+    ],
+)
+def test_splits_that_are_none_are_refused(splits, error, message):
+    given = {"train": None, "validation": None, "test": None, "num_classes": 10}
+    with pytest.raises(error, match=message):
+        DataSplits(**{**given, "image_shape": (1, 8, 8), **splits})
+
+
+@pytest.mark.parametrize(
+    "found", [PAIR, DATA, {"train": DATA}, None, TensorDataset(*PAIR)], ids=lambda one: type(one)
+)
+def test_a_registered_function_that_returns_no_splits_is_named(found):
+    DATASETS.register("test-none")(lambda: found)
+    try:
+        for load in (load_dataset, load_splits):
+            with pytest.raises(
+                TypeError,
+                match=r"the data set 'test-none' to return rsmooth.data.DataSplits, got "
+                rf"{type(found).__name__}; let its function return DataSplits\(train",
+            ):
+                load("test-none")
+    finally:
+        DATASETS._entries.pop("test-none")
 
 
 def test_there_are_as_many_names_as_classes():
