@@ -41,14 +41,15 @@ def permutation(answers: Answers, labels: Answers, num_classes: int) -> list[int
         permutation(np.array([1, 0, 1, 0]), np.array([0, 1, 0, 1]), 2)      # [1, 0], given enough
 
     The matching that fits most images is found on one half of the images and tested on the other.
-    None too where nothing is shown, and where the answers are nearly those of no permutation: the
-    guesses of an untrained network also follow the images a little.
+    None too where nothing is shown, and where the answers are nearly those of no permutation. The
+    guesses of an untrained network also follow the images: whether they would do so as much is for
+    ``shuffles`` to say.
     """
     if len(answers) < 2 * num_classes or max(answers.max(), labels.max()) >= num_classes:
         return None
     halves = [np.arange(len(answers)) % 2 == turn for turn in (0, 1)]
-    found = _matching(answers[halves[0]], labels[halves[0]], num_classes)
-    whole = _matching(answers, labels, num_classes)
+    found = matching(answers[halves[0]], labels[halves[0]], num_classes)
+    whole = matching(answers, labels, num_classes)
     right = answers == labels
     matched = np.asarray(found)[labels[halves[1]]] == answers[halves[1]]
     plain = right[halves[1]]
@@ -60,15 +61,15 @@ def permutation(answers: Answers, labels: Answers, num_classes: int) -> list[int
     return whole
 
 
-def described(matching: Sequence[int]) -> str:
+def described(permutation: Sequence[int]) -> str:
     """A permutation in words: a shift, a reversal, or which labels have which answers."""
-    count = len(matching)
-    shift = (matching[0]) % count
-    if list(matching) == [(label + shift) % count for label in range(count)]:
+    count = len(permutation)
+    shift = (permutation[0]) % count
+    if list(permutation) == [(label + shift) % count for label in range(count)]:
         return f"each answer is the label + {shift} (modulo {count})"
-    if list(matching) == list(range(count))[::-1]:
+    if list(permutation) == list(range(count))[::-1]:
         return f"the classes are in reverse order ({count - 1} - label)"
-    moved = [f"{label} -> {answer}" for label, answer in enumerate(matching) if answer != label]
+    moved = [f"{label} -> {answer}" for label, answer in enumerate(permutation) if answer != label]
     return f"label -> answer: {listed(moved, 20)}"
 
 
@@ -89,8 +90,11 @@ def logits_of(net: torch.nn.Module, normalize: torch.nn.Module, x: Tensor) -> Te
         return torch.cat([net(normalize(part)) for part in torch.split(x, 32)])
 
 
-def _matching(answers: Answers, labels: Answers, num_classes: int) -> list[int]:
-    """The permutation of classes that fits most images; labels that are not there stay."""
+def matching(answers: Answers, labels: Answers, num_classes: int) -> list[int]:
+    """The permutation of classes that fits most images; labels that are not there stay.
+
+    matching(np.array([1, 0]), np.array([0, 1]), 2)      # [1, 0]
+    """
     table = np.zeros((num_classes, num_classes))
     np.add.at(table, (labels, answers), 1)
     table += 1e-3 * np.eye(num_classes)

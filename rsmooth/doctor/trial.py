@@ -8,7 +8,7 @@ gives the same report.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -39,7 +39,7 @@ class Trial:
     labels: Answers
     answers: dict[tuple[str, float], Answers] = field(default_factory=dict)
     count: int = 0
-    ask: Callable[[str, float, int], Answers] | None = None
+    ask: Ask | None = None
 
     def complete(self, normalization: str, sigmas: Sequence[float]) -> None:
         """Try one normalisation at each sigma on as many images as any setting was."""
@@ -97,7 +97,7 @@ def run_trial(
         on more images.
     """
     forwards = budget / multiply_adds(net, next(iter(layers.values()))(x[:1]))
-    ask = _Ask(
+    ask = Ask(
         net,
         layers,
         x,
@@ -125,7 +125,7 @@ def run_trial(
 
 
 @dataclass(frozen=True)
-class _Ask:
+class Ask:
     """A network that answers images, the first so many, under one setting."""
 
     net: nn.Module

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,6 +12,7 @@ from rsmooth.doctor import answers as asked
 from rsmooth.doctor.batch_norm import Fit, fit
 from rsmooth.doctor.findings import Mark, Report, listed
 from rsmooth.doctor.sample import Sample, noisy
+from rsmooth.doctor.shuffles import COUNT, shuffled, stands_out
 from rsmooth.doctor.trial import (
     LEVEL,
     SIGMAS,
@@ -94,16 +95,39 @@ def _at_chance(report: Report, trial: Trial) -> bool:
 
 
 def _permuted(trial: Trial, num_classes: int) -> list[int] | None:
-    """The permutation of labels that fits best under any setting, where one is shown."""
+    """The permutation of labels that fits best under any setting, where one is shown.
+
+    It has to fit more than it would with the weights in disorder, at LEVEL over all settings.
+    """
     most = max(map(len, trial.answers.values()))
     labels = trial.labels[:most]
+    tried = {setting: given for setting, given in trial.answers.items() if len(given) == most}
     found = [
-        (float(np.mean(np.asarray(matching)[labels] == given)), matching)
-        for given in trial.answers.values()
-        if len(given) == most
-        and (matching := asked.permutation(given, labels, num_classes)) is not None
+        (float(np.mean(np.asarray(matching)[labels] == given)), matching, setting)
+        for setting, given in tried.items()
+        if (matching := asked.permutation(given, labels, num_classes)) is not None
     ]
-    return max(found)[1] if found else None
+    if not found:
+        return None
+    share, matching, setting = max(found)
+    others = [_fitted(given, labels, num_classes) for given in _in_disorder(trial, setting, most)]
+    learned = len(others) > 1 and stands_out(share, others, most, LEVEL / len(tried))
+    return matching if learned else None
+
+
+def _fitted(given: asked.Answers, labels: asked.Answers, num_classes: int) -> float:
+    """The share of images that the permutation fits which fits most."""
+    return float(np.mean(np.asarray(asked.matching(given, labels, num_classes))[labels] == given))
+
+
+def _in_disorder(trial: Trial, setting: tuple[str, float], count: int) -> Iterator[asked.Answers]:
+    """The answers of the network with its weights in other orders; none where it has no weights."""
+    if trial.ask is None:
+        return
+    for seed in range(COUNT):
+        other = shuffled(trial.ask.net, seed)
+        if other is not None:
+            yield replace(trial.ask, net=other)(*setting, count)
 
 
 def _normalization(

@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from torch.utils.data import DataLoader, TensorDataset
 
 import rsmooth.doctor as doctor
+from rsmooth.smoothed import SmoothedClassifier
 
 from .helpers import saved, test_images, trained, weights
 
@@ -22,6 +24,27 @@ def test_a_file_and_its_module_are_judged_alike(tmp_path: Path) -> None:
     }
     own = {(each["normalize"], each["sigma"]): each["accuracy"] for each in report.facts["trial"]}
     assert own["0.5:0.5", 0.25] == accuracy["as it is", 0.25]
+
+
+def test_images_and_modules_of_every_kind_are_taken() -> None:
+    data, net = test_images(), trained()
+    wanted = doctor.examine_model(net, data)
+    pairs = [(data.images, data.labels), (data.images.numpy(), data.labels.tolist())]
+    held = TensorDataset(data.images, data.labels)
+    for images in (*pairs, held, DataLoader(held)):
+        assert doctor.examine_model(net, images).facts == wanted.facts
+    g = SmoothedClassifier(net, sigma=0.25, num_classes=10)
+    assert doctor.examine_model(g, pairs[0]).text() == wanted.text()
+    with pytest.raises(TypeError, match="expected a module to examine, got PosixPath; a file is"):
+        doctor.examine_model(Path("a.pth"), pairs[0])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="give labels too"):
+        doctor.examine_model(net, data.images)  # type: ignore[arg-type]
+
+
+def test_a_file_is_examined_with_images_of_every_kind(tmp_path: Path) -> None:
+    path, data = saved(tmp_path / "a.pth", weights()), test_images()
+    wanted = doctor.examine(path, data)
+    assert doctor.examine(path, (data.images, data.labels)).facts == wanted.facts
 
 
 def test_public_names() -> None:
