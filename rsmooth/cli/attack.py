@@ -26,7 +26,11 @@ DEFAULT_ATTACK: Spec = {"name": "pgd"}
 DEFAULT_OPTIONS = {"steps": 20, "target": "smoothed", "objective": "smoothadv"}
 
 
-@VERBS.register("attack", positionals=("source",))
+@VERBS.register(
+    "attack",
+    positionals=("source",),
+    instead={"attack.epsilon": "--epsilons", "attack.targeted": None},
+)
 def attack(
     *,
     model: ModelOptions,

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from rsmooth.smoothed import SmoothedClassifier
 
 
-@VERBS.register("audit", positionals=("source",))
+@VERBS.register(
+    "audit",
+    positionals=("source",),
+    instead={"attack.epsilon": "--factors", "attack.targeted": None},
+)
 def audit(
     source: Path,
     model: RunOptions,

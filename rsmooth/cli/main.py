@@ -87,7 +87,8 @@ def _reworded(line: str, name: str) -> str:
     from rsmooth.cli.remedies import in_command_words
 
     verb = VERBS.get(name)
-    return in_command_words(line, [each.name for each in options_of(verb)], parts_of(verb))
+    options = [each.name for each in options_of(verb)]
+    return in_command_words(line, options, parts_of(verb), manner(verb).instead)
 
 
 def _check_keys(written: Sequence[str]) -> None:

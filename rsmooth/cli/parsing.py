@@ -6,8 +6,9 @@ import argparse
 import re
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from jsonargparse import ArgumentParser, DefaultHelpFormatter, set_dumper
@@ -68,6 +69,10 @@ _FRAMES = [
 ]
 
 
+# Options that nobody misspells, or that are for shells alone.
+_OF_THE_PARSER = ("-h", "--help", "--print_shtab")
+
+
 class Formatter(DefaultHelpFormatter):
     """Help that shows a default where there is one, and no names of types."""
 
@@ -89,15 +94,22 @@ class Formatter(DefaultHelpFormatter):
 class Parser(ArgumentParser):
     """An ArgumentParser whose errors are one line on stderr, exit status 2.
 
-    parts: the options that name a registered entry.
+    parts: the options that name a registered entry. instead: as of ``Manner``.
     """
 
     parts: tuple[str, ...] = ()
+    instead: Mapping[str, str | None] = MappingProxyType({})
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        options = [name for action in self._actions for name in action.option_strings]
+        options = [
+            name
+            for action in self._actions
+            for name in action.option_strings
+            if name not in _OF_THE_PARSER
+        ]
         sys.stderr.write(
-            f"{self.prog}: error: {explain(message, options, self.parts)}; see {self.prog} --help\n"
+            f"{self.prog}: error: {explain(message, options, self.parts, self.instead)}; see "
+            f"{self.prog} --help\n"
         )
         sys.exit(2)
 
@@ -121,7 +133,7 @@ def verb_parser(name: str, verb: Callable[..., Any], summary: str, *, whole: boo
     parser.add_argument(
         "--config", action="config", help="a YAML file with any of the options below"
     )
-    parser.parts = tuple(parts_of(verb))
+    parser.parts, parser.instead = tuple(parts_of(verb)), manner(verb).instead
     for option in options:
         required = whole and option.default is REQUIRED
         default = None if option.default is REQUIRED else option.default
@@ -164,7 +176,12 @@ def parts_of(verb: Callable[..., Any]) -> list[str]:
     ]
 
 
-def explain(message: str, options: list[str], parts: Sequence[str] = ()) -> str:
+def explain(
+    message: str,
+    options: list[str],
+    parts: Sequence[str] = (),
+    instead: Mapping[str, str | None] | None = None,
+) -> str:
     """A message of jsonargparse as one line, with the closest options for an unknown one.
 
     The types of ``rsmooth.plumbing.values`` say why they refuse a value. Only the words around that
@@ -174,7 +191,7 @@ def explain(message: str, options: list[str], parts: Sequence[str] = ()) -> str:
     if unknown:
         name = f"--{unknown[3]}" if unknown[3] else unknown[2].split("=")[0]
         if name.startswith("-"):
-            return f"expected a known option, got {name!r}{_place(name, options, parts)}"
+            return f"expected a known option, got {name!r}{_place(name, options, parts, instead)}"
         return f"expected no further argument, got {unknown[1]!r}"
     for frame, answer in _FRAMES:
         found = re.search(frame, message, re.DOTALL)
@@ -184,15 +201,18 @@ def explain(message: str, options: list[str], parts: Sequence[str] = ()) -> str:
     return " ".join(message.split())
 
 
-def _place(name: str, options: list[str], parts: Sequence[str]) -> str:
+def _place(
+    name: str, options: list[str], parts: Sequence[str], instead: Mapping[str, str | None] | None
+) -> str:
     """The option of a part that was meant, or else the close matches of an unknown one."""
-    from rsmooth.cli.remedies import place_of
+    from rsmooth.cli.remedies import places_of
 
-    place = place_of(name.removeprefix("--").replace("-", "_"), (), parts)
-    return hint(name, options) if place is None else f"; did you mean {place}?"
+    places = places_of(name.removeprefix("--").replace("-", "_"), parts, instead)
+    return f"; did you mean {' or '.join(places)}?" if places else hint(name, options)
 
 
 def hint(word: str, known: list[str]) -> str:
-    """The close matches of a misspelt word, as the end of a message."""
-    close = close_names(word, known, most=2)
+    """The close matches of a misspelt word, or option with its dashes, as the end of a message."""
+    names = {name.lstrip("-"): name for name in known}
+    close = [names[each] for each in close_names(word.lstrip("-"), names, most=2)]
     return f"; did you mean {' or '.join(close)}?" if close else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 
 from rsmooth.registry import ATTACKS, DATASETS, MODELS, NOISES, TRAINERS, Registry
@@ -21,7 +21,12 @@ _KEYWORD = re.compile(
 )
 
 
-def in_command_words(message: str, options: Collection[str], parts: Collection[str]) -> str:
+def in_command_words(
+    message: str,
+    options: Collection[str],
+    parts: Collection[str],
+    instead: Mapping[str, str | None] | None = None,
+) -> str:
     """A message with the keywords of its remedy as options; what it found stays as it is.
 
         in_command_words("expected 8 bits, got 9; use arithmetic='float'", ["arithmetic"], [])
@@ -29,13 +34,14 @@ def in_command_words(message: str, options: Collection[str], parts: Collection[s
 
     options: of the verb, without dashes.
     parts: those of them that name a registered entry, whose own options count too.
+    instead: as of ``Manner``.
 
     A keyword that is no option of the verb stays as well.
     """
     found, mark, advice = message.rpartition("; ")
 
     def option(match: re.Match[str]) -> str:
-        place = place_of(match[1], options, parts)
+        place = place_of(match[1], options, parts, instead)
         if place is None:
             return match[0]
         value = (match[2] or "").strip("\"'")
@@ -45,23 +51,48 @@ def in_command_words(message: str, options: Collection[str], parts: Collection[s
     return found + mark + _KEYWORD.sub(option, advice) if mark else message
 
 
-def place_of(name: str, options: Collection[str], parts: Collection[str]) -> str | None:
+def place_of(
+    name: str,
+    options: Collection[str],
+    parts: Collection[str],
+    instead: Mapping[str, str | None] | None = None,
+) -> str | None:
     """Where a verb takes an option: "--alpha", "--trainer.epochs"; None where it does not.
 
-    place_of("epochs", ["sigma", "trainer"], ["trainer"])     # "--trainer.epochs"
+        place_of("epochs", ["sigma", "trainer"], ["trainer"])     # "--trainer.epochs"
+
+    instead: as of ``Manner``.
     """
     if name in options:
         return f"--{name}"
-    for part in (each for each in PARTS if each in parts):
-        if _taken(PARTS[part], name):
-            return f"--{part}.{name}"
-    return None
+    found = places_of(name, parts, instead)
+    return min(found, key=_in_order) if found else None
 
 
-def _taken(registry: Registry, name: str) -> bool:
-    """Whether an entry of ours takes an option of this name."""
-    for entry in registry.own_names():
+def places_of(
+    name: str, parts: Collection[str], instead: Mapping[str, str | None] | None = None
+) -> list[str]:
+    """Every option of parts that has this name; first the one that most entries of its part take.
+
+    places_of("epsilon", ["trainer", "attack"])     # ["--attack.epsilon", "--trainer.epsilon"]
+    """
+    settled = instead or {}
+    shares = {part: _share(PARTS[part], name) for part in PARTS if part in parts}
+    taken = sorted((part for part in shares if shares[part]), key=lambda part: -shares[part])
+    found = [settled.get(f"{part}.{name}", f"--{part}.{name}") for part in taken]
+    return [place for place in found if place is not None]
+
+
+def _in_order(place: str) -> int:
+    """Where the part of a place stands among the parts."""
+    part = place.removeprefix("--").partition(".")[0]
+    return [*PARTS].index(part) if part in PARTS else -1
+
+
+def _share(registry: Registry, name: str) -> float:
+    """The share of entries of ours that take an option of this name."""
+    taken = 0
+    for entry in (names := registry.own_names()):
         with suppress(Exception):  # of an error, its cause is what counts, and not this
-            if name in inspect.signature(registry.get(entry)).parameters:
-                return True
-    return False
+            taken += name in inspect.signature(registry.get(entry)).parameters
+    return taken / len(names)

@@ -15,8 +15,8 @@ the docstring is its summary; the parameters are its options and YAML keys.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from rsmooth.registry import Registry
@@ -29,24 +29,32 @@ class Manner:
     """How a verb is called.
 
     positionals: options whose names may be left out, in this order; one with a star takes all the
-    rest. resumes: whether the same command continues what was interrupted.
+    rest. resumes: whether the same command continues what was interrupted. instead: options of
+    parts that the verb decides itself, and so refuses, with the option that says it; None where
+    none does.
     """
 
     positionals: tuple[str, ...] = ()
     resumes: bool = False
+    instead: Mapping[str, str | None] = field(default_factory=dict)
 
 
 class VerbRegistry(Registry):
     """Verbs: functions whose parameters are options, or dataclasses of options."""
 
     def register(
-        self, name: str, *, positionals: tuple[str, ...] = (), resumes: bool = False
+        self,
+        name: str,
+        *,
+        positionals: tuple[str, ...] = (),
+        resumes: bool = False,
+        instead: Mapping[str, str | None] | None = None,
     ) -> Callable[[T], T]:
         """A decorator that registers a function as the verb ``name``; see ``Manner``."""
         enter = super().register(name)
 
         def note(function: T) -> T:
-            setattr(function, "manner", Manner(positionals, resumes))  # noqa: B010
+            setattr(function, "manner", Manner(positionals, resumes, instead or {}))  # noqa: B010
             return enter(function)
 
         return note

@@ -24,10 +24,16 @@ def load_model(
         ``SmoothedClassifier.save`` wrote.
     map_location: the device of the classifier.
 
-    ValueError for an unknown name, RecordError for a file that is damaged.
+    ValueError for an unknown name, FileNotFoundError for a path where nothing is, RecordError for a
+    file that is damaged.
     """
     if name not in shipped_names() and user_path(name).exists():
         return SmoothedClassifier.load(name, map_location=map_location)
+    if _is_path(name):
+        raise FileNotFoundError(
+            "expected a file or a folder that SmoothedClassifier.save wrote, got "
+            f"{os.fspath(name)}, where nothing is (in the folder {Path.cwd()}); check the path"
+        )
     name = os.fspath(name)
     if name in MODELS and name not in shipped_names():
         raise ValueError(
@@ -35,3 +41,10 @@ def load_model(
             f"the architecture {name!r}; build it untrained with MODELS.create({name!r})"
         )
     return SmoothedClassifier.load(shipped_file(name), map_location=map_location)
+
+
+def _is_path(name: str | os.PathLike[str]) -> bool:
+    """Whether a name can only be meant as a path: by its kind, its folders or its ending."""
+    text = os.fspath(name)
+    ending = Path(text).suffix.removeprefix(".")
+    return name is not text or any(mark in text for mark in ("/", os.sep)) or ending.isalpha()

@@ -11,6 +11,7 @@ import yaml
 
 from rsmooth.models.hub_card import read_card
 from rsmooth.plumbing.errors import RecordError
+from rsmooth.plumbing.names import close_names
 from rsmooth.plumbing.paths import user_path
 
 FOLDER = Path(str(resources.files("rsmooth.models"))) / "shipped"
@@ -48,9 +49,11 @@ def card_text(name: str, folder: Path | None = None) -> str:
     """The card of a shipped model as the text that people read; errors as of ``model_card``."""
     known = shipped_names(folder)
     if name not in known:
+        close = close_names(name, known, most=1)
+        meant = f"did you mean {close[0]}? See" if close else "see"
         raise ValueError(
             f"expected a model that comes with the package ({', '.join(known) or 'none does'}), "
-            f"got {name!r}; see rsmooth list models"
+            f"got {name!r}; {meant} rsmooth list models"
         )
     return ((folder or FOLDER) / f"{name}.yaml").read_text(encoding="utf-8")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from rsmooth.cli.verbs import VERBS, Manner, VerbRegistry, manner
 
 
@@ -23,3 +26,14 @@ def test_our_verbs() -> None:
         "train",
     ]
     assert all(VERBS.describe(name).endswith(".") for name in VERBS.own_names())
+
+
+def test_the_page_names_the_files_that_train_and_certify_leave(run: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    rows = {
+        verb: set(re.findall(r"`([\w.-]+\.\w+)`", left))
+        for verb, left in re.findall(r"^\| `(\w+)` \|[^|]*\|(.*)\|$", page, re.MULTILINE)
+    }
+    left = {path.name for path in run.iterdir() if path.suffix != ".pdf"}
+    assert rows["train"] | rows["certify"] <= left
+    assert left <= set().union(*rows.values()), "other verbs may have been here"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -26,3 +28,13 @@ def test_an_architecture_is_no_trained_model() -> None:
         load_model("resnet20")
     with pytest.raises(ValueError, match="expected a model that comes with the package"):
         load_model("nothing")
+    with pytest.raises(ValueError, match=r"did you mean cifar10-sigma-0\.25\? See rsmooth list"):
+        load_model("cifar10-sigma-025")
+
+
+@pytest.mark.parametrize(
+    "path", ["nope.pt", "nope.pth.tar", "nope.safetensors", "runs/nope", "nope/", Path("nope")]
+)
+def test_a_path_where_nothing_is_is_no_name(path: str | Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"SmoothedClassifier.save wrote, got .*nope.*path"):
+        load_model(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import importlib
 import inspect
 import re
@@ -111,6 +113,43 @@ def test_every_verb_is_shown() -> None:
 def test_the_page_on_the_command_line_explains_every_verb() -> None:
     text = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", text, flags=re.MULTILINE)) == set(VERBS.own_names())
+
+
+def test_code_blocks_use_only_what_the_page_has_imported() -> None:
+    """Of those too that are shown only, since nothing runs them."""
+    for page in [README, *PAGES]:
+        known = {*dir(builtins), "setup"}  # of setup.py, which a page shows a line of
+        for block in blocks(page):
+            if block.language not in ("code-cell", "python"):
+                continue
+            nodes = [*ast.walk(ast.parse(block.text))]
+            names = {node for node in nodes if isinstance(node, ast.Name)}
+            known |= {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            known |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+            known |= {
+                node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+            }
+            known |= {
+                (alias.asname or alias.name).partition(".")[0]
+                for node in nodes
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+                for alias in node.names
+            }
+            unknown = {node.id for node in names} - known
+            assert not unknown, f"{page.name}:{block.line}"
+
+
+def test_calls_within_sentences_are_of_public_names() -> None:
+    """`Macer(...)` in a line of text is a class that a user can import."""
+    public = {
+        name
+        for stub in (ROOT / "rsmooth").rglob("__init__.pyi")
+        for name in re.findall(r" as (\w+)$", stub.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    for page in [README, *PAGES]:
+        text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+        called = set(re.findall(r"`([A-Z]\w+)\(", text))
+        assert called <= public, page.name
 
 
 def test_the_api_has_what_the_pages_call() -> None:
