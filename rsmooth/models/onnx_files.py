@@ -8,6 +8,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -203,8 +204,9 @@ def _graph(base: nn.Module, shape: tuple[int, ...]) -> bytes:
         said = (str(error).strip() or "no reason").splitlines()[0][:300]
         raise ValueError(
             f"expected a network that torch.onnx exports, got {type(base).__name__} "
-            f"({type(error).__name__}: {said}); certify it as it is, or export it by "
-            "hand and use SmoothedClassifier.from_function"
+            f"({type(error).__name__}: {said}) with torch {torch.__version__} and onnxscript "
+            f"{metadata.version('onnxscript')}; take releases of these two of about one age, "
+            "certify it as it is, or export it by hand and use SmoothedClassifier.from_function"
         ) from error
 
 

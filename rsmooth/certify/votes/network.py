@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -131,12 +132,15 @@ VARIANCE_RATIO = 6.0
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2) -> float:
+def check_images_apart(
+    g: SmoothedClassifier, shape: torch.Size, batch: int = 2, *, warn: bool = False
+) -> float:
     """Floating-point operations per noisy image; ValueError where images of a batch are mixed.
 
         operations = check_images_apart(g, torch.Size((3, 32, 32)), batch=128)
 
     batch: the size of a pass, for a base classifier that takes no other.
+    warn: whether a network that draws at random is warned of.
 
     Batch statistics mix images: the answer to one image changes with another image in the batch. So
     does a recurrent layer that takes the batch for a sequence, of the images behind the first one.
@@ -179,7 +183,17 @@ def check_images_apart(g: SmoothedClassifier, shape: torch.Size, batch: int = 2)
             "draws once for all images of a batch, so that votes are not independent; draw per "
             "image, or take batch_size=1"
         )
+    if warn and random and not _alike(first, again):  # sums in another order are alike
+        warnings.warn(_RANDOM, stacklevel=2)
     return operations_of(net) if isinstance(net, Int8Network) else operations.total / count
+
+
+_RANDOM = (
+    "expected a base classifier that answers an image alike at every call, got one that draws at "
+    "random. Its certificates hold for the classifier with its draws, but another call counts "
+    "other votes, whatever the seed; if that is not meant, look for a dropout that eval() does not "
+    "turn off, such as torch.nn.functional.dropout without training=self.training"
+)
 
 
 def _random_points(net: nn.Module, shape: torch.Size) -> Tensor:

@@ -264,10 +264,11 @@ def open_pool(
         which changes no bit.
     profile: how the network is executed; None chooses.
 
-    RuntimeError where the noise generator does not give its known answers on this device.
+    RuntimeError where the noise generator does not give its known answers on this device. A
+    warning, where a profile is to be chosen, for a network that draws at random.
     """
     batch = (profile or plain_profile(g, shape, settings)).batch
-    operations = check_images_apart(g, shape, batch)
+    operations = check_images_apart(g, shape, batch, warn=profile is None)
     network = (
         choose_network(g, shape, settings, operations * settings.expected_samples(1))
         if profile is None

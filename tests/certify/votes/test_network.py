@@ -83,7 +83,42 @@ def test_randomness_in_a_network_passes() -> None:
         def forward(self, z: Tensor) -> Tensor:
             return torch.randn(len(z), 4)
 
-    assert int(certify(SmoothedClassifier(Random(), 0.25, 4), images(2), n=20).counts.sum()) == 40
+    with pytest.warns(UserWarning, match="got one that draws at random"):
+        found = certify(SmoothedClassifier(Random(), 0.25, 4), images(2), n=20)
+    assert int(found.counts.sum()) == 40
+
+
+@pytest.mark.parametrize("call", [certify, predict])
+def test_a_dropout_that_stays_on_is_warned_of_once(call: Any, tmp_path: Path) -> None:
+    def net(on: bool) -> SmoothedClassifier:
+        layer = Always() if on else nn.Dropout(0.5)
+        return SmoothedClassifier(nn.Sequential(nn.Flatten(), layer, nn.Linear(16, 4)), 0.25, 4)
+
+    def journal() -> Any:
+        data = images(2), torch.zeros(2, dtype=torch.int64)
+        settings = CertifySettings(n=20)
+        return certify_dataset(net(True), data, tmp_path / "log.jsonl", settings, progress=False)
+
+    for run in (lambda: call(net(True), images(2), n=20), journal):
+        with pytest.warns(UserWarning, match=r"look for a dropout that eval\(\)") as warned:
+            run()
+        assert len(warned) == 1
+    call(net(False), images(2), n=20)  # warnings are errors
+
+
+def test_sums_in_another_order_are_no_randomness() -> None:
+    """As kernels that add atomically leave them: another rounding at every call."""
+
+    class Rounded(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(16, 4)
+
+        def forward(self, z: Tensor) -> Tensor:
+            logits: Tensor = self.fc(z.flatten(1))
+            return logits * (1 + 1e-5 * torch.randn_like(logits))
+
+    assert certify(SmoothedClassifier(Rounded(), 0.25, 4), images(2), n=20).counts.sum() == 40
 
 
 class Tapped(nn.Module):
@@ -138,7 +173,9 @@ def test_one_draw_for_all_images_of_a_pass_is_refused(name: str) -> None:
     g = SmoothedClassifier(Jittered(ONE_DRAW[name]), 0.25, 4)
     with pytest.raises(ValueError, match="draws its randomness for each image"):
         certify(g, images(2), n=20)
-    assert int(certify(g, images(1), n=20, batch_size=1).counts.sum()) == 20
+    with pytest.warns(UserWarning, match="draws at random"):
+        found = certify(g, images(1), n=20, batch_size=1)
+    assert int(found.counts.sum()) == 20
 
 
 @pytest.mark.parametrize(
@@ -210,7 +247,10 @@ def test_draws_for_each_image_pass_however_seldom_they_are() -> None:
         net = Jittered(
             lambda logits, p=share: torch.randn_like(logits) * (torch.rand(len(logits), 1) < p)
         )
-        assert int(certify(SmoothedClassifier(net, 0.25, 4), images(1), n=20).counts.sum()) == 20
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "expected a base classifier that answers an image al")
+            found = certify(SmoothedClassifier(net, 0.25, 4), images(1), n=20)
+        assert int(found.counts.sum()) == 20
 
 
 def test_logits_do_not_depend_on_the_place_in_the_batch_or_on_the_padding() -> None:
