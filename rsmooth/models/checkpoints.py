@@ -100,8 +100,8 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
         one whose names all have a prefix, such as the ``module.`` of DataParallel.
     source: where the weights come from, for the error.
 
-    ValueError if they do not fit; then nothing is loaded. Entries beside the network, such as the
-    constants of a normalising layer that it does not have, do not fit.
+    ValueError if they do not fit, TypeError for no dict; then nothing is loaded. Entries beside the
+    network, such as the constants of a normalising layer that it does not have, do not fit.
     """
     state_dict = _bare(module.state_dict(), state_dict, source)
     found = _misfits(module.state_dict(), state_dict)
@@ -118,10 +118,15 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
 
 def _bare(own: Mapping[str, Tensor], given: Mapping[str, Any], source: str) -> Mapping[str, Tensor]:
     """The weights by their ``own`` names, out of what others wrap around them."""
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"expected a state dict from {source}, got {type(given).__name__}; give what "
+            "module.state_dict() of that network returned"
+        )
     wrapped = own.keys() != given.keys() and (
         any(isinstance(each, Mapping) for each in given.values()) or not own.keys() & given.keys()
     )
-    if not wrapped or not own:
+    if not wrapped or not own or not given:
         return given
     weights, beside = weights_of(read_layout(given, source).weights, own, source)
     return {**weights, **beside}

@@ -43,9 +43,9 @@ def test_labels_may_be_of_every_kind(kind):
     g, x = smooth_net(), images(3)
     y = base_labels(g, x)
     attack = PGD(epsilon=0.3, steps=1)
-    wanted = attack(g, x, y)
-    assert not torch.equal(wanted, x)
     for validate in (True, False):
+        wanted = attack(g, x, y, validate=validate)
+        assert not torch.equal(wanted, x)
         assert torch.equal(attack(g, x, kind(y.tolist()), validate=validate), wanted)
 
 

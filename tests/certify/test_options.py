@@ -96,7 +96,7 @@ def test_an_unknown_option_names_the_close_ones(call: Any, name: str) -> None:
 
 
 def test_labels_say_that_they_are_the_target() -> None:
-    assert CertifyOptions(labels=torch.zeros(1)).target == "label"
+    assert CertifyOptions(labels=[0]).target == "label"
     assert CertifyOptions().target == "predict"
     with pytest.raises(ValueError, match="expected labels with target='label', got none"):
         certify(half_space(), images(1), n=100, target="label")
