@@ -149,9 +149,9 @@ def _summary(folder: Path) -> dict[str, Any]:
 
 
 def _steps(folder: Path) -> int | None:
-    """The optimiser's steps; None where the metrics of the training are not beside its record."""
+    """The optimiser's steps; None where no metrics beside the record say them."""
     path = folder / "metrics.jsonl"
     if not path.is_file():
         return None
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return sum(int(json.loads(line)["steps"]) for line in lines)
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return sum(int(row["steps"]) for row in rows) if all("steps" in row for row in rows) else None

@@ -148,7 +148,8 @@ def test_a_teachers_cost_stands_beside_its_pupils(tmp_path: Path) -> None:
     assert any(line.endswith("| 9.0 s | 6.0 s |") for line in lines)
 
 
-def test_what_nobody_noted_of_a_training_is_left_empty(tmp_path: Path) -> None:
+@pytest.mark.parametrize("metrics", [None, '{"epoch": 0}\n{"epoch": 1, "steps": 8}\n'])
+def test_what_nobody_noted_of_a_training_is_left_empty(metrics: str | None, tmp_path: Path) -> None:
     """As of committed records, which are without metrics, and of arms that only certify."""
     folders = [
         run(tmp_path / f"{name}-seed{seed}", [0.1, 0.3], 8, 6.0, {"name": "x", "teacher": teacher})
@@ -156,6 +157,8 @@ def test_what_nobody_noted_of_a_training_is_left_empty(tmp_path: Path) -> None:
         for seed in (0, 1)
     ]
     (folders[1] / "metrics.jsonl").unlink()
+    if metrics is not None:
+        (folders[1] / "metrics.jsonl").write_text(metrics)
     (folders[3] / SUMMARY).write_text(json.dumps({"train": None, "seconds": {"certify": {}}}))
     plain, path, gone = across_seeds(folders, [0.25]).splitlines()[4:7]
     assert plain.endswith("|  | 6.0 s |  |")
