@@ -100,7 +100,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
         one whose names all have a prefix, such as the ``module.`` of DataParallel.
     source: where the weights come from, for the error.
 
-    ValueError if they do not fit, TypeError for no dict; then nothing is loaded. Entries beside the
+    ValueError if they do not fit or are no dict; then nothing is loaded. Entries beside the
     network, such as the constants of a normalising layer that it does not have, do not fit.
     """
     state_dict = _bare(module.state_dict(), state_dict, source)
@@ -119,7 +119,7 @@ def load_weights(module: nn.Module, state_dict: Mapping[str, Tensor], source: st
 def _bare(own: Mapping[str, Tensor], given: Mapping[str, Any], source: str) -> Mapping[str, Tensor]:
     """The weights by their ``own`` names, out of what others wrap around them."""
     if not isinstance(given, Mapping):
-        raise TypeError(
+        raise ValueError(
             f"expected a state dict from {source}, got {type(given).__name__}; give what "
             "module.state_dict() of that network returned"
         )

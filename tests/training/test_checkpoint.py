@@ -272,7 +272,7 @@ def without(part: str) -> Any:
         (without("history"), "does not fit .KeyError: 'history'"),
         (without("precision"), "got something else"),
         (changed(config=3), "got something else"),
-        (changed(model=None), "does not fit .TypeError"),
+        (changed(model=None), "does not fit .ValueError: expected a state dict"),
         (changed(optimizer=[]), "does not fit .(AttributeError|TypeError)"),
         (changed(model={}), "does not fit .ValueError: expected weights that fit"),
         (changed(optimizer={"state": {}, "param_groups": []}), "does not fit .ValueError"),
