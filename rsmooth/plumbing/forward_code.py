@@ -17,6 +17,7 @@ FILLING |= {"appendleft", "popitem", "fill"}
 # Where code sets attributes by these, it names them as texts.
 SETTING = {"setattr", "delattr", "__setattr__", "__delattr__", "__dict__", "vars"}
 SETTING |= {"register_buffer", "register_parameter"}
+MOVING = {"to", "cpu", "cuda", "type_as"}  # self.mean = self.mean.to(x.device) sets nothing else
 CALLED = ("forward", "__call__")
 SWITCHING = ("train", "eval")  # what these set follows from the mode
 
@@ -88,6 +89,8 @@ def _uses_of_code(code: CodeType) -> Uses:
     steps = [(step.opname, step.argval) for step in dis.get_instructions(code)]
     for at, (step, name) in enumerate(steps):
         if step in ("STORE_ATTR", "DELETE_ATTR"):
+            if _is_move(steps[:at], name):
+                continue
             (uses.assigned if _owner(steps[:at]) in me else uses.elsewhere).add(name)
         elif at and steps[at - 1][0] == "LOAD_ATTR" and _in_place(name):
             uses.assigned.add(steps[at - 1][1])  # as self.calls.add_(1)
@@ -108,6 +111,17 @@ def _owner(steps: list[tuple[str, Any]]) -> Any:
         steps = steps[: max(at for at, step in enumerate(steps) if step[0] in ("COPY", "DUP_TOP"))]
     name = steps[-1][1]
     return name[-1] if isinstance(name, tuple) else name  # two names in one step
+
+
+def _is_move(steps: list[tuple[str, Any]], name: object) -> bool:
+    """Whether what is stored after these steps is the attribute itself, on another device."""
+    ends = [at for at, step in enumerate(steps) if step[0].startswith(("STORE_", "POP_", "RESUME"))]
+    statement = steps[ends[-1] + 1 :] if ends else steps
+    # The load of the layer may be one step with the end before it.
+    if len(statement) < 4 or ("LOAD_ATTR", name) not in statement[:2]:
+        return False
+    method = statement[statement.index(("LOAD_ATTR", name)) + 1][1]
+    return method in MOVING and statement[-2][0].startswith("CALL")
 
 
 def _in_place(name: object) -> bool:

@@ -20,6 +20,14 @@ from rsmooth.records.log import ABSTAIN
 from rsmooth.smoothed import SmoothedClassifier
 from tests.attacks.toys import Hole, base_labels, images, linear_net, smooth_net
 
+both = pytest.mark.parametrize(
+    "function",
+    [
+        empirical_accuracy,
+        lambda g, x, y, attack, **options: attack_radius(g, x, y, attack, [0.1], **options),
+    ],
+)
+
 
 def halfspace(batch=40):
     """Images, labels and exact distances; the noise is too small to change any vote."""
@@ -143,13 +151,7 @@ def test_the_generator_decides_everything():
     assert run(0) != run(0, num_noise=8)
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        empirical_accuracy,
-        lambda g, x, y, attack, **options: attack_radius(g, x, y, attack, [0.1], **options),
-    ],
-)
+@both
 def test_labels_may_be_of_every_kind(function):
     g, x, y, _ = halfspace(3)
     attack = PGD(epsilon=0.1, steps=1)
@@ -162,13 +164,7 @@ def test_labels_may_be_of_every_kind(function):
     assert all(torch.equal(each, found[0]) for each in found)
 
 
-@pytest.mark.parametrize(
-    "function",
-    [
-        empirical_accuracy,
-        lambda g, x, y, attack, **options: attack_radius(g, x, y, attack, [0.1], **options),
-    ],
-)
+@both
 def test_bad_input_is_refused(function):
     g, x, y, _ = halfspace(3)
     attack = PGD(epsilon=0.1, steps=1)

@@ -246,3 +246,49 @@ def test_how_a_layer_is_computed_is_no_option(name: str) -> None:
     assert digest_of_options(net) == b""
     net.shift = 2.0
     assert unprinted_options(net) == [("shift", 2.0)]
+
+
+class Normalized(nn.Module):
+    """Its constants go where the images are, as tensors or as buffers that are not saved."""
+
+    def __init__(self, mean: float = 0.5, std: float = 1.0, *, buffers: bool = False) -> None:
+        super().__init__()
+        self.calls = 0
+        for name, value in (("mean", mean), ("std", std)):
+            if buffers:
+                self.register_buffer(name, torch.tensor(value), persistent=False)
+            else:
+                setattr(self, name, torch.tensor(value))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        if self.mean.device != x.device:
+            self.mean = self.mean.to(x.device)
+        self.std = self.std.to(x.device, non_blocking=True)
+        return (x - self.mean) / self.std
+
+
+@pytest.mark.parametrize("buffers", [False, True])
+def test_what_code_only_moves_to_a_device_counts(buffers: bool) -> None:
+    net = Normalized(buffers=buffers)
+    before = base_hash(net)
+    net(torch.rand(4))
+    assert base_hash(net) == before
+    assert base_hash(Normalized(0.4, buffers=buffers)) != before
+    assert base_hash(Normalized(0.5, 2.0, buffers=buffers)) != before
+
+
+class Drifting(nn.Module):
+    """It moves its constant and changes it."""
+
+    def __init__(self, mean: float) -> None:
+        super().__init__()
+        self.mean = torch.tensor(mean)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.mean = self.mean.to(x.device) + 1
+        return x - self.mean
+
+
+def test_what_code_changes_while_it_moves_it_is_no_option() -> None:
+    assert base_hash(Drifting(0.5)) == base_hash(Drifting(0.4))

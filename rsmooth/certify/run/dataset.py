@@ -92,7 +92,7 @@ def certify_dataset(
     shards = Shards(journal)
     settings = _as_designed(settings, shards)
     pool = _open_pool(g, data, settings, shards, world, extends)
-    recorded = shards.model() or (extends.provenance.get("model") if extends else None)
+    recorded = shards.model() or (None if extends is None else extends.provenance.get("model"))
     said = {
         "model": model_section(g, recorded),
         **stated(settings, pool.source),
